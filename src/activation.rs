@@ -1,0 +1,105 @@
+//! Activations `sigma: R -> R`.
+//!
+//! At a kink the derivative is that of the side where the function is flatter to the left: `sigma'(0) = 0` for
+//! [`Relu`], the slope of the negative side for [`LeakyRelu`], 0 for [`Abs`]. So a preactivation of exactly 0 is inactive.
+
+use crate::real::Real;
+
+mod homogeneous;
+mod smooth;
+
+pub use homogeneous::{Abs, Identity, LeakyRelu, Relu, ReluPower};
+pub use smooth::{Erf, Gelu, Sigmoid, Silu, Sine, Softplus, Tanh};
+
+/// An activation `sigma: R -> R` with its derivative.
+///
+/// It is called inside the innermost loops and must inline: mark the methods of yours `#[inline]`, and
+/// the loops over it are vectorised as those over a built-in one.
+///
+/// # Laws
+/// - `derivative` is the derivative of `value` wherever that exists, and a one-sided one or a value between them at kinks.
+/// - `value_and_derivative(u) = (value(u), derivative(u))`.
+/// - Finite where `u` is, as far as the function itself is.
+///
+/// ```
+/// use wasserflow::{Activation, Real};
+///
+/// #[derive(Debug, Clone, Copy)]
+/// struct Cubic;
+/// impl<T: Real> Activation<T> for Cubic {
+///     #[inline]
+///     fn value(&self, u: T) -> T {
+///         u * u * u
+///     }
+///     #[inline]
+///     fn derivative(&self, u: T) -> T {
+///         (u * u).scale(wasserflow::real(3.0))
+///     }
+/// }
+/// assert_eq!(Cubic.value_and_derivative(2.0), (8.0, 12.0));
+/// ```
+pub trait Activation<T: Real> {
+    /// `sigma(u)`.
+    fn value(&self, u: T) -> T;
+
+    /// `sigma'(u)`.
+    fn derivative(&self, u: T) -> T;
+
+    /// `(sigma(u), sigma'(u))`: worth overriding where the two share work.
+    #[inline]
+    fn value_and_derivative(&self, u: T) -> (T, T) {
+        (self.value(u), self.derivative(u))
+    }
+}
+
+impl<T: Real, A: Activation<T> + ?Sized> Activation<T> for &A {
+    #[inline]
+    fn value(&self, u: T) -> T {
+        (**self).value(u)
+    }
+    #[inline]
+    fn derivative(&self, u: T) -> T {
+        (**self).derivative(u)
+    }
+    #[inline]
+    fn value_and_derivative(&self, u: T) -> (T, T) {
+        (**self).value_and_derivative(u)
+    }
+}
+
+/// Positive homogeneity of degree k, `f(s x) = s^k f(x)` for every `s > 0`: a promise that the law kit measures.
+///
+/// For an activation `f = sigma`, for a feature map `f(w) = Phi(w)`. What needs homogeneity asks for it by type, so a
+/// map without it does not compile there.
+///
+/// ```
+/// use wasserflow::{Homogeneous, Relu, Ridge};
+///
+/// assert_eq!(Relu.degree(), 1);
+/// assert_eq!(Ridge::new(Relu, 5).degree(), 2); // a (b.x)_+ is homogeneous of degree 2 in (a, b)
+/// ```
+pub trait Homogeneous {
+    /// The degree k.
+    fn degree(&self) -> u32;
+}
+
+impl<H: Homogeneous + ?Sized> Homogeneous for &H {
+    fn degree(&self) -> u32 {
+        (**self).degree()
+    }
+}
+
+/// `(sigmoid(u), 1 - sigmoid(u))` without overflow and without cancellation.
+#[inline]
+pub(crate) fn sigmoid_pair<T: Real>(u: T) -> (T, T) {
+    let e = (-u.abs()).exp();
+    let small = e / (T::one() + e);
+    let large = T::one() / (T::one() + e);
+    if u >= T::zero() { (large, small) } else { (small, large) }
+}
+
+/// `log(1 + exp(u))` without overflow.
+#[inline]
+pub(crate) fn log1p_exp<T: Real>(u: T) -> T {
+    u.max(T::zero()) + (-u.abs()).exp().ln_1p()
+}

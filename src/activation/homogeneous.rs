@@ -1,0 +1,164 @@
+//! Positively homogeneous activations, `sigma(s u) = s^k sigma(u)` for `s > 0`.
+
+use super::{Activation, Homogeneous};
+use crate::real::{Real, real};
+
+/// Rectifier `sigma(u) = u_+ = max(u, 0)`, degree 1, `sigma'(0) = 0`.
+///
+/// ```
+/// use wasserflow::{Activation, Relu};
+/// assert_eq!(Relu.value_and_derivative(-2.0), (0.0, 0.0));
+/// assert_eq!(Relu.value_and_derivative(3.0), (3.0, 1.0));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Relu;
+
+impl<T: Real> Activation<T> for Relu {
+    #[inline]
+    fn value(&self, u: T) -> T {
+        if u > T::zero() { u } else { T::zero() }
+    }
+    #[inline]
+    fn derivative(&self, u: T) -> T {
+        if u > T::zero() { T::one() } else { T::zero() }
+    }
+}
+
+impl Homogeneous for Relu {
+    fn degree(&self) -> u32 {
+        1
+    }
+}
+
+/// Leaky rectifier `sigma(u) = u` for `u > 0`, `s u` else, with the slope `s`; degree 1, `sigma'(0) = s`.
+///
+/// ```
+/// use wasserflow::{Activation, LeakyRelu};
+/// assert_eq!(LeakyRelu(0.5).value_and_derivative(-2.0), (-1.0, 0.5));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LeakyRelu(
+    /// The slope `s` of the negative side, finite.
+    pub f64,
+);
+
+impl<T: Real> Activation<T> for LeakyRelu {
+    #[inline]
+    fn value(&self, u: T) -> T {
+        if u > T::zero() { u } else { real::<T>(self.0) * u }
+    }
+    #[inline]
+    fn derivative(&self, u: T) -> T {
+        if u > T::zero() { T::one() } else { real(self.0) }
+    }
+}
+
+impl Homogeneous for LeakyRelu {
+    fn degree(&self) -> u32 {
+        1
+    }
+}
+
+/// Power of the rectifier `sigma(u) = (u_+)^k`, degree k.
+///
+/// Smooth to order `k - 1`: `ReluPower(1)` is [`Relu`], and `ReluPower(0)` the step `1[u > 0]`, which no flow can move.
+///
+/// ```
+/// use wasserflow::{Activation, ReluPower};
+/// assert_eq!(ReluPower(2).value_and_derivative(3.0), (9.0, 6.0));
+/// assert_eq!(ReluPower(2).value_and_derivative(-3.0), (0.0, 0.0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReluPower(
+    /// The power k.
+    pub u32,
+);
+
+impl<T: Real> Activation<T> for ReluPower {
+    #[inline]
+    fn value(&self, u: T) -> T {
+        if u > T::zero() { power(u, self.0) } else { T::zero() }
+    }
+    #[inline]
+    fn derivative(&self, u: T) -> T {
+        if u > T::zero() && self.0 > 0 { real::<T>(f64::from(self.0)) * power(u, self.0 - 1) } else { T::zero() }
+    }
+}
+
+/// `u^k` by squaring.
+#[inline]
+fn power<T: Real>(mut u: T, mut k: u32) -> T {
+    let mut product = T::one();
+    while k > 0 {
+        if k & 1 == 1 {
+            product *= u;
+        }
+        u *= u;
+        k >>= 1;
+    }
+    product
+}
+
+impl Homogeneous for ReluPower {
+    fn degree(&self) -> u32 {
+        self.0
+    }
+}
+
+/// Absolute value `sigma(u) = |u|`, degree 1, `sigma'(0) = 0`.
+///
+/// ```
+/// use wasserflow::{Abs, Activation};
+/// assert_eq!(Abs.value_and_derivative(-2.0), (2.0, -1.0));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Abs;
+
+impl<T: Real> Activation<T> for Abs {
+    #[inline]
+    fn value(&self, u: T) -> T {
+        u.abs()
+    }
+    #[inline]
+    fn derivative(&self, u: T) -> T {
+        if u > T::zero() {
+            T::one()
+        } else if u < T::zero() {
+            -T::one()
+        } else {
+            T::zero()
+        }
+    }
+}
+
+impl Homogeneous for Abs {
+    fn degree(&self) -> u32 {
+        1
+    }
+}
+
+/// Identity `sigma(u) = u`, degree 1: two-layer linear networks.
+///
+/// ```
+/// use wasserflow::{Activation, Identity};
+/// assert_eq!(Identity.value_and_derivative(-2.0), (-2.0, 1.0));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Identity;
+
+impl<T: Real> Activation<T> for Identity {
+    #[inline]
+    fn value(&self, u: T) -> T {
+        u
+    }
+    #[inline]
+    fn derivative(&self, _: T) -> T {
+        T::one()
+    }
+}
+
+impl Homogeneous for Identity {
+    fn degree(&self) -> u32 {
+        1
+    }
+}

@@ -1,0 +1,183 @@
+//! Energies `F(mu)`: the seam that integrators see.
+
+use nalgebra::DMatrix;
+
+use crate::error::ShapeError;
+use crate::feature::{columns, dot};
+use crate::measure::EmpiricalMeasure;
+use crate::real::Real;
+
+mod kernel;
+mod mean_field;
+mod mmd;
+mod potential;
+mod sum;
+
+pub use kernel::{ArcCosine, Gaussian, Kernel, Lifted};
+pub use mean_field::MeanFieldRisk;
+pub use mmd::Mmd;
+pub use potential::{Potential, PotentialEnergy, WeightDecay};
+pub use sum::Sum;
+
+/// A functional `F(mu)` of a measure on `R^p`, with its first variation `F'(mu): R^p -> R`.
+///
+/// `F(mu + e (nu - mu)) = F(mu) + e int F'(mu) d(nu - mu) + O(e^2)`.
+///
+/// # Laws
+/// - `velocity` is the *descent* direction `v_i = -grad_w F'(mu)(w_i)`, never multiplied or divided by a weight:
+///   `c_i v_i = -dF/dw_i`, and a particle of weight 0 is a probe that moves and does not act.
+/// - Cloning every particle, with its weight shared between the copies, and permuting particles change nothing but rounding.
+/// - Every scalar over particles that an integrator, the driver or a stopping rule uses goes through [`inner`](Self::inner):
+///   so ranks that each hold a part of the particles agree.
+///
+/// # Panics
+/// The methods panic when a measure or matrix does not have `particle_dim` rows, or the columns do not agree, as indexing
+/// does. [`ParticleFlow::start`](crate::ParticleFlow::start) checks this once, with a typed error.
+///
+/// ```
+/// use wasserflow::{Energy, EmpiricalMeasure, Real, nalgebra::DMatrix};
+///
+/// /// F(mu) = |int w dmu|^2 / 2, so F'(mu)(w) = w.mean and the velocity is -mean everywhere.
+/// struct Mean;
+/// impl<T: Real> Energy<T> for Mean {
+///     fn particle_dim(&self) -> usize {
+///         1
+///     }
+///     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+///         let mut mean = T::zero();
+///         for i in 0..mu.len() {
+///             mean += mu.weight(i) * mu.particle(i)[0];
+///         }
+///         mean * mean / wasserflow::real(2.0)
+///     }
+///     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+///         let mut mean = T::zero();
+///         for i in 0..mu.len() {
+///             mean += mu.weight(i) * mu.particle(i)[0];
+///         }
+///         out.fill(-mean);
+///         mean * mean / wasserflow::real(2.0)
+///     }
+/// }
+/// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[1.0, 3.0]))?;
+/// assert_eq!(Mean.value(&mu), 2.0);
+/// # Ok::<(), wasserflow::MeasureError>(())
+/// ```
+pub trait Energy<T: Real> {
+    /// `p`, the number of coordinates of a particle.
+    fn particle_dim(&self) -> usize;
+
+    /// `F(mu)`.
+    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T;
+
+    /// Writes `v_i = -grad_w F'(mu)(w_i)` to `out` (`p x m`) and returns `F(mu)`.
+    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T;
+
+    /// The first variation at any points `at` (`p x q`): `values[i] = F'(mu)(at_i)`, `descent_i = -grad_w F'(mu)(at_i)`.
+    ///
+    /// Returns `F(mu)`, or `None` where the energy does not say (then the outputs are unspecified).
+    fn first_variation(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        at: &DMatrix<T>,
+        values: &mut [T],
+        descent: &mut DMatrix<T>,
+    ) -> Option<T> {
+        let _ = (mu, at, values, descent);
+        None
+    }
+
+    /// The Gauss-Newton curvature along a field `v` (`p x m`), written to `out` (`p x m`).
+    ///
+    /// Symmetric and positive semidefinite in the inner product of `L2(mu)`: with `J v = sum_i c_i DPhi(w_i) v_i`,
+    /// `out_i = DPhi(w_i)^T R''(h) J v`. `None` where the energy has none.
+    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+        let _ = (mu, v, out);
+        None
+    }
+
+    /// The inner product `sum_i c_i <u_i, v_i>` of two fields (`p x m`) in `L2(mu)`.
+    fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
+        inner(mu, u, v)
+    }
+
+    /// Draws fresh samples, for energies that do: called once a step, true when `F` changed.
+    fn refresh(&mut self) -> bool {
+        false
+    }
+}
+
+/// `sum_i c_i <u_i, v_i>` over the particles at hand.
+fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
+    let p = mu.dim();
+    let mut sum = T::zero();
+    for ((u, v), &c) in columns(u.as_slice(), p).zip(columns(v.as_slice(), p)).zip(mu.weights()) {
+        sum += c * dot(u, v);
+    }
+    sum
+}
+
+macro_rules! forward_energy {
+    ($($pointer:ty),*) => {$(
+        impl<T: Real, E: Energy<T> + ?Sized> Energy<T> for $pointer {
+            fn particle_dim(&self) -> usize {
+                (**self).particle_dim()
+            }
+            fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+                (**self).value(mu)
+            }
+            fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+                (**self).velocity(mu, out)
+            }
+            fn first_variation(
+                &mut self,
+                mu: &EmpiricalMeasure<T>,
+                at: &DMatrix<T>,
+                values: &mut [T],
+                descent: &mut DMatrix<T>,
+            ) -> Option<T> {
+                (**self).first_variation(mu, at, values, descent)
+            }
+            fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+                (**self).curvature(mu, v, out)
+            }
+            fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
+                (**self).inner(mu, u, v)
+            }
+            fn refresh(&mut self) -> bool {
+                (**self).refresh()
+            }
+        }
+    )*};
+}
+forward_energy!(&mut E, Box<E>);
+
+/// The sum of a number over ranks that each hold a part of the particles.
+///
+/// # Laws
+/// After `sum`, `x[l]` is the sum over the ranks of what each held there: the same number, bit for bit, on every rank.
+///
+/// ```
+/// use wasserflow::{Real, Reduce};
+///
+/// /// Two ranks that hold the same.
+/// #[derive(Debug)]
+/// struct Twins;
+/// impl<T: Real> Reduce<T> for Twins {
+///     fn sum(&mut self, x: &mut [T]) {
+///         x.iter_mut().for_each(|x| *x += *x);
+///     }
+/// }
+/// let mut x = [1.0, 2.0];
+/// Twins.sum(&mut x);
+/// assert_eq!(x, [2.0, 4.0]);
+/// ```
+pub trait Reduce<T: Real> {
+    /// Replaces every `x[l]` by its sum over all ranks.
+    fn sum(&mut self, x: &mut [T]);
+}
+
+/// Two sizes that must agree.
+fn same(what: &'static str, expected: usize, found: usize) -> Result<(), ShapeError> {
+    if expected == found { Ok(()) } else { Err(ShapeError { what, expected, found }) }
+}

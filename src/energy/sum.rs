@@ -1,0 +1,111 @@
+//! The sum of two energies.
+
+use nalgebra::DMatrix;
+
+use super::{Energy, same};
+use crate::error::ShapeError;
+use crate::measure::EmpiricalMeasure;
+use crate::real::Real;
+
+/// The energy `F(mu) = A(mu) + B(mu)`.
+///
+/// ```
+/// use wasserflow::{EmpiricalMeasure, Energy, PotentialEnergy, Sum, WeightDecay, nalgebra::DMatrix};
+///
+/// let decay = |lambda| PotentialEnergy::new(WeightDecay::new(lambda).unwrap(), 1);
+/// let mut f = Sum::new(decay(1.0), decay(2.0))?;
+/// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 2.0)).unwrap();
+/// assert_eq!(f.value(&mu), 12.0);
+/// # Ok::<(), wasserflow::ShapeError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sum<A, B, T> {
+    first: A,
+    second: B,
+    field: DMatrix<T>,
+    values: Vec<T>,
+}
+
+impl<T: Real, A: Energy<T>, B: Energy<T>> Sum<A, B, T> {
+    /// `A + B`, on particles of the same dimension.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when the dimensions differ.
+    pub fn new(first: A, second: B) -> Result<Self, ShapeError> {
+        same("particle dimension of the second energy", first.particle_dim(), second.particle_dim())?;
+        Ok(Self { first, second, field: DMatrix::zeros(0, 0), values: Vec::new() })
+    }
+
+    /// The two energies.
+    pub fn parts(&self) -> (&A, &B) {
+        (&self.first, &self.second)
+    }
+
+    /// The scratch field, in the shape of `like`.
+    fn field(&mut self, like: &DMatrix<T>) -> DMatrix<T> {
+        let mut field = std::mem::replace(&mut self.field, DMatrix::zeros(0, 0));
+        if field.shape() != like.shape() {
+            field = DMatrix::zeros(like.nrows(), like.ncols());
+        }
+        field
+    }
+}
+
+impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
+    fn particle_dim(&self) -> usize {
+        self.first.particle_dim()
+    }
+
+    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        self.first.value(mu) + self.second.value(mu)
+    }
+
+    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        let mut field = self.field(out);
+        let value = self.first.velocity(mu, out) + self.second.velocity(mu, &mut field);
+        *out += &field;
+        self.field = field;
+        value
+    }
+
+    fn first_variation(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        at: &DMatrix<T>,
+        values: &mut [T],
+        descent: &mut DMatrix<T>,
+    ) -> Option<T> {
+        let mut field = self.field(descent);
+        self.values.resize(values.len(), T::zero());
+        let value = self.first.first_variation(mu, at, values, descent).zip(self.second.first_variation(
+            mu,
+            at,
+            &mut self.values,
+            &mut field,
+        ));
+        *descent += &field;
+        for (value, &second) in values.iter_mut().zip(&self.values) {
+            *value += second;
+        }
+        self.field = field;
+        value.map(|(first, second)| first + second)
+    }
+
+    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+        let mut field = self.field(out);
+        let both = self.first.curvature(mu, v, out).and(self.second.curvature(mu, v, &mut field));
+        *out += &field;
+        self.field = field;
+        both
+    }
+
+    /// The inner product of the first energy.
+    fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
+        self.first.inner(mu, u, v)
+    }
+
+    fn refresh(&mut self) -> bool {
+        // Not `||`: both draw their samples.
+        self.first.refresh() | self.second.refresh()
+    }
+}

@@ -1,0 +1,261 @@
+//! Feature maps `Phi(w): R^d -> R^k` of a particle `w`, and the batches of them that a flow evaluates.
+
+use nalgebra::DMatrix;
+
+use crate::inputs::Inputs;
+use crate::measure::EmpiricalMeasure;
+use crate::real::Real;
+
+mod ridge;
+mod workspace;
+
+pub use ridge::{Radial, Ridge};
+pub use workspace::Workspace;
+
+/// A feature map `Phi: R^p -> (R^d -> R^k)`: what one particle `w` computes at a sample `x`.
+///
+/// The first six methods say what the map is, for one particle and one sample; only four have to be written. The batch
+/// methods do what a flow needs for all particles and samples. They are correct as they stand, and worth overriding
+/// where a batch can be fused. One call does a whole batch, so a boxed map costs nothing.
+///
+/// # Laws
+/// - `accumulate` and `pull_back` add to `out`; the batch methods overwrite theirs.
+/// - Adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`, `push_forward` on the left and `pull_back` on the right.
+/// - `pull_back` is the derivative of `accumulate`: `<g, Phi(w + e v)(x)> = <g, Phi(w)(x)> + e <DPhi^T g, v> + O(e^2)`.
+/// - A batch method equals the provided one up to rounding.
+/// - Nothing depends on what `out` or the workspace held before, other than what is added to.
+///
+/// ```
+/// use wasserflow::{FeatureMap, Real};
+///
+/// /// Spikes on the line: Phi(a, t)(x) = a exp(-(x - t)^2).
+/// struct Bump;
+/// impl<T: Real> FeatureMap<T> for Bump {
+///     fn particle_dim(&self) -> usize {
+///         2
+///     }
+///     fn input_dim(&self) -> usize {
+///         1
+///     }
+///     fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+///         let r = x[0] - w[1];
+///         out[0] += scale * w[0] * (-r * r).exp();
+///     }
+///     fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+///         let r = x[0] - w[1];
+///         let e = g[0] * (-r * r).exp();
+///         out[0] += e;
+///         out[1] += e * w[0] * (r + r);
+///     }
+/// }
+/// let mut h = [0.0];
+/// Bump.accumulate(&[3.0, 1.0], &[1.0], 2.0, &mut h);
+/// assert_eq!(h, [6.0]);
+/// ```
+pub trait FeatureMap<T: Real> {
+    /// `p`, the number of coordinates of a particle.
+    fn particle_dim(&self) -> usize;
+
+    /// `d`, the number of coordinates of a sample.
+    fn input_dim(&self) -> usize;
+
+    /// `k`, the number of outputs.
+    fn output_dim(&self) -> usize {
+        1
+    }
+
+    /// `out += scale Phi(w)(x)`, with `w` in `R^p`, `x` in `R^d`, `out` in `R^k`.
+    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]);
+
+    /// `out += DPhi(w)(x)^T g = grad_w <g, Phi(w)(x)>`, with `g` in `R^k`, `out` in `R^p`.
+    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]);
+
+    /// `out += scale DPhi(w)(x) v`, with `v` in `R^p`, `out` in `R^k`.
+    ///
+    /// Provided from k calls of `pull_back`; worth overriding for an integrator that uses curvature.
+    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+        let mut e = vec![T::zero(); out.len()];
+        let mut row = vec![T::zero(); v.len()];
+        for l in 0..out.len() {
+            row.fill(T::zero());
+            e[l] = T::one();
+            self.pull_back(w, x, &e, &mut row);
+            e[l] = T::zero();
+            out[l] += scale * dot(&row, v);
+        }
+    }
+
+    /// Predictions `h(x_j) = sum_i c_i Phi(w_i)(x_j)`, written to `out[j k + l]` (`k x n`).
+    ///
+    /// # Panics
+    /// When the shapes do not fit the map, as indexing does.
+    fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>) {
+        let _ = ws;
+        let k = self.output_dim();
+        out.fill(T::zero());
+        for (j, h) in out.chunks_exact_mut(k).enumerate() {
+            for i in 0..mu.len() {
+                self.accumulate(mu.particle(i), x.point(j), mu.weight(i), h);
+            }
+        }
+    }
+
+    /// Velocities `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`); returns `R(h)`.
+    ///
+    /// `gradient(h, g)` is called once: it reads the predictions `h` (`k x n`), writes `g = grad R(h)` and returns `R(h)`.
+    ///
+    /// # Panics
+    /// When the shapes do not fit the map, as indexing does.
+    fn velocity(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        x: &Inputs<T>,
+        gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
+        out: &mut DMatrix<T>,
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let kn = self.output_dim() * x.len();
+        let ([h, g, values], ws) = ws.nest([kn, kn, mu.len()]);
+        self.predict(mu, x, h, ws);
+        let risk = gradient(h, g);
+        self.variation(mu.points(), x, g, values, out, ws);
+        risk
+    }
+
+    /// The linear form of `g` (`k x n`) at any points `w` (`p x q`):
+    /// `values[i] = sum_j <g_j, Phi(w_i)(x_j)>` and its descent direction `descent_i = -sum_j DPhi(w_i)(x_j)^T g_j`.
+    ///
+    /// # Panics
+    /// When the shapes do not fit the map, as indexing does.
+    fn variation(
+        &self,
+        w: &DMatrix<T>,
+        x: &Inputs<T>,
+        g: &[T],
+        values: &mut [T],
+        descent: &mut DMatrix<T>,
+        ws: &mut Workspace<T>,
+    ) {
+        let (p, k) = (self.particle_dim(), self.output_dim());
+        let [phi] = ws.split([k]);
+        for ((w, v), value) in columns(w.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p)).zip(values) {
+            *value = T::zero();
+            v.fill(T::zero());
+            for (j, g) in columns(g, k).enumerate() {
+                phi.fill(T::zero());
+                self.accumulate(w, x.point(j), T::one(), phi);
+                *value += dot(g, phi);
+                self.pull_back(w, x.point(j), g, v);
+            }
+            for v in v {
+                *v = -*v;
+            }
+        }
+    }
+
+    /// The derivative of the predictions along a field `v` (`p x m`):
+    /// `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written to `out[j k + l]` (`k x n`).
+    ///
+    /// # Panics
+    /// When the shapes do not fit the map, as indexing does.
+    fn push_forward_all(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        x: &Inputs<T>,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
+        let _ = ws;
+        let (p, k) = (self.particle_dim(), self.output_dim());
+        out.fill(T::zero());
+        for (j, u) in out.chunks_exact_mut(k).enumerate() {
+            for (i, v) in columns(v.as_slice(), p).enumerate() {
+                self.push_forward(mu.particle(i), x.point(j), v, mu.weight(i), u);
+            }
+        }
+    }
+}
+
+/// Pointers forward every method, the provided ones too: else a box would silently lose the fused path.
+macro_rules! forward_feature_map {
+    ($($pointer:ty),*) => {$(
+        impl<T: Real, F: FeatureMap<T> + ?Sized> FeatureMap<T> for $pointer {
+            fn particle_dim(&self) -> usize {
+                (**self).particle_dim()
+            }
+            fn input_dim(&self) -> usize {
+                (**self).input_dim()
+            }
+            fn output_dim(&self) -> usize {
+                (**self).output_dim()
+            }
+            fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+                (**self).accumulate(w, x, scale, out);
+            }
+            fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+                (**self).pull_back(w, x, g, out);
+            }
+            fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+                (**self).push_forward(w, x, v, scale, out);
+            }
+            fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>) {
+                (**self).predict(mu, x, out, ws);
+            }
+            fn velocity(
+                &self,
+                mu: &EmpiricalMeasure<T>,
+                x: &Inputs<T>,
+                gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
+                out: &mut DMatrix<T>,
+                ws: &mut Workspace<T>,
+            ) -> T {
+                (**self).velocity(mu, x, gradient, out, ws)
+            }
+            fn variation(
+                &self,
+                w: &DMatrix<T>,
+                x: &Inputs<T>,
+                g: &[T],
+                values: &mut [T],
+                descent: &mut DMatrix<T>,
+                ws: &mut Workspace<T>,
+            ) {
+                (**self).variation(w, x, g, values, descent, ws);
+            }
+            fn push_forward_all(
+                &self,
+                mu: &EmpiricalMeasure<T>,
+                v: &DMatrix<T>,
+                x: &Inputs<T>,
+                out: &mut [T],
+                ws: &mut Workspace<T>,
+            ) {
+                (**self).push_forward_all(mu, v, x, out, ws);
+            }
+        }
+    )*};
+}
+forward_feature_map!(&F, Box<F>, std::sync::Arc<F>);
+
+/// `<u, v>`.
+#[inline]
+pub(crate) fn dot<T: Real>(u: &[T], v: &[T]) -> T {
+    let mut sum = T::zero();
+    for (&u, &v) in u.iter().zip(v) {
+        sum += u * v;
+    }
+    sum
+}
+
+/// The columns of a column-major matrix of `rows` rows.
+#[inline]
+pub(crate) fn columns<T>(matrix: &[T], rows: usize) -> impl Iterator<Item = &[T]> {
+    matrix.chunks_exact(rows)
+}
+
+/// The columns of a column-major matrix of `rows` rows, to be written.
+#[inline]
+pub(crate) fn columns_mut<T>(matrix: &mut [T], rows: usize) -> impl Iterator<Item = &mut [T]> {
+    matrix.chunks_exact_mut(rows)
+}

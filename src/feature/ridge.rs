@@ -1,0 +1,215 @@
+//! Ridge functions `a sigma(b.x)`, the neurons of a two-layer network, and their smooth 2-homogeneous kin.
+
+use super::{FeatureMap, dot};
+use crate::activation::{Activation, Homogeneous};
+use crate::real::Real;
+
+/// Ridge function `Phi(a, b)(x) = a sigma(b.x)`: one hidden neuron, with `a` in `R^k` and `b` in `R^d`.
+///
+/// A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`. A bias is one more coordinate of the inputs
+/// ([`with_bias`](crate::with_bias)). With a positively homogeneous `sigma` of degree r the map is homogeneous of degree
+/// `1 + r`, 2 for [`Relu`](crate::Relu).
+///
+/// ```
+/// use wasserflow::{FeatureMap, Relu, Ridge};
+///
+/// let phi = Ridge::new(Relu, 2);
+/// assert_eq!((phi.particle_dim(), phi.input_dim(), phi.output_dim()), (3, 2, 1));
+/// let mut h = [0.0];
+/// phi.accumulate(&[2.0, 1.0, -1.0], &[5.0, 2.0], 1.0, &mut h);
+/// assert_eq!(h, [6.0]); // 2 (5 - 2)_+
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ridge<A> {
+    activation: A,
+    input_dim: usize,
+    output_dim: usize,
+}
+
+/// Radial ridge function `Phi(a, b)(x) = a |b| sigma(b.x / |b|)`: homogeneous of degree 2 for every `sigma`.
+///
+/// As smooth as `sigma` away from `b = 0`, where value and derivative are 0. `Radial<Relu>` equals `Ridge<Relu>`. A particle
+/// is `(a_1, .., a_k, b_1, .., b_d)`.
+///
+/// ```
+/// use wasserflow::{FeatureMap, Homogeneous, Radial, Tanh};
+///
+/// let phi = Radial::new(Tanh, 2);
+/// assert_eq!(phi.degree(), 2);
+/// let mut h = [0.0];
+/// phi.accumulate(&[1.0, 0.0, 2.0], &[7.0, 0.5], 1.0, &mut h);
+/// assert_eq!(h, [2.0 * 0.5_f64.tanh()]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Radial<A> {
+    activation: A,
+    input_dim: usize,
+    output_dim: usize,
+}
+
+macro_rules! shapes {
+    ($map:ident) => {
+        impl<A> $map<A> {
+            /// The map with one output (`k = 1`) on inputs in `R^d`, `d = input_dim`.
+            pub fn new(activation: A, input_dim: usize) -> Self {
+                Self::with_outputs(activation, input_dim, 1)
+            }
+
+            /// The map with `k = output_dim` outputs on inputs in `R^d`, `d = input_dim`.
+            pub fn with_outputs(activation: A, input_dim: usize, output_dim: usize) -> Self {
+                Self { activation, input_dim, output_dim }
+            }
+
+            /// The activation `sigma`.
+            pub fn activation(&self) -> &A {
+                &self.activation
+            }
+
+            /// `p = k + d`.
+            pub fn particle_dim(&self) -> usize {
+                self.output_dim + self.input_dim
+            }
+
+            /// `d`.
+            pub fn input_dim(&self) -> usize {
+                self.input_dim
+            }
+
+            /// `k`.
+            pub fn output_dim(&self) -> usize {
+                self.output_dim
+            }
+        }
+    };
+}
+shapes!(Ridge);
+shapes!(Radial);
+
+impl<A: Homogeneous> Homogeneous for Ridge<A> {
+    fn degree(&self) -> u32 {
+        1 + self.activation.degree()
+    }
+}
+
+impl<A> Homogeneous for Radial<A> {
+    fn degree(&self) -> u32 {
+        2
+    }
+}
+
+impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
+    fn particle_dim(&self) -> usize {
+        self.particle_dim()
+    }
+
+    fn input_dim(&self) -> usize {
+        self.input_dim
+    }
+
+    fn output_dim(&self) -> usize {
+        self.output_dim
+    }
+
+    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        let (a, b) = w.split_at(self.output_dim);
+        let s = scale * self.activation.value(dot(b, x));
+        for (out, &a) in out.iter_mut().zip(a) {
+            *out += a * s;
+        }
+    }
+
+    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        let (a, b) = w.split_at(self.output_dim);
+        let (da, db) = out.split_at_mut(self.output_dim);
+        let (s, ds) = self.activation.value_and_derivative(dot(b, x));
+        for (da, &g) in da.iter_mut().zip(g) {
+            *da += g * s;
+        }
+        let r = dot(g, a) * ds;
+        for (db, &x) in db.iter_mut().zip(x) {
+            *db += r * x;
+        }
+    }
+
+    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+        let (a, b) = w.split_at(self.output_dim);
+        let (da, db) = v.split_at(self.output_dim);
+        let (s, ds) = self.activation.value_and_derivative(dot(b, x));
+        let r = ds * dot(db, x);
+        for ((out, &a), &da) in out.iter_mut().zip(a).zip(da) {
+            *out += scale * (da * s + a * r);
+        }
+    }
+}
+
+/// `|b|`, without overflow or underflow of the squares.
+#[inline]
+fn norm<T: Real>(b: &[T]) -> T {
+    let largest = b.iter().fold(T::zero(), |max, &b| max.max(b.abs()));
+    if largest == T::zero() || !largest.is_finite() {
+        return largest;
+    }
+    let sum = b.iter().fold(T::zero(), |sum, &b| sum + (b / largest) * (b / largest));
+    largest * sum.sqrt()
+}
+
+impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
+    fn particle_dim(&self) -> usize {
+        self.particle_dim()
+    }
+
+    fn input_dim(&self) -> usize {
+        self.input_dim
+    }
+
+    fn output_dim(&self) -> usize {
+        self.output_dim
+    }
+
+    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        let (a, b) = w.split_at(self.output_dim);
+        let r = norm(b);
+        if r == T::zero() {
+            return;
+        }
+        let s = scale * r * self.activation.value(dot(b, x) / r);
+        for (out, &a) in out.iter_mut().zip(a) {
+            *out += a * s;
+        }
+    }
+
+    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        let (a, b) = w.split_at(self.output_dim);
+        let (da, db) = out.split_at_mut(self.output_dim);
+        let r = norm(b);
+        if r == T::zero() {
+            return;
+        }
+        // With e = b/|b| and u = e.x:  d/db |b| sigma(u) = sigma(u) e + sigma'(u) (x - u e).
+        let u = dot(b, x) / r;
+        let (s, ds) = self.activation.value_and_derivative(u);
+        for (da, &g) in da.iter_mut().zip(g) {
+            *da += g * (r * s);
+        }
+        let q = dot(g, a);
+        let (along, across) = (q * (s - ds * u) / r, q * ds);
+        for ((db, &b), &x) in db.iter_mut().zip(b).zip(x) {
+            *db += along * b + across * x;
+        }
+    }
+
+    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+        let (a, b) = w.split_at(self.output_dim);
+        let (da, db) = v.split_at(self.output_dim);
+        let r = norm(b);
+        if r == T::zero() {
+            return;
+        }
+        let u = dot(b, x) / r;
+        let (s, ds) = self.activation.value_and_derivative(u);
+        let slope = (s - ds * u) / r * dot(b, db) + ds * dot(x, db);
+        for ((out, &a), &da) in out.iter_mut().zip(a).zip(da) {
+            *out += scale * (da * (r * s) + a * slope);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Integrators: one step of the flow `dw_i/dt = v_i`.
+
+use crate::energy::Energy;
+use crate::error::{ParameterError, StepError};
+use crate::real::Real;
+use crate::state::State;
+
+mod dormand_prince;
+mod euler;
+mod runge_kutta;
+
+pub use dormand_prince::DormandPrince;
+pub use euler::Euler;
+pub use runge_kutta::{Heun, Rk4};
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step<T> {
+    /// The step size taken; at most what was asked for.
+    pub taken: T,
+    /// The next step size, where the method proposes one. The state keeps it.
+    pub next: Option<T>,
+}
+
+/// A one-step method for the flow `dw_i/dt = -grad_w F'(mu)(w_i)`.
+///
+/// # Laws
+/// - `step` moves [`State::measure_mut`] from `t` to `t + taken`, `0 < taken <= dt`; it leaves the clock to the driver.
+/// - The error of a step is `O(dt^{order + 1})` where the velocity is smooth.
+/// - What is to be kept from step to step is in the state, so that a run resumes bit for bit. Buffers may be in the integrator.
+/// - Scalars over particles go through [`Energy::inner`].
+/// - After an error the state may be anything: the driver restores it.
+///
+/// ```
+/// use wasserflow::{Energy, Integrator, Real, State, Step, StepError};
+///
+/// /// Euler with a step that is halved until the energy falls.
+/// struct Halving;
+/// impl<T: Real> Integrator<T> for Halving {
+///     fn order(&self) -> u32 {
+///         1
+///     }
+///     fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+///         state.evaluate(energy);
+///         let (start, mut taken) = (state.clone(), dt);
+///         for _ in 0..60 {
+///             let (mu, v) = state.split_mut();
+///             mu.transport(taken, v);
+///             state.evaluate(energy);
+///             if state.energy() <= start.energy() {
+///                 return Ok(Step { taken, next: None });
+///             }
+///             state.clone_from(&start);
+///             taken *= wasserflow::real(0.5);
+///         }
+///         Err(StepError::Inner { iterations: 60, residual: f64::NAN })
+///     }
+/// }
+/// # let _: &dyn Integrator<f64> = &Halving;
+/// ```
+pub trait Integrator<T: Real> {
+    /// The order of the method: the power of `dt` in the error at a fixed time.
+    fn order(&self) -> u32;
+
+    /// One step of at most `dt > 0` from `state`.
+    ///
+    /// # Errors
+    /// [`StepError`] when the step cannot be taken.
+    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError>;
+
+    /// Whether the parameters of the method are in range; asked once by [`ParticleFlow::new`](crate::ParticleFlow::new).
+    ///
+    /// # Errors
+    /// The parameter, its range and what it is. Provided: there are none.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
+}
+
+macro_rules! forward_integrator {
+    ($($pointer:ty),*) => {$(
+        impl<T: Real, I: Integrator<T> + ?Sized> Integrator<T> for $pointer {
+            fn order(&self) -> u32 {
+                (**self).order()
+            }
+            fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+                (**self).step(energy, state, dt)
+            }
+            fn check(&self) -> Result<(), ParameterError> {
+                (**self).check()
+            }
+        }
+    )*};
+}
+forward_integrator!(&mut I, Box<I>);

@@ -1,0 +1,46 @@
+//! Explicit Euler.
+
+use super::{Integrator, Step};
+use crate::energy::Energy;
+use crate::error::StepError;
+use crate::real::Real;
+use crate::state::State;
+
+/// Explicit Euler, `w_i += dt v_i`: gradient descent. Order 1, no evaluation of its own.
+///
+/// The state is evaluated once a step anyway, so a step costs one velocity. It lowers the energy when `dt` is below `2 / L`,
+/// L the Lipschitz constant of the velocity.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::{EmpiricalMeasure, Euler, ParticleFlow, PotentialEnergy, WeightDecay};
+///
+/// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1); // dw/dt = -w
+/// let mut flow = ParticleFlow::new(energy, Euler, 0.5)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 8.0))?)?;
+/// flow.run(&mut state, 2, &mut ())?;
+/// assert_eq!(state.measure().particle(0), &[2.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Euler;
+
+impl Euler {
+    /// 1.
+    pub fn order(&self) -> u32 {
+        1
+    }
+}
+
+impl<T: Real> Integrator<T> for Euler {
+    fn order(&self) -> u32 {
+        1
+    }
+
+    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+        state.evaluate(energy);
+        let (mu, v) = state.split_mut();
+        mu.transport(dt, v);
+        Ok(Step { taken: dt, next: None })
+    }
+}

@@ -1,0 +1,115 @@
+//! Explicit Runge-Kutta methods with a fixed step.
+
+use nalgebra::DMatrix;
+
+use super::{Integrator, Step};
+use crate::energy::Energy;
+use crate::error::StepError;
+use crate::real::{Real, real};
+use crate::state::State;
+
+/// Heun's method: an Euler step to predict, the mean of both velocities to correct. Order 2, two velocities a step.
+///
+/// `w_i += (dt / 2) (v_i(mu) + v_i(mu + dt v))`.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::{EmpiricalMeasure, Heun, ParticleFlow, PotentialEnergy, WeightDecay};
+///
+/// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1); // dw/dt = -w
+/// let mut flow = ParticleFlow::new(energy, Heun, 0.5)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 8.0))?)?;
+/// flow.run(&mut state, 1, &mut ())?;
+/// assert_eq!(state.measure().particle(0), &[8.0 * (1.0 - 0.5 + 0.125)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heun;
+
+/// The classical Runge-Kutta method. Order 4, four velocities a step.
+///
+/// On rectifier networks the kinks of the velocity lower the order.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::{EmpiricalMeasure, ParticleFlow, PotentialEnergy, Rk4, WeightDecay};
+///
+/// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1); // dw/dt = -w
+/// let mut flow = ParticleFlow::new(energy, Rk4, 0.1)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+/// flow.run_until(&mut state, 1.0, &mut ())?;
+/// assert!((state.measure().particle(0)[0] - f64::exp(-1.0)).abs() < 1e-6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: W. Kutta, Beitrag zur naeherungsweisen Integration totaler Differentialgleichungen, 1901.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rk4;
+
+impl Heun {
+    /// 2.
+    pub fn order(&self) -> u32 {
+        2
+    }
+}
+
+impl Rk4 {
+    /// 4.
+    pub fn order(&self) -> u32 {
+        4
+    }
+}
+
+impl<T: Real> Integrator<T> for Heun {
+    fn order(&self) -> u32 {
+        2
+    }
+
+    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+        explicit(&[&[1.0], &[0.5, 0.5]], energy, state, dt);
+        Ok(Step { taken: dt, next: None })
+    }
+}
+
+impl<T: Real> Integrator<T> for Rk4 {
+    fn order(&self) -> u32 {
+        4
+    }
+
+    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+        let b = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0];
+        explicit(&[&[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0], &b], energy, state, dt);
+        Ok(Step { taken: dt, next: None })
+    }
+}
+
+/// One step of the explicit method whose tableau has the rows `a_2, .., a_s, b` (without zeros on and above the diagonal):
+/// `k_1 = v(w)`, `k_r = v(w + dt sum_q a_rq k_q)`, `w += dt sum_q b_q k_q`.
+fn explicit<T: Real>(rows: &[&[f64]], energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) {
+    state.evaluate(energy);
+    let mut stages = state.take_stages(rows.len());
+    start(state, &mut stages);
+    for (r, row) in rows.iter().enumerate() {
+        stage(row, state, &mut stages, dt);
+        if r + 1 < rows.len() {
+            energy.velocity(state.measure(), &mut stages[r + 1]);
+        }
+    }
+    state.give_stages(stages);
+}
+
+/// Keeps the points `w` of the start in `stages[0]`; `k_1` stays in the state, `k_2, k_3, ..` go to `stages[1..]`.
+pub(super) fn start<T: Real>(state: &State<T>, stages: &mut [DMatrix<T>]) {
+    stages[0].copy_from(state.measure().points());
+}
+
+/// Moves the points to `w + dt sum_q row_q k_q`.
+pub(super) fn stage<T: Real>(row: &[f64], state: &mut State<T>, stages: &mut [DMatrix<T>], dt: T) {
+    let (mu, k1) = state.split_mut();
+    mu.points_mut().copy_from_slice(stages[0].as_slice());
+    for (q, &a) in row.iter().enumerate() {
+        if a != 0.0 {
+            mu.transport(dt * real(a), if q == 0 { k1 } else { &stages[q] });
+        }
+    }
+}

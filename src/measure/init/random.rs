@@ -1,0 +1,108 @@
+//! Random starts.
+
+use nalgebra::DMatrix;
+use rand::{Rng, RngExt};
+use rand_distr::StandardNormal;
+
+use super::EmpiricalMeasure;
+use crate::error::{MeasureError, ParameterError};
+use crate::real::{Real, real};
+
+/// `m` independent particles, uniform on the unit sphere of `R^p`: mass in all directions.
+///
+/// ```
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+/// use wasserflow::init;
+///
+/// let mu = init::sphere::<f64>(3, 10, &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert!((mu.second_moment() - 1.0).abs() < 1e-14);
+/// # Ok::<(), wasserflow::MeasureError>(())
+/// ```
+///
+/// # Errors
+/// [`MeasureError::Empty`] when `p = 0` or `m = 0`.
+pub fn sphere<T: Real>(p: usize, m: usize, rng: &mut (impl Rng + ?Sized)) -> Result<EmpiricalMeasure<T>, MeasureError> {
+    let mut points = DMatrix::zeros(p, m);
+    for i in 0..m {
+        points.column_mut(i).copy_from_slice(&direction(p, rng));
+    }
+    EmpiricalMeasure::uniform(points.map(real))
+}
+
+/// `m` independent particles with independent coordinates `N(0, std^2)` in `R^p`.
+///
+/// ```
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+/// use wasserflow::init;
+///
+/// let mu = init::gaussian::<f32>(2, 1000, 0.5, &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert!((mu.second_moment() - 2.0 * 0.25).abs() < 0.05);
+/// # Ok::<(), wasserflow::MeasureError>(())
+/// ```
+///
+/// # Errors
+/// [`MeasureError`] when `p = 0` or `m = 0`, or `std` is negative or not finite.
+pub fn gaussian<T: Real>(
+    p: usize,
+    m: usize,
+    std: f64,
+    rng: &mut (impl Rng + ?Sized),
+) -> Result<EmpiricalMeasure<T>, MeasureError> {
+    scale("std", std)?;
+    EmpiricalMeasure::uniform(DMatrix::from_fn(p, m, |_, _| real(std * rng.sample::<f64, _>(StandardNormal))))
+}
+
+/// `m` independent balanced neurons `(a, b)` in `R^{1 + d}`: `b` uniform on the sphere of radius `radius`, `a = +-radius`.
+///
+/// Balanced, `|a| = |b|`, is what the flow of a 2-homogeneous network preserves, and what weight decay leads to.
+///
+/// ```
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+/// use wasserflow::init;
+///
+/// let mu = init::balanced::<f64>(2, 5, 3.0, &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert_eq!((mu.dim(), mu.particle(0)[0].abs()), (3, 3.0));
+/// # Ok::<(), wasserflow::MeasureError>(())
+/// ```
+///
+/// # Errors
+/// [`MeasureError`] when `d = 0` or `m = 0`, or `radius` is negative or not finite.
+pub fn balanced<T: Real>(
+    d: usize,
+    m: usize,
+    radius: f64,
+    rng: &mut (impl Rng + ?Sized),
+) -> Result<EmpiricalMeasure<T>, MeasureError> {
+    scale("radius", radius)?;
+    if d == 0 {
+        return Err(MeasureError::Empty { dim: d, len: m });
+    }
+    let mut points = DMatrix::zeros(1 + d, m);
+    for mut w in points.column_iter_mut() {
+        w[0] = if rng.random_bool(0.5) { radius } else { -radius };
+        for (w, b) in w.iter_mut().skip(1).zip(direction(d, rng)) {
+            *w = radius * b;
+        }
+    }
+    EmpiricalMeasure::uniform(points.map(real))
+}
+
+/// A point uniform on the unit sphere of `R^p`: a Gaussian one, normalised.
+fn direction(p: usize, rng: &mut (impl Rng + ?Sized)) -> Vec<f64> {
+    loop {
+        let g: Vec<f64> = (0..p).map(|_| rng.sample(StandardNormal)).collect();
+        let norm = g.iter().map(|g| g * g).sum::<f64>().sqrt();
+        // Zero has probability 0, and would only be met by a generator that is none; p = 0 is refused by the caller.
+        if norm > 0.0 || p == 0 {
+            return g.iter().map(|g| g / norm).collect();
+        }
+    }
+}
+
+fn scale(name: &'static str, value: f64) -> Result<(), ParameterError> {
+    if value >= 0.0 && value.is_finite() {
+        Ok(())
+    } else {
+        Err(ParameterError { name, requirement: ">= 0 and finite", value })
+    }
+}

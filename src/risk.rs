@@ -1,0 +1,145 @@
+//! Convex risks `R(h)` of the predictions, and the losses that they are made of.
+
+use crate::inputs::Inputs;
+use crate::real::{Real, epsilon, real};
+
+mod classification;
+mod empirical;
+mod loss;
+mod regression;
+mod softmax;
+
+pub use classification::{Exponential, Hinge, Logistic, SmoothHinge};
+pub use empirical::EmpiricalRisk;
+pub use loss::Loss;
+pub use regression::{Huber, Quantile, Square};
+pub use softmax::SoftmaxCrossEntropy;
+
+/// A convex risk `R: R^{k n} -> R` of the predictions at n samples.
+///
+/// Predictions and gradients are `k x n`: output l of sample j is `h[j k + l]`.
+///
+/// # Laws
+/// - Convex: `R((1-t) h + t g) <= (1-t) R(h) + t R(g)`.
+/// - `value_and_gradient` writes the gradient of `value` (a subgradient at kinks) and returns the same value.
+/// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever that exists.
+///
+/// ```
+/// use wasserflow::{Inputs, Real, Risk};
+///
+/// /// The largest prediction, squared error apart.
+/// struct Worst<T> {
+///     x: Inputs<T>,
+/// }
+/// impl<T: Real> Risk<T> for Worst<T> {
+///     fn inputs(&self) -> &Inputs<T> {
+///         &self.x
+///     }
+///     fn value(&self, h: &[T]) -> T {
+///         h.iter().fold(h[0], |max, &h| max.max(h))
+///     }
+///     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
+///         let max = self.value(h);
+///         out.fill(T::zero());
+///         if let Some(j) = h.iter().position(|&h| h == max) {
+///             out[j] = T::one();
+///         }
+///         max
+///     }
+/// }
+/// let risk = Worst { x: Inputs::from_slice(1, &[0.0, 1.0, 2.0])? };
+/// let mut g = [0.0; 3];
+/// assert_eq!(risk.value_and_gradient(&[1.0, 5.0, 2.0], &mut g), 5.0);
+/// assert_eq!(g, [0.0, 1.0, 0.0]);
+/// # Ok::<(), wasserflow::RiskError>(())
+/// ```
+pub trait Risk<T: Real> {
+    /// The samples `x_1, .., x_n` at which predictions are made.
+    fn inputs(&self) -> &Inputs<T>;
+
+    /// `k`, the number of outputs of a prediction.
+    fn output_dim(&self) -> usize {
+        1
+    }
+
+    /// `R(h)`.
+    fn value(&self, h: &[T]) -> T;
+
+    /// Writes `grad R(h)` to `out` and returns `R(h)`.
+    fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T;
+
+    /// `out = R''(h) u`, the Gauss-Newton curvature.
+    ///
+    /// Provided by central differences of the gradient, which allocates; worth overriding for integrators that use it.
+    fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
+        let largest = |x: &[T]| x.iter().fold(T::zero(), |max, &x| max.max(x.abs()));
+        let size = largest(u);
+        out.fill(T::zero());
+        if size == T::zero() {
+            return;
+        }
+        let step = difference_step::<T>() * (T::one() + largest(h)) / size;
+        let shifted = |s: T| -> Vec<T> { h.iter().zip(u).map(|(&h, &u)| h + s * u).collect() };
+        let mut below = vec![T::zero(); h.len()];
+        self.value_and_gradient(&shifted(step), out);
+        self.value_and_gradient(&shifted(-step), &mut below);
+        for (out, below) in out.iter_mut().zip(below) {
+            *out = (*out - below) / (step + step);
+        }
+    }
+
+    /// Draws fresh samples, for risks that do: called once a step, true when `R` changed.
+    fn refresh(&mut self) -> bool {
+        false
+    }
+}
+
+macro_rules! forward_risk {
+    ($($pointer:ty),*) => {$(
+        impl<T: Real, R: Risk<T> + ?Sized> Risk<T> for $pointer {
+            fn inputs(&self) -> &Inputs<T> {
+                (**self).inputs()
+            }
+            fn output_dim(&self) -> usize {
+                (**self).output_dim()
+            }
+            fn value(&self, h: &[T]) -> T {
+                (**self).value(h)
+            }
+            fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
+                (**self).value_and_gradient(h, out)
+            }
+            fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
+                (**self).curvature(h, u, out);
+            }
+            fn refresh(&mut self) -> bool {
+                (**self).refresh()
+            }
+        }
+    )*};
+}
+forward_risk!(&mut R, Box<R>);
+
+/// The relative step of a central difference, `eps^(1/3)`: where its truncation and its rounding balance.
+fn difference_step<T: Real>() -> T {
+    epsilon::<T>().cbrt()
+}
+
+/// `sum_{j < n} f(j)`, in blocks: the rounding error grows as n / 64 + 64, not as n, and the order is fixed.
+fn sum<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> T {
+    const BLOCK: usize = 64;
+    let mut total = T::zero();
+    for start in (0..n).step_by(BLOCK) {
+        let mut block = T::zero();
+        for j in start..n.min(start + BLOCK) {
+            block += f(j);
+        }
+        total += block;
+    }
+    total
+}
+
+/// `1 / n`.
+fn reciprocal<T: Real>(n: usize) -> T {
+    T::one() / real(n as f64)
+}

@@ -1,0 +1,152 @@
+//! Losses of the margin `y h`, for targets -1 and 1.
+
+use super::Loss;
+use super::loss::positive;
+use crate::activation::{log1p_exp, sigmoid_pair};
+use crate::error::ParameterError;
+use crate::real::{Real, real};
+
+/// Accepts -1 and 1.
+fn sign<T: Real>(target: T) -> Result<(), &'static str> {
+    if target.abs() == T::one() { Ok(()) } else { Err("-1 or 1") }
+}
+
+/// `r_+`, and NaN for NaN (which `max` would hide).
+#[inline]
+fn positive_part<T: Real>(r: T) -> T {
+    if r < T::zero() { T::zero() } else { r }
+}
+
+/// Logistic loss `l(y, h) = log(1 + exp(-y h))`, `y` in {-1, 1}; without overflow.
+///
+/// ```
+/// use wasserflow::{Logistic, Loss};
+/// assert_eq!(Logistic.value_and_derivative(1.0, 0.0), (f64::ln(2.0), -0.5));
+/// assert_eq!(Logistic.value_and_derivative(1.0, -1e4), (1e4, -1.0));
+/// assert!(Loss::<f64>::check_target(&Logistic, 0.5).is_err());
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Logistic;
+
+impl<T: Real> Loss<T> for Logistic {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        log1p_exp(-target * prediction)
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        -target * sigmoid_pair(-target * prediction).0
+    }
+    #[inline]
+    fn second_derivative(&self, _: T, prediction: T) -> T {
+        let (s, r) = sigmoid_pair(prediction);
+        s * r
+    }
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        sign(target)
+    }
+}
+
+/// Exponential loss `l(y, h) = exp(-y h)`, `y` in {-1, 1}.
+///
+/// It is infinite in the scalar for margins below about -709 (f64) or -88 (f32): a flow that gets there says so.
+///
+/// ```
+/// use wasserflow::{Exponential, Loss};
+/// assert_eq!(Exponential.value_and_derivative(-1.0, 0.0), (1.0, 1.0));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exponential;
+
+impl<T: Real> Loss<T> for Exponential {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        (-target * prediction).exp()
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        -target * (-target * prediction).exp()
+    }
+    #[inline]
+    fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
+        let e = (-target * prediction).exp();
+        (e, -target * e)
+    }
+    #[inline]
+    fn second_derivative(&self, target: T, prediction: T) -> T {
+        (-target * prediction).exp()
+    }
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        sign(target)
+    }
+}
+
+/// Hinge loss `l(y, h) = (1 - y h)_+`, `y` in {-1, 1}; subgradient 0 at the kink `y h = 1`.
+///
+/// ```
+/// use wasserflow::{Hinge, Loss};
+/// assert_eq!(Hinge.value_and_derivative(1.0, -1.0), (2.0, -1.0));
+/// assert_eq!(Hinge.value_and_derivative(1.0, 1.0), (0.0, 0.0));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hinge;
+
+impl<T: Real> Loss<T> for Hinge {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        positive_part(T::one() - target * prediction)
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        if target * prediction < T::one() { -target } else { T::zero() }
+    }
+    #[inline]
+    fn second_derivative(&self, _: T, _: T) -> T {
+        T::zero()
+    }
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        sign(target)
+    }
+}
+
+/// Smoothed hinge loss of width `s > 0`: with `r = (1 - y h)_+`, `r^2 / (2 s)` for `r <= s` and `r - s/2` beyond.
+///
+/// The hinge, with its corner replaced by a parabola: `Hinge - s/2 <= SmoothHinge(s) <= Hinge`.
+///
+/// ```
+/// use wasserflow::{Loss, SmoothHinge};
+/// assert_eq!(SmoothHinge(1.0).value_and_derivative(1.0, 0.5), (0.125, -0.5));
+/// assert_eq!(SmoothHinge(1.0).value_and_derivative(1.0, -2.0), (2.5, -1.0));
+/// ```
+///
+/// Source: S. Shalev-Shwartz and T. Zhang, Stochastic dual coordinate ascent methods, 2013.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SmoothHinge(
+    /// The width `s > 0` of the parabola.
+    pub f64,
+);
+
+impl<T: Real> Loss<T> for SmoothHinge {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        let (r, s) = (positive_part(T::one() - target * prediction), real::<T>(self.0));
+        let half = real::<T>(0.5);
+        if r <= s { r * r * half / s } else { r - s * half }
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        let r = positive_part(T::one() - target * prediction);
+        -target * (r / real(self.0)).min(T::one())
+    }
+    #[inline]
+    fn second_derivative(&self, target: T, prediction: T) -> T {
+        let (r, s) = (T::one() - target * prediction, real::<T>(self.0));
+        if r > T::zero() && r < s { T::one() / s } else { T::zero() }
+    }
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        sign(target)
+    }
+    fn check(&self) -> Result<(), ParameterError> {
+        positive("the width of the smoothed hinge loss", self.0)
+    }
+}

@@ -1,0 +1,97 @@
+//! The loss `l(y, h)` of one prediction.
+
+use super::difference_step;
+use crate::error::ParameterError;
+use crate::real::{Real, real};
+
+/// A loss `l(y, h)`, convex in the prediction `h`.
+///
+/// It is called once a sample and output and should inline.
+///
+/// # Laws
+/// - Convex in `h`: chords lie above, `derivative` does not decrease.
+/// - `derivative` is `dl/dh` wherever that exists, and a subgradient at kinks.
+/// - `value_and_derivative = (value, derivative)`; `second_derivative >= 0`.
+///
+/// ```
+/// use wasserflow::{Loss, Real};
+///
+/// /// Asymmetric least squares.
+/// struct Expectile;
+/// impl<T: Real> Loss<T> for Expectile {
+///     fn value(&self, y: T, h: T) -> T {
+///         self.derivative(y, h) * (h - y) / wasserflow::real(2.0)
+///     }
+///     fn derivative(&self, y: T, h: T) -> T {
+///         if h > y { h - y } else { (h - y) * wasserflow::real(9.0) }
+///     }
+/// }
+/// assert_eq!(Expectile.value_and_derivative(1.0, 3.0), (2.0, 2.0));
+/// assert_eq!(Expectile.value_and_derivative(3.0, 1.0), (18.0, -18.0));
+/// ```
+pub trait Loss<T: Real> {
+    /// `l(y, h)`.
+    fn value(&self, target: T, prediction: T) -> T;
+
+    /// `dl/dh (y, h)`.
+    fn derivative(&self, target: T, prediction: T) -> T;
+
+    /// `(l, dl/dh)`: worth overriding where the two share work.
+    #[inline]
+    fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
+        (self.value(target, prediction), self.derivative(target, prediction))
+    }
+
+    /// `d^2 l / dh^2 (y, h) >= 0`, 0 at kinks. Provided by a central difference of `derivative`.
+    fn second_derivative(&self, target: T, prediction: T) -> T {
+        let step = difference_step::<T>() * (T::one() + prediction.abs());
+        let rise = self.derivative(target, prediction + step) - self.derivative(target, prediction - step);
+        (rise / (step * real(2.0))).max(T::zero())
+    }
+
+    /// Whether the loss is defined at the target `y`; when not, what it must be, as in `"-1 or 1"`.
+    ///
+    /// # Errors
+    /// The requirement. Provided: any finite target is fine.
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        if target.is_finite() { Ok(()) } else { Err("finite") }
+    }
+
+    /// Whether the parameters of the loss itself are in range; asked once by the risk that takes the loss in.
+    ///
+    /// # Errors
+    /// The parameter, its range and what it is. Provided: there are none.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
+}
+
+impl<T: Real, L: Loss<T> + ?Sized> Loss<T> for &L {
+    fn value(&self, target: T, prediction: T) -> T {
+        (**self).value(target, prediction)
+    }
+    fn derivative(&self, target: T, prediction: T) -> T {
+        (**self).derivative(target, prediction)
+    }
+    fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
+        (**self).value_and_derivative(target, prediction)
+    }
+    fn second_derivative(&self, target: T, prediction: T) -> T {
+        (**self).second_derivative(target, prediction)
+    }
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        (**self).check_target(target)
+    }
+    fn check(&self) -> Result<(), ParameterError> {
+        (**self).check()
+    }
+}
+
+/// Refuses a parameter that is not positive and finite.
+pub(super) fn positive(name: &'static str, value: f64) -> Result<(), ParameterError> {
+    if value > 0.0 && value.is_finite() {
+        Ok(())
+    } else {
+        Err(ParameterError { name, requirement: "positive and finite", value })
+    }
+}
