@@ -197,7 +197,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         time: T,
         observer: &mut (impl Observer<T> + ?Sized),
     ) -> Result<StopReason, StepError> {
-        if time != time {
+        if to_f64(time).is_nan() {
             return Err(ParameterError { name: "time", requirement: "a number", value: f64::NAN }.into());
         }
         self.ready(state)?;

@@ -340,10 +340,10 @@ impl<T: Real> UntilTarget<T> {
     /// # Errors
     /// [`ParameterError`] when the target is NaN.
     pub fn new(target: T) -> Result<Self, ParameterError> {
-        if target == target {
-            Ok(Self { target })
-        } else {
+        if to_f64(target).is_nan() {
             Err(ParameterError { name: "target", requirement: "a number", value: f64::NAN })
+        } else {
+            Ok(Self { target })
         }
     }
 }

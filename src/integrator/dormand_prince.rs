@@ -129,8 +129,8 @@ impl<T: Real> Integrator<T> for DormandPrince {
                 state.give_stages(stages);
                 return Ok(Step { taken, next: Some(taken * real(factor)) });
             }
-            // NaN and infinity shrink the most.
-            taken *= real((SAFETY * error.powf(-0.2)).max(SHRINK).min(0.5));
+            let factor = SAFETY * error.powf(-0.2);
+            taken *= real(if factor.is_nan() { SHRINK } else { factor.clamp(SHRINK, 0.5) });
             grow = 1.0;
             state.rewind(&stages[0]);
         }
