@@ -1,4 +1,60 @@
-#![doc = include_str!("../docs/crate.md")]
+//! Wasserstein gradient flows of convex functionals of a measure, by particles.
+//!
+//! $$F(\mu) = R\Big(\int \Phi(w) \thinspace d\mu(w)\Big) + \int V \thinspace d\mu, \qquad
+//! \frac{dw_i}{dt} = -\nabla_w F'(\mu_t)(w_i), \qquad \mu_t = \sum_i c_i \thinspace \delta_{w_i(t)}$$
+//!
+//! A measure `mu` over particles `w` predicts `h(x) = int Phi(w)(x) dmu(w)`; a convex risk `R` judges the predictions. Training a
+//! wide two-layer network by gradient descent is the gradient flow of `F` in the Wasserstein geometry: a particle is a neuron,
+//! `Phi(a, b)(x) = a sigma(b.x)`. `F` is convex in the measure, and with 2-homogeneous neurons and a start with mass in all
+//! directions, where the flow converges it converges to a global minimum (Chizat & Bach 2018, arXiv:1805.09545).
+//!
+//! ```
+//! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+//! use wasserflow::nalgebra::DVector;
+//! use wasserflow::observe::UntilTarget;
+//! use wasserflow::{EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Relu, Ridge, Square, StopReason, init};
+//!
+//! let mut rng = ChaCha8Rng::seed_from_u64(7);
+//! let x = init::gaussian(2, 100, 1.0, &mut rng)?.points().clone();
+//! let y = DVector::from_fn(100, |j, _| f64::abs(x[(0, j)]));
+//!
+//! let risk = EmpiricalRisk::new(Square, x, y)?;
+//! let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), risk)?;
+//! let mut flow = ParticleFlow::new(energy, Euler, 0.2)?;
+//! let mut state = flow.start(init::sphere(3, 50, &mut rng)?)?;
+//! let reason = flow.run(&mut state, 5_000, &mut UntilTarget::new(1e-4)?)?;
+//! assert_eq!(reason, StopReason::Target);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The rooms
+//!
+//! Data flows down this list, and each uses only what stands above it.
+//!
+//! | room | what it holds |
+//! | --- | --- |
+//! | [`Real`] | the scalar, `f32` or `f64` |
+//! | [`EmpiricalMeasure`], [`init`] | `mu = sum_i c_i delta(w_i)`, and its starts |
+//! | [`Inputs`] | the sample points `x_j` |
+//! | [`Activation`], [`Homogeneous`] | `sigma: R -> R` |
+//! | [`FeatureMap`]: [`Ridge`], [`Radial`] | `Phi(w)(x)` in `R^k` |
+//! | [`Loss`], [`Risk`]: [`EmpiricalRisk`], [`SoftmaxCrossEntropy`] | the convex `R(h)` |
+//! | [`Energy`]: [`MeanFieldRisk`], [`Mmd`], [`PotentialEnergy`], [`Sum`] | `F(mu)` and its velocity |
+//! | [`State`] | `mu_t` with its velocity, energy and time |
+//! | [`Integrator`]: [`Euler`], [`Heun`], [`Rk4`], [`DormandPrince`] | one step |
+//! | [`Observer`], [`observe`] | recording and stopping |
+//! | [`ParticleFlow`] | the driver |
+//!
+//! # Conventions
+//!
+//! Columns are points: `w` is `p x m`, `x` is `d x n`, `h` is `k x n` with output l of sample j at `h[j k + l]`. Square loss is
+//! `(h - y)^2 / 2`; an empirical risk is `(1/n) sum_j sum_l loss` or has sample weights. A ridge particle is
+//! `(a_1, .., a_k, b_1, .., b_d)`. The velocity is the *descent* direction `-grad_w F'(mu)(w_i)`, never divided by a weight, so
+//! that particles of weight 0 are probes. A measure may have any mass. Weight decay is `lambda int |w|^2 dmu`.
+//!
+//! # Features
+//!
+//! `rand` (default): random starts.
 
 pub use nalgebra;
 
@@ -34,3 +90,12 @@ pub use risk::{
     EmpiricalRisk, Exponential, Hinge, Huber, Logistic, Loss, Quantile, Risk, SmoothHinge, SoftmaxCrossEntropy, Square,
 };
 pub use state::State;
+
+/// The code of README and book, compiled.
+#[cfg(all(doctest, feature = "rand"))]
+mod prose {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/src/tutorial.md")]
+    struct Tutorial;
+}
