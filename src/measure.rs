@@ -5,6 +5,7 @@ use nalgebra::{DMatrix, DVector};
 use crate::error::MeasureError;
 use crate::real::{Real, real, to_f64};
 
+mod closeness;
 pub mod init;
 
 /// An empirical measure `mu = sum_i c_i delta(w_i)`: `m >= 1` particles `w_i` in `R^p` with weights `c_i >= 0`.

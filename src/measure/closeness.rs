@@ -1,0 +1,51 @@
+//! Approximate equality of measures, particle by particle in their order.
+
+use approx::{AbsDiffEq, RelativeEq};
+
+use super::EmpiricalMeasure;
+use crate::real::Real;
+
+/// Equal shapes, and coordinates and weights equal up to `epsilon`.
+///
+/// Particles are compared in their order: for a distance that does not see the order, take the Wasserstein distance.
+///
+/// ```
+/// use approx::assert_abs_diff_eq;
+/// use wasserflow::{EmpiricalMeasure, nalgebra::DMatrix};
+///
+/// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 3, 1.0))?;
+/// let mut nu = mu.clone();
+/// nu.points_mut()[0] += 1e-9;
+/// assert_abs_diff_eq!(mu, nu, epsilon = 1e-8);
+/// # Ok::<(), wasserflow::MeasureError>(())
+/// ```
+impl<T: Real> AbsDiffEq for EmpiricalMeasure<T> {
+    type Epsilon = T;
+
+    fn default_epsilon() -> T {
+        <T as AbsDiffEq>::default_epsilon()
+    }
+
+    fn abs_diff_eq(&self, other: &Self, epsilon: T) -> bool {
+        self.agrees(other, |u, v| u.abs_diff_eq(v, epsilon))
+    }
+}
+
+/// Equal shapes, and coordinates and weights equal up to `epsilon` or the relative error `max_relative`.
+impl<T: Real> RelativeEq for EmpiricalMeasure<T> {
+    fn default_max_relative() -> T {
+        <T as RelativeEq>::default_max_relative()
+    }
+
+    fn relative_eq(&self, other: &Self, epsilon: T, max_relative: T) -> bool {
+        self.agrees(other, |u, v| u.relative_eq(v, epsilon, max_relative))
+    }
+}
+
+impl<T: Real> EmpiricalMeasure<T> {
+    fn agrees(&self, other: &Self, equal: impl Fn(&T, &T) -> bool) -> bool {
+        self.points.shape() == other.points.shape()
+            && self.points.iter().zip(other.points.iter()).all(|(u, v)| equal(u, v))
+            && self.weights.iter().zip(other.weights.iter()).all(|(u, v)| equal(u, v))
+    }
+}
