@@ -7,8 +7,8 @@ use crate::error::{MeasureError, ParameterError, ShapeError, StepError};
 use crate::integrator::{Integrator, Step};
 use crate::measure::EmpiricalMeasure;
 use crate::observe::{Observer, StopReason};
-use crate::real::{Real, to_f64};
-use crate::state::{State, reaches};
+use crate::real::{Real, epsilon, real, to_f64};
+use crate::state::State;
 
 /// Why a flow cannot start from a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
@@ -233,4 +233,9 @@ where
         return Err(ShapeError { what: "particle dimension of the measure", expected, found }.into());
     }
     Ok(mu.check()?)
+}
+
+/// Whether a step of `dt` ends at or beyond what remains, up to rounding.
+fn reaches<T: Real>(dt: T, remaining: T) -> bool {
+    dt * (T::one() + real::<T>(1e3) * epsilon::<T>()) >= remaining
 }

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
-use crate::real::{Real, epsilon, real};
+use crate::real::Real;
 
 /// The state of a flow: the measure `mu_t` with *its* velocity and energy, the time `t` and the number of steps.
 ///
@@ -243,9 +243,4 @@ impl<T: Real> Clock<T> {
         self.lost = (time - self.time) - step;
         self.time = time;
     }
-}
-
-/// Whether a step of `dt` ends at or beyond what remains, up to rounding.
-pub(crate) fn reaches<T: Real>(dt: T, remaining: T) -> bool {
-    dt * (T::one() + real::<T>(1e3) * epsilon::<T>()) >= remaining
 }
