@@ -54,7 +54,8 @@ impl<T: Real> Observer<T> for Trace<T> {
     }
 }
 
-/// Records the measure itself, with its time, each step once. Wrap it in [`Every`] or [`LogSpaced`]: it clones.
+/// Records the measure itself, with its time, each step once. Wrap it in [`Every`](super::Every) or
+/// [`LogSpaced`](super::LogSpaced): it clones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshots<T> {
     taken: Vec<(T, EmpiricalMeasure<T>)>,
