@@ -44,6 +44,7 @@
 //! | [`Integrator`]: [`Euler`], [`Heun`], [`Rk4`], [`DormandPrince`] | one step |
 //! | [`Observer`], [`observe`] | recording and stopping |
 //! | [`ParticleFlow`] | the driver |
+//! | [`study`] | success against m, over seeds |
 //!
 //! # Conventions
 //!
@@ -70,6 +71,7 @@ pub mod observe;
 mod real;
 mod risk;
 mod state;
+pub mod study;
 
 pub use activation::{
     Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu, Sine, Softplus, Tanh,
