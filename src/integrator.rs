@@ -5,10 +5,12 @@ use crate::error::{ParameterError, StepError};
 use crate::real::Real;
 use crate::state::State;
 
+mod conic;
 mod dormand_prince;
 mod euler;
 mod runge_kutta;
 
+pub use conic::Conic;
 pub use dormand_prince::DormandPrince;
 pub use euler::Euler;
 pub use runge_kutta::{Heun, Rk4};
