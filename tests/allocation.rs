@@ -1,0 +1,97 @@
+//! Nothing is allocated after the first step on a shape.
+
+#![allow(unsafe_code, reason = "a global allocator that counts has to be one")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::{
+    Activation, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Euler, Heun, Integrator, Logistic, Loss, MeanFieldRisk,
+    ParticleFlow, Radial, Real, Relu, Ridge, Rk4, Softplus, Square, Tanh, WeightDecay, real,
+};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every request is passed on unchanged to the system allocator, which keeps the contract; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's layout, as it came.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `System` with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the pointer came from `System` with this layout, the size is the caller's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Allocations of steps 2 to 30, and of a run that ends at a time.
+fn allocations<T: Real, I: Integrator<T>>(
+    map: impl wasserflow::FeatureMap<T>,
+    loss: impl Loss<T>,
+    (n, m): (usize, usize),
+    integrator: I,
+) -> usize {
+    let number = |a: usize, b: usize| real::<T>(((3 * a + 7 * b) as f64).sin());
+    let (d, k, p) = (map.input_dim(), map.output_dim(), map.particle_dim());
+    let y = DMatrix::from_fn(k, n, |l, j| if number(l, j) > T::zero() { T::one() } else { -T::one() });
+    let risk = EmpiricalRisk::with_outputs(loss, DMatrix::from_fn(d, n, number), y).unwrap();
+    let decay = WeightDecay::new(real::<T>(0.01)).unwrap();
+    let energy = MeanFieldRisk::new(map, risk).unwrap().regularized(decay);
+    let mu = EmpiricalMeasure::weighted(DMatrix::from_fn(p, m, number), DVector::from_element(m, real(0.2))).unwrap();
+    let mut flow = ParticleFlow::new(energy, integrator, real(0.01)).unwrap();
+    let mut state = flow.start(mu).unwrap();
+    flow.advance(&mut state).unwrap();
+
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    flow.run(&mut state, 29, &mut ()).unwrap();
+    let time = state.time() + real(0.1);
+    flow.run_until(&mut state, time, &mut ()).unwrap();
+    let after = ALLOCATIONS.load(Ordering::Relaxed);
+    assert_eq!(state.time(), time);
+    after - before
+}
+
+/// One test only: the count is that of the process.
+#[test]
+fn nothing_is_allocated_after_the_first_step() {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    drop(std::hint::black_box(vec![1_u8; 100]));
+    assert!(ALLOCATIONS.load(Ordering::Relaxed) > before, "the allocator counts");
+
+    fn maps<T: Real>(method: &str, integrator: impl Integrator<T> + Copy) {
+        fn activations<T: Real, A: Activation<T> + Copy>(name: &str, activation: A, integrator: impl Integrator<T> + Copy) {
+            for shape in [(1, 1), (13, 5), (130, 9)] {
+                let counts = [
+                    allocations::<T, _>(Ridge::new(activation, 2), Square, shape, integrator),
+                    allocations::<T, _>(Ridge::with_outputs(activation, 5, 3), Logistic, shape, integrator),
+                    allocations::<T, _>(Radial::new(activation, 3), Logistic, shape, integrator),
+                    allocations::<T, _>(Radial::with_outputs(activation, 3, 2), Square, shape, integrator),
+                ];
+                assert_eq!(counts, [0; 4], "{name} at n, m = {shape:?}");
+            }
+        }
+        activations(&format!("{method}, relu"), Relu, integrator);
+        activations(&format!("{method}, tanh"), Tanh, integrator);
+        activations(&format!("{method}, softplus"), Softplus, integrator);
+    }
+    maps::<f64>("Euler", Euler);
+    maps::<f32>("Euler", Euler);
+    maps::<f64>("Heun", Heun);
+    maps::<f32>("Heun", Heun);
+    maps::<f64>("Rk4", Rk4);
+    maps::<f32>("Rk4", Rk4);
+    maps::<f64>("DormandPrince", DormandPrince::new(1e-2, 1e-3));
+    maps::<f32>("DormandPrince", DormandPrince::new(1e-2, 1e-3));
+}
