@@ -134,15 +134,17 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             none => none.insert(state.clone()),
         };
         let step = self.integrator.step(&mut self.energy, state, dt).and_then(|step| {
+            lawful(step, dt)?;
+            fits(&self.energy, state.measure())?;
             if self.energy.refresh() {
                 state.measure_mut();
             }
             state.evaluate(&mut self.energy);
-            if state.is_finite(&mut self.energy) {
-                Ok(step)
-            } else {
-                Err(StepError::NonFinite { step: kept.step(), time: to_f64(kept.time()) })
+            if !state.is_finite(&mut self.energy) {
+                return Err(StepError::NonFinite { step: kept.step(), time: to_f64(kept.time()) });
             }
+            state.measure().check()?; // a method that moves mass may have made a weight negative
+            Ok(step)
         });
         match step {
             Ok(step) => state.complete(step.taken, step.next),
@@ -228,11 +230,33 @@ where
     T: Real,
     E: From<ShapeError> + From<MeasureError>,
 {
-    let (expected, found) = (energy.particle_dim(), mu.dim());
-    if expected != found {
-        return Err(ShapeError { what: "particle dimension of the measure", expected, found }.into());
-    }
+    fits(energy, mu)?;
     Ok(mu.check()?)
+}
+
+/// Whether the particles of `mu` have the dimension of the energy's.
+fn fits<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), ShapeError> {
+    let (expected, found) = (energy.particle_dim(), mu.dim());
+    if expected == found {
+        Ok(())
+    } else {
+        Err(ShapeError { what: "particle dimension of the measure", expected, found })
+    }
+}
+
+/// Whether an integrator kept its law, `0 < taken <= dt`, and proposes a step that can be taken: else a run might never end.
+fn lawful<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
+    if !(step.taken > T::zero() && step.taken <= dt) {
+        let (name, requirement) = ("the step taken by the integrator", "positive and at most what was asked for");
+        return Err(ParameterError { name, requirement, value: to_f64(step.taken) });
+    }
+    match step.next {
+        Some(next) if !(next > T::zero() && next.is_finite()) => {
+            let (name, requirement) = ("the step proposed by the integrator", "positive and finite");
+            Err(ParameterError { name, requirement, value: to_f64(next) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a step of `dt` ends at or beyond what remains, up to rounding.
