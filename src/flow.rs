@@ -159,6 +159,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             check::<T, StepError>(&self.energy, state.measure())?;
             state.evaluate(&mut self.energy);
             if !state.is_finite(&mut self.energy) {
+                state.measure_mut(); // still to be looked at next time
                 return Err(StepError::NonFinite { step: state.step(), time: to_f64(state.time()) });
             }
         }
