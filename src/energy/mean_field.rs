@@ -57,12 +57,17 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
     ///
     /// # Errors
     /// [`ShapeError`] when the map does not take the inputs of the risk (`d`), does not give its outputs (`k`), or has
-    /// particles of no coordinate.
+    /// no output or particles of no coordinate.
     pub fn new(features: F, risk: R) -> Result<Self, ShapeError> {
         same("input dimension of the feature map", risk.inputs().dim(), features.input_dim())?;
         same("number of outputs of the feature map", risk.output_dim(), features.output_dim())?;
-        if features.particle_dim() == 0 {
-            return Err(ShapeError { what: "particle dimension of the feature map", expected: 1, found: 0 });
+        for (what, found) in [
+            ("particle dimension of the feature map", features.particle_dim()),
+            ("number of outputs of the feature map", features.output_dim()),
+        ] {
+            if found == 0 {
+                return Err(ShapeError { what, expected: 1, found });
+            }
         }
         Ok(Self { features, risk, potential: (), reduce: None, workspace: Workspace::default() })
     }
