@@ -61,6 +61,7 @@ fn measures() {
     says(&init::symmetrised(&one, 3).unwrap_err(), &["k must be at most", "3"]);
 }
 
+#[cfg(feature = "rand")]
 #[test]
 fn random_starts() {
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -608,6 +609,21 @@ fn a_run_resumes_bit_for_bit() {
     flow.run_until(&mut resumed, 0.75, &mut ()).unwrap();
     flow.run_until(&mut resumed, 2.0, &mut ()).unwrap();
     assert_eq!(bits(&straight), bits(&resumed));
+}
+
+/// Where nothing moves an adaptive method takes ever longer steps: they stay finite.
+#[test]
+fn steps_at_rest_stay_finite() {
+    fn rest<T: Real>() {
+        let energy = PotentialEnergy::new(WeightDecay::new(T::one()).unwrap(), 1);
+        let mut flow = ParticleFlow::new(energy, DormandPrince::default(), real(0.1)).unwrap();
+        let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 2, T::zero())).unwrap()).unwrap();
+        assert_eq!(flow.run(&mut state, 1000, &mut ()).unwrap(), StopReason::Steps);
+        assert!(state.time().is_finite() && state.next().unwrap().is_finite());
+        assert_eq!(state.measure().particle(1), &[T::zero()]);
+    }
+    rest::<f64>();
+    rest::<f32>();
 }
 
 /// Losses that overflow say so at the step; a loss without overflow does not.

@@ -127,7 +127,9 @@ impl<T: Real> Integrator<T> for DormandPrince {
                 state.evaluated(energy, &mut stages[6], value);
                 state.remember(Some(real(error.max(1e-4))));
                 state.give_stages(stages);
-                return Ok(Step { taken, next: Some(taken * real(factor)) });
+                // Where nothing moves, steps would grow until they are infinite.
+                let longest = T::max_value().map_or(taken, |max| max.sqrt());
+                return Ok(Step { taken, next: Some((taken * real(factor)).min(longest)) });
             }
             let factor = SAFETY * error.powf(-0.2);
             taken *= real(if factor.is_nan() { SHRINK } else { factor.clamp(SHRINK, 0.5) });
