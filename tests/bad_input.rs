@@ -269,6 +269,8 @@ fn flows_and_observers() {
 
 // ---- steps that fail ----
 
+type Method = fn() -> Box<dyn Integrator<f64>>;
+
 /// All that a state shows, as bits.
 fn bits(state: &State<f64>) -> Vec<u64> {
     let mu = state.measure();
@@ -290,7 +292,7 @@ fn students() -> EmpiricalMeasure<f64> {
 /// Steps that are far too long: the state is what it was, and a sane flow goes on from it as if nothing had happened.
 #[test]
 fn a_diverging_step_keeps_the_last_finite_state() {
-    let integrators: [fn() -> Box<dyn Integrator<f64>>; 3] = [|| Box::new(Euler), || Box::new(Heun), || Box::new(Rk4)];
+    let integrators: [Method; 3] = [|| Box::new(Euler), || Box::new(Heun), || Box::new(Rk4)];
     for integrator in integrators {
         let mut sane = ParticleFlow::new(network(), integrator(), 0.01).unwrap();
         let mut wild = ParticleFlow::new(network(), integrator(), 1e6).unwrap();
@@ -589,7 +591,7 @@ fn times_that_are_none() {
 /// run(20) = run(7) + run(13), bit for bit; also through a clone of the state, a fresh flow, and steps by hand.
 #[test]
 fn a_run_resumes_bit_for_bit() {
-    let integrators: [fn() -> Box<dyn Integrator<f64>>; 4] =
+    let integrators: [Method; 4] =
         [|| Box::new(Euler), || Box::new(Heun), || Box::new(Rk4), || Box::new(DormandPrince::new(1e-6, 1e-8))];
     for integrator in integrators {
         let flow = || ParticleFlow::new(network(), integrator(), 0.03).unwrap();

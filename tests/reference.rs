@@ -253,7 +253,7 @@ fn problem(index: usize, activation: &'static str, loss_name: &'static str, radi
             c
         });
         let mut weights = vec![1.0 / m as f64; m];
-        if index % 3 != 0 {
+        if !index.is_multiple_of(3) {
             weights = positive(m, rng);
             if m > 1 {
                 weights[m / 2] = 0.0;
@@ -377,7 +377,7 @@ fn agrees<T: Real>(tolerance: f64) {
     for (index, problem) in problems.iter().enumerate() {
         let (p, m) = (problem.k + problem.d, problem.m);
         let weights = DVector::from_iterator(m, problem.weights.iter().map(|&c| real(c)));
-        let mu = if index % 3 == 0 {
+        let mu = if index.is_multiple_of(3) {
             EmpiricalMeasure::<T>::uniform(matrix(p, m, &problem.w)).unwrap()
         } else {
             EmpiricalMeasure::weighted(matrix(p, m, &problem.w), weights).unwrap()
