@@ -19,8 +19,10 @@ fn measure<T: Real>(seed: u64, p: usize, m: usize) -> EmpiricalMeasure<T> {
     EmpiricalMeasure::weighted(numbers(seed, p, m, 1.5), weights).unwrap()
 }
 
+type Problem<T> = (&'static str, Box<dyn Energy<T>>, EmpiricalMeasure<T>);
+
 /// Smooth energies, each with a start.
-fn problems<T: Real>() -> Vec<(&'static str, Box<dyn Energy<T>>, EmpiricalMeasure<T>)> {
+fn problems<T: Real>() -> Vec<Problem<T>> {
     let (x, n) = (numbers::<T>(1, 2, 11, 2.0), 11);
     let square = EmpiricalRisk::new(Square, x.clone(), numbers::<T>(2, n, 1, 2.0).column(0).into_owned()).unwrap();
     let labels = DVector::from_fn(n, |j, _| if j % 3 == 0 { -T::one() } else { T::one() });
