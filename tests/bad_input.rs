@@ -571,6 +571,19 @@ fn run_until_ends_at_exactly_the_time() {
     ends_exactly::<f32>();
 }
 
+/// The last step of a run to a time is shortened; what an adaptive method proposes is not shorter for it.
+#[test]
+fn a_shortened_step_does_not_shorten_the_next_run() {
+    let mut flow = ParticleFlow::new(network(), DormandPrince::new(1e-6, 1e-8), 0.01).unwrap();
+    let mut state = flow.start(students()).unwrap();
+    flow.run(&mut state, 10, &mut ()).unwrap();
+    let proposed = state.next().unwrap();
+    let time = state.time() + 1e-6 * proposed;
+    flow.run_until(&mut state, time, &mut ()).unwrap();
+    assert_eq!((state.step(), state.time()), (11, time));
+    assert!(state.next().unwrap() >= proposed);
+}
+
 #[test]
 fn times_that_are_none() {
     let mut flow = ParticleFlow::new(network(), Euler, 0.01).unwrap();
