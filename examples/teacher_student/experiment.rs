@@ -31,6 +31,8 @@ pub struct Protocol {
     pub seeds: u64,
     /// The first seed.
     pub first: u64,
+    /// The seed that is drawn, counted from the first.
+    pub drawn: u64,
     /// `|a| = |b|` of the students at the start.
     pub radius: f64,
     /// The step of the integrator.
@@ -43,7 +45,8 @@ pub struct Protocol {
 
 impl Protocol {
     /// The experiment.
-    pub const FULL: Self = Self { samples: 100, seeds: 20, first: 0, radius: 0.3, dt: 1.0, time: 1e4, threshold: 1e-3 };
+    pub const FULL: Self =
+        Self { samples: 100, seeds: 20, first: 0, drawn: 2, radius: 0.3, dt: 1.0, time: 1e4, threshold: 1e-3 };
     /// Too short to show anything but that it runs.
     pub const SMOKE: Self = Self { samples: 50, seeds: 3, time: 100.0, ..Self::FULL };
 }

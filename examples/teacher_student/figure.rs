@@ -1,4 +1,7 @@
 //! The picture: the neurons' paths in the plane of `a b`, one panel a size, and `F` against time.
+//!
+//! A neuron may come out at the far end of a teacher's line: `(b.x)_+ - (-b.x)_+ = b.x` is linear, and the linear parts of several
+//! neurons can cancel. So the lines are determined, and the ends are not.
 
 use wasserflow::EmpiricalMeasure;
 
@@ -30,7 +33,8 @@ pub fn draw(protocol: &Protocol, teacher: &EmpiricalMeasure<f64>, students: &[St
     legend(&mut svg);
 
     // All planes have the scale of the neuron that comes out longest.
-    let ends = students.iter().filter_map(|students| students.runs[0].path.last());
+    let drawn = protocol.drawn as usize;
+    let ends = students.iter().filter_map(|students| students.runs[drawn].path.last());
     let reach =
         ends.chain([teacher]).flat_map(neurons).flat_map(|(_, point)| point).fold(0.0, |r: f64, x| r.max(x.abs()));
     let corner = |i: usize| {
@@ -38,7 +42,7 @@ pub fn draw(protocol: &Protocol, teacher: &EmpiricalMeasure<f64>, students: &[St
         [MARGIN + column * (SIDE + GAP), HEADER + (i / COLUMNS) as f64 * (SIDE + GAP)]
     };
     for (i, students) in students.iter().enumerate() {
-        plane(&mut svg, corner(i), 1.1 * reach, teacher, students.width.particles, &students.runs[0]);
+        plane(&mut svg, corner(i), 1.1 * reach, teacher, students.width.particles, &students.runs[drawn]);
     }
     curves(&mut svg, corner(students.len()), protocol, students);
     svg
@@ -119,7 +123,7 @@ fn curves(svg: &mut Svg, [left, top]: [f64; 2], protocol: &Protocol, students: &
 
     svg.rectangle([left, top], [SIDE, SIDE], PANEL);
     svg.text([left, top - 9.0], HEADING, "F(t) / R(0)");
-    svg.text([left + SIDE, top - 9.0], CAPTION, &format!("median, quartiles of {}", protocol.seeds));
+    svg.text([left + SIDE, top - 9.0], CAPTION, &format!("median, quartiles, {} seeds", protocol.seeds));
     svg.group("stroke=\"#e6e6e6\"", |svg| {
         decades(times).for_each(|(t, _)| svg.line([[x.at(t), top + SIDE], [x.at(t), top]], ""));
         decades(values).for_each(|(f, _)| svg.line([[left, y.at(f)], [left + SIDE, y.at(f)]], ""));

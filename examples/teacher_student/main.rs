@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Source of the experiment: L. Chizat and F. Bach, On the global convergence of gradient descent for over-parameterized models
-//! using optimal transport, NeurIPS 2018; of the picture: F. Bach, Gradient descent for wide two-layer neural networks, I, 2020.
+//! using optimal transport, 2018; of the picture: F. Bach, Gradient descent for wide two-layer neural networks, I, 2020.
 
 #[path = "../common/args.rs"]
 mod args;
@@ -29,7 +29,7 @@ Students of m neurons learn a teacher of 5: how many of them reach it?
 
 Usage: cargo run --release --example teacher_student -- [OPTIONS]
 
-  --seed N      first of the seeds, one a teacher (default 0); its students are drawn
+  --seed N      first of the seeds, one a teacher (default 0); the third is drawn
   --m LIST      sizes of the students (default 5,10,20,50,100)
   --json        one JSON object on standard output, nothing else
   --smoke       a short run that shows only that it runs
@@ -68,19 +68,20 @@ fn options(args: &mut Args) -> Result<Options, String> {
 fn main() -> Result<(), Failure> {
     let Options { protocol, sizes, json } = Args::read(HELP, options);
     let students = experiment::run(&protocol, &sizes)?;
-    let teacher = Task::new(&protocol, protocol.first)?.teacher;
+    let teacher = Task::new(&protocol, protocol.first + protocol.drawn)?.teacher;
     let figure = figure::draw(&protocol, &teacher, &students).write("teacher_student.svg")?;
     let report = if json {
         object(&protocol, &students, &figure)
     } else {
-        format!("{}\nFigure, of seed {}: {}\n", table(&protocol, &students), protocol.first, figure.display())
+        let drawn = protocol.first + protocol.drawn;
+        format!("{}\nFigure, of seed {drawn}: {}\n", table(&protocol, &students), figure.display())
     };
     write!(std::io::stdout().lock(), "{report}")?;
     Ok(())
 }
 
 fn table(protocol: &Protocol, students: &[Students]) -> String {
-    let Protocol { samples, seeds, first, radius, dt, time, threshold } = protocol;
+    let Protocol { samples, seeds, first, radius, dt, time, threshold, .. } = protocol;
     let mut out = format!(
         "Teacher   {TEACHER} neurons a (b.x)_+ in the plane: a = 1, -1, 1, -1, 1 around the unit circle, b apart by 72 degrees\n          \
          up to a jitter of 18 each, turned at random; h = (1/{TEACHER}) sum a (b.x)_+\n\
@@ -108,7 +109,7 @@ fn table(protocol: &Protocol, students: &[Students]) -> String {
 }
 
 fn object(protocol: &Protocol, students: &[Students], figure: &Path) -> String {
-    let Protocol { samples, seeds, first, radius, dt, time, threshold } = protocol;
+    let Protocol { samples, seeds, first, radius, dt, time, threshold, .. } = protocol;
     let rows = students.iter().map(|students| {
         let (rate, low, high) = students.width.success_rate(*threshold);
         let (m, reached) = (students.width.particles, students.width.successes(*threshold));
