@@ -18,7 +18,7 @@ const MARGIN: f64 = 24.0;
 const HEADER: f64 = 88.0;
 const COLUMNS: usize = 3;
 /// Room for the labels of the curves.
-const LABELS: f64 = 44.0;
+const LABELS: f64 = 58.0;
 
 const HEADING: &str = "font-size=\"15\" font-weight=\"bold\"";
 const CAPTION: &str = "text-anchor=\"end\" font-size=\"12\" fill=\"#777\"";
