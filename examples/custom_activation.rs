@@ -1,0 +1,45 @@
+//! An activation of your own: two functions, and every map, risk and integrator takes it.
+//!
+//! Gaussian ridges `a exp(-(b.x)^2 / 2)` learn the sine on the line. The loops over the samples are compiled for them.
+
+use std::error::Error;
+use std::f64::consts::PI;
+
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::observe::UntilTarget;
+use wasserflow::{
+    Activation, EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Ridge, Square, init, real, with_bias,
+};
+
+/// `sigma(u) = exp(-u^2 / 2)`, `sigma'(u) = -u sigma(u)`.
+#[derive(Debug, Clone, Copy)]
+struct Bell;
+
+impl<T: Real> Activation<T> for Bell {
+    #[inline]
+    fn value(&self, u: T) -> T {
+        (u * u * real(-0.5)).exp()
+    }
+    #[inline]
+    fn derivative(&self, u: T) -> T {
+        -u * self.value(u)
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let n = 50;
+    let x = DMatrix::from_fn(1, n, |_, j| PI * (2.0 * j as f64 / (n - 1) as f64 - 1.0)); // from -pi to pi
+    let y = DVector::from_fn(n, |j, _| x[j].sin());
+    let risk = EmpiricalRisk::new(Square, with_bias(x), y)?;
+    let energy = MeanFieldRisk::new(Ridge::new(Bell, 2), risk)?;
+
+    let mut flow = ParticleFlow::new(energy, Euler, 0.1)?;
+    let mut state = flow.start(init::gaussian(3, 50, 1.0, &mut ChaCha8Rng::seed_from_u64(0))?)?;
+    println!("sin x by 50 neurons a exp(-(b.x)^2 / 2), F the mean square error over 2");
+    println!("t = {:>6.1}  F = {:.1e}", state.time(), state.energy());
+    let reason = flow.run_until(&mut state, 1000.0, &mut UntilTarget::new(1e-3)?)?;
+    println!("t = {:>6.1}  F = {:.1e}  stopped by: {reason:?}", state.time(), state.energy());
+    assert!(reason.converged());
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! An energy of your own: value and velocity, and every integrator and observer takes it.
+//!
+//! Particles that attract each other far away and repel each other nearby settle evenly in the unit disc.
+
+use std::error::Error;
+
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use wasserflow::nalgebra::DMatrix;
+use wasserflow::{DormandPrince, EmpiricalMeasure, Energy, ParticleFlow, init};
+
+/// `F(mu) = (1/2) int int W(w - v) dmu dmu`, `W(z) = |z|^2 / 2 - log |z|` in the plane; a particle does not act on itself.
+///
+/// Both Laplacians are constants but for the particle itself, 2 and `2 pi delta`: at equilibrium the density is `1 / pi`.
+#[derive(Debug)]
+struct Swarm;
+
+impl Energy<f64> for Swarm {
+    fn particle_dim(&self) -> usize {
+        2
+    }
+
+    fn value(&mut self, mu: &EmpiricalMeasure<f64>) -> f64 {
+        let mut value = 0.0;
+        for i in 0..mu.len() {
+            for j in (0..mu.len()).filter(|&j| j != i) {
+                let r2 = (mu.points().column(i) - mu.points().column(j)).norm_squared();
+                value += 0.5 * mu.weight(i) * mu.weight(j) * (0.5 * r2 - 0.5 * r2.ln());
+            }
+        }
+        value
+    }
+
+    fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
+        out.fill(0.0);
+        for i in 0..mu.len() {
+            for j in (0..mu.len()).filter(|&j| j != i) {
+                let z = mu.points().column(i) - mu.points().column(j);
+                out.column_mut(i).axpy(mu.weight(j) * (1.0 / z.norm_squared() - 1.0), &z, 1.0);
+            }
+        }
+        self.value(mu)
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut flow = ParticleFlow::new(Swarm, DormandPrince::default(), 0.01)?;
+    let mut state = flow.start(init::gaussian(2, 100, 0.1, &mut ChaCha8Rng::seed_from_u64(0))?)?;
+    println!("     t       F  int |w|^2 dmu  radius   (disc: 1/2 and 1)");
+    for time in [0.0, 0.1, 1.0, 10.0, 50.0] {
+        flow.run_until(&mut state, time, &mut ())?;
+        let mu = state.measure();
+        let radius = mu.points().column_iter().map(|w| w.norm()).fold(0.0, f64::max);
+        println!("{time:>6.1}  {:>6.3}  {:>13.3}  {radius:>6.3}", state.energy(), mu.second_moment());
+    }
+    assert!((state.measure().second_moment() - 0.5).abs() < 0.02);
+    Ok(())
+}

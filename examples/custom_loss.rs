@@ -1,0 +1,60 @@
+//! A loss of your own: value, derivative, and what targets it accepts.
+//!
+//! Counts with a rate that depends on x: the Poisson loss `exp(h) - y h`, whose minimiser is the logarithm of the rate.
+
+use std::error::Error;
+
+use rand::RngExt;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::{
+    EmpiricalRisk, Euler, FeatureMap, Inputs, Loss, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, Workspace, init,
+    with_bias,
+};
+
+/// `l(y, h) = exp(h) - y h` for a count `y` and the logarithm `h` of its rate: minus the log-likelihood, up to a constant.
+#[derive(Debug, Clone, Copy)]
+struct Poisson;
+
+impl<T: Real> Loss<T> for Poisson {
+    fn value(&self, y: T, h: T) -> T {
+        h.exp() - y * h
+    }
+    fn derivative(&self, y: T, h: T) -> T {
+        h.exp() - y
+    }
+    fn check_target(&self, y: T) -> Result<(), &'static str> {
+        if y >= T::zero() && y.fract() == T::zero() { Ok(()) } else { Err("a count 0, 1, 2, ..") }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // Poisson counts are the exponential waiting times that fit into a unit of time.
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let rate = |x: f64| (1.5 * x.abs()).exp();
+    let n = 2000;
+    let x = DMatrix::from_fn(1, n, |_, _| rng.random_range(-1.0..1.0));
+    let y = DVector::from_fn(n, |j, _| {
+        let waits = (0..).scan(0.0, |t, _| Some((*t -= (1.0 - rng.random::<f64>()).ln() / rate(x[j]), *t).1));
+        waits.take_while(|&t| t < 1.0).count() as f64
+    });
+    let refused =
+        EmpiricalRisk::new(Poisson, x.clone(), y.map(|y| y - 0.5)).err().ok_or("half a count was accepted")?;
+    println!("a target that is no count: {refused}");
+
+    let risk = EmpiricalRisk::new(Poisson, with_bias(x), y)?;
+    let mut flow = ParticleFlow::new(MeanFieldRisk::new(Ridge::new(Relu, 2), risk)?, Euler, 0.1)?;
+    let mut state = flow.start(init::balanced(2, 20, 1.0, &mut rng)?)?;
+    flow.run_until(&mut state, 50.0, &mut ())?;
+
+    let at = [-1.0, -0.5, 0.0, 0.5, 1.0];
+    let mut h = [0.0; 5];
+    let inputs = Inputs::new(with_bias(DMatrix::from_row_slice(1, 5, &at)))?;
+    flow.energy().features().predict(state.measure(), &inputs, &mut h, &mut Workspace::default());
+    println!("    x  rate  learnt");
+    for (x, h) in at.into_iter().zip(h) {
+        println!("{x:>5.1}  {:>4.1}  {:>6.2}", rate(x), h.exp());
+        assert!((h.exp() / rate(x)).ln().abs() < 0.2);
+    }
+    Ok(())
+}
