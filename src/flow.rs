@@ -133,10 +133,12 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             }
             none => none.insert(state.clone()),
         };
+        let mut refreshed = false;
         let step = self.integrator.step(&mut self.energy, state, dt).and_then(|step| {
             lawful(step, dt)?;
             fits(&self.energy, state.measure())?;
-            if self.energy.refresh() {
+            refreshed = self.energy.refresh();
+            if refreshed {
                 state.measure_mut();
             }
             state.evaluate(&mut self.energy);
@@ -148,7 +150,12 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         });
         match step {
             Ok(step) => state.complete(step.taken, step.next),
-            Err(_) => std::mem::swap(state, kept),
+            Err(_) => {
+                std::mem::swap(state, kept);
+                if refreshed {
+                    state.measure_mut(); // velocity and energy are of the samples before
+                }
+            }
         }
         step
     }

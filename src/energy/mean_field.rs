@@ -83,7 +83,8 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
     /// Holds a part of the particles only: predictions and scalars are summed over ranks by `reduce`.
     ///
     /// Weights are those of the whole measure, so that `sum_i c_i` over all ranks is its mass. Every rank then sees the same
-    /// `F` and the same inner products, and takes the same decisions.
+    /// `F` and the same inner products, and takes the same decisions. Start all ranks or none: a rank whose measure is refused leaves
+    /// the others waiting in `reduce`.
     #[must_use]
     pub fn distributed(mut self, reduce: impl Reduce<T> + Send + 'static) -> Self {
         self.reduce = Some(Box::new(reduce));
