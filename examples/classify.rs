@@ -19,7 +19,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
     EmpiricalMeasure, EmpiricalRisk, Energy, Euler, FeatureMap, Inputs, Logistic, MeanFieldRisk, ParticleFlow, Relu,
-    Ridge, WeightDecay, Workspace, init, with_bias,
+    Ridge, WeightDecay, init, predict, with_bias,
 };
 
 const HELP: &str = "\
@@ -151,8 +151,7 @@ fn accuracy(
     x: DMatrix<f64>,
     y: &DVector<f64>,
 ) -> Result<f64, Box<dyn Error>> {
-    let mut h = vec![0.0; y.len()];
-    map.predict(mu, &Inputs::new(x)?, &mut h, &mut Workspace::default());
+    let h = predict(map, mu, &Inputs::new(x)?)?;
     Ok(h.iter().zip(y.iter()).filter(|&(h, y)| h * y > 0.0).count() as f64 / y.len() as f64)
 }
 

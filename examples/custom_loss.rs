@@ -8,8 +8,7 @@ use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    EmpiricalRisk, Euler, FeatureMap, Inputs, Loss, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, Workspace, init,
-    with_bias,
+    EmpiricalRisk, Euler, Inputs, Loss, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, init, predict, with_bias,
 };
 
 /// `l(y, h) = exp(h) - y h` for a count `y` and the logarithm `h` of its rate: minus the log-likelihood, up to a constant.
@@ -48,11 +47,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     flow.run_until(&mut state, 50.0, &mut ())?;
 
     let at = [-1.0, -0.5, 0.0, 0.5, 1.0];
-    let mut h = [0.0; 5];
     let inputs = Inputs::new(with_bias(DMatrix::from_row_slice(1, 5, &at)))?;
-    flow.energy().features().predict(state.measure(), &inputs, &mut h, &mut Workspace::default());
+    let h = predict(flow.energy().features(), state.measure(), &inputs)?;
     println!("    x  rate  learnt");
-    for (x, h) in at.into_iter().zip(h) {
+    for (x, h) in at.into_iter().zip(h.iter()) {
         println!("{x:>5.1}  {:>4.1}  {:>6.2}", rate(x), h.exp());
         assert!((h.exp() / rate(x)).ln().abs() < 0.2);
     }

@@ -2,7 +2,6 @@
 
 use nalgebra::DMatrix;
 
-use crate::error::ShapeError;
 use crate::feature::{columns, dot};
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
@@ -175,9 +174,4 @@ forward_energy!(&mut E, Box<E>);
 pub trait Reduce<T: Real> {
     /// Replaces every `x[l]` by its sum over all ranks.
     fn sum(&mut self, x: &mut [T]);
-}
-
-/// Two sizes that must agree.
-fn same(what: &'static str, expected: usize, found: usize) -> Result<(), ShapeError> {
-    if expected == found { Ok(()) } else { Err(ShapeError { what, expected, found }) }
 }

@@ -21,6 +21,13 @@ pub struct ShapeError {
     pub found: usize,
 }
 
+impl ShapeError {
+    /// Whether two sizes that must agree do.
+    pub(crate) fn check(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
+        if expected == found { Ok(()) } else { Err(Self { what, expected, found }) }
+    }
+}
+
 /// A parameter is out of its range.
 ///
 /// ```

@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 
+use crate::error::ShapeError;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
@@ -237,6 +238,38 @@ macro_rules! forward_feature_map {
     )*};
 }
 forward_feature_map!(&F, Box<F>, std::sync::Arc<F>);
+
+/// Predictions `h_mu(x_j)` at any samples, `k x n`: column j is the prediction at `x_j`.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::{EmpiricalMeasure, Inputs, Relu, Ridge, predict};
+///
+/// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[1.0, 1.0, 1.0, -1.0]))?; // (|x|) / 2
+/// let h = predict(&Ridge::new(Relu, 1), &mu, &Inputs::from_slice(1, &[-3.0, 5.0])?)?;
+/// assert_eq!(h.as_slice(), &[1.5, 2.5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`ShapeError`] when the map does not take the inputs (`d`) or the particles (`p`), or has no output.
+///
+/// Allocates its result; in a loop use [`FeatureMap::predict`].
+pub fn predict<T: Real>(
+    features: &(impl FeatureMap<T> + ?Sized),
+    mu: &EmpiricalMeasure<T>,
+    x: &Inputs<T>,
+) -> Result<DMatrix<T>, ShapeError> {
+    ShapeError::check("dimension of the inputs", features.input_dim(), x.dim())?;
+    ShapeError::check("dimension of the particles", features.particle_dim(), mu.dim())?;
+    let k = features.output_dim();
+    if k == 0 {
+        return Err(ShapeError { what: "number of outputs of the feature map", expected: 1, found: 0 });
+    }
+    let mut h = DMatrix::zeros(k, x.len());
+    features.predict(mu, x, h.as_mut_slice(), &mut Workspace::default());
+    Ok(h)
+}
 
 /// `<u, v>`.
 #[inline]

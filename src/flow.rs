@@ -244,12 +244,7 @@ where
 
 /// Whether the particles of `mu` have the dimension of the energy's.
 fn fits<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), ShapeError> {
-    let (expected, found) = (energy.particle_dim(), mu.dim());
-    if expected == found {
-        Ok(())
-    } else {
-        Err(ShapeError { what: "particle dimension of the measure", expected, found })
-    }
+    ShapeError::check("particle dimension of the measure", energy.particle_dim(), mu.dim())
 }
 
 /// Whether an integrator kept its law, `0 < taken <= dt`, and proposes a step that can be taken: else a run might never end.

@@ -15,7 +15,7 @@
 //! use wasserflow::{EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Relu, Ridge, Square, StopReason, init};
 //!
 //! let mut rng = ChaCha8Rng::seed_from_u64(7);
-//! let x = init::gaussian(2, 100, 1.0, &mut rng)?.points().clone();
+//! let x = init::gaussian(2, 100, 1.0, &mut rng)?.into_points();
 //! let y = DVector::from_fn(100, |j, _| f64::abs(x[(0, j)]));
 //!
 //! let risk = EmpiricalRisk::new(Square, x, y)?;
@@ -81,7 +81,7 @@ pub use energy::{
     WeightDecay,
 };
 pub use error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
-pub use feature::{FeatureMap, Radial, Ridge, Workspace};
+pub use feature::{FeatureMap, Radial, Ridge, Workspace, predict};
 pub use flow::{ParticleFlow, StartError};
 pub use inputs::{Inputs, with_bias};
 pub use integrator::{Conic, DormandPrince, Euler, Heun, Integrator, Rk4, Step};

@@ -142,6 +142,12 @@ impl<T: Real> EmpiricalMeasure<T> {
         &self.points
     }
 
+    /// The particles alone, `p x m`.
+    #[inline]
+    pub fn into_points(self) -> DMatrix<T> {
+        self.points
+    }
+
     /// The second moment `int |w|^2 dmu = sum_i c_i |w_i|^2`.
     pub fn second_moment(&self) -> T {
         let mut sum = T::zero();

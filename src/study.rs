@@ -1,6 +1,7 @@
 //! Width studies: how often, and how far, a flow of m particles succeeds, over many seeds.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -46,7 +47,44 @@ impl Width {
 
 /// Runs `run(m, seed)` for every width and seed, on all cores; the result does not depend on how many there are.
 ///
-/// Seeds are `0..seeds`. The first error, in the order of widths and then seeds, is returned.
+/// Returns each width with what its seeds came to, in their order.
+///
+/// ```
+/// let runs = wasserflow::study::runs(&[5, 10], 0..3, |m, seed| Ok::<_, ()>((m, seed)))?;
+/// assert_eq!(runs[1], (10, vec![(10, 0), (10, 1), (10, 2)]));
+/// # Ok::<(), ()>(())
+/// ```
+///
+/// # Errors
+/// The first of `run`, in the order of widths and then seeds.
+///
+/// # Panics
+/// When `run` does.
+pub fn runs<R: Send, E: Send>(
+    widths: &[usize],
+    seeds: Range<u64>,
+    run: impl Fn(usize, u64) -> Result<R, E> + Sync,
+) -> Result<Vec<(usize, Vec<R>)>, E> {
+    // Widths differ in cost: the last, as a rule the longest, are handed out first.
+    let tasks: Vec<(usize, u64)> = widths.iter().flat_map(|&m| seeds.clone().map(move |seed| (m, seed))).collect();
+    let results = Mutex::new(tasks.iter().map(|_| None).collect::<Vec<Option<Result<R, E>>>>());
+    let taken = AtomicUsize::new(0);
+    let work = || {
+        while let Some(task) = tasks.len().checked_sub(1 + taken.fetch_add(1, Ordering::Relaxed)) {
+            let (m, seed) = tasks[task];
+            let result = run(m, seed);
+            results.lock().unwrap_or_else(PoisonError::into_inner)[task] = Some(result);
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(tasks.len());
+    thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten();
+    let each = seeds.count();
+    widths.iter().map(|&m| Ok((m, results.by_ref().take(each).collect::<Result<_, E>>()?))).collect()
+}
+
+/// [`runs`] whose result is a number, such as the excess energy at the end.
 ///
 /// ```
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -54,7 +92,7 @@ impl Width {
 /// use wasserflow::{EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Relu, Ridge, Square, init, study};
 ///
 /// // A rectifier network on the line learns |x|: one neuron cannot, 20 can.
-/// let widths = study::width(&[1, 20], 8, |m, seed| -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+/// let widths = study::width(&[1, 20], 0..8, |m, seed| -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
 ///     let x = DMatrix::from_row_slice(1, 4, &[-2.0, -1.0, 1.0, 2.0]);
 ///     let risk = EmpiricalRisk::new(Square, x.clone(), DVector::from_fn(4, |j, _| f64::abs(x[j])))?;
 ///     let mut flow = ParticleFlow::new(MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?, Euler, 0.1)?;
@@ -67,32 +105,14 @@ impl Width {
 /// ```
 ///
 /// # Errors
-/// That of `run`.
+/// As [`runs`].
 pub fn width<E: Send>(
     widths: &[usize],
-    seeds: u64,
+    seeds: Range<u64>,
     run: impl Fn(usize, u64) -> Result<f64, E> + Sync,
 ) -> Result<Vec<Width>, E> {
-    // Widths differ in cost: the last, as a rule the longest, are handed out first.
-    let tasks: Vec<(usize, u64)> = widths.iter().flat_map(|&m| (0..seeds).map(move |seed| (m, seed))).collect();
-    let results = Mutex::new(tasks.iter().map(|_| None).collect::<Vec<Option<Result<f64, E>>>>());
-    let taken = AtomicUsize::new(0);
-    let work = || {
-        while let Some(task) = tasks.len().checked_sub(1 + taken.fetch_add(1, Ordering::Relaxed)) {
-            let (m, seed) = tasks[task];
-            let result = run(m, seed);
-            results.lock().unwrap_or_else(PoisonError::into_inner)[task] = Some(result);
-        }
-    };
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(tasks.len());
-    thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-
-    let mut values = results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten();
-    let mut row = |&particles: &usize| {
-        let values = values.by_ref().take(seeds as usize).collect::<Result<_, E>>()?;
-        Ok(Width { particles, values })
-    };
-    widths.iter().map(&mut row).collect()
+    let runs = runs(widths, seeds, run)?;
+    Ok(runs.into_iter().map(|(particles, values)| Width { particles, values }).collect())
 }
 
 /// The 95 % interval of Wilson for a success rate, `(low, high)`, from `successes` of `trials`; `(0, 1)` without trials.

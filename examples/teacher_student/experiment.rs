@@ -1,9 +1,7 @@
 //! The experiment: teachers, the samples that they label, students of m neurons, and what became of them.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::f64::consts::TAU;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -12,8 +10,7 @@ use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{LogSpaced, Snapshots, Trace};
 use wasserflow::study::{self, Width};
 use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Euler, FeatureMap, Inputs, MeanFieldRisk, ParticleFlow, Relu, Ridge, Square,
-    Workspace, init,
+    EmpiricalMeasure, EmpiricalRisk, Euler, Inputs, MeanFieldRisk, ParticleFlow, Relu, Ridge, Square, init, predict,
 };
 
 /// An error that may cross threads.
@@ -74,9 +71,8 @@ impl Task {
         });
         let teacher = EmpiricalMeasure::uniform(teacher)?;
 
-        let x = init::gaussian(2, protocol.samples, 1.0, &mut rng)?.points().clone();
-        let mut y = DVector::zeros(protocol.samples);
-        Ridge::new(Relu, 2).predict(&teacher, &Inputs::new(x.clone())?, y.as_mut_slice(), &mut Workspace::default());
+        let x = init::gaussian(2, protocol.samples, 1.0, &mut rng)?.into_points();
+        let y = predict(&Ridge::new(Relu, 2), &teacher, &Inputs::new(x.clone())?)?.row(0).transpose();
         Ok(Self { teacher, x, y })
     }
 
@@ -96,7 +92,7 @@ impl Task {
         let (trace, paths) = (trace.into_inner(), paths.into_inner());
         let mut curve: Vec<_> = trace.records().iter().map(|record| [record.time, record.energy / silent]).collect();
         curve.push([state.time(), state.energy() / silent]);
-        let mut path: Vec<_> = paths.taken().iter().map(|(_, mu)| mu.clone()).collect();
+        let mut path: Vec<_> = paths.into_taken().into_iter().map(|(_, mu)| mu).collect();
         path.push(state.into_measure());
         Ok(Run { curve, path, elapsed: clock.elapsed() })
     }
@@ -147,18 +143,11 @@ impl Students {
 
 /// The students of all sizes. A run is a function of its size and seed alone, so the number of threads changes nothing.
 pub fn run(protocol: &Protocol, sizes: &[usize]) -> Result<Vec<Students>, Failure> {
-    let runs = Mutex::new(BTreeMap::new());
-    let widths = study::width(sizes, protocol.seeds, |m, offset| {
-        let seed = protocol.first + offset;
-        let run = Task::new(protocol, seed)?.student(protocol, m, seed)?;
-        let last = run.curve[run.curve.len() - 1][1];
-        runs.lock().unwrap_or_else(PoisonError::into_inner).insert((m, seed), run);
-        Ok::<f64, Failure>(last)
-    })?;
-    let mut runs = runs.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let students = |width: Width| {
-        let rest = runs.split_off(&(width.particles + 1, 0));
-        Students { width, runs: std::mem::replace(&mut runs, rest).into_values().collect() }
+    let seeds = protocol.first..protocol.first + protocol.seeds;
+    let runs = study::runs(sizes, seeds, |m, seed| Task::new(protocol, seed)?.student(protocol, m, seed))?;
+    let students = |(particles, runs): (usize, Vec<Run>)| {
+        let values = runs.iter().map(|run| run.curve[run.curve.len() - 1][1]).collect();
+        Students { width: Width { particles, values }, runs }
     };
-    Ok(widths.into_iter().map(students).collect())
+    Ok(runs.into_iter().map(students).collect())
 }

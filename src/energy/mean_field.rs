@@ -5,7 +5,7 @@ use std::fmt;
 use nalgebra::DMatrix;
 
 use super::potential::{bend, descend, integral};
-use super::{Energy, Potential, Reduce, inner, same};
+use super::{Energy, Potential, Reduce, inner};
 use crate::error::ShapeError;
 use crate::feature::{FeatureMap, Workspace, columns};
 use crate::measure::EmpiricalMeasure;
@@ -59,8 +59,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
     /// [`ShapeError`] when the map does not take the inputs of the risk (`d`), does not give its outputs (`k`), or has
     /// no output or particles of no coordinate.
     pub fn new(features: F, risk: R) -> Result<Self, ShapeError> {
-        same("input dimension of the feature map", risk.inputs().dim(), features.input_dim())?;
-        same("number of outputs of the feature map", risk.output_dim(), features.output_dim())?;
+        ShapeError::check("input dimension of the feature map", risk.inputs().dim(), features.input_dim())?;
+        ShapeError::check("number of outputs of the feature map", risk.output_dim(), features.output_dim())?;
         for (what, found) in [
             ("particle dimension of the feature map", features.particle_dim()),
             ("number of outputs of the feature map", features.output_dim()),

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Energy, Kernel, same};
+use super::{Energy, Kernel};
 use crate::error::ShapeError;
 use crate::feature::{columns, columns_mut};
 use crate::measure::EmpiricalMeasure;
@@ -40,7 +40,7 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
     /// # Errors
     /// [`ShapeError`] when the target's points are not of the kernel's dimension.
     pub fn new(kernel: K, target: EmpiricalMeasure<T>) -> Result<Self, ShapeError> {
-        same("particle dimension of the target", kernel.dim(), target.dim())?;
+        ShapeError::check("particle dimension of the target", kernel.dim(), target.dim())?;
         let self_energy = energy_between(&kernel, &target, &target);
         Ok(Self { kernel, target, self_energy })
     }

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Energy, same};
+use super::Energy;
 use crate::error::ShapeError;
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
@@ -32,7 +32,7 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Sum<A, B, T> {
     /// # Errors
     /// [`ShapeError`] when the dimensions differ.
     pub fn new(first: A, second: B) -> Result<Self, ShapeError> {
-        same("particle dimension of the second energy", first.particle_dim(), second.particle_dim())?;
+        ShapeError::check("particle dimension of the second energy", first.particle_dim(), second.particle_dim())?;
         Ok(Self { first, second, field: DMatrix::zeros(0, 0), values: Vec::new() })
     }
 

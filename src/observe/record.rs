@@ -72,6 +72,11 @@ impl<T> Snapshots<T> {
     pub fn taken(&self) -> &[(T, EmpiricalMeasure<T>)] {
         &self.taken
     }
+
+    /// Times and measures, in the order of time, to keep.
+    pub fn into_taken(self) -> Vec<(T, EmpiricalMeasure<T>)> {
+        self.taken
+    }
 }
 
 impl<T> Default for Snapshots<T> {
