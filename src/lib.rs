@@ -45,6 +45,7 @@
 //! | [`Observer`], [`observe`] | recording and stopping |
 //! | [`ParticleFlow`] | the driver |
 //! | [`study`] | success against m, over seeds |
+//! | `testing` | the law kit: checks that a part of yours keeps the laws of its trait |
 //!
 //! # Conventions
 //!
@@ -55,7 +56,9 @@
 //!
 //! # Features
 //!
-//! `rand` (default): random starts.
+//! - `rand` (default): random starts.
+//! - `testing`: the law kit, without a further dependency.
+//! - `proptest`: `testing`, with strategies and the macros that test a part in one line.
 
 pub use nalgebra;
 
@@ -72,6 +75,8 @@ mod real;
 mod risk;
 mod state;
 pub mod study;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use activation::{
     Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu, Sine, Softplus, Tanh,

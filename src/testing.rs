@@ -1,0 +1,66 @@
+//! The law kit: checks that a part of a flow keeps the laws that its trait states (features `testing` and `proptest`).
+//!
+//! A check is a plain function that returns `Result<(), Violation>`: the law as an equation, by how much it fails, and where.
+//! It measures a slope or an identity, with a tolerance from the epsilon of the scalar, at points that it is given or draws
+//! from a seed. Nobody has to say where kinks are: a value is tied to its derivative by
+//! `f(1) - f(0) = int_0^1 f'(t) dt`, which holds across them.
+//!
+//! | part | check | macro |
+//! |---|---|---|
+//! | [`Activation`](crate::Activation) | [`check_activation`], [`check_homogeneous_activation`] | `activation_laws!` |
+//! | [`Loss`](crate::Loss) | [`check_loss`] | `loss_laws!` |
+//! | [`Risk`](crate::Risk) | [`check_risk`] | `risk_laws!` |
+//! | [`FeatureMap`](crate::FeatureMap) | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
+//! | [`Energy`](crate::Energy) | [`check_energy`], [`check_convexity`] | `energy_laws!` |
+//! | [`Integrator`](crate::Integrator) | [`check_integrator`], [`check_jko`] | `integrator_laws!` |
+//! | [`Potential`](crate::Potential), [`Kernel`](crate::Kernel) | [`check_potential`], [`check_kernel`] | `potential_laws!`, `kernel_laws!` |
+//! | [`Reduce`](crate::Reduce) | [`check_reduce`], [`check_distributed`] | |
+//!
+//! With the feature `proptest` the macros, at the root of the crate, test a part over many points, shapes and seeds in both
+//! precisions, in one line of a dependent crate:
+//!
+//! ```
+//! # #[cfg(feature = "proptest")]
+//! wasserflow::activation_laws!(rectifier: wasserflow::Relu, homogeneous);
+//! ```
+//!
+//! [`problems`] holds tasks whose answers are known.
+
+mod activation;
+mod case;
+mod convexity;
+mod energy;
+mod feature_map;
+mod homogeneity;
+mod integrator;
+mod jko;
+mod loss;
+#[cfg(feature = "proptest")]
+mod macros;
+mod potential;
+pub mod problems;
+mod reduce;
+mod risk;
+mod slope;
+#[cfg(feature = "proptest")]
+pub mod strategies;
+mod violation;
+
+pub use activation::{check_activation, check_homogeneous_activation};
+pub use case::{Case, Draws};
+pub use convexity::check_convexity;
+pub use energy::check_energy;
+pub use feature_map::{Plain, check_batches, check_feature_map, check_same_map};
+pub use homogeneity::check_homogeneity;
+pub use integrator::check_integrator;
+pub use jko::check_jko;
+pub use loss::{accepted_target, check_loss};
+pub use potential::{check_kernel, check_potential};
+pub use reduce::{Rank, check_distributed, check_reduce};
+pub use risk::check_risk;
+pub use violation::Violation;
+
+/// The version of proptest that the strategies are of.
+#[cfg(feature = "proptest")]
+#[doc(hidden)]
+pub use proptest;

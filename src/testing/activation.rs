@@ -1,0 +1,100 @@
+//! The laws of an activation.
+
+use super::slope::{Segment, Slope, rounding};
+use super::violation::{Violation, holds, within};
+use crate::activation::{Activation, Homogeneous};
+use crate::real::{Real, epsilon, real, to_f64};
+
+/// Checks an activation on the interval `[a, b]` (either order), and at its ends and middle.
+///
+/// - `sigma(b) - sigma(a) = int_a^b sigma'(u) du`, to rounding, across any kinks;
+/// - `sigma'(u)` lies between the derivatives on both sides of `u`: at a kink it is one of them or a value between;
+/// - `value_and_derivative(u) = (value(u), derivative(u))`;
+/// - no finite `u` gives NaN, nor an infinite value beside a finite derivative for `|u| <= 1000`.
+///
+/// ```
+/// use wasserflow::{Relu, testing::check_activation};
+///
+/// assert_eq!(check_activation(&Relu, -1.0_f32, 2.0), Ok(()));
+/// ```
+///
+/// # Errors
+/// The first law that fails.
+pub fn check_activation<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Result<(), Violation> {
+    let middle = a + (b - a) * real(0.5);
+    for u in [a, b, middle] {
+        pair(sigma, u)?;
+        sides(sigma, u)?;
+    }
+    finite(sigma)?;
+
+    let (a, b) = (to_f64(a), to_f64(b));
+    let slope = |t: f64| {
+        let u = real::<T>(a + t * (b - a));
+        // The integral follows the points as the scalar holds them.
+        let value = to_f64(sigma.derivative(u)) * (b - a);
+        Slope { value, scale: value.abs() + to_f64(sigma.derivative(u)).abs() * (a.abs() + b.abs()) }
+    };
+    let ends = [a, b].map(|u| to_f64(sigma.value(real(u))));
+    let law = "sigma(b) - sigma(a) = int_a^b sigma'(u) du";
+    Segment { law, ends, scale: 0.0, bisections: 200 }.check::<T>(slope, || format!("a = {a}, b = {b}"))
+}
+
+fn pair<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
+    let (value, derivative) = sigma.value_and_derivative(u);
+    for (both, alone) in [(value, sigma.value(u)), (derivative, sigma.derivative(u))] {
+        let law = "value_and_derivative(u) = (value(u), derivative(u))";
+        let error = if both == alone { 0.0 } else { to_f64((both - alone).abs()) };
+        within(law, error, rounding::<T>() * to_f64(alone.abs()), || format!("u = {u}"))?;
+    }
+    Ok(())
+}
+
+fn sides<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
+    let step = epsilon::<T>().cbrt().powi(2) * (T::one() + u.abs());
+    let [left, here, right] = [u - step, u, u + step].map(|u| to_f64(sigma.derivative(u)));
+    if [left, here, right].iter().any(|d| d.is_infinite()) {
+        return Ok(());
+    }
+    let (low, high) = (left.min(right), left.max(right));
+    let tolerance = rounding::<T>() * (left.abs() + right.abs() + low.abs().max(high.abs()) * to_f64(u.abs()));
+    let law = "min(sigma'(u-), sigma'(u+)) <= sigma'(u) <= max(sigma'(u-), sigma'(u+))";
+    // A smooth extremum of sigma' lies outside by step^2 sigma'''/2, far below one epsilon for any sigma''' < 1/eps^(1/3).
+    within(law, (low - here).max(here - high), tolerance + to_f64(epsilon::<T>()), || format!("u = {u}"))
+}
+
+fn finite<T: Real>(sigma: &dyn Activation<T>) -> Result<(), Violation> {
+    let huge = to_f64(T::max_value().unwrap_or(real(1e30)));
+    for size in [1.0, 30.0, 100.0, 1000.0, huge.sqrt(), huge] {
+        for u in [real::<T>(size), real(-size)] {
+            let (value, derivative) = (sigma.value(u), sigma.derivative(u));
+            let numbers = !(to_f64(value).is_nan() || to_f64(derivative).is_nan());
+            holds("sigma(u) and sigma'(u) are numbers for every finite u", numbers, || format!("u = {u}"))?;
+            let bounded = size > 1000.0 || value.is_finite() || !derivative.is_finite();
+            holds("sigma(u) is finite where sigma'(u) is", bounded, || format!("u = {u}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that `sigma(s u) = s^k sigma(u)` for the degree k that the activation declares, `s > 0`.
+///
+/// ```
+/// use wasserflow::{LeakyRelu, testing::check_homogeneous_activation};
+///
+/// assert_eq!(check_homogeneous_activation(&LeakyRelu(0.1), -3.0, 1e4), Ok(()));
+/// ```
+///
+/// # Errors
+/// The law, when it fails.
+pub fn check_homogeneous_activation<T: Real>(
+    sigma: &(impl Activation<T> + Homogeneous),
+    u: T,
+    s: T,
+) -> Result<(), Violation> {
+    let (small, large) = (to_f64(sigma.value(u)), to_f64(sigma.value(s * u)));
+    let expected = to_f64(s).powf(f64::from(sigma.degree())) * small;
+    let tolerance = rounding::<T>() * (expected.abs() + to_f64(sigma.derivative(s * u) * s * u).abs());
+    let law = "sigma(s u) = s^k sigma(u)";
+    within(law, (large - expected).abs(), tolerance, || format!("u = {u}, s = {s}, k = {}", sigma.degree()))
+}

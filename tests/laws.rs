@@ -1,0 +1,109 @@
+//! One table: every part of the crate, by the macros that a dependent uses.
+
+use wasserflow::testing::problems::{Dirichlet, Quadratic, Quartic};
+use wasserflow::*;
+
+activation_laws!(relu: Relu, homogeneous);
+activation_laws!(leaky_relu: LeakyRelu(0.1), homogeneous);
+activation_laws!(relu_square: ReluPower(2), homogeneous);
+activation_laws!(relu_cube: ReluPower(3), homogeneous);
+activation_laws!(absolute_value: Abs, homogeneous);
+activation_laws!(identity: Identity, homogeneous);
+activation_laws!(softplus: Softplus);
+activation_laws!(tanh: Tanh);
+activation_laws!(sigmoid: Sigmoid);
+activation_laws!(erf: Erf);
+activation_laws!(gelu: Gelu);
+activation_laws!(silu: Silu);
+activation_laws!(sine: Sine);
+
+loss_laws!(square: Square);
+loss_laws!(huber: Huber(0.5));
+loss_laws!(quantile: Quantile(0.75));
+loss_laws!(logistic: Logistic);
+loss_laws!(exponential: Exponential);
+loss_laws!(hinge: Hinge);
+loss_laws!(smooth_hinge: SmoothHinge(0.5));
+
+risk_laws!(square_risk: |case| EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap());
+risk_laws!(huber_risk: |case| EmpiricalRisk::with_outputs(Huber(0.5), case.inputs(), case.targets()).unwrap());
+risk_laws!(logistic_risk: |case| EmpiricalRisk::with_outputs(Logistic, case.inputs(), case.signs()).unwrap());
+risk_laws!(hinge_risk: |case| EmpiricalRisk::with_outputs(Hinge, case.inputs(), case.signs()).unwrap());
+risk_laws!(weighted_risk: |case| {
+    let weights = case.draws(20).measure::<T>(1, case.n).weights().to_vec();
+    EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap().sample_weights(weights).unwrap()
+});
+risk_laws!(softmax: |case| SoftmaxCrossEntropy::new(case.inputs(), case.labels(), case.k).unwrap());
+
+feature_map_laws!(ridge_relu: |case| Ridge::with_outputs(Relu, case.d, case.k), homogeneous);
+feature_map_laws!(ridge_leaky_relu: |case| Ridge::with_outputs(LeakyRelu(0.1), case.d, case.k), homogeneous);
+feature_map_laws!(ridge_relu_square: |case| Ridge::with_outputs(ReluPower(2), case.d, case.k), homogeneous);
+feature_map_laws!(ridge_abs: |case| Ridge::with_outputs(Abs, case.d, case.k), homogeneous);
+feature_map_laws!(ridge_identity: |case| Ridge::with_outputs(Identity, case.d, case.k), homogeneous);
+feature_map_laws!(ridge_softplus: |case| Ridge::with_outputs(Softplus, case.d, case.k));
+feature_map_laws!(ridge_tanh: |case| Ridge::with_outputs(Tanh, case.d, case.k));
+feature_map_laws!(ridge_sigmoid: |case| Ridge::with_outputs(Sigmoid, case.d, case.k));
+feature_map_laws!(ridge_erf: |case| Ridge::with_outputs(Erf, case.d, case.k));
+feature_map_laws!(ridge_gelu: |case| Ridge::with_outputs(Gelu, case.d, case.k));
+feature_map_laws!(ridge_silu: |case| Ridge::with_outputs(Silu, case.d, case.k));
+feature_map_laws!(ridge_sine: |case| Ridge::with_outputs(Sine, case.d, case.k));
+feature_map_laws!(radial_relu: |case| Radial::with_outputs(Relu, case.d, case.k), homogeneous);
+feature_map_laws!(radial_tanh: |case| Radial::with_outputs(Tanh, case.d, case.k), homogeneous);
+feature_map_laws!(radial_softplus: |case| Radial::with_outputs(Softplus, case.d, case.k), homogeneous);
+feature_map_laws!(boxed_map: |case| Box::new(Ridge::with_outputs(Tanh, case.d, case.k)) as Box<dyn FeatureMap<T>>);
+feature_map_laws!(dirichlet: |case| Dirichlet { order: 7 });
+
+energy_laws!(square_relu: |case| mean_field(Ridge::with_outputs(Relu, case.d, case.k), square::<T>(case)), convex);
+energy_laws!(square_tanh: |case| mean_field(Ridge::with_outputs(Tanh, case.d, case.k), square::<T>(case)), convex);
+energy_laws!(square_radial: |case| mean_field(Radial::with_outputs(Sigmoid, case.d, case.k), square::<T>(case)), convex);
+energy_laws!(regularized: |case| {
+    let decay = (WeightDecay::new(0.25).unwrap(), Quartic);
+    mean_field(Ridge::with_outputs(Relu, case.d, case.k), square::<T>(case)).regularized(decay)
+}, convex);
+energy_laws!(logistic_relu: |case| {
+    let risk = EmpiricalRisk::with_outputs(Logistic, case.inputs::<T>(), case.signs()).unwrap();
+    mean_field(Ridge::with_outputs(Relu, case.d, case.k), risk)
+}, convex);
+energy_laws!(hinge_tanh: |case| {
+    let risk = EmpiricalRisk::with_outputs(Hinge, case.inputs::<T>(), case.signs()).unwrap();
+    mean_field(Ridge::with_outputs(Tanh, case.d, case.k), risk)
+}, convex);
+energy_laws!(softmax_tanh: |case| {
+    let risk = SoftmaxCrossEntropy::new(case.inputs::<T>(), case.labels(), case.k).unwrap();
+    mean_field(Ridge::with_outputs(Tanh, case.d, case.k), risk)
+}, convex);
+energy_laws!(decay: |case| PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), case.d), convex);
+energy_laws!(quartic_energy: |case| PotentialEnergy::new(Quartic, case.d), convex);
+energy_laws!(mmd_arc_cosine: |case| {
+    Mmd::new(Lifted(ArcCosine::new(case.d)), case.draws(21).measure::<T>(1 + case.d, 4)).unwrap()
+}, convex);
+energy_laws!(mmd_gaussian: |case| {
+    Mmd::new(Gaussian::new(case.d, 0.75).unwrap(), case.draws(21).measure::<T>(case.d, 4)).unwrap()
+}, convex);
+energy_laws!(sum: |case| {
+    let first = mean_field(Ridge::with_outputs(Tanh, case.d, case.k), square::<T>(case));
+    Sum::new(first, PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), case.d + case.k)).unwrap()
+}, convex);
+
+integrator_laws!(euler: Euler);
+integrator_laws!(heun: Heun);
+integrator_laws!(rk4: Rk4);
+integrator_laws!(dormand_prince: DormandPrince::default());
+integrator_laws!(coarse_dormand_prince: DormandPrince::new(1e-2, 1e-3));
+
+potential_laws!(no_potential: |case| ());
+potential_laws!(weight_decay: |case| WeightDecay::new(0.25).unwrap());
+potential_laws!(two_potentials: |case| (WeightDecay::new(0.25).unwrap(), Quartic));
+potential_laws!(quadratic: |case| Quadratic { rate: 0.5, centre: case.draws(22).coordinates::<T>(case.d) });
+
+kernel_laws!(arc_cosine: |case| ArcCosine::new(case.d));
+kernel_laws!(lifted: |case| Lifted(ArcCosine::new(case.d)));
+kernel_laws!(gaussian: |case| Gaussian::new(case.d, 0.75).unwrap());
+
+fn square<T: Real>(case: testing::Case) -> EmpiricalRisk<Square, T> {
+    EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap()
+}
+
+fn mean_field<T: Real, F: FeatureMap<T>, R: Risk<T>>(features: F, risk: R) -> MeanFieldRisk<F, R, T> {
+    MeanFieldRisk::new(features, risk).unwrap()
+}
