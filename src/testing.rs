@@ -12,7 +12,7 @@
 //! | [`Risk`](crate::Risk) | [`check_risk`] | `risk_laws!` |
 //! | [`FeatureMap`](crate::FeatureMap) | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
 //! | [`Energy`](crate::Energy) | [`check_energy`], [`check_convexity`] | `energy_laws!` |
-//! | [`Integrator`](crate::Integrator) | [`check_integrator`], [`check_jko`] | `integrator_laws!` |
+//! | [`Integrator`](crate::Integrator) | [`check_integrator`], [`check_jko`], [`check_proximal_step`] | `integrator_laws!` |
 //! | [`Potential`](crate::Potential), [`Kernel`](crate::Kernel) | [`check_potential`], [`check_kernel`] | `potential_laws!`, `kernel_laws!` |
 //! | [`Reduce`](crate::Reduce) | [`check_reduce`], [`check_distributed`] | |
 //!
@@ -53,7 +53,7 @@ pub use energy::check_energy;
 pub use feature_map::{Plain, check_batches, check_feature_map, check_same_map};
 pub use homogeneity::check_homogeneity;
 pub use integrator::check_integrator;
-pub use jko::check_jko;
+pub use jko::{check_jko, check_proximal_step};
 pub use loss::{accepted_target, check_loss};
 pub use potential::{check_kernel, check_potential};
 pub use reduce::{Rank, check_distributed, check_reduce};

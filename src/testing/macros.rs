@@ -142,7 +142,7 @@ macro_rules! energy_laws {
     };
 }
 
-/// Tests the laws of an [`Integrator`](crate::Integrator).
+/// Tests the laws of an [`Integrator`](crate::Integrator), and with `proximal` those of a JKO step, for gamma from 1e-6 to 1e6.
 ///
 /// ```
 /// use wasserflow::{Rk4, integrator_laws};
@@ -154,6 +154,12 @@ macro_rules! integrator_laws {
     ($name:ident: $integrator:expr) => {
         $crate::prove_laws!($name, $crate::testing::strategies::seeds(), seed => {
             $crate::testing::check_integrator::<T, _>(|| $integrator, seed)
+        });
+    };
+    ($name:ident: $integrator:expr, proximal) => {
+        $crate::prove_laws!($name, $crate::testing::strategies::seeds(), seed => {
+            $crate::testing::check_integrator::<T, _>(|| $integrator, seed)?;
+            $crate::testing::check_jko::<T, _>(|| $integrator, seed)
         });
     };
 }

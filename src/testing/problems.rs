@@ -2,8 +2,8 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::case::Draws;
-use crate::activation::Relu;
+use super::case::{Case, Draws};
+use crate::activation::{Relu, Tanh};
 use crate::energy::{ArcCosine, MeanFieldRisk, Mmd, Potential};
 use crate::error::RiskError;
 use crate::feature::{FeatureMap, Ridge, dot};
@@ -58,6 +58,22 @@ pub fn teacher_student<T: Real>(
     phi.predict(&teacher, &Inputs::new(x.clone())?, y.as_mut_slice(), &mut Default::default());
     let risk = EmpiricalRisk::new(Square, x, y)?;
     Ok((MeanFieldRisk::new(phi, risk)?, teacher))
+}
+
+/// A smooth network: `tanh` neurons under the square loss, on the inputs and targets of the case.
+///
+/// ```
+/// use wasserflow::{Energy, testing::{Case, problems::smooth_network}};
+///
+/// let f = smooth_network::<f64>(Case { n: 5, m: 3, d: 2, k: 1, seed: 1 });
+/// assert_eq!(f.particle_dim(), 3);
+/// ```
+///
+/// # Panics
+/// When n, d or k is 0.
+pub fn smooth_network<T: Real>(case: Case) -> MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T> {
+    let risk = EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).expect("samples and outputs");
+    MeanFieldRisk::new(Ridge::with_outputs(Tanh, case.d, case.k), risk).expect("the sizes are those of the case")
 }
 
 /// A normal number, of variance 1: by the sum of twelve uniform ones.
