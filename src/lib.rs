@@ -106,3 +106,28 @@ mod prose {
     #[doc = include_str!("../docs/src/tutorial.md")]
     struct Tutorial;
 }
+
+/// The code of the pages on extending, compiled.
+#[cfg(all(doctest, feature = "proptest"))]
+mod extending {
+    #[doc = include_str!("../docs/src/extending/activation.md")]
+    struct Activation;
+    #[doc = include_str!("../docs/src/extending/loss.md")]
+    struct Loss;
+    #[doc = include_str!("../docs/src/extending/risk.md")]
+    struct Risk;
+    #[doc = include_str!("../docs/src/extending/feature_map.md")]
+    struct FeatureMap;
+    #[doc = include_str!("../docs/src/extending/energy.md")]
+    struct Energy;
+    #[doc = include_str!("../docs/src/extending/potential.md")]
+    struct Potential;
+    #[doc = include_str!("../docs/src/extending/kernel.md")]
+    struct Kernel;
+    #[doc = include_str!("../docs/src/extending/reduce.md")]
+    struct Reduce;
+    #[doc = include_str!("../docs/src/extending/integrator.md")]
+    struct Integrator;
+    #[doc = include_str!("../docs/src/extending/observer.md")]
+    struct Observer;
+}

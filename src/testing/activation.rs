@@ -42,12 +42,21 @@ pub fn check_activation<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Resul
 
 fn pair<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
     let (value, derivative) = sigma.value_and_derivative(u);
-    for (both, alone) in [(value, sigma.value(u)), (derivative, sigma.derivative(u))] {
+    let tolerances = [rounding::<T>() * to_f64(sigma.value(u).abs()), slope_rounding(sigma, u)];
+    for ((both, alone), tolerance) in
+        [(value, sigma.value(u)), (derivative, sigma.derivative(u))].into_iter().zip(tolerances)
+    {
         let law = "value_and_derivative(u) = (value(u), derivative(u))";
         let error = if both == alone { 0.0 } else { to_f64((both - alone).abs()) };
-        within(law, error, rounding::<T>() * to_f64(alone.abs()), || format!("u = {u}"))?;
+        within(law, error, tolerance, || format!("u = {u}"))?;
     }
     Ok(())
+}
+
+/// What rounding may do to `sigma'(u)`: where it crosses 0 its terms, of the size of the chord `sigma(u)/u`, cancel.
+fn slope_rounding<T: Real>(sigma: &dyn Activation<T>, u: T) -> f64 {
+    let size = T::one() + u.abs();
+    rounding::<T>() * to_f64(sigma.derivative(u).abs() * size + sigma.value(u).abs() / size)
 }
 
 fn sides<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
@@ -57,7 +66,7 @@ fn sides<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
         return Ok(());
     }
     let (low, high) = (left.min(right), left.max(right));
-    let tolerance = rounding::<T>() * (left.abs() + right.abs() + low.abs().max(high.abs()) * to_f64(u.abs()));
+    let tolerance = slope_rounding(sigma, u - step) + slope_rounding(sigma, u + step);
     let law = "min(sigma'(u-), sigma'(u+)) <= sigma'(u) <= max(sigma'(u-), sigma'(u+))";
     // A smooth extremum of sigma' lies outside by step^2 sigma'''/2, far below one epsilon for any sigma''' < 1/eps^(1/3).
     within(law, (low - here).max(here - high), tolerance + to_f64(epsilon::<T>()), || format!("u = {u}"))
