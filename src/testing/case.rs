@@ -91,7 +91,7 @@ impl Draws {
 
     /// A number below `n >= 1`.
     pub fn index(&mut self, n: usize) -> usize {
-        ((self.bits() >> 32) * n as u64 >> 32) as usize
+        (((self.bits() >> 32) * n as u64) >> 32) as usize
     }
 
     /// A number in `[low, high)`, with the 24 bits that both precisions hold.

@@ -36,6 +36,9 @@ pub struct Violation {
     pub at: String,
 }
 
+/// Below this, in any precision, is underflow: numbers of `f32` have lost their digits.
+const UNDERFLOW: f64 = 16.0 * f32::MIN_POSITIVE as f64;
+
 /// `error <= tolerance`; NaN is a violation.
 pub(super) fn within(
     law: &'static str,
@@ -43,7 +46,7 @@ pub(super) fn within(
     tolerance: f64,
     at: impl FnOnce() -> String,
 ) -> Result<(), Violation> {
-    if error <= tolerance { Ok(()) } else { Err(Violation { law, error, tolerance, at: at() }) }
+    if error <= tolerance + UNDERFLOW { Ok(()) } else { Err(Violation { law, error, tolerance, at: at() }) }
 }
 
 /// A law without a number in it.

@@ -10,8 +10,14 @@ impl<T: Real> Loss<T> for LogCosh {
     #[inline]
     fn value(&self, target: T, prediction: T) -> T {
         let r = (prediction - target).abs();
-        // cosh overflows where its logarithm does not.
-        r + (-(r + r)).exp().ln_1p() - T::ln_2()
+        if r < T::one() {
+            // Near 0, cosh r - 1 = 2 sinh^2(r/2): the form below would lose all digits there, and the kit says so.
+            let s = (r * real(0.5)).sinh();
+            ((s + s) * s).ln_1p()
+        } else {
+            // Far out, cosh overflows where its logarithm does not.
+            r + (-(r + r)).exp().ln_1p() - T::ln_2()
+        }
     }
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
