@@ -170,7 +170,7 @@ impl<T: Real> Potential<T> for Quartic {
 /// use wasserflow::testing::problems::one_neuron;
 /// use wasserflow::{EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, ParticleFlow, Relu, Ridge, Rk4, Square, WeightDecay};
 ///
-/// let (y, lambda) = (3.0, 0.5);
+/// let (y, lambda) = (3.0_f64, 0.5);
 /// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, y))?;
 /// let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(WeightDecay::new(lambda)?);
 /// let mut flow = ParticleFlow::new(energy, Rk4, 0.01)?;
