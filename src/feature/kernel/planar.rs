@@ -16,6 +16,8 @@
 //! precision of `f64`; the error of an output is a few units in the last place of the sum of its own terms' sizes,
 //! plus `2^-100` of that of all.
 
+use std::ops::Range;
+
 use crate::real::{Real, real, to_f64};
 
 mod circle;
@@ -116,14 +118,17 @@ impl<T: Real> Planar<T> {
             return false;
         }
         self.halves.resize(samples.len() * k, [0.0; 2]);
-        members.sweep(samples, 0, &mut self.halves);
-        for (j, out) in out.chunks_exact_mut(k).enumerate() {
-            let s = samples.place(j);
-            let x = widen(samples.vector(s));
-            for (h, half) in out.iter_mut().zip(&self.halves[s * k..]) {
-                *h = real(x[0] * half[0] + x[1] * half[1]);
+        members.sweep(samples, &mut self.halves);
+        let halves = &self.halves;
+        in_blocks(out, k, |first, out| {
+            for (j, out) in (first..).zip(out.chunks_exact_mut(k)) {
+                let s = samples.place(j);
+                let x = widen(samples.vector(s));
+                for (h, half) in out.iter_mut().zip(&halves[s * k..]) {
+                    *h = real(x[0] * half[0] + x[1] * half[1]);
+                }
             }
-        }
+        });
         true
     }
 
@@ -139,7 +144,7 @@ impl<T: Real> Planar<T> {
         g: &[T],
         (w, k): (&[T], usize),
         slopes: Slopes,
-        mut values: Option<&mut [T]>,
+        values: Option<&mut [T]>,
         descent: &mut [T],
     ) -> bool {
         let p = k + 2;
@@ -153,29 +158,47 @@ impl<T: Real> Planar<T> {
             return false;
         }
         self.halves.resize(particles.len() * k, [0.0; 2]);
-        members.sweep(particles, 0, &mut self.halves);
-        let particle = w.chunks_exact(p).zip(descent.chunks_exact_mut(p));
-        for (i, (w, v)) in particle.enumerate() {
-            let s = particles.place(i);
-            let (a, b) = w.split_at(k);
-            let b = [to_f64(b[0]), to_f64(b[1])];
-            let (da, db) = v.split_at_mut(k);
-            let (mut sum, mut value) = ([0.0; 2], 0.0);
-            for ((a, da), half) in a.iter().zip(da).zip(&self.halves[s * k..]) {
-                let u = b[0] * half[0] + b[1] * half[1];
-                *da = real(-u);
-                let a = to_f64(*a);
-                value += a * u;
-                sum = [sum[0] + a * half[0], sum[1] + a * half[1]];
+        members.sweep(particles, &mut self.halves);
+        let halves = &self.halves;
+        in_blocks(descent, p, |first, descent| {
+            let particles = (first..).zip(w[first * p..].chunks_exact(p));
+            for ((i, w), v) in particles.zip(descent.chunks_exact_mut(p)) {
+                let s = self.particles.place(i);
+                let b = [to_f64(w[k]), to_f64(w[k + 1])];
+                let mut db = [0.0; 2];
+                for l in 0..k {
+                    let (a, half) = (to_f64(w[l]), halves[s * k + l]);
+                    v[l] = real(-(b[0] * half[0] + b[1] * half[1]));
+                    db = [db[0] - a * half[0], db[1] - a * half[1]];
+                }
+                (v[k], v[k + 1]) = (real(db[0]), real(db[1]));
             }
-            (db[0], db[1]) = (real(-sum[0]), real(-sum[1]));
-            if let Some(values) = &mut values {
-                values[i] = real(value);
+        });
+        if let Some(values) = values {
+            let particles = w.chunks_exact(p).zip(descent.chunks_exact(p));
+            for ((w, v), value) in particles.zip(values) {
+                *value = w[..k].iter().zip(v).fold(T::zero(), |sum, (&a, &da)| sum - a * da);
             }
         }
         true
     }
 }
+
+/// Calls `work(first, rows)` on blocks of rows of `out`, in threads where there are enough of them. Every row has one
+/// owner, so the results do not depend on the number of threads.
+fn in_blocks<S: Send>(out: &mut [S], width: usize, work: impl Fn(usize, &mut [S]) + Sync) {
+    #[cfg(feature = "rayon")]
+    if out.len() >= 4 * BLOCK * width && rayon::current_num_threads() > 1 {
+        use rayon::prelude::*;
+        let blocks = out.par_chunks_mut(BLOCK * width).enumerate();
+        return blocks.for_each(|(block, rows)| work(block * BLOCK, rows));
+    }
+    work(0, out);
+}
+
+/// The rows of a block: about 20 us of work.
+#[cfg(feature = "rayon")]
+const BLOCK: usize = 1024;
 
 /// Vectors `v_i` with terms `t_il` of the plane, and the running sums of these in the order of the angle.
 #[derive(Debug)]
@@ -245,25 +268,20 @@ impl<'a, T: Real> Members<'a, T> {
     }
 
     /// `out[s k + l] = sum_i s(q_s . v_i) t_il` for the vectors `q_s` of `queries` in the order of their angle.
-    fn sweep(&self, queries: &circle::Circle<T>, first: usize, out: &mut [[f64; 2]]) {
-        let format = Format::of::<T>();
+    fn sweep(&self, queries: &circle::Circle<T>, out: &mut [[f64; 2]]) {
         let members = *self;
-        if self.k == 1 {
-            Self { k: 1, ..members }.sweep_with(format, queries, first, out);
-        } else {
-            members.sweep_with(format, queries, first, out);
-        }
+        in_blocks(out, self.k, |first, out| {
+            if members.k == 1 {
+                Self { k: 1, ..members }.sweep_from(queries, first, out); // a loop of its own
+            } else {
+                members.sweep_from(queries, first, out);
+            }
+        });
     }
 
     #[inline(always)]
-    fn sweep_with(
-        self,
-        format: Format,
-        queries: &circle::Circle<T>,
-        first: usize,
-        out: &mut [[f64; 2]],
-    ) {
-        let circle = self.circle;
+    fn sweep_from(self, queries: &circle::Circle<T>, first: usize, out: &mut [[f64; 2]]) {
+        let (circle, format) = (self.circle, Format::of::<T>());
         for (s, out) in (first..).zip(out.chunks_exact_mut(self.k)) {
             let q = queries.vector(s);
             match circle.doubt(q, format) {
@@ -303,42 +321,35 @@ impl<'a, T: Real> Members<'a, T> {
         let Window { from, to, doubt, start, end } = window;
         let mut active = self.before(end, l);
         if from > to {
-            active += self.before(circle.sorted(), l);
+            active += self.before(circle.sorted(), l); // once round
         }
-        active = active.less(self.before(start, l));
         let doubtful = circle.meets(start, from, 2 * doubt) | circle.meets(end, to, 2 * doubt);
         if doubtful | (circle.sorted() < circle.nonzero()) {
-            return self.sum_doubtful(q, l, window, active);
+            return self.sum_doubtful(q, l, window);
         }
-        self.weigh(active, None, l)
+        self.weigh(active.less(self.before(start, l)), None, l)
     }
 
     /// The same where some members are near the boundary or subnormal.
     #[cold]
     #[inline(never)]
-    fn sum_doubtful(&self, q: [T; 2], l: usize, window: Window, mut active: Twofold) -> [f64; 2] {
+    fn sum_doubtful(&self, q: [T; 2], l: usize, window: Window) -> [f64; 2] {
         let circle = self.circle;
-        let mut zero = Twofold::default();
-        for (place, angle, counted) in [
-            (window.start, window.from, true),
-            (window.end, window.to, false),
-        ] {
-            for range in [place..circle.sorted(), 0..place] {
-                let start = range.start;
-                let end = circle.reach(range, angle, 2 * window.doubt);
-                let (more, none) = self.settle(q, l, start, end);
-                active += more;
-                zero += none;
-                if counted {
-                    active -= self.before(end, l) - self.before(start, l);
-                }
-                if end < circle.sorted() {
-                    break;
-                }
-            }
+        let width = 2 * window.doubt;
+        let from = window.from.wrapping_add(width + 1); // from here on they are surely active
+        let mut active = self.before(window.end, l) - self.before(circle.seek(from), l);
+        if from > window.to {
+            active += self.before(circle.sorted(), l);
         }
-        let (more, none) = self.settle(q, l, circle.sorted(), circle.nonzero());
-        self.weigh(active + more, Some(zero + none), l)
+        let mut zero = Twofold::default();
+        let doubtful = [window.from, window.to].map(|angle| circle.arc(angle, width));
+        let subnormal = circle.sorted()..circle.nonzero();
+        for places in doubtful.into_iter().flatten().chain([subnormal]) {
+            let (more, none) = self.settle(q, l, places);
+            active += more;
+            zero += none;
+        }
+        self.weigh(active, Some(zero), l)
     }
 
     /// `sum_i s(q . v_i) t_il`, one inner product at a time.
@@ -348,15 +359,15 @@ impl<'a, T: Real> Members<'a, T> {
         let (active, zero) = if q == [T::zero(); 2] {
             (Twofold::default(), self.before(self.circle.len(), l))
         } else {
-            self.settle(q, l, 0, self.circle.nonzero())
+            self.settle(q, l, 0..self.circle.nonzero())
         };
         self.weigh(active, Some(zero), l)
     }
 
-    /// The sums over the places from `start` to `end` with `q . v > 0` and with `q . v = 0`, as computed.
-    fn settle(&self, q: [T; 2], l: usize, start: usize, end: usize) -> (Twofold, Twofold) {
+    /// The sums over those places where `q . v > 0` and where `q . v = 0`, as computed.
+    fn settle(&self, q: [T; 2], l: usize, places: Range<usize>) -> (Twofold, Twofold) {
         let (mut active, mut zero) = (Twofold::default(), Twofold::default());
-        let mut s = start;
+        let Range { start: mut s, end } = places;
         while s < end {
             let v = self.circle.vector(s);
             let mut next = s + 1;

@@ -233,10 +233,14 @@ impl<T: Real> Circle<T> {
         self.angles[s]
     }
 
-    /// The end of the places from `range.start` on that lie in the arc from `angle` to `angle + width`.
-    pub(super) fn reach(&self, range: Range<usize>, angle: u32, width: u32) -> usize {
-        let angles = self.angles[range.clone()].iter();
-        range.start + angles.take_while(|a| a.wrapping_sub(angle) <= width).count()
+    /// The places of the arc from `angle` to `angle + width`, before and after the end of the order.
+    pub(super) fn arc(&self, angle: u32, width: u32) -> [Range<usize>; 2] {
+        let (start, past) = (self.seek(angle), angle.wrapping_add(width + 1));
+        if past > angle {
+            [start..self.seek(past), 0..0]
+        } else {
+            [start..self.sorted, 0..self.seek(past)]
+        }
     }
 
     /// The first place of each of about two arcs a vector, so that a place is found in a few steps.

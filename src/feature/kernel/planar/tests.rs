@@ -85,24 +85,30 @@ impl<T: Real> Problem<T> {
         };
         let wide = |v: &[T]| -> Vec<f64> { v.iter().map(|&s| to_f64(s)).collect() };
         let (fx, fw, fc, fg) = (wide(x), wide(w), wide(c), wide(g));
-        let (mut h, mut h_size) = (vec![0.0; n * k], vec![0.0; n * k]);
-        let (mut v, mut v_size) = (vec![0.0; m * p], vec![0.0; m * p]);
+        // Outputs, the sums of their terms' sizes, and those with every member active.
+        let (mut h, mut h_size, mut h_all) = (vec![0.0; n * k], vec![0.0; n * k], vec![0.0; n * k]);
+        let (mut v, mut v_size, mut v_all) = (vec![0.0; m * p], vec![0.0; m * p], vec![0.0; m * p]);
         for j in 0..n {
             for i in 0..m {
                 let (xj, wi) = (&fx[2 * j..][..2], &fw[i * p..][..p]);
                 let s = slope(&w[i * p + k..], &x[2 * j..]);
-                let (u, u_size) = (wi[k] * xj[0] + wi[k + 1] * xj[1], {
-                    (wi[k] * xj[0]).abs() + (wi[k + 1] * xj[1]).abs()
-                });
+                let u = wi[k] * xj[0] + wi[k + 1] * xj[1];
+                let u_size = (wi[k] * xj[0]).abs() + (wi[k + 1] * xj[1]).abs();
+                let mut add = |q: usize, r: usize, term: [f64; 2], size: [f64; 2]| {
+                    h[q] += s * term[0];
+                    h_size[q] += (s * size[0]).abs();
+                    h_all[q] += size[0];
+                    v[r] -= s * term[1];
+                    v_size[r] += (s * size[1]).abs();
+                    v_all[r] += size[1];
+                };
                 for l in 0..k {
-                    let (h_term, v_term) = (fc[i] * wi[l] * s, fg[j * k + l] * s);
-                    h[j * k + l] += h_term * u;
-                    h_size[j * k + l] += h_term.abs() * u_size;
-                    v[i * p + l] -= v_term * u;
-                    v_size[i * p + l] += v_term.abs() * u_size;
+                    let (ca, g) = (fc[i] * wi[l], fg[j * k + l]);
+                    let size = [ca.abs() * u_size, g.abs() * u_size];
+                    add(j * k + l, i * p + l, [ca * u, g * u], size);
                     for r in 0..2 {
-                        v[i * p + k + r] -= v_term * wi[l] * xj[r];
-                        v_size[i * p + k + r] += (v_term * wi[l] * xj[r]).abs();
+                        let term = g * wi[l] * xj[r];
+                        add(j * k + l, i * p + k + r, [0.0, term], [0.0, term.abs()]);
                     }
                 }
             }
@@ -117,30 +123,31 @@ impl<T: Real> Problem<T> {
         assert!(pulled, "{what}");
 
         let unit = to_f64(T::default_epsilon());
-        let terms = f64::from(n.max(m) as u32).sqrt() * f64::EPSILON; // of the sums here
+        let count = n.max(m) as f64;
+        let terms = count.sqrt() * f64::EPSILON; // of the sums here
         let close = |found: T, exact: f64, size: f64, all: f64| {
             let least = if size_of::<T>() == 4 { f32::from_bits(1).into() } else { f64::from_bits(1) };
-            let bound = (4.0 * unit + 4.0 * terms) * size + f64::EPSILON.powi(2) * all + 4.0 * least;
+            let bound = (4.0 * unit + 4.0 * terms) * size + 2_f64.powi(-100) * all + 4.0 * count * least;
             (to_f64(found) - exact).abs() <= bound
         };
-        let all = h_size.iter().fold(0.0, |s: f64, &t| s.max(t));
         for q in 0..n * k {
             assert!(
-                close(out[q], h[q], h_size[q], all),
-                "{what}: h[{q}] = {} instead of {} of {}",
-                out[q],
+                close(out[q], h[q], h_size[q], h_all[q]),
+                "{what}: h[{q}] = {:e} instead of {:e} of {:e} of {:e}",
+                to_f64(out[q]),
                 h[q],
-                h_size[q]
+                h_size[q],
+                h_all[q]
             );
         }
-        let all = v_size.iter().fold(0.0, |s: f64, &t| s.max(t));
         for q in 0..m * p {
             assert!(
-                close(descent[q], v[q], v_size[q], all),
-                "{what}: v[{q}] = {} instead of {} of {}",
-                descent[q],
+                close(descent[q], v[q], v_size[q], v_all[q]),
+                "{what}: v[{q}] = {:e} instead of {:e} of {:e} of {:e}",
+                to_f64(descent[q]),
                 v[q],
-                v_size[q]
+                v_size[q],
+                v_all[q]
             );
         }
         for i in 0..m {
@@ -148,6 +155,7 @@ impl<T: Real> Problem<T> {
             let value = -product(&fw[i * p..], &v[i * p..]);
             let absolute: Vec<f64> = fw[i * p..][..k].iter().map(|a| a.abs()).collect();
             let size = product(&absolute, &v_size[i * p..]);
+            let all = product(&absolute, &v_all[i * p..]);
             assert!(close(values[i], value, size, all), "{what}: value {i}");
         }
     }
@@ -301,7 +309,7 @@ fn membership_is_exact() {
         let term = |j: usize, _: [f64; 2], _: usize| [2_f64.powi(j as i32), 0.0];
         let sweep = Members::new(&order, 1, RELU, &mut sums, term);
         let mut halves = vec![[0.0; 2]; 40];
-        sweep.sweep(&planar.particles, 0, &mut halves);
+        sweep.sweep(&planar.particles, &mut halves);
         for i in 0..40 {
             let set: f64 = members(i).map(|j| 2_f64.powi(j as i32)).sum();
             assert_eq!(halves[planar.particles.place(i)][0], set, "{name}, particle {i}");
