@@ -1,27 +1,17 @@
 //! The sweep against the plain definition.
 
 use super::*;
+use crate::inputs::circle::dot;
 
-const RELU: Slopes = Slopes {
-    negative: 0.0,
-    zero: 0.0,
-    positive: 1.0,
-};
-const LEAKY: Slopes = Slopes {
-    negative: 0.1,
-    zero: 0.1,
-    positive: 1.0,
-};
-const ABS: Slopes = Slopes {
-    negative: -1.0,
-    zero: 0.0,
-    positive: 1.0,
-};
-const IDENTITY: Slopes = Slopes {
-    negative: 1.0,
-    zero: 1.0,
-    positive: 1.0,
-};
+/// `(negative, zero, positive)`
+fn slopes<T: Real>([negative, zero, positive]: [f64; 3]) -> Slopes<T> {
+    Slopes { negative: real(negative), zero: real(zero), positive: real(positive) }
+}
+
+const RELU: [f64; 3] = [0.0, 0.0, 1.0];
+const LEAKY: [f64; 3] = [0.125, 0.125, 1.0];
+const ABS: [f64; 3] = [-1.0, 0.0, 1.0];
+const IDENTITY: [f64; 3] = [1.0, 1.0, 1.0];
 
 /// A generator of 64 random bits (xorshift), enough for clouds of points.
 struct Draw(u64);
@@ -48,6 +38,12 @@ impl Draw {
     }
 }
 
+fn order<T: Real>(x: &[T]) -> Circle<T> {
+    let mut circle = Circle::default();
+    circle.fill(x);
+    circle
+}
+
 /// Samples, particles with k outputs, weights and the gradient to pull back.
 struct Problem<T> {
     k: usize,
@@ -72,15 +68,15 @@ impl<T: Real> Problem<T> {
     }
 
     /// Compares the sweep with sums over all pairs in `f64`, in units of the sums of the sizes of an output's terms.
-    fn check(&self, slopes: Slopes, what: &str) {
+    fn check(&self, [negative, zero, positive]: [f64; 3], what: &str) {
         let Self { k, x, w, c, g } = self;
         let (k, p, n, m) = (*k, k + 2, x.len() / 2, c.len());
         let slope = |b: &[T], x: &[T]| {
             let u = b[0] * x[0] + b[1] * x[1]; // as rounded in T
             match u.partial_cmp(&T::zero()) {
-                Some(std::cmp::Ordering::Greater) => slopes.positive,
-                Some(std::cmp::Ordering::Equal) => slopes.zero,
-                _ => slopes.negative,
+                Some(std::cmp::Ordering::Greater) => positive,
+                Some(std::cmp::Ordering::Equal) => zero,
+                _ => negative,
             }
         };
         let wide = |v: &[T]| -> Vec<f64> { v.iter().map(|&s| to_f64(s)).collect() };
@@ -113,7 +109,7 @@ impl<T: Real> Problem<T> {
                 }
             }
         }
-        let order = PlanarOrder::new(x);
+        let (order, slopes) = (order(x), slopes([negative, zero, positive]));
         let mut planar = Planar::default();
         let (mut out, mut descent) = (vec![T::zero(); n * k], vec![T::one(); m * p]);
         let mut values = vec![T::zero(); m];
@@ -167,15 +163,26 @@ impl<T: Real> Problem<T> {
     }
 }
 
+type Cloud = fn(&mut Draw) -> [f64; 2];
+
 /// Clouds of points of the plane, most of them hard.
-const CLOUDS: [(&str, fn(&mut Draw) -> [f64; 2]); 11] = [
+const CLOUDS: [(&str, Cloud); 11] = [
     ("random", |draw| [draw.unit(), draw.unit()]),
     ("line and bias", |draw| [draw.unit(), 1.0]),
     ("grid", |draw| [draw.below(7) as f64 - 3.0, draw.below(7) as f64 - 3.0]),
     ("decimal grid", |draw| [0.1 * (draw.below(7) as f64 - 3.0), 0.3 * (draw.below(7) as f64 - 3.0)]),
-    ("one ray", |draw| { let t = draw.unit().abs(); [t, 3.0 * t] }),
-    ("one line", |draw| { let t = draw.unit(); [0.7 * t, -0.3 * t] }),
-    ("its normal", |draw| { let t = draw.unit(); [0.3 * t, 0.7 * t] }),
+    ("one ray", |draw| {
+        let t = draw.unit().abs();
+        [t, 3.0 * t]
+    }),
+    ("one line", |draw| {
+        let t = draw.unit();
+        [0.7 * t, -0.3 * t]
+    }),
+    ("its normal", |draw| {
+        let t = draw.unit();
+        [0.3 * t, 0.7 * t]
+    }),
     ("one point", |_| [1.0, 1.0]),
     ("axes", |draw| [[draw.unit(), 0.0], [-0.0, draw.unit()]][draw.below(2) as usize]),
     ("two points and zeros", |draw| [[0.0, -0.0], [1.0, -1.0], [-0.3, 0.9]][draw.below(3) as usize]),
@@ -188,7 +195,7 @@ fn over_clouds<T: Real>(sizes: &[(usize, usize)], scales: &[(f64, f64)]) {
         for (b_name, b_cloud) in CLOUDS {
             for &(n, m) in sizes {
                 for &(x_scale, b_scale) in scales {
-                    let mut points = |len: usize, cloud: fn(&mut Draw) -> [f64; 2], scale: f64| -> Vec<T> {
+                    let mut points = |len: usize, cloud: Cloud, scale: f64| -> Vec<T> {
                         (0..len).flat_map(|_| cloud(&mut draw)).map(|s| real(s * scale)).collect()
                     };
                     let (x, b) = (points(n, x_cloud, x_scale), points(m, b_cloud, b_scale));
@@ -295,7 +302,7 @@ fn membership_is_exact() {
     for (name, cloud) in CLOUDS {
         let x: Vec<f64> = (0..40).flat_map(|_| cloud(&mut draw)).collect();
         let b: Vec<f64> = (0..40).flat_map(|_| cloud(&mut draw)).map(|s| -s).collect();
-        let order = PlanarOrder::new(&x);
+        let samples = order(&x);
         let mut planar = Planar::default();
         let members = |i: usize| {
             let b = [b[2 * i], b[2 * i + 1]];
@@ -307,7 +314,7 @@ fn membership_is_exact() {
         // t_j = (2^j, 0): the sum is the set of the active samples, written in binary.
         let mut sums = Vec::new();
         let term = |j: usize, _: [f64; 2], _: usize| [2_f64.powi(j as i32), 0.0];
-        let sweep = Members::new(&order, 1, RELU, &mut sums, term);
+        let sweep = Members::new(&samples, 1, slopes(RELU), &mut sums, term);
         let mut halves = vec![[0.0; 2]; 40];
         sweep.sweep(&planar.particles, &mut halves);
         for i in 0..40 {
@@ -324,7 +331,7 @@ fn an_overflow_of_the_sums_is_reported() {
     let mut planar = Planar::default();
     planar.sort(&w, 1);
     let mut out = [0.0; 2];
-    assert!(!planar.predict(&PlanarOrder::new(&x), (&w, &[1.0, 1.0]), 1, RELU, &mut out));
+    assert!(!planar.predict(&order(&x), (&w, &[1.0, 1.0]), 1, slopes(RELU), &mut out));
 }
 
 #[test]
@@ -335,9 +342,35 @@ fn ties_cost_no_more_than_their_number() {
     let w = [1.0, 1.0, -1.0].repeat(m);
     let (mut out, mut descent) = (vec![1.0; n], vec![1.0; 3 * m]);
     let mut planar = Planar::default();
-    let order = PlanarOrder::new(&x);
+    let samples = order(&x);
     planar.sort(&w, 1);
-    assert!(planar.predict(&order, (&w, &vec![1.0; m]), 1, RELU, &mut out));
-    assert!(planar.pull_back(&order, &vec![1.0; n], (&w, 1), RELU, None, &mut descent));
+    assert!(planar.predict(&samples, (&w, &vec![1.0; m]), 1, slopes(RELU), &mut out));
+    assert!(planar.pull_back(&samples, &vec![1.0; n], (&w, 1), slopes(RELU), None, &mut descent));
     assert!(out.iter().chain(&descent).all(|&s| s == 0.0)); // 4e10 pairs: hours one by one in a debug build
+}
+
+#[cfg(feature = "rayon")]
+#[test]
+fn results_do_not_depend_on_the_threads() {
+    let mut draw = Draw(23);
+    let (n, m, k) = (9000, 7001, 2);
+    let (x, w): (Vec<f64>, Vec<f64>) = (draw.fill(2 * n, Draw::unit), draw.fill((k + 2) * m, Draw::unit));
+    let (c, g): (Vec<f64>, Vec<f64>) = (draw.fill(m, |draw| draw.unit().abs()), draw.fill(k * n, Draw::unit));
+    let order = order(&x);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let (mut out, mut descent) = (vec![0.0; k * n], vec![0.0; (k + 2) * m]);
+            let mut planar = Planar::default();
+            planar.sort(&w, k);
+            assert!(planar.predict(&order, (&w, &c), k, slopes(LEAKY), &mut out));
+            assert!(planar.pull_back(&order, &g, (&w, k), slopes(LEAKY), None, &mut descent));
+            out.extend(descent);
+            out.iter().map(|s| s.to_bits()).collect::<Vec<_>>()
+        })
+    };
+    let alone = run(1);
+    for threads in [2, 3, 7] {
+        assert!(run(threads) == alone, "{threads} threads");
+    }
 }

@@ -1,6 +1,6 @@
 //! Vectors of the plane in twice the precision of `f64`: unevaluated sums `hi + lo` (Knuth's TwoSum).
 
-use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::ops::{Add, AddAssign, Neg, Sub};
 
 /// A vector `hi + lo` of the plane, `|lo|` about `2^-53 |hi|`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,10 +35,7 @@ impl Twofold {
 fn two_sum(a: [f64; 2], b: [f64; 2]) -> ([f64; 2], [f64; 2]) {
     let s = [a[0] + b[0], a[1] + b[1]];
     let t = [s[0] - a[0], s[1] - a[1]];
-    let e = [
-        (a[0] - (s[0] - t[0])) + (b[0] - t[0]),
-        (a[1] - (s[1] - t[1])) + (b[1] - t[1]),
-    ];
+    let e = [(a[0] - (s[0] - t[0])) + (b[0] - t[0]), (a[1] - (s[1] - t[1])) + (b[1] - t[1])];
     (s, e)
 }
 
@@ -59,11 +56,17 @@ impl Add for Twofold {
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         let (hi, e) = two_sum(self.hi, other.hi);
-        let lo = [
-            e[0] + (self.lo[0] + other.lo[0]),
-            e[1] + (self.lo[1] + other.lo[1]),
-        ];
+        let lo = [e[0] + (self.lo[0] + other.lo[0]), e[1] + (self.lo[1] + other.lo[1])];
         Self { hi, lo }
+    }
+}
+
+impl Neg for Twofold {
+    type Output = Self;
+
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Self { hi: self.hi.map(|s| -s), lo: self.lo.map(|s| -s) }
     }
 }
 
@@ -72,10 +75,7 @@ impl Sub for Twofold {
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        self + Self {
-            hi: other.hi.map(|s| -s),
-            lo: other.lo.map(|s| -s),
-        }
+        self.add(-other)
     }
 }
 
@@ -90,13 +90,6 @@ impl AddAssign for Twofold {
     #[inline(always)]
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
-    }
-}
-
-impl SubAssign for Twofold {
-    #[inline(always)]
-    fn sub_assign(&mut self, other: Self) {
-        *self = *self - other;
     }
 }
 

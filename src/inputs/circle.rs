@@ -4,20 +4,22 @@ use std::ops::Range;
 
 use crate::real::{Real, to_f64};
 
+mod radix;
+
 /// A quarter turn: angles are counted in `2^-32` of a turn and wrap as `u32` does.
-pub(super) const QUARTER: u32 = 1 << 30;
+pub(crate) const QUARTER: u32 = 1 << 30;
 
 /// So many places of an arc are compared at once.
 const PAD: usize = 4;
 
 /// The computed inner product, as the plain method rounds it: its sign decides who is active.
 #[inline(always)]
-pub(super) fn dot<T: Real>(b: [T; 2], x: [T; 2]) -> T {
+pub(crate) fn dot<T: Real>(b: [T; 2], x: [T; 2]) -> T {
     b[0] * x[0] + b[1] * x[1]
 }
 
 #[inline(always)]
-pub(super) fn widen<T: Real>(v: [T; 2]) -> [f64; 2] {
+pub(crate) fn widen<T: Real>(v: [T; 2]) -> [f64; 2] {
     [to_f64(v[0]), to_f64(v[1])]
 }
 
@@ -43,7 +45,7 @@ fn norm(v: [f64; 2]) -> f64 {
 
 /// What rounding in the format of `T`, `f32` or `f64`, does to the sign of an inner product.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Format {
+pub(crate) struct Format {
     /// The difference from a right angle up to which rounding may turn the sign.
     doubt: u32,
     /// The smallest normal number, the smallest of all, and a quarter of the largest.
@@ -53,7 +55,7 @@ pub(super) struct Format {
 }
 
 impl Format {
-    pub(super) fn of<T: Real>() -> Self {
+    pub(crate) fn of<T: Real>() -> Self {
         // Two products are off by half an epsilon of |q| |v|, two angles by a unit, and one rounds up.
         let doubt = 4 + (to_f64(T::default_epsilon()) * f64::from(QUARTER)) as u32;
         if size_of::<T>() == size_of::<f32>() {
@@ -64,12 +66,7 @@ impl Format {
                 large: 0.25 * f64::from(f32::MAX),
             }
         } else {
-            Self {
-                doubt,
-                normal: f64::MIN_POSITIVE,
-                subnormal: f64::from_bits(1),
-                large: 0.25 * f64::MAX,
-            }
+            Self { doubt, normal: f64::MIN_POSITIVE, subnormal: f64::from_bits(1), large: 0.25 * f64::MAX }
         }
     }
 }
@@ -117,8 +114,13 @@ impl<T> Default for Circle<T> {
 }
 
 impl<T: Real> Circle<T> {
+    /// Sorts the columns of `x` (`2 x n`).
+    pub(crate) fn fill(&mut self, x: &[T]) {
+        self.sort(x.len() / 2, |j| [x[2 * j], x[2 * j + 1]]);
+    }
+
     /// Sorts `len < 2^32` vectors. Nothing is allocated when as many were sorted before.
-    pub(super) fn sort(&mut self, len: usize, vector: impl Fn(usize) -> [T; 2]) {
+    pub(crate) fn sort(&mut self, len: usize, vector: impl Fn(usize) -> [T; 2]) {
         let format = Format::of::<T>();
         let (mut least, mut largest) = (f64::INFINITY, 0.0);
         self.entries.clear();
@@ -153,20 +155,17 @@ impl<T: Real> Circle<T> {
         radix::sort(&mut self.entries, &mut self.spare);
 
         self.angles.clear();
-        self.angles
-            .extend(self.entries.iter().map(|&entry| (entry >> 32) as u32));
+        self.angles.extend(self.entries.iter().map(|&entry| (entry >> 32) as u32));
         self.join_equals(&vector);
         self.guide();
         self.sorted = self.angles.len();
         self.first = self.angles.first().copied().unwrap_or(0);
         self.angles.extend([u32::MAX; PAD]);
         let small = self.index.len();
-        self.index
-            .extend(self.entries.iter().map(|&entry| entry as u32));
+        self.index.extend(self.entries.iter().map(|&entry| entry as u32));
         self.index.rotate_left(small);
         self.vectors.clear();
-        self.vectors
-            .extend(self.index.iter().map(|&i| vector(i as usize)));
+        self.vectors.extend(self.index.iter().map(|&i| vector(i as usize)));
         self.place.resize(len, 0);
         for (s, &i) in self.index.iter().enumerate() {
             self.place[i as usize] = s as u32;
@@ -193,54 +192,50 @@ impl<T: Real> Circle<T> {
 
     /// Vectors, however small.
     #[inline(always)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
     /// How many are in the order of their angle.
     #[inline(always)]
-    pub(super) fn sorted(&self) -> usize {
+    pub(crate) fn sorted(&self) -> usize {
         self.sorted
     }
 
     /// How many are not zero.
     #[inline(always)]
-    pub(super) fn nonzero(&self) -> usize {
+    pub(crate) fn nonzero(&self) -> usize {
         self.nonzero
     }
 
     /// The vector in place `s` of the order.
     #[inline(always)]
-    pub(super) fn vector(&self, s: usize) -> [T; 2] {
+    pub(crate) fn vector(&self, s: usize) -> [T; 2] {
         self.vectors[s]
     }
 
     /// The indices before sorting, in the order of the angle.
     #[inline(always)]
-    pub(super) fn indices(&self) -> &[u32] {
+    pub(crate) fn indices(&self) -> &[u32] {
         &self.index
     }
 
     /// The place of the vector of index i.
     #[inline(always)]
-    pub(super) fn place(&self, i: usize) -> usize {
+    pub(crate) fn place(&self, i: usize) -> usize {
         self.place[i] as usize
     }
 
     /// The angle in place `s` of the sorted.
     #[inline(always)]
-    pub(super) fn angle(&self, s: usize) -> u32 {
+    pub(crate) fn angle(&self, s: usize) -> u32 {
         self.angles[s]
     }
 
     /// The places of the arc from `angle` to `angle + width`, before and after the end of the order.
-    pub(super) fn arc(&self, angle: u32, width: u32) -> [Range<usize>; 2] {
+    pub(crate) fn arc(&self, angle: u32, width: u32) -> [Range<usize>; 2] {
         let (start, past) = (self.seek(angle), angle.wrapping_add(width + 1));
-        if past > angle {
-            [start..self.seek(past), 0..0]
-        } else {
-            [start..self.sorted, 0..self.seek(past)]
-        }
+        if past > angle { [start..self.seek(past), 0..0] } else { [start..self.sorted, 0..self.seek(past)] }
     }
 
     /// The first place of each of about two arcs a vector, so that a place is found in a few steps.
@@ -261,7 +256,7 @@ impl<T: Real> Circle<T> {
 
     /// The first place whose angle is at least `angle`.
     #[inline(always)]
-    pub(super) fn seek(&self, angle: u32) -> usize {
+    pub(crate) fn seek(&self, angle: u32) -> usize {
         let arc = (angle >> self.shift) as usize;
         let (start, end) = (self.guide[arc] as usize, self.guide[arc + 1] as usize);
         if end - start > PAD {
@@ -273,7 +268,7 @@ impl<T: Real> Circle<T> {
 
     /// Whether a member of the arc from `angle` to `angle + width` lies in `place = seek(angle)`.
     #[inline(always)]
-    pub(super) fn meets(&self, place: usize, angle: u32, width: u32) -> bool {
+    pub(crate) fn meets(&self, place: usize, angle: u32, width: u32) -> bool {
         let next = self.angles[place];
         let next = if place == self.sorted { self.first } else { next };
         next.wrapping_sub(angle) <= width
@@ -284,7 +279,7 @@ impl<T: Real> Circle<T> {
     /// Rounding adds at most `2 u |q| |v|`, underflow at most one subnormal number; the sine of an angle up to 22
     /// degrees exceeds the difference of the diamond angles, in quarter turns, less a thirtieth.
     #[inline(always)]
-    pub(super) fn doubt(&self, q: [T; 2], format: Format) -> Option<u32> {
+    pub(crate) fn doubt(&self, q: [T; 2], format: Format) -> Option<u32> {
         let size = norm(widen(q));
         let least = size * self.least;
         if !(least > 0.0 && size * self.largest < format.large) {
@@ -296,44 +291,5 @@ impl<T: Real> Circle<T> {
         }
         let doubt = format.doubt.saturating_add((lost / least) as u32);
         (doubt < QUARTER / 4).then_some(doubt)
-    }
-}
-
-mod radix {
-    //! Sorting by the upper halves, stably: the lower halves are in order before.
-
-    /// Below this length a comparison sort is faster.
-    const SHORT: usize = 800;
-    const DIGIT: u32 = 11;
-    const BUCKETS: usize = 1 << DIGIT;
-
-    #[inline(always)]
-    fn digit(entry: u64, pass: usize) -> usize {
-        (entry >> (32 + pass as u32 * DIGIT)) as usize % BUCKETS
-    }
-
-    pub(super) fn sort(entries: &mut Vec<u64>, spare: &mut Vec<u64>) {
-        if entries.len() < SHORT {
-            return entries.sort_unstable();
-        }
-        spare.resize(entries.len(), 0);
-        let mut counts = [[0_u32; BUCKETS]; 3];
-        for &entry in entries.iter() {
-            for (pass, counts) in counts.iter_mut().enumerate() {
-                counts[digit(entry, pass)] += 1;
-            }
-        }
-        for (pass, starts) in counts.iter_mut().enumerate() {
-            let mut start = 0;
-            for count in starts.iter_mut() {
-                start += std::mem::replace(count, start);
-            }
-            for &entry in entries.iter() {
-                let place = &mut starts[digit(entry, pass)];
-                spare[*place as usize] = entry;
-                *place += 1;
-            }
-            std::mem::swap(entries, spare);
-        }
     }
 }
