@@ -5,10 +5,12 @@
 
 use crate::real::Real;
 
+pub(crate) mod elementary;
 mod homogeneous;
 mod smooth;
 
 pub use homogeneous::{Abs, Identity, LeakyRelu, Relu, ReluPower};
+pub(crate) use smooth::sigmoids;
 pub use smooth::{Erf, Gelu, Sigmoid, Silu, Sine, Softplus, Tanh};
 
 /// An activation `sigma: R -> R` with its derivative.
@@ -51,6 +53,24 @@ pub trait Activation<T: Real> {
         (self.value(u), self.derivative(u))
     }
 
+    /// `u_r <- sigma(u_r)` for a whole slice: worth overriding where a vectorised form is at hand.
+    ///
+    /// The kernels call it on slices of some hundred preactivations. It equals `value` up to 4 units in the last place.
+    #[inline]
+    fn apply(&self, u: &mut [T]) {
+        for u in u {
+            *u = self.value(*u);
+        }
+    }
+
+    /// `(u_r, ds_r) <- (sigma(u_r), sigma'(u_r))` for slices of one length, as [`apply`](Self::apply).
+    #[inline]
+    fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]) {
+        for (u, ds) in u.iter_mut().zip(ds) {
+            (*u, *ds) = self.value_and_derivative(*u);
+        }
+    }
+
     /// The slopes of a piecewise linear `sigma` with its only kink at `sigma(0) = 0`, where it is one: else `None`.
     ///
     /// `sigma(u) = positive u` for `u > 0`, `negative u` for `u < 0`, and `sigma'(0) = zero`. The kernels then need the
@@ -86,6 +106,14 @@ impl<T: Real, A: Activation<T> + ?Sized> Activation<T> for &A {
         (**self).value_and_derivative(u)
     }
     #[inline]
+    fn apply(&self, u: &mut [T]) {
+        (**self).apply(u);
+    }
+    #[inline]
+    fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]) {
+        (**self).apply_with_derivative(u, ds);
+    }
+    #[inline]
     fn slopes(&self) -> Option<Slopes<T>> {
         (**self).slopes()
     }
@@ -111,19 +139,4 @@ impl<H: Homogeneous + ?Sized> Homogeneous for &H {
     fn degree(&self) -> u32 {
         (**self).degree()
     }
-}
-
-/// `(sigmoid(u), 1 - sigmoid(u))` without overflow and without cancellation.
-#[inline]
-pub(crate) fn sigmoid_pair<T: Real>(u: T) -> (T, T) {
-    let e = (-u.abs()).exp();
-    let small = e / (T::one() + e);
-    let large = T::one() / (T::one() + e);
-    if u >= T::zero() { (large, small) } else { (small, large) }
-}
-
-/// `log(1 + exp(u))` without overflow.
-#[inline]
-pub(crate) fn log1p_exp<T: Real>(u: T) -> T {
-    u.max(T::zero()) + (-u.abs()).exp().ln_1p()
 }
