@@ -108,7 +108,10 @@ fn limits_and_special_values() {
     let cases: [(&str, [(f64, f64); 6]); 7] = [
         ("tanh", [(infinity, 1.0), (-infinity, -1.0), (0.0, 0.0), (-0.0, -0.0), (nan, nan), (5e-324, 5e-324)]),
         ("sigmoid", [(infinity, 1.0), (-infinity, 0.0), (0.0, 0.5), (-0.0, 0.5), (nan, nan), (5e-324, 0.5)]),
-        ("softplus", [(infinity, infinity), (-infinity, 0.0), (1e300, 1e300), (-1e300, 0.0), (nan, nan), (-745.2, 0.0)]),
+        (
+            "softplus",
+            [(infinity, infinity), (-infinity, 0.0), (1e300, 1e300), (-1e300, 0.0), (nan, nan), (-745.2, 0.0)],
+        ),
         ("erf", [(infinity, 1.0), (-infinity, -1.0), (0.0, 0.0), (-0.0, -0.0), (nan, nan), (5e-324, 5e-324)]),
         ("gelu", [(infinity, infinity), (-infinity, -0.0), (0.0, 0.0), (-0.0, -0.0), (nan, nan), (1e300, 1e300)]),
         ("silu", [(infinity, infinity), (-infinity, -0.0), (0.0, 0.0), (-0.0, -0.0), (nan, nan), (1e300, 1e300)]),

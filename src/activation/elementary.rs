@@ -177,8 +177,7 @@ pub(super) const TURNS: f64 = 1e6;
 #[inline(always)]
 pub(super) fn sin_cos<E: Float, const FUSED: bool>(x: E) -> (E, E) {
     // pi/2 in parts of 33 bits, whose multiples are exact, and the rest.
-    const PARTS: [f64; 4] =
-        [1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32];
+    const PARTS: [f64; 4] = [1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32];
     let turn = x.widen();
     let shifted = turn * std::f64::consts::FRAC_2_PI + f64::SHIFT;
     let k = shifted - f64::SHIFT;

@@ -66,11 +66,10 @@ macro_rules! smooth {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Softplus;
 
-smooth!(
-    Softplus,
-    |u| (elementary::softplus::<E, FUSED>(u), elementary::sigmoids::<E, FUSED>(u).0),
-    |u| (u.max(T::zero()) + (-u.abs()).exp().ln_1p(), sigmoids(u).0)
-);
+smooth!(Softplus, |u| (elementary::softplus::<E, FUSED>(u), elementary::sigmoids::<E, FUSED>(u).0), |u| (
+    u.max(T::zero()) + (-u.abs()).exp().ln_1p(),
+    sigmoids(u).0
+));
 
 /// Hyperbolic tangent `sigma(u) = tanh(u)`, `sigma' = 1 - sigma^2`.
 ///

@@ -38,6 +38,20 @@ impl<T: Real> Loss<T> for Logistic {
         -target * sigmoids(-target * prediction).0
     }
     #[inline]
+    fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
+        let (value, slope) = Softplus.value_and_derivative(-target * prediction);
+        (value, -target * slope)
+    }
+    fn values_and_derivatives(&self, targets: &[T], predictions: &[T], values: &mut [T], derivatives: &mut [T]) {
+        for ((u, &y), &h) in values.iter_mut().zip(targets).zip(predictions) {
+            *u = -y * h;
+        }
+        Softplus.apply_with_derivative(values, derivatives);
+        for (derivative, &y) in derivatives.iter_mut().zip(targets) {
+            *derivative *= -y;
+        }
+    }
+    #[inline]
     fn second_derivative(&self, _: T, prediction: T) -> T {
         let (s, r) = sigmoids(prediction);
         s * r
