@@ -126,3 +126,77 @@ fn limits_and_special_values() {
         }
     }
 }
+
+/// Every 9973rd `f32`.
+fn singles() -> impl Iterator<Item = f32> {
+    (0..=u32::MAX).step_by(9973).map(f32::from_bits).filter(|x| x.is_finite())
+}
+
+/// The largest error of `sigma` in `f32`, in units in the last place, against `exact` on `f64`.
+fn worst_single<A: Activation<f32> + Activation<f64>>(sigma: A, derivative: bool, limit: f32) -> [(f64, f32); 2] {
+    let mut worst = [(0.0, 0.0); 2];
+    let all: Vec<f32> = singles().filter(|x| x.abs() <= limit).collect();
+    for block in all.chunks(509) {
+        let (mut s, mut ds) = (block.to_vec(), block.to_vec());
+        sigma.apply_with_derivative(&mut s, &mut ds);
+        for (r, &x) in block.iter().enumerate() {
+            let scalar: (f32, f32) = sigma.value_and_derivative(x);
+            let exact: (f64, f64) = sigma.value_and_derivative(f64::from(x));
+            let (found, exact) = if derivative { ([scalar.1, ds[r]], exact.1) } else { ([scalar.0, s[r]], exact.0) };
+            let nearest = exact as f32;
+            let unit = f64::from(f32::from_bits(nearest.abs().to_bits() + 1)) - f64::from(nearest.abs());
+            for (found, worst) in found.into_iter().zip(&mut worst) {
+                let error = (f64::from(found) - exact).abs() / unit;
+                if error > worst.0 || error.is_nan() {
+                    *worst = (error, x);
+                }
+            }
+        }
+    }
+    worst
+}
+
+#[test]
+fn f32_against_f64() {
+    let cases = [
+        ("tanh", worst_single(Tanh, false, f32::MAX), 2.0),
+        ("sigmoid", worst_single(Sigmoid, false, f32::MAX), 2.2),
+        ("softplus", worst_single(Softplus, false, f32::MAX), 2.0),
+        ("erf", worst_single(Erf, false, f32::MAX), 2.0),
+        ("erf'", worst_single(Erf, true, f32::MAX), 3.0),
+        ("gelu", worst_single(Gelu, false, 13.0), 7.0), // beyond, u times a subnormal number
+        ("silu", worst_single(Silu, false, 87.0), 3.0),
+        ("sine", worst_single(Sine, false, f32::MAX), 2.0),
+        ("cosine", worst_single(Sine, true, f32::MAX), 2.0),
+    ];
+    println!("{cases:#?}");
+    for (name, worst, bound) in cases {
+        assert!(worst.iter().all(|worst| worst.0 <= bound), "{name}: {worst:?}");
+    }
+}
+
+#[test]
+fn f32_limits() {
+    let (infinity, nan) = (f32::INFINITY, f32::NAN);
+    let mut u = [infinity, -infinity, 0.0, -0.0, nan, 1e-45];
+    Tanh.apply(&mut u);
+    assert_eq!(u[..4], [1.0, -1.0, 0.0, -0.0]);
+    assert!(u[3].is_sign_negative() && u[4].is_nan() && u[5] == 1e-45);
+    let (mut u, mut ds) = ([infinity, -infinity, 104.5, -104.5, nan], [1.0; 5]);
+    Silu.apply_with_derivative(&mut u, &mut ds);
+    assert_eq!((&u[..4], &ds[..4]), (&[infinity, -0.0, 104.5, -0.0][..], &[1.0, 0.0, 1.0, 0.0][..]));
+    assert!(u[4].is_nan() && ds[4].is_nan());
+}
+
+#[test]
+fn the_slice_hook_of_the_logistic_loss_is_the_loss() {
+    let h: Vec<f64> = (0..1001).map(|j| 0.37 * (f64::from(j) - 500.0)).collect();
+    let y: Vec<f64> = (0..1001).map(|j| [1.0, -1.0][j % 2]).collect();
+    let (mut values, mut derivatives) = (vec![0.0; 1001], vec![0.0; 1001]);
+    Logistic.values_and_derivatives(&y, &h, &mut values, &mut derivatives);
+    for j in 0..1001 {
+        let (value, derivative) = Logistic.value_and_derivative(y[j], h[j]);
+        assert!(ulps(values[j], value, 0.0) <= 4.0, "{j}: {} and {value}", values[j]);
+        assert!(ulps(derivatives[j], derivative, 0.0) <= 4.0, "{j}: {} and {derivative}", derivatives[j]);
+    }
+}

@@ -349,6 +349,12 @@ fn ties_cost_no_more_than_their_number() {
     assert!(out.iter().chain(&descent).all(|&s| s == 0.0)); // 4e10 pairs: hours one by one in a debug build
 }
 
+#[test]
+fn pays_for_two_long_sides_only() {
+    assert!(pays::<f64>(500, 100) && pays::<f32>(10_000, 10_000) && pays::<f64>(1_000_000, 1_000_000));
+    assert!(!pays::<f32>(500, 100) && !pays::<f64>(1_000_000, 10) && !pays::<f64>(1, 1));
+}
+
 #[cfg(feature = "rayon")]
 #[test]
 fn results_do_not_depend_on_the_threads() {
