@@ -5,6 +5,10 @@ use nalgebra::DMatrix;
 use crate::error::{RiskError, ShapeError};
 use crate::real::{Real, to_f64};
 
+pub(crate) mod circle;
+
+use circle::Circle;
+
 /// The sample points `x_j` in `R^d`: the columns of a `d x n` matrix, finite, `n >= 1`.
 ///
 /// ```
@@ -22,6 +26,8 @@ pub struct Inputs<T> {
     points: DMatrix<T>,
     /// Where `refill` writes, so that a refused refill changes nothing. Empty until the first.
     spare: Vec<T>,
+    /// In the plane, the points in the order of their angle, for the planar sweep.
+    circle: Circle<T>,
 }
 
 impl<T: Real> Inputs<T> {
@@ -35,7 +41,11 @@ impl<T: Real> Inputs<T> {
             return Err(RiskError::Empty { dim, len });
         }
         check(points.as_slice(), dim)?;
-        Ok(Self { points, spare: Vec::new() })
+        let mut circle = Circle::default();
+        if dim == 2 {
+            circle.fill(points.as_slice());
+        }
+        Ok(Self { points, spare: Vec::new(), circle })
     }
 
     /// The points `x_1, x_2, ..` one after the other, `dim` coordinates each.
@@ -76,6 +86,9 @@ impl<T: Real> Inputs<T> {
         }
         check(&self.spare, d)?;
         self.points.as_mut_slice().copy_from_slice(&self.spare);
+        if d == 2 {
+            self.circle.fill(&self.spare);
+        }
         Ok(())
     }
 
@@ -100,6 +113,12 @@ impl<T: Real> Inputs<T> {
     pub fn point(&self, j: usize) -> &[T] {
         let d = self.dim();
         &self.points.as_slice()[j * d..(j + 1) * d]
+    }
+
+    /// The samples of the plane (`d = 2`) in the order of their angle.
+    #[inline]
+    pub(crate) fn circle(&self) -> &Circle<T> {
+        &self.circle
     }
 
     /// All samples, `d x n`, one a column.

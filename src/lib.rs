@@ -79,7 +79,8 @@ pub mod study;
 pub mod testing;
 
 pub use activation::{
-    Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu, Sine, Softplus, Tanh,
+    Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu, Sine, Slopes,
+    Softplus, Tanh,
 };
 pub use energy::{
     ArcCosine, Energy, Gaussian, Kernel, Lifted, MeanFieldRisk, Mmd, Potential, PotentialEnergy, Reduce, Sum,

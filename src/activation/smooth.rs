@@ -1,10 +1,60 @@
 //! Smooth activations.
 
-use super::{Activation, log1p_exp, sigmoid_pair};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
+use super::Activation;
+use super::elementary::{self, Elementary, Float};
 use crate::real::{Real, real, to_f64};
 
 /// `1 / sqrt(2 pi)`.
 const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
+
+/// An activation of elementary functions: `pair` in `f32` and `f64`, `plain` in other scalars.
+macro_rules! smooth {
+    ($sigma:ident, |$u:ident| $pair:expr, |$v:ident| $plain:expr) => {
+        impl Elementary for $sigma {
+            #[inline(always)]
+            fn pair<E: Float, const FUSED: bool>($u: E) -> (E, E) {
+                $pair
+            }
+        }
+        smooth!($sigma, |$v| $plain);
+    };
+    ($sigma:ident, |$v:ident| $plain:expr) => {
+        impl<T: Real> Activation<T> for $sigma {
+            #[inline]
+            fn value(&self, u: T) -> T {
+                let plain = |$v: T| $plain.0;
+                elementary::value::<$sigma, T>(u).unwrap_or_else(|| plain(u))
+            }
+            #[inline]
+            fn derivative(&self, u: T) -> T {
+                Activation::<T>::value_and_derivative(self, u).1
+            }
+            #[inline]
+            fn value_and_derivative(&self, u: T) -> (T, T) {
+                let plain = |$v: T| $plain;
+                elementary::pair::<$sigma, T>(u).unwrap_or_else(|| plain(u))
+            }
+            #[inline]
+            fn apply(&self, u: &mut [T]) {
+                if !elementary::apply::<$sigma, T>(u) {
+                    for u in u {
+                        *u = self.value(*u);
+                    }
+                }
+            }
+            #[inline]
+            fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]) {
+                if !elementary::apply_with_derivative::<$sigma, T>(u, ds) {
+                    for (u, ds) in u.iter_mut().zip(ds) {
+                        (*u, *ds) = self.value_and_derivative(*u);
+                    }
+                }
+            }
+        }
+    };
+}
 
 /// Softplus `sigma(u) = log(1 + exp(u))`, without overflow; `sigma' = ` [`Sigmoid`].
 ///
@@ -16,16 +66,10 @@ const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Softplus;
 
-impl<T: Real> Activation<T> for Softplus {
-    #[inline]
-    fn value(&self, u: T) -> T {
-        log1p_exp(u)
-    }
-    #[inline]
-    fn derivative(&self, u: T) -> T {
-        sigmoid_pair(u).0
-    }
-}
+smooth!(Softplus, |u| (elementary::softplus::<E, FUSED>(u), elementary::sigmoids::<E, FUSED>(u).0), |u| (
+    u.max(T::zero()) + (-u.abs()).exp().ln_1p(),
+    sigmoids(u).0
+));
 
 /// Hyperbolic tangent `sigma(u) = tanh(u)`, `sigma' = 1 - sigma^2`.
 ///
@@ -36,21 +80,17 @@ impl<T: Real> Activation<T> for Softplus {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tanh;
 
-impl<T: Real> Activation<T> for Tanh {
-    #[inline]
-    fn value(&self, u: T) -> T {
-        u.tanh()
-    }
-    #[inline]
-    fn derivative(&self, u: T) -> T {
-        Activation::<T>::value_and_derivative(self, u).1
-    }
-    #[inline]
-    fn value_and_derivative(&self, u: T) -> (T, T) {
+smooth!(
+    Tanh,
+    |u| {
+        let s = elementary::tanh::<E, FUSED>(u);
+        (s, (E::one() - s) * (E::one() + s))
+    },
+    |u| {
         let s = u.tanh();
         (s, (T::one() - s) * (T::one() + s))
     }
-}
+);
 
 /// Logistic sigmoid `sigma(u) = 1 / (1 + exp(-u))`, without overflow; `sigma' = sigma (1 - sigma)`.
 ///
@@ -61,21 +101,33 @@ impl<T: Real> Activation<T> for Tanh {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sigmoid;
 
-impl<T: Real> Activation<T> for Sigmoid {
-    #[inline]
-    fn value(&self, u: T) -> T {
-        sigmoid_pair(u).0
-    }
-    #[inline]
-    fn derivative(&self, u: T) -> T {
-        let (s, r) = sigmoid_pair(u);
-        s * r
-    }
-    #[inline]
-    fn value_and_derivative(&self, u: T) -> (T, T) {
-        let (s, r) = sigmoid_pair(u);
+smooth!(
+    Sigmoid,
+    |u| {
+        let (s, r) = elementary::sigmoids::<E, FUSED>(u);
+        (s, s * r)
+    },
+    |u| {
+        let (s, r) = sigmoids(u);
         (s, s * r)
     }
+);
+
+/// `(s(u), s(-u))`, s the sigmoid, without overflow and without cancellation.
+#[inline]
+pub(crate) fn sigmoids<T: Real>(u: T) -> (T, T) {
+    struct Both;
+    impl Elementary for Both {
+        #[inline(always)]
+        fn pair<E: Float, const FUSED: bool>(u: E) -> (E, E) {
+            elementary::sigmoids::<E, FUSED>(u)
+        }
+    }
+    elementary::pair::<Both, T>(u).unwrap_or_else(|| {
+        let e = (-u.abs()).exp();
+        let (large, small) = (T::one() / (T::one() + e), e / (T::one() + e));
+        if u < T::zero() { (small, large) } else { (large, small) }
+    })
 }
 
 /// Error function `sigma(u) = erf(u) = 2/sqrt(pi) int_0^u exp(-t^2) dt`.
@@ -89,16 +141,14 @@ impl<T: Real> Activation<T> for Sigmoid {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Erf;
 
-impl<T: Real> Activation<T> for Erf {
-    #[inline]
-    fn value(&self, u: T) -> T {
-        real(libm::erf(to_f64(u)))
-    }
-    #[inline]
-    fn derivative(&self, u: T) -> T {
-        real::<T>(std::f64::consts::FRAC_2_SQRT_PI) * (-u * u).exp()
-    }
-}
+smooth!(
+    Erf,
+    |u| {
+        let (s, bell) = elementary::erf::<E, FUSED>(u);
+        (s, E::narrow(FRAC_2_SQRT_PI) * bell)
+    },
+    |u| (real(libm::erf(to_f64(u))), real::<T>(FRAC_2_SQRT_PI) * (-u * u).exp())
+);
 
 /// Gaussian error linear unit `sigma(u) = u P(N <= u)`, `N ~ N(0, 1)`; the exact one, not the tanh approximation.
 ///
@@ -109,28 +159,18 @@ impl<T: Real> Activation<T> for Erf {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Gelu;
 
-impl<T: Real> Activation<T> for Gelu {
-    #[inline]
-    fn value(&self, u: T) -> T {
-        u * normal_cdf(u)
+smooth!(
+    Gelu,
+    |u| {
+        let (cdf, bell) = elementary::normal::<E, FUSED>(u);
+        let (u, v) = elementary::limited(u);
+        (u * cdf, cdf + v * (E::narrow(FRAC_1_SQRT_2PI) * bell))
+    },
+    |u| {
+        let cdf: T = real(0.5 * libm::erfc(-to_f64(u) * FRAC_1_SQRT_2));
+        (u * cdf, cdf + u * (real::<T>(FRAC_1_SQRT_2PI) * (real::<T>(-0.5) * u * u).exp()))
     }
-    #[inline]
-    fn derivative(&self, u: T) -> T {
-        Activation::<T>::value_and_derivative(self, u).1
-    }
-    #[inline]
-    fn value_and_derivative(&self, u: T) -> (T, T) {
-        let cdf = normal_cdf(u);
-        let density = real::<T>(FRAC_1_SQRT_2PI) * (real::<T>(-0.5) * u * u).exp();
-        (u * cdf, cdf + u * density)
-    }
-}
-
-/// `P(N <= u)` for `N ~ N(0, 1)`, to full relative precision in the left tail.
-#[inline]
-fn normal_cdf<T: Real>(u: T) -> T {
-    real(0.5 * libm::erfc(-to_f64(u) * std::f64::consts::FRAC_1_SQRT_2))
-}
+);
 
 /// Sigmoid linear unit (swish) `sigma(u) = u / (1 + exp(-u))`.
 ///
@@ -141,21 +181,18 @@ fn normal_cdf<T: Real>(u: T) -> T {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Silu;
 
-impl<T: Real> Activation<T> for Silu {
-    #[inline]
-    fn value(&self, u: T) -> T {
-        u * sigmoid_pair(u).0
+smooth!(
+    Silu,
+    |u| {
+        let (s, r) = elementary::sigmoids::<E, FUSED>(u);
+        let (u, v) = elementary::limited(u);
+        (u * s, s + v * (s * r))
+    },
+    |u| {
+        let (s, r) = sigmoids(u);
+        (u * s, s + u * (s * r))
     }
-    #[inline]
-    fn derivative(&self, u: T) -> T {
-        Activation::<T>::value_and_derivative(self, u).1
-    }
-    #[inline]
-    fn value_and_derivative(&self, u: T) -> (T, T) {
-        let (s, r) = sigmoid_pair(u);
-        (u * s, s + u * s * r)
-    }
-}
+);
 
 /// Sine `sigma(u) = sin(u)`: Fourier features.
 ///
@@ -166,17 +203,21 @@ impl<T: Real> Activation<T> for Silu {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sine;
 
-impl<T: Real> Activation<T> for Sine {
-    #[inline]
-    fn value(&self, u: T) -> T {
-        u.sin()
+impl Elementary for Sine {
+    #[inline(always)]
+    fn pair<E: Float, const FUSED: bool>(u: E) -> (E, E) {
+        elementary::sin_cos::<E, FUSED>(u)
     }
-    #[inline]
-    fn derivative(&self, u: T) -> T {
-        u.cos()
+
+    #[inline(always)]
+    fn covers<E: Float>(u: E) -> bool {
+        u.abs() <= E::narrow(elementary::TURNS)
     }
-    #[inline]
-    fn value_and_derivative(&self, u: T) -> (T, T) {
+
+    #[inline(always)]
+    fn beyond<E: Float>(u: E) -> (E, E) {
         u.sin_cos()
     }
 }
+
+smooth!(Sine, |u| u.sin_cos());

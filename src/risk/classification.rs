@@ -2,7 +2,7 @@
 
 use super::Loss;
 use super::loss::positive;
-use crate::activation::{log1p_exp, sigmoid_pair};
+use crate::activation::{Activation, Softplus, sigmoids};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
 
@@ -31,15 +31,29 @@ pub struct Logistic;
 impl<T: Real> Loss<T> for Logistic {
     #[inline]
     fn value(&self, target: T, prediction: T) -> T {
-        log1p_exp(-target * prediction)
+        Softplus.value(-target * prediction)
     }
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
-        -target * sigmoid_pair(-target * prediction).0
+        -target * sigmoids(-target * prediction).0
+    }
+    #[inline]
+    fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
+        let (value, slope) = Softplus.value_and_derivative(-target * prediction);
+        (value, -target * slope)
+    }
+    fn values_and_derivatives(&self, targets: &[T], predictions: &[T], values: &mut [T], derivatives: &mut [T]) {
+        for ((u, &y), &h) in values.iter_mut().zip(targets).zip(predictions) {
+            *u = -y * h;
+        }
+        Softplus.apply_with_derivative(values, derivatives);
+        for (derivative, &y) in derivatives.iter_mut().zip(targets) {
+            *derivative *= -y;
+        }
     }
     #[inline]
     fn second_derivative(&self, _: T, prediction: T) -> T {
-        let (s, r) = sigmoid_pair(prediction);
+        let (s, r) = sigmoids(prediction);
         s * r
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {

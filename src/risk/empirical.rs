@@ -132,12 +132,17 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
 
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
         let (k, y) = (self.targets.nrows(), self.targets.as_slice());
+        let (mut values, mut block) = ([T::zero(); BLOCK], 0..0);
         sum(self.inputs.len(), |j| {
             let (c, mut losses) = (self.weights[j], T::zero());
             for i in j * k..(j + 1) * k {
-                let (value, derivative) = self.loss.value_and_derivative(y[i], h[i]);
-                losses += value;
-                out[i] = weighted(c, derivative);
+                if i == block.end {
+                    block = i..y.len().min(i + BLOCK);
+                    let (values, out) = (&mut values[..block.len()], &mut out[block.clone()]);
+                    self.loss.values_and_derivatives(&y[block.clone()], &h[block.clone()], values, out);
+                }
+                losses += values[i - block.start];
+                out[i] = weighted(c, out[i]);
             }
             weighted(c, losses)
         })
@@ -150,6 +155,9 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
         }
     }
 }
+
+/// So many losses are evaluated at once.
+const BLOCK: usize = 128;
 
 /// `c x`, and 0 for `c = 0` whatever `x` is: a sample of weight 0 counts as absent even where its loss overflows.
 #[inline]

@@ -42,6 +42,16 @@ pub trait Loss<T: Real> {
         (self.value(target, prediction), self.derivative(target, prediction))
     }
 
+    /// `(l, dl/dh)` for slices of one length: worth overriding where a vectorised form is at hand.
+    ///
+    /// It equals `value_and_derivative` up to 4 units in the last place.
+    fn values_and_derivatives(&self, targets: &[T], predictions: &[T], values: &mut [T], derivatives: &mut [T]) {
+        let pairs = targets.iter().zip(predictions);
+        for ((&y, &h), (value, derivative)) in pairs.zip(values.iter_mut().zip(derivatives)) {
+            (*value, *derivative) = self.value_and_derivative(y, h);
+        }
+    }
+
     /// `d^2 l / dh^2 (y, h) >= 0`, 0 at kinks. Provided by a central difference of `derivative`.
     fn second_derivative(&self, target: T, prediction: T) -> T {
         let step = difference_step::<T>() * (T::one() + prediction.abs());
@@ -75,6 +85,9 @@ impl<T: Real, L: Loss<T> + ?Sized> Loss<T> for &L {
     }
     fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
         (**self).value_and_derivative(target, prediction)
+    }
+    fn values_and_derivatives(&self, targets: &[T], predictions: &[T], values: &mut [T], derivatives: &mut [T]) {
+        (**self).values_and_derivatives(targets, predictions, values, derivatives);
     }
     fn second_derivative(&self, target: T, prediction: T) -> T {
         (**self).second_derivative(target, prediction)
