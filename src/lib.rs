@@ -68,6 +68,7 @@ mod inputs;
 mod integrator;
 mod measure;
 pub mod observe;
+pub mod optimality;
 mod real;
 mod risk;
 mod state;

@@ -1,0 +1,188 @@
+//! Is this the global minimum? The certificate of optimality, its gap, and the way on where there is one.
+//!
+//! An energy `F(mu) = R(h_mu) + lambda int |w|^2 dmu` of neurons `a sigma(b.x)` with a positively 1-homogeneous `sigma`
+//! (so the map is 2-homogeneous) is convex in `mu`, and its first variation is known on all of the sphere from
+//!
+//! ```text
+//! u = grad R(h_mu),   g(b) = sum_j u_j sigma(b.x_j) in R^k,   F'(mu)(a, b) = a.g(b) + lambda (|a|^2 + |b|^2).
+//! ```
+//!
+//! `mu` is a global minimum if and only if `|g(b)| <= 2 lambda` for every unit vector b and its particles attain it. If
+//! not, `|c| max|g| <= 2 lambda` makes `c u` dual feasible, `D = -R*(c u) <= F*`, and [`gap`](Certificate::gap)
+//! `= F(mu) - D` bounds `F(mu) - F*`; the maximiser is a neuron that lowers F, the [`escape`](Certificate::escape).
+//!
+//! ```
+//! use wasserflow::nalgebra::{DMatrix, DVector};
+//! use wasserflow::{EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, Relu, Ridge, Square, WeightDecay, optimality};
+//!
+//! // One sample x = 1, y = 3 and lambda = 1/2: the best network is one neuron a = b with a b = y - 2 lambda = 2.
+//! let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 3.0))?;
+//! let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(WeightDecay::new(0.5)?);
+//! let neuron = |r: f64| EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, r));
+//!
+//! let best = optimality::certify(&mut energy, &neuron(2.0_f64.sqrt())?);
+//! assert!(best.gap() < 1e-13 && best.escape().is_none());
+//!
+//! let worse = optimality::certify(&mut energy, &neuron(0.5)?);
+//! assert!(worse.gap() >= 4.03125 - 2.5 && worse.escape() == Some(&[1.0, 1.0])); // F(mu) - F*, and one more such neuron
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The same with an activation that is not homogeneous does not compile:
+//!
+//! ```compile_fail
+//! use wasserflow::nalgebra::{DMatrix, DVector};
+//! use wasserflow::{EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, Softplus, Ridge, Square, WeightDecay, optimality};
+//!
+//! let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 3.0))?;
+//! let mut energy = MeanFieldRisk::new(Ridge::new(Softplus, 1), risk)?.regularized(WeightDecay::new(0.5)?);
+//! let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 1.0))?;
+//! optimality::certify(&mut energy, &mu);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::energy::Energy;
+use crate::measure::EmpiricalMeasure;
+use crate::real::{Real, epsilon, real, to_f64};
+
+mod ascent;
+mod circle;
+mod dual;
+mod form;
+mod network;
+mod rounding;
+mod sphere;
+
+pub use dual::DualRisk;
+pub use network::Decay;
+
+/// How the maximum of `|g|` over the sphere of directions is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bound {
+    /// From above, rounding included (d <= 3): no direction is missed.
+    Certified,
+    /// From below only, as the best of a search (d > 3): a better direction may exist.
+    Estimate,
+}
+
+/// An energy whose global minimum can be bounded from below.
+///
+/// Implemented for `MeanFieldRisk<Ridge<A>, R, T, V>` with a homogeneous activation A, a risk R with a conjugate
+/// ([`DualRisk`]) and V a weight decay or none ([`Decay`]).
+pub trait Certifiable<T: Real>: Energy<T> {
+    /// The certificate of `mu` against all measures, or those of norm at most `budget` if that is finite.
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
+}
+
+macro_rules! forward_certifiable {
+    ($($pointer:ty),*) => {$(
+        impl<T: Real, E: Certifiable<T> + ?Sized> Certifiable<T> for $pointer {
+            fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
+                (**self).certificate(mu, budget)
+            }
+        }
+    )*};
+}
+forward_certifiable!(&mut E, Box<E>);
+
+/// What is proved about a measure: see [`certify`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Certificate<T> {
+    energy: T,
+    gap: T,
+    estimate: T,
+    maximum: Option<T>,
+    threshold: T,
+    bound: Bound,
+    escape: Option<Vec<T>>,
+}
+
+impl<T: Real> Certificate<T> {
+    fn new(
+        energy: f64,
+        gap: f64,
+        estimate: f64,
+        maximum: Option<f64>,
+        threshold: f64,
+        bound: Bound,
+        escape: Option<Vec<f64>>,
+    ) -> Self {
+        Self {
+            energy: real(energy),
+            gap: round_up(gap),
+            estimate: round_up(estimate),
+            maximum: maximum.map(real),
+            threshold: real(threshold),
+            bound,
+            escape: escape.map(|w| w.into_iter().map(real).collect()),
+        }
+    }
+
+    /// Nothing is known.
+    fn unknown() -> Self {
+        Self::new(f64::NAN, f64::INFINITY, f64::INFINITY, None, f64::NAN, Bound::Estimate, None)
+    }
+
+    /// A number that is at least `F(mu) - F*`, rounding included; infinite where there is no bound.
+    ///
+    /// `F*` is the infimum over all measures, or over those within the budget.
+    pub fn gap(&self) -> T {
+        self.gap
+    }
+
+    /// What the gap would be if the largest `|g|` found were the largest there is: the gap itself when [`Bound::Certified`].
+    pub fn estimated_gap(&self) -> T {
+        self.estimate
+    }
+
+    /// How [`maximum`](Self::maximum) is known.
+    pub fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// A particle along which F falls, to first order: `F'(mu)(w) < 0`. `None` where no direction was found.
+    ///
+    /// p coordinates `(a, b)` with `|a| = |b| = 1`. [`insert`] takes it in.
+    pub fn escape(&self) -> Option<&[T]> {
+        self.escape.as_deref()
+    }
+
+    /// `F(mu)`, rounded up.
+    pub fn energy(&self) -> T {
+        self.energy
+    }
+
+    /// The largest `|g(b)|` found on the unit sphere, where there was a search.
+    pub fn maximum(&self) -> Option<T> {
+        self.maximum
+    }
+
+    /// `2 lambda`, what [`maximum`](Self::maximum) must not exceed at a global minimum.
+    pub fn threshold(&self) -> T {
+        self.threshold
+    }
+}
+
+/// The scalar next to `x` that is not below; infinity for NaN.
+fn round_up<T: Real>(x: f64) -> T {
+    if x.is_nan() {
+        return real(f64::INFINITY);
+    }
+    let y: T = real(x);
+    if to_f64(y) >= x { y } else { y + y.abs() * epsilon() + real(f64::from(f32::MIN_POSITIVE)) }
+}
+
+/// The certificate of optimality of `mu` among all measures.
+pub fn certify<T: Real, E: Certifiable<T> + ?Sized>(energy: &mut E, mu: &EmpiricalMeasure<T>) -> Certificate<T> {
+    energy.certificate(mu, f64::INFINITY)
+}
+
+/// The certificate of optimality of `mu` among the measures `nu` of norm `int |a| |b| dnu <= budget`.
+pub fn certify_within<T: Real, E: Certifiable<T> + ?Sized>(
+    energy: &mut E,
+    mu: &EmpiricalMeasure<T>,
+    budget: T,
+) -> Certificate<T> {
+    energy.certificate(mu, to_f64(budget).max(0.0))
+}
