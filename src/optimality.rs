@@ -47,14 +47,19 @@ use crate::real::{Real, epsilon, real, to_f64};
 
 mod ascent;
 mod circle;
+mod driver;
 mod dual;
 mod form;
 mod network;
+mod population;
 mod rounding;
 mod sphere;
+mod surgery;
 
+pub use driver::run_until_optimal;
 pub use dual::DualRisk;
 pub use network::Decay;
+pub use surgery::{insert, merge, prune};
 
 /// How the maximum of `|g|` over the sphere of directions is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

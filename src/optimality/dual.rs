@@ -230,7 +230,8 @@ pub(super) fn maximise(f: impl Fn(f64) -> f64, limit: f64) -> f64 {
             }
         }
     }
-    fx.max(first)
+    // A narrow peak at 0 may have been missed.
+    fx.max(f(0.0))
 }
 
 #[cfg(test)]
