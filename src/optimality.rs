@@ -73,8 +73,18 @@ pub enum Bound {
 
 /// An energy whose global minimum can be bounded from below.
 ///
-/// Implemented for `MeanFieldRisk<Ridge<A>, R, T, V>` with a homogeneous activation A, a risk R with a conjugate
-/// ([`DualRisk`]) and V a weight decay or none ([`Decay`]).
+/// Implemented for `MeanFieldRisk<Ridge<A>, R, T, V>` with a [`Homogeneous`](crate::Homogeneous) activation A, a risk R
+/// with a conjugate ([`DualRisk`]) and V a weight decay or none ([`Decay`]); and for the population risks
+/// `Mmd<ArcCosine, T>` and `Mmd<Lifted<ArcCosine>, T>`, of which only `F* >= 0` is proved, the escape direction being searched.
+///
+/// ```
+/// use wasserflow::optimality::{Certifiable, certify};
+/// use wasserflow::{EmpiricalMeasure, Real};
+///
+/// fn is_best<T: Real>(energy: &mut impl Certifiable<T>, mu: &EmpiricalMeasure<T>, tolerance: T) -> bool {
+///     certify(energy, mu).gap() <= tolerance
+/// }
+/// ```
 pub trait Certifiable<T: Real>: Energy<T> {
     /// The certificate of `mu` against all measures, or those of norm at most `budget` if that is finite.
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
@@ -114,7 +124,7 @@ impl<T: Real> Certificate<T> {
         escape: Option<Vec<f64>>,
     ) -> Self {
         Self {
-            energy: real(energy),
+            energy: round_up(energy),
             gap: round_up(gap),
             estimate: round_up(estimate),
             maximum: maximum.map(real),
@@ -124,9 +134,9 @@ impl<T: Real> Certificate<T> {
         }
     }
 
-    /// Nothing is known.
+    /// Nothing is known: the measure or its predictions are not finite.
     fn unknown() -> Self {
-        Self::new(f64::NAN, f64::INFINITY, f64::INFINITY, None, f64::NAN, Bound::Estimate, None)
+        Self::new(f64::INFINITY, f64::INFINITY, f64::INFINITY, None, 0.0, Bound::Estimate, None)
     }
 
     /// A number that is at least `F(mu) - F*`, rounding included; infinite where there is no bound.
@@ -153,7 +163,7 @@ impl<T: Real> Certificate<T> {
         self.escape.as_deref()
     }
 
-    /// `F(mu)`, rounded up.
+    /// `F(mu)`, rounded up; infinite where it is not finite.
     pub fn energy(&self) -> T {
         self.energy
     }
@@ -179,11 +189,58 @@ fn round_up<T: Real>(x: f64) -> T {
 }
 
 /// The certificate of optimality of `mu` among all measures.
+///
+/// For networks of 1-homogeneous neurons (degree 1: `Relu`, `LeakyRelu`, `Abs`, `Identity`, or a dependent's own):
+///
+/// | d | `max|g|` over the sphere | [`Bound`] | cost beyond the predictions |
+/// |---|---|---|---|
+/// | 1 | both ends | certified | `O(n k)` |
+/// | 2 | the arcs between 2n angles, each in closed form | certified | `O(n (log n + k))` |
+/// | 3 | the cells of n great circles, by branch and bound | certified | `O(n k)` a cell, few cells; at worst `O(n^2)` of them |
+/// | > 3 | ascent from particles, data and random directions of a fixed seed | estimate | `O(n d k)` an evaluation, some 1000 |
+///
+/// The gap is `F(mu) - max_c -R*(c u)` over `|c| max|g| <= 2 lambda`. As `c = 0` is among them, `F(mu) - inf R` always bounds
+/// it: for a loss that is not negative the gap is at most F, and with `lambda = 0` it is F. Beyond d = 3 the gap uses no more than
+/// `max|g| <= sum_j |u_j| |x_j|`, and [`estimated_gap`](Certificate::estimated_gap) what the search found. The gap is infinite
+/// where the loss does not give its [`conjugate`](crate::Loss::conjugate), and a degree other than 1 leaves `F(mu) - inf R`.
+///
+/// All is computed in double precision, whatever T is. The bound holds after rounding: F is taken from above, over all predictions that
+/// the rounding of a sum of m terms leaves open; a multiple of `2^-52 sum_j |u_j| |x_j|` is added to `max|g|`; sums carry their
+/// error along. It rests on the accuracy that the laws of [`Loss`](crate::Loss) ask for, and on scalars of at most double precision.
+///
+/// Where `mu` is not finite, nothing is known: an infinite gap. Ranks that each hold a part of the particles get the same
+/// certificate; predictions are then summed in the precision of T, and the bound is as wide as that asks for.
+///
+/// # Panics
+/// When `mu` does not have the dimension of the energy's particles, as indexing does.
+///
+/// Source: L. Chizat and F. Bach, On the global convergence of gradient descent for over-parameterized models using optimal
+/// transport, 2018, for the optimality conditions; the dual bound is weak duality (Fenchel).
 pub fn certify<T: Real, E: Certifiable<T> + ?Sized>(energy: &mut E, mu: &EmpiricalMeasure<T>) -> Certificate<T> {
     energy.certificate(mu, f64::INFINITY)
 }
 
 /// The certificate of optimality of `mu` among the measures `nu` of norm `int |a| |b| dnu <= budget`.
+///
+/// The gap is `F(mu) - max_c [ -R*(c u) - budget (|c| max|g| - 2 lambda)_+ ]`, with `c = 1` the first-order bound
+/// `<u, h_mu> + budget max|g|` for `lambda = 0`. It is negative when `mu`, of a larger norm itself, is better than all of them. A
+/// negative budget counts as 0.
+///
+/// ```
+/// use wasserflow::nalgebra::{DMatrix, DVector};
+/// use wasserflow::{EmpiricalMeasure, EmpiricalRisk, Energy, MeanFieldRisk, Relu, Ridge, Square, optimality};
+///
+/// // y = 3 at x = 1. With |a| |b| <= 1 no network predicts more than 1, so none is below (1 - 3)^2 / 2.
+/// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 3.0))?;
+/// let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?;
+/// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 1.0))?;
+/// assert!(optimality::certify_within(&mut energy, &mu, 1.0).gap() < 1e-6);
+/// assert!(optimality::certify(&mut energy, &mu).gap() >= 2.0); // among all, F* = 0
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Panics
+/// As [`certify`].
 pub fn certify_within<T: Real, E: Certifiable<T> + ?Sized>(
     energy: &mut E,
     mu: &EmpiricalMeasure<T>,

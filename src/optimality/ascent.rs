@@ -4,8 +4,11 @@ use super::form::norm;
 use crate::feature::dot;
 
 /// How many starts of each kind are looked at, and how many of them all are climbed from.
-const LOOK: usize = 128;
-const CLIMB: usize = 12;
+const LOOK: usize = 64;
+const CLIMB: usize = 8;
+
+/// Evaluations a climb.
+const STEPS: usize = 100;
 
 /// Unit vectors to start from.
 pub(super) struct Starts {
@@ -55,7 +58,7 @@ pub(super) fn climb(starts: &Starts, f: impl Fn(&[f64], &mut [f64]) -> f64) -> V
         let mut b = b.to_vec();
         let (mut step, mut trial, mut slope) = (1.0, vec![0.0; d], vec![0.0; d]);
         f(&b, &mut gradient);
-        for _ in 0..1000 {
+        for _ in 0..STEPS {
             // The gradient along the sphere.
             let (along, size) = (dot(&gradient, &b), norm(&gradient));
             gradient.iter_mut().zip(&b).for_each(|(g, b)| *g -= along * b);

@@ -26,12 +26,9 @@ pub(super) fn maximum(form: &Form) -> (f64, Direction) {
     let mut a = vec![Sum::default(); 2 * k];
     let mut both = vec![Sum::default(); 2 * k];
     for j in 0..n {
-        let (x, u) = (form.point(j), form.slope(j));
-        let s = if positive_before(x) { slopes.plus } else { slopes.minus };
-        for (i, (a, both)) in a.iter_mut().zip(&mut both).enumerate() {
-            a.add(s * (u[i % k] * x[i / k]));
-            both.add((slopes.plus + slopes.minus) * (u[i % k] * x[i / k]));
-        }
+        let s = if positive_before(form.point(j)) { slopes.plus } else { slopes.minus };
+        form.add(&mut a, j, s);
+        form.add(&mut both, j, slopes.plus + slopes.minus);
     }
     let both: Vec<f64> = both.iter().map(Sum::value).collect();
 
@@ -42,12 +39,10 @@ pub(super) fn maximum(form: &Form) -> (f64, Direction) {
         best.whole(&here, k);
     }
     for (l, &(_, j)) in lines.iter().enumerate() {
-        let (x, u) = (form.point(j), form.slope(j));
+        let x = form.point(j);
         // Across the line j its sign flips.
         let jump = if positive_before(x) { slopes.minus - slopes.plus } else { slopes.plus - slopes.minus };
-        for (i, a) in a.iter_mut().enumerate() {
-            a.add(jump * (u[i % k] * x[i / k]));
-        }
+        form.add(&mut a, j, jump);
         let start = upper_half(x);
         let end = match lines.get(l + 1) {
             Some(&(_, next)) => upper_half(form.point(next)),

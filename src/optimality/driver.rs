@@ -55,7 +55,7 @@ where
     I: Integrator<T>,
     T: Real,
 {
-    if !(gap >= T::zero()) {
+    if gap < T::zero() || to_f64(gap).is_nan() {
         return Err(ParameterError { name: "gap", requirement: ">= 0", value: to_f64(gap) }.into());
     }
     // No step: checks and evaluates a state that was changed.

@@ -1,5 +1,7 @@
 //! The first variation of a risk on the sphere of neurons, `g(b) = sum_j u_j sigma(b.x_j)`.
 
+use nalgebra::{DMatrixView, DVectorView};
+
 use super::ascent::{Starts, climb};
 use super::rounding::{EPS, Sum};
 use super::{Bound, circle, sphere};
@@ -68,10 +70,12 @@ pub(super) struct Maximum {
 impl Form {
     /// The form of the slopes `u` (`k x n`) of a risk at the samples `x` (`d x n`).
     pub(super) fn new(x: &[f64], u: &[f64], d: usize, k: usize, slopes: Slopes) -> Self {
-        let sizes = || x.chunks_exact(d).zip(u.chunks_exact(k)).map(|(x, u)| (norm(x), norm(u)));
-        let scale = sizes().fold(0.0_f64, |max, (x, u)| max.max(x * u));
-        let mut form = Self { d, k, slopes, x: Vec::new(), u: Vec::new(), scale, size: 0.0 };
-        for ((x, u), (nx, nu)) in x.chunks_exact(d).zip(u.chunks_exact(k)).zip(sizes()) {
+        let norms: Vec<(f64, f64)> =
+            x.chunks_exact(d).zip(u.chunks_exact(k)).map(|(x, u)| (norm(x), norm(u))).collect();
+        let scale = norms.iter().fold(0.0_f64, |max, (x, u)| max.max(x * u));
+        let room = |len| Vec::with_capacity(len);
+        let mut form = Self { d, k, slopes, x: room(x.len()), u: room(u.len()), scale, size: 0.0 };
+        for ((x, u), (nx, nu)) in x.chunks_exact(d).zip(u.chunks_exact(k)).zip(norms) {
             let ratio = (nx / scale) * nu;
             if ratio > 0.0 {
                 form.x.extend(x.iter().map(|x| x / nx));
@@ -95,6 +99,16 @@ impl Form {
         &self.u[j * self.k..(j + 1) * self.k]
     }
 
+    /// `A += s u_j x_j^T`, `A` (`k x d`).
+    #[inline]
+    pub(super) fn add(&self, a: &mut [Sum], j: usize, s: f64) {
+        for (a, &x) in a.chunks_exact_mut(self.k).zip(self.point(j)) {
+            for (a, &u) in a.iter_mut().zip(self.slope(j)) {
+                a.add(s * (u * x));
+            }
+        }
+    }
+
     /// `g(b)`, without `r`, each entry within `4 EPS size` for `|b| = 1`.
     pub(super) fn evaluate(&self, b: &[f64]) -> Vec<f64> {
         let mut g = vec![Sum::default(); self.k];
@@ -107,18 +121,19 @@ impl Form {
         g.iter().map(Sum::value).collect()
     }
 
-    /// `|g(b)|` and its gradient `A^T g / |g|`, `A = Dg(b)`.
+    /// `|g(b)|` and its gradient `A^T g / |g|`, `A = Dg(b)`; for a search, without the care of `evaluate`.
     fn ascent(&self, b: &[f64], gradient: &mut [f64]) -> f64 {
-        let g = self.evaluate(b);
-        let value = norm(&g);
-        gradient.fill(0.0);
+        let x = DMatrixView::from_slice(&self.x, self.d, self.len());
+        let u = DMatrixView::from_slice(&self.u, self.k, self.len());
+        let mut z = x.tr_mul(&DVectorView::from_slice(b, self.d));
+        let g = u * z.map(|z| self.slopes.value(z));
+        let value = g.norm();
         if value > 0.0 {
-            for (x, u) in self.x.chunks_exact(self.d).zip(self.u.chunks_exact(self.k)) {
-                let s = self.slopes.at(dot(b, x)) * dot(u, &g) / value;
-                for (gradient, &x) in gradient.iter_mut().zip(x) {
-                    *gradient += s * x;
-                }
-            }
+            let along = u.tr_mul(&g) / value;
+            z.zip_apply(&along, |z, along| *z = self.slopes.at(*z) * along);
+            gradient.copy_from_slice((x * z).as_slice());
+        } else {
+            gradient.fill(0.0);
         }
         value
     }
@@ -132,8 +147,8 @@ impl Form {
                 if self.scale.is_finite() { (0.0, Bound::Certified) } else { (f64::INFINITY, Bound::Estimate) };
             return Maximum { value: 0.0, at, g: vec![0.0; self.k], lower: 0.0, upper, bound };
         }
-        // What all of the following share: rounded unit vectors, slopes rounded by the dual point, sums, norms.
-        let mut error = (32.0 + 4.0 * (self.k + self.d) as f64) * EPS * self.size;
+        // What all of the following share: rounded unit vectors, slopes rounded by the dual point, signs, sums, norms.
+        let mut error = (64.0 + 8.0 * (self.k + self.d) as f64) * EPS * self.size;
         let (upper, bound) = match self.d {
             1 => {
                 let (right, left) = (norm(&self.evaluate(&[1.0])), norm(&self.evaluate(&[-1.0])));
@@ -173,6 +188,10 @@ impl Form {
 
 /// `|x|`, without overflow or underflow of the squares.
 pub(super) fn norm(x: &[f64]) -> f64 {
+    let squares: f64 = x.iter().map(|x| x * x).sum();
+    if (1e-280..1e280).contains(&squares) {
+        return squares.sqrt();
+    }
     let largest = x.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
     if largest == 0.0 || !largest.is_finite() {
         return largest;

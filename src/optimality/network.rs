@@ -123,7 +123,7 @@ where
 /// No multiple of the slopes beyond this one is tried.
 const LARGEST: f64 = 1024.0;
 
-/// The balanced particle `(-g / |g|, b)`, at which `F'(mu)(w) = -2 (|g(b)| - 2 lambda)`... is negative.
+/// The balanced particle `(-g / |g|, b)`, at which `F'(mu)(w) = 2 lambda - |g(b)|` is lowest among those of `|w|^2 = 2`.
 fn particle(maximum: &Maximum) -> Vec<f64> {
     let length = norm(&maximum.g);
     maximum.g.iter().map(|g| -g / length).chain(maximum.at.iter().copied()).collect()

@@ -52,7 +52,7 @@ pub(super) fn maximum(form: &Form, at: &[f64]) -> Found {
         let mean = 0.5 * (form.slopes.plus + form.slopes.minus);
         let mut a = vec![Sum::default(); 3 * form.k];
         for j in 0..form.len() {
-            add(&mut a, form, j, mean);
+            form.add(&mut a, j, mean);
         }
         let undecided = (0..form.len() as u32).collect();
         let mut cell = Cell { corners, a, undecided, upper: f64::INFINITY, depth: 0 };
@@ -95,14 +95,6 @@ impl Best {
     }
 }
 
-/// `A += s u_j x_j^T`.
-fn add(a: &mut [Sum], form: &Form, j: usize, s: f64) {
-    let (x, u, k) = (form.point(j), form.slope(j), form.k);
-    for (i, a) in a.iter_mut().enumerate() {
-        a.add(s * (u[i % k] * x[i / k]));
-    }
-}
-
 fn length(x: &[f64]) -> f64 {
     dot(x, x).sqrt()
 }
@@ -134,7 +126,7 @@ impl Cell {
             let j = j as usize;
             let (plus, minus) = self.extent(form.point(j));
             if plus.min(minus) <= 16.0 * EPS || half == 0.0 {
-                add(&mut self.a, form, j, if plus >= minus { half } else { -half });
+                form.add(&mut self.a, j, if plus >= minus { half } else { -half });
                 false
             } else {
                 rest += half.abs() * length(form.slope(j)) * plus.max(minus) / shortest;
@@ -210,8 +202,8 @@ impl Cell {
         }
         let half = 0.5 * (form.slopes.plus - form.slopes.minus);
         let (mut a, depth) = ([self.a.clone(), self.a], self.depth + 1);
-        add(&mut a[0], form, widest.1 as usize, half);
-        add(&mut a[1], form, widest.1 as usize, -half);
+        form.add(&mut a[0], widest.1 as usize, half);
+        form.add(&mut a[1], widest.1 as usize, -half);
         let undecided: Vec<u32> = self.undecided.into_iter().filter(|&j| j != widest.1).collect();
         let ([c, d], [a, b]) = (parts, a);
         [

@@ -123,8 +123,7 @@ pub fn merge<A: Homogeneous, T: Real>(phi: &Ridge<A>, mu: &EmpiricalMeasure<T>, 
             (None, e) => groups.push((e.unwrap_or_default(), vec![i])),
         }
     }
-    let neurons = groups.into_iter().map(|(_, members)| fuse(mu, &members, k, degree));
-    collect(mu.dim(), neurons)
+    collect(mu, groups.into_iter().map(|(_, members)| fuse(mu, &members, k, degree)))
 }
 
 /// The measure without the neurons that do nothing: weight, output weights or direction 0, or so small that all that is
@@ -158,7 +157,7 @@ pub fn prune<A: Homogeneous, T: Real>(phi: &Ridge<A>, mu: &EmpiricalMeasure<T>) 
     if kept.is_empty() {
         kept.push((mu.weight(0), mu.particle(0).to_vec()));
     }
-    collect(mu.dim(), kept.into_iter())
+    collect(mu, kept.into_iter())
 }
 
 /// `b / |b|`, where it has a direction.
@@ -208,9 +207,9 @@ fn fuse<T: Real>(mu: &EmpiricalMeasure<T>, members: &[usize], k: usize, degree: 
     (c, a.into_iter().map(|a| outer * a).chain(e.into_iter().map(|e| length * e)).collect())
 }
 
-/// The measure of weighted particles, of which there is at least one.
-fn collect<T: Real>(p: usize, neurons: impl Iterator<Item = (T, Vec<T>)>) -> EmpiricalMeasure<T> {
+/// The measure of weighted particles, of which there is at least one; `mu` where one has overflowed.
+fn collect<T: Real>(mu: &EmpiricalMeasure<T>, neurons: impl Iterator<Item = (T, Vec<T>)>) -> EmpiricalMeasure<T> {
     let (weights, points): (Vec<T>, Vec<Vec<T>>) = neurons.unzip();
-    let points = DMatrix::from_iterator(p, weights.len(), points.into_iter().flatten());
-    EmpiricalMeasure::weighted(points, DVector::from_vec(weights)).expect("made from a measure")
+    let points = DMatrix::from_iterator(mu.dim(), weights.len(), points.into_iter().flatten());
+    EmpiricalMeasure::weighted(points, DVector::from_vec(weights)).unwrap_or_else(|_| mu.clone())
 }
