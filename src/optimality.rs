@@ -21,7 +21,7 @@
 //! let neuron = |r: f64| EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, r));
 //!
 //! let best = optimality::certify(&mut energy, &neuron(2.0_f64.sqrt())?);
-//! assert!(best.gap() < 1e-13 && best.escape().is_none());
+//! assert!(best.gap() < 1e-12 && best.escape().is_none());
 //!
 //! let worse = optimality::certify(&mut energy, &neuron(0.5)?);
 //! assert!(worse.gap() >= 4.03125 - 2.5 && worse.escape() == Some(&[1.0, 1.0])); // F(mu) - F*, and one more such neuron

@@ -26,7 +26,7 @@ use crate::risk::{EmpiricalRisk, Loss, SoftmaxCrossEntropy};
 /// assert_eq!(u, [0.5, -0.5]);
 /// let r = risk.upper(&[2.0, 2.0], &[0.0; 2]);
 /// let s = risk.conjugate(&u, 1.0).unwrap();
-/// assert!((r - 0.5).abs() < 1e-14 && (r + s - 0.0).abs() < 1e-14); // <u, h> = 0 = R(h) + R*(u)
+/// assert!((r - 0.5).abs() < 1e-12 && (r + s).abs() < 1e-12); // R(h) + R*(u) = <u, h> = 0
 /// # Ok::<(), wasserflow::RiskError>(())
 /// ```
 pub trait DualRisk {
