@@ -28,18 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The same with an activation that is not homogeneous does not compile:
-//!
-//! ```compile_fail
-//! use wasserflow::nalgebra::{DMatrix, DVector};
-//! use wasserflow::{EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, Softplus, Ridge, Square, WeightDecay, optimality};
-//!
-//! let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 3.0))?;
-//! let mut energy = MeanFieldRisk::new(Ridge::new(Softplus, 1), risk)?.regularized(WeightDecay::new(0.5)?);
-//! let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 1.0))?;
-//! optimality::certify(&mut energy, &mu);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! The same with an activation that is not homogeneous, such as `Softplus`, does not compile.
 
 use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
