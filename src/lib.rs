@@ -71,6 +71,7 @@ mod inputs;
 mod integrator;
 mod measure;
 pub mod observe;
+pub mod optimality;
 mod real;
 mod risk;
 mod state;

@@ -34,7 +34,7 @@ pub use schedule::{Every, LogSpaced};
 pub use until::{UntilStationary, UntilTarget};
 
 /// Why a run stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum StopReason {
     /// The number of steps asked for.
@@ -45,6 +45,16 @@ pub enum StopReason {
     Stationary,
     /// The energy reached the target asked for.
     Target,
+    /// The measure is proved to be within `gap` of the global minimum, as was asked for.
+    GloballyOptimal {
+        /// The proved bound of `F(mu) - F*`.
+        gap: f64,
+    },
+    /// The energy no longer falls along the flow, and one more particle lowers it: stationary, not a global minimum.
+    Trapped {
+        /// The proved bound of `F(mu) - F*`, infinite where there is none.
+        gap: f64,
+    },
     /// An observer of the user's asked for it.
     Requested,
 }
@@ -52,7 +62,7 @@ pub enum StopReason {
 impl StopReason {
     /// Whether the run reached what it was to find, rather than the end of its budget.
     pub fn converged(self) -> bool {
-        matches!(self, Self::Stationary | Self::Target)
+        matches!(self, Self::Stationary | Self::Target | Self::GloballyOptimal { .. })
     }
 }
 

@@ -111,6 +111,16 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
     pub fn potential(&self) -> &V {
         &self.potential
     }
+
+    /// Whether other ranks hold particles too.
+    pub(crate) fn is_distributed(&self) -> bool {
+        self.reduce.is_some()
+    }
+
+    /// Sums `x` over ranks, where there are any.
+    pub(crate) fn sum_over_ranks(&mut self, x: &mut [T]) {
+        reduced(&mut self.reduce, x);
+    }
 }
 
 impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R, T, V> {

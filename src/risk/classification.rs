@@ -1,7 +1,7 @@
 //! Losses of the margin `y h`, for targets -1 and 1.
 
 use super::Loss;
-use super::loss::positive;
+use super::loss::{on_domain, positive};
 use crate::activation::{Activation, Softplus, sigmoids};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
@@ -15,6 +15,12 @@ fn sign<T: Real>(target: T) -> Result<(), &'static str> {
 #[inline]
 fn positive_part<T: Real>(r: T) -> T {
     if r < T::zero() { T::zero() } else { r }
+}
+
+/// `p log p`, with its limit 0 at 0.
+#[inline]
+fn times_log<T: Real>(p: T) -> T {
+    if p > T::zero() { p * p.ln() } else { T::zero() }
 }
 
 /// Logistic loss `l(y, h) = log(1 + exp(-y h))`, `y` in {-1, 1}; without overflow.
@@ -56,6 +62,13 @@ impl<T: Real> Loss<T> for Logistic {
         let (s, r) = sigmoids(prediction);
         s * r
     }
+    /// With `p = -u y`: `l* = p log p + (1 - p) log(1 - p)` for `0 <= p <= 1`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let p = -u * target;
+        let q = T::one() - p;
+        on_domain(p >= T::zero() && q >= T::zero(), || times_log(p) + if q > T::zero() { q * (-p).ln_1p() } else { q })
+    }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         sign(target)
     }
@@ -90,6 +103,12 @@ impl<T: Real> Loss<T> for Exponential {
     fn second_derivative(&self, target: T, prediction: T) -> T {
         (-target * prediction).exp()
     }
+    /// With `p = -u y`: `l* = p log p - p` for `p >= 0`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let p = -u * target;
+        on_domain(p >= T::zero(), || times_log(p) - p)
+    }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         sign(target)
     }
@@ -117,6 +136,12 @@ impl<T: Real> Loss<T> for Hinge {
     #[inline]
     fn second_derivative(&self, _: T, _: T) -> T {
         T::zero()
+    }
+    /// `l* = u y` for `-1 <= u y <= 0`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let p = -u * target;
+        on_domain(p >= T::zero() && p <= T::one(), || -p)
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         sign(target)
@@ -156,6 +181,12 @@ impl<T: Real> Loss<T> for SmoothHinge {
     fn second_derivative(&self, target: T, prediction: T) -> T {
         let (r, s) = (T::one() - target * prediction, real::<T>(self.0));
         if r > T::zero() && r < s { T::one() / s } else { T::zero() }
+    }
+    /// With `p = -u y`: `l* = s p^2 / 2 - p` for `0 <= p <= 1`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let p = -u * target;
+        on_domain(p >= T::zero() && p <= T::one(), || p * (p * real(0.5 * self.0) - T::one()))
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         sign(target)

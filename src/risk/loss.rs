@@ -12,6 +12,9 @@ use crate::real::{Real, real};
 /// - Convex in `h`: chords lie above, `derivative` does not decrease.
 /// - `derivative` is `dl/dh` wherever that exists, and a subgradient at kinks.
 /// - `value_and_derivative = (value, derivative)`; `second_derivative >= 0`.
+/// - Fenchel-Young: `l(y, h) + conjugate(y, u) >= u h`, with equality at `u = derivative(y, h)`.
+/// - Rounding, which certificates rely on: `value` is accurate to a few units relative to itself, `conjugate` relative
+///   to `|l*| + |u| (1 + |u| + |y|)`.
 ///
 /// ```
 /// use wasserflow::{Loss, Real};
@@ -59,6 +62,24 @@ pub trait Loss<T: Real> {
         (rise / (step * real(2.0))).max(T::zero())
     }
 
+    /// The convex conjugate `l*(y, u) = sup_h u h - l(y, h)`: infinite outside its domain, which holds every slope of the
+    /// loss and 0 wherever the loss is bounded below. Then `l*(y, 0) = -inf_h l(y, h)`.
+    ///
+    /// `None` where it is not known, as provided: then there is no certificate of optimality, and nothing else is lost.
+    ///
+    /// ```
+    /// use wasserflow::{Loss, Square};
+    ///
+    /// let (y, h): (f64, f64) = (1.0, 4.0);
+    /// let (l, u) = Square.value_and_derivative(y, h);
+    /// assert_eq!(Square.conjugate(y, u), Some(u * h - l));
+    /// ```
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let _ = (target, u);
+        None
+    }
+
     /// Whether the loss is defined at the target `y`; when not, what it must be, as in `"-1 or 1"`.
     ///
     /// # Errors
@@ -92,12 +113,21 @@ impl<T: Real, L: Loss<T> + ?Sized> Loss<T> for &L {
     fn second_derivative(&self, target: T, prediction: T) -> T {
         (**self).second_derivative(target, prediction)
     }
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        (**self).conjugate(target, u)
+    }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         (**self).check_target(target)
     }
     fn check(&self) -> Result<(), ParameterError> {
         (**self).check()
     }
+}
+
+/// `value()` where `inside`, infinity elsewhere: a conjugate with its domain.
+#[inline]
+pub(super) fn on_domain<T: Real>(inside: bool, value: impl FnOnce() -> T) -> Option<T> {
+    Some(if inside { value() } else { real(f64::INFINITY) })
 }
 
 /// Refuses a parameter that is not positive and finite.

@@ -1,7 +1,7 @@
 //! Losses of the residual `h - y`, for any finite target.
 
 use super::Loss;
-use super::loss::positive;
+use super::loss::{on_domain, positive};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
 
@@ -27,6 +27,11 @@ impl<T: Real> Loss<T> for Square {
     #[inline]
     fn second_derivative(&self, _: T, _: T) -> T {
         T::one()
+    }
+    /// `l* = u^2 / 2 + u y` for every u.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        Some(u * (u * real(0.5) + target))
     }
 }
 
@@ -59,6 +64,11 @@ impl<T: Real> Loss<T> for Huber {
     #[inline]
     fn second_derivative(&self, target: T, prediction: T) -> T {
         if (prediction - target).abs() < real(self.0) { T::one() } else { T::zero() }
+    }
+    /// `l* = u^2 / 2 + u y` for `|u| <= t`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        on_domain(u.abs() <= real(self.0), || u * (u * real(0.5) + target))
     }
     fn check(&self) -> Result<(), ParameterError> {
         positive("the threshold of the Huber loss", self.0)
@@ -103,6 +113,12 @@ impl<T: Real> Loss<T> for Quantile {
     #[inline]
     fn second_derivative(&self, _: T, _: T) -> T {
         T::zero()
+    }
+    /// `l* = u y` for `-q <= u <= 1 - q`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let q = real::<T>(self.0);
+        on_domain(u >= -q && u <= T::one() - q, || u * target)
     }
     fn check(&self) -> Result<(), ParameterError> {
         if self.0 > 0.0 && self.0 < 1.0 {

@@ -1,0 +1,7 @@
+//! The certificate of global optimality against exact oracles: closed forms, a conic solver, brute force.
+
+mod common;
+mod convex;
+mod gap;
+mod sphere;
+mod ways_on;
