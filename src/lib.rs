@@ -26,7 +26,7 @@ pub use error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
 pub use feature::{FeatureMap, Radial, Ridge, Workspace};
 pub use flow::{ParticleFlow, StartError};
 pub use inputs::{Inputs, with_bias};
-pub use integrator::{DormandPrince, Euler, Heun, Integrator, Rk4, Step};
+pub use integrator::{DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish};
 pub use measure::{EmpiricalMeasure, init};
 pub use observe::{Observer, StopReason};
 pub use real::{Real, real};
