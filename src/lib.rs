@@ -41,7 +41,7 @@
 //! | [`Loss`], [`Risk`]: [`EmpiricalRisk`], [`SoftmaxCrossEntropy`] | the convex `R(h)` |
 //! | [`Energy`]: [`MeanFieldRisk`], [`Mmd`], [`PotentialEnergy`], [`Sum`] | `F(mu)` and its velocity |
 //! | [`State`] | `mu_t` with its velocity, energy and time |
-//! | [`Integrator`]: [`Euler`], [`Heun`], [`Rk4`], [`DormandPrince`], [`Conic`] | one step |
+//! | [`Integrator`]: [`Euler`], [`Heun`], [`Rk4`], [`DormandPrince`], [`Jko`], [`Conic`] | one step |
 //! | [`Observer`], [`observe`] | recording and stopping |
 //! | [`ParticleFlow`] | the driver |
 //! | [`study`] | success against m, over seeds |
@@ -91,7 +91,7 @@ pub use error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
 pub use feature::{FeatureMap, Radial, Ridge, Workspace, predict};
 pub use flow::{ParticleFlow, StartError};
 pub use inputs::{Inputs, with_bias};
-pub use integrator::{Conic, DormandPrince, Euler, Heun, Integrator, Rk4, Step};
+pub use integrator::{Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish};
 pub use measure::{EmpiricalMeasure, init};
 pub use observe::{Observer, StopReason};
 pub use real::{Real, real};
