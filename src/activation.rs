@@ -38,7 +38,7 @@ pub use smooth::{Erf, Gelu, Sigmoid, Silu, Sine, Softplus, Tanh};
 /// }
 /// assert_eq!(Cubic.value_and_derivative(2.0), (8.0, 12.0));
 /// ```
-pub trait Activation<T: Real> {
+pub trait Activation<T: Real>: Sync {
     /// `sigma(u)`.
     fn value(&self, u: T) -> T;
 
@@ -50,6 +50,35 @@ pub trait Activation<T: Real> {
     fn value_and_derivative(&self, u: T) -> (T, T) {
         (self.value(u), self.derivative(u))
     }
+
+    /// The slopes of a piecewise linear `sigma` with its only kink at `sigma(0) = 0`, where it is one: else `None`.
+    ///
+    /// `sigma(u) = positive u` for `u > 0`, `negative u` for `u < 0`, and `sigma'(0) = zero`. The kernels then need the
+    /// signs of the preactivations only.
+    #[inline]
+    fn slopes(&self) -> Option<Slopes<T>> {
+        None
+    }
+
+    /// `sigma'(u)` as a function of `s = sigma(u)`, where it is one for every u: else `None`.
+    ///
+    /// The kernels then keep values and evaluate `sigma` once.
+    #[inline]
+    fn derivative_from_value(&self, s: T) -> Option<T> {
+        let _ = s;
+        None
+    }
+}
+
+/// The slopes of a positively 1-homogeneous activation: `sigma(u) = positive u` for `u > 0`, `negative u` for `u < 0`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slopes<T> {
+    /// `sigma'` to the left of 0.
+    pub negative: T,
+    /// `sigma'(0)`.
+    pub zero: T,
+    /// `sigma'` to the right of 0.
+    pub positive: T,
 }
 
 impl<T: Real, A: Activation<T> + ?Sized> Activation<T> for &A {
@@ -64,6 +93,14 @@ impl<T: Real, A: Activation<T> + ?Sized> Activation<T> for &A {
     #[inline]
     fn value_and_derivative(&self, u: T) -> (T, T) {
         (**self).value_and_derivative(u)
+    }
+    #[inline]
+    fn slopes(&self) -> Option<Slopes<T>> {
+        (**self).slopes()
+    }
+    #[inline]
+    fn derivative_from_value(&self, s: T) -> Option<T> {
+        (**self).derivative_from_value(s)
     }
 }
 

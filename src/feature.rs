@@ -6,6 +6,7 @@ use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
 
+mod kernel;
 mod ridge;
 mod workspace;
 

@@ -5,6 +5,11 @@ use nalgebra::DMatrix;
 use crate::error::{RiskError, ShapeError};
 use crate::real::{Real, to_f64};
 
+mod lines;
+
+pub(crate) use lines::{Aligned, line};
+use lines::Lines;
+
 /// The sample points `x_j` in `R^d`: the columns of a `d x n` matrix, finite, `n >= 1`.
 ///
 /// ```
@@ -22,6 +27,8 @@ pub struct Inputs<T> {
     points: DMatrix<T>,
     /// Where `refill` writes, so that a refused refill changes nothing. Empty until the first.
     spare: Vec<T>,
+    /// The points in lines, for the kernels.
+    lines: Lines<T>,
 }
 
 impl<T: Real> Inputs<T> {
@@ -35,7 +42,9 @@ impl<T: Real> Inputs<T> {
             return Err(RiskError::Empty { dim, len });
         }
         check(points.as_slice(), dim)?;
-        Ok(Self { points, spare: Vec::new() })
+        let mut lines = Lines::default();
+        lines.fill(points.as_slice(), dim);
+        Ok(Self { points, spare: Vec::new(), lines })
     }
 
     /// The points `x_1, x_2, ..` one after the other, `dim` coordinates each.
@@ -76,6 +85,7 @@ impl<T: Real> Inputs<T> {
         }
         check(&self.spare, d)?;
         self.points.as_mut_slice().copy_from_slice(&self.spare);
+        self.lines.fill(self.points.as_slice(), d);
         Ok(())
     }
 
@@ -100,6 +110,12 @@ impl<T: Real> Inputs<T> {
     pub fn point(&self, j: usize) -> &[T] {
         let d = self.dim();
         &self.points.as_slice()[j * d..(j + 1) * d]
+    }
+
+    /// The samples in lines.
+    #[inline]
+    pub(crate) fn lines(&self) -> &[T] {
+        self.lines.as_slice()
     }
 
     /// All samples, `d x n`, one a column.

@@ -1,6 +1,6 @@
 //! Positively homogeneous activations, `sigma(s u) = s^k sigma(u)` for `s > 0`.
 
-use super::{Activation, Homogeneous};
+use super::{Activation, Homogeneous, Slopes};
 use crate::real::{Real, real};
 
 /// Rectifier `sigma(u) = u_+ = max(u, 0)`, degree 1, `sigma'(0) = 0`.
@@ -21,6 +21,10 @@ impl<T: Real> Activation<T> for Relu {
     #[inline]
     fn derivative(&self, u: T) -> T {
         if u > T::zero() { T::one() } else { T::zero() }
+    }
+    #[inline]
+    fn slopes(&self) -> Option<Slopes<T>> {
+        Some(Slopes { negative: T::zero(), zero: T::zero(), positive: T::one() })
     }
 }
 
@@ -50,6 +54,10 @@ impl<T: Real> Activation<T> for LeakyRelu {
     #[inline]
     fn derivative(&self, u: T) -> T {
         if u > T::zero() { T::one() } else { real(self.0) }
+    }
+    #[inline]
+    fn slopes(&self) -> Option<Slopes<T>> {
+        Some(Slopes { negative: real(self.0), zero: real(self.0), positive: T::one() })
     }
 }
 
@@ -129,6 +137,10 @@ impl<T: Real> Activation<T> for Abs {
             T::zero()
         }
     }
+    #[inline]
+    fn slopes(&self) -> Option<Slopes<T>> {
+        Some(Slopes { negative: -T::one(), zero: T::zero(), positive: T::one() })
+    }
 }
 
 impl Homogeneous for Abs {
@@ -154,6 +166,10 @@ impl<T: Real> Activation<T> for Identity {
     #[inline]
     fn derivative(&self, _: T) -> T {
         T::one()
+    }
+    #[inline]
+    fn slopes(&self) -> Option<Slopes<T>> {
+        Some(Slopes { negative: T::one(), zero: T::one(), positive: T::one() })
     }
 }
 

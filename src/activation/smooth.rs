@@ -50,6 +50,10 @@ impl<T: Real> Activation<T> for Tanh {
         let s = u.tanh();
         (s, (T::one() - s) * (T::one() + s))
     }
+    #[inline]
+    fn derivative_from_value(&self, s: T) -> Option<T> {
+        Some((T::one() - s) * (T::one() + s))
+    }
 }
 
 /// Logistic sigmoid `sigma(u) = 1 / (1 + exp(-u))`, without overflow; `sigma' = sigma (1 - sigma)`.
@@ -75,6 +79,10 @@ impl<T: Real> Activation<T> for Sigmoid {
     fn value_and_derivative(&self, u: T) -> (T, T) {
         let (s, r) = sigmoid_pair(u);
         (s, s * r)
+    }
+    #[inline]
+    fn derivative_from_value(&self, s: T) -> Option<T> {
+        Some(s * (T::one() - s))
     }
 }
 
