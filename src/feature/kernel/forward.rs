@@ -1,4 +1,4 @@
-//! Forward: `h_l(x_j) = sum_i c_i a_il sigma(b_i . x_j)` for the samples of one panel.
+//! Forward, piecewise linear: `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` for the samples of one panel, one output.
 //!
 //! Tiles of R particles by one line of samples, particles in order, so each sum runs over i = 1, .., m.
 
@@ -6,12 +6,11 @@ use pulp::Simd;
 
 use super::lanes::{Kernel, Lane};
 use super::layer::{Layer, Rows};
-use super::tile::{combine, preactivations};
-use crate::activation::Activation;
+use super::tile::preactivations;
 
-/// `sigma(u) = right u` for `u > 0`, `left u` else, with one output; marks the signs of the preactivations.
-pub(super) struct Linear<'a, E, A> {
-    pub(super) layer: Layer<'a, E, A>,
+/// `sigma(u) = right u` for `u > 0`, `left u` else, marks the signs of the preactivations.
+pub(super) struct Linear<'a, E> {
+    pub(super) layer: Layer<'a, E>,
     pub(super) slopes: (E, E),
     /// The panel, in lines.
     pub(super) lines: &'a [E],
@@ -22,7 +21,7 @@ pub(super) struct Linear<'a, E, A> {
     pub(super) signs: usize,
 }
 
-impl<E: Lane, A> Kernel for Linear<'_, E, A> {
+impl<E: Lane> Kernel for Linear<'_, E> {
     type Scalar = E;
     type Output = ();
 
@@ -43,7 +42,7 @@ impl<E: Lane, A> Kernel for Linear<'_, E, A> {
     }
 }
 
-impl<E: Lane, A> Linear<'_, E, A> {
+impl<E: Lane> Linear<'_, E> {
     #[inline(always)]
     fn tiles<S: Simd, const R: usize, const V: usize, const LEAKY: bool, const MARK: bool>(
         &mut self,
@@ -61,7 +60,7 @@ impl<E: Lane, A> Linear<'_, E, A> {
         let (words, _) = E::view_mut::<S>(words).as_chunks_mut::<V>();
         let (h, _) = E::view_mut::<S>(self.h).as_chunks_mut::<V>();
         let b = self.layer.directions::<R>(i);
-        preactivations::<E, S, R, V>(s, b, self.lines, partial.of(n), |l, u| {
+        preactivations::<E, S, R, V>(s, b, self.lines, partial.of(R, n), |l, u| {
             for v in 0..V {
                 let mut sum = h[l][v];
                 for r in 0..R {
@@ -82,67 +81,4 @@ impl<E: Lane, A> Linear<'_, E, A> {
             }
         });
     }
-}
-
-/// Any activation, k outputs; keeps preactivations or values.
-pub(super) struct General<'a, E, A> {
-    pub(super) layer: Layer<'a, E, A>,
-    pub(super) lines: &'a [E],
-    /// Predictions of the panel, `k x samples` by rows, overwritten.
-    pub(super) h: &'a mut [E],
-    /// A row a particle, for the first particles. As many as there are.
-    pub(super) kept: &'a mut [E],
-}
-
-impl<E: Lane, A: Activation<E>> Kernel for General<'_, E, A> {
-    type Scalar = E;
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
-        let Self { layer, lines, h, kept } = self;
-        let n = h.len() / layer.k;
-        let from_value = layer.sigma.derivative_from_value(E::zero()).is_some();
-        let (mut partial, mut u, mut values) = (Rows::<E, R>::new(), Rows::<E, R>::new(), Rows::<E, R>::new());
-        h.fill(E::zero());
-        for i in (0..layer.particles()).step_by(R) {
-            let keep = (i + R) * n <= kept.len();
-            let u = if keep { &mut kept[i * n..(i + R) * n] } else { u.of(n) };
-            store::<E, S, R, V>(s, layer.directions(i), lines, partial.of(n), u);
-            let values = if keep && !from_value {
-                let values = values.of(n);
-                values.copy_from_slice(u);
-                values
-            } else {
-                u
-            };
-            for value in values.iter_mut() {
-                *value = layer.sigma.value(*value);
-            }
-            for (l, h) in h.chunks_exact_mut(n).enumerate() {
-                combine::<E, S, R>(s, layer.coefficients(i, l), values, h);
-            }
-        }
-    }
-}
-
-/// Writes `u = b.x` for R particles and the samples in `lines` to the rows of `out`.
-#[inline(always)]
-pub(super) fn store<E: Lane, S: Simd, const R: usize, const V: usize>(
-    s: S,
-    b: [&[E]; R],
-    lines: &[E],
-    partial: &mut [E],
-    out: &mut [E],
-) {
-    let n = out.len() / R;
-    let mut rows = out.chunks_exact_mut(n);
-    let mut out: [_; R] = std::array::from_fn(|_| {
-        E::view_mut::<S>(rows.next().unwrap_or_default()).as_chunks_mut::<V>().0
-    });
-    preactivations::<E, S, R, V>(s, b, lines, partial, |l, u| {
-        for r in 0..R {
-            out[r][l] = u[r];
-        }
-    });
 }

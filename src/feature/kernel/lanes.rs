@@ -4,6 +4,9 @@ use std::any::TypeId;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::backward::Slopes;
+use super::forward::Linear;
+use super::general::{Combine, Products, Pull};
 use crate::inputs::line;
 use crate::real::Real;
 
@@ -25,6 +28,27 @@ impl<K: Kernel, S: Simd, const R: usize, const V: usize> WithSimd for Tiled<K, S
         self.0.run::<S, R, V>(self.1)
     }
 }
+
+/// A kernel of one scalar, compiled in this crate once and not in each that brings an activation.
+pub(super) trait Launch {
+    fn launch(self);
+}
+
+macro_rules! launch {
+    ($($kernel:ident),*) => {$(
+        impl Launch for $kernel<'_, f32> {
+            fn launch(self) {
+                dispatch(self);
+            }
+        }
+        impl Launch for $kernel<'_, f64> {
+            fn launch(self) {
+                dispatch(self);
+            }
+        }
+    )*};
+}
+launch!(Linear, Slopes, Products, Combine, Pull);
 
 /// Runs a kernel with the widest instructions that the machine has.
 #[inline]
@@ -171,6 +195,26 @@ lane!(
     greater_than_f64s, reduce_sum_f64s, transmute_u64s_f64s, transmute_f64s_u64s, splat_u64s, or_u64s, and_u64s,
     equal_u64s, select_u64s, select_f64s
 );
+
+/// Runs `$body` with `$e` as `f32` or `f64`, whichever the scalar `$t` is.
+macro_rules! with_lanes {
+    ($t:ty as $e:ident => $body:expr) => {
+        if lanes::is::<$t, f32>() {
+            type $e = f32;
+            $body
+        } else {
+            type $e = f64;
+            $body
+        }
+    };
+}
+pub(super) use with_lanes;
+
+/// Whether the types are the same one.
+#[inline(always)]
+pub(super) fn is<T: 'static, E: 'static>() -> bool {
+    TypeId::of::<T>() == TypeId::of::<E>()
+}
 
 /// The slice as one of `E`, where `E` is `T` itself.
 #[inline(always)]

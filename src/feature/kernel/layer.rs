@@ -1,14 +1,12 @@
-//! The layer: particles `(a_i, b_i)` with weights `c_i`, as the kernels read them.
+//! The layer: particles `(a_i, b_i)` with weights `c_i` and samples `x_j`, as the kernels read them.
 
 use super::lanes::{self, Lane};
 use super::plan::SAMPLES;
-use crate::activation::Activation;
 use crate::real::Real;
 
 /// Particles and samples of a pass.
-#[derive(Debug)]
-pub(super) struct Layer<'a, T, A> {
-    pub(super) sigma: &'a A,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layer<'a, T> {
     /// The particles, `p x m`, p = k + d.
     pub(super) w: &'a [T],
     /// Their weights; none where they do not enter.
@@ -23,15 +21,7 @@ pub(super) struct Layer<'a, T, A> {
     pub(super) lines: &'a [T],
 }
 
-impl<T, A> Clone for Layer<'_, T, A> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T, A> Copy for Layer<'_, T, A> {}
-
-impl<'a, T: Real, A> Layer<'a, T, A> {
+impl<'a, T: Real> Layer<'a, T> {
     pub(super) fn particles(&self) -> usize {
         self.w.len() / (self.k + self.d)
     }
@@ -56,10 +46,15 @@ impl<'a, T: Real, A> Layer<'a, T, A> {
         })
     }
 
+    /// The samples from `first` to `last` (of the padded ones): in lines, and as points.
+    pub(super) fn panel(&self, first: usize, last: usize) -> Panel<'a, T> {
+        let d = self.d;
+        Panel { lines: &self.lines[first * d..last * d], x: &self.x[first * d..self.x.len().min(last * d)] }
+    }
+
     /// The same with lanes: `E` is `T`.
-    pub(super) fn with_lanes<E: Lane>(&self, sigma: &'a Same<'a, A, T>) -> Layer<'a, E, Same<'a, A, T>> {
+    pub(super) fn with_lanes<E: Lane>(&self) -> Layer<'a, E> {
         Layer {
-            sigma,
             w: lanes::same(self.w),
             c: lanes::same(self.c),
             k: self.k,
@@ -71,36 +66,11 @@ impl<'a, T: Real, A> Layer<'a, T, A> {
     }
 }
 
-/// An activation of `T` as one of `E`, which is `T` itself.
-#[derive(Debug)]
-pub(super) struct Same<'a, A, T>(pub(super) &'a A, pub(super) std::marker::PhantomData<fn(T) -> T>);
-
-impl<E: Lane, T: Real, A: Activation<T>> Activation<E> for Same<'_, A, T> {
-    #[inline(always)]
-    fn value(&self, u: E) -> E {
-        cast(self.0.value(cast(u)))
-    }
-
-    #[inline(always)]
-    fn derivative(&self, u: E) -> E {
-        cast(self.0.derivative(cast(u)))
-    }
-
-    #[inline(always)]
-    fn value_and_derivative(&self, u: E) -> (E, E) {
-        let (s, ds) = self.0.value_and_derivative(cast(u));
-        (cast(s), cast(ds))
-    }
-
-    #[inline(always)]
-    fn derivative_from_value(&self, s: E) -> Option<E> {
-        self.0.derivative_from_value(cast(s)).map(cast)
-    }
-}
-
-#[inline(always)]
-fn cast<T: Real, E: Real>(x: T) -> E {
-    lanes::same::<T, E>(std::slice::from_ref(&x))[0]
+/// The samples of a panel: in whole lines, and as points without the padding.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Panel<'a, T> {
+    pub(super) lines: &'a [T],
+    pub(super) x: &'a [T],
 }
 
 /// `R` rows of a panel, on the stack.
@@ -114,9 +84,9 @@ impl<T: Real, const R: usize> Rows<T, R> {
         Self([[T::zero(); SAMPLES]; R])
     }
 
-    /// The rows of a panel of n samples, one after the other.
+    /// The first `rows` rows of a panel of n samples, one after the other.
     #[inline(always)]
-    pub(super) fn of(&mut self, n: usize) -> &mut [T] {
-        &mut self.0.as_flattened_mut()[..R * n]
+    pub(super) fn of(&mut self, rows: usize, n: usize) -> &mut [T] {
+        &mut self.0.as_flattened_mut()[..rows * n]
     }
 }

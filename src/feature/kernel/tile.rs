@@ -5,6 +5,7 @@
 use pulp::Simd;
 
 use super::lanes::Lane;
+use super::layer::Panel;
 
 /// Features that a tile goes through at a time, so that particles and line stay in the first cache.
 const DEPTH: usize = 256;
@@ -63,6 +64,37 @@ pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
     for (l, (x, u)) in lines.chunks_exact(d).zip(partial.iter()).enumerate() {
         emit(l, &products::<E, S, R, V>(s, &b, &x[last..], *u));
     }
+}
+
+/// Features below which lanes are samples throughout.
+const NARROW: usize = 24;
+
+/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel, with `G[r]` the last d of the p entries of column r of `out`.
+#[inline(always)]
+pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
+    s: S,
+    t: &[E],
+    panel: Panel<'_, E>,
+    (d, p): (usize, usize),
+    out: &mut [E],
+) {
+    let (n, samples) = (t.len() / R, panel.x.len() / d);
+    let rows: [&[E]; R] = std::array::from_fn(|r| &t[r * n..(r + 1) * n]);
+    let mut from = 0;
+    if d >= NARROW {
+        from = outer::<E, S, R, V>(s, rows.map(|t| &t[..samples]), panel.x, d, |r, f, sums| {
+            if let Some(g) = out.get_mut(r * p + p - d + f..(r + 1) * p) {
+                for (g, &sum) in E::view_mut::<S>(g).iter_mut().zip(sums) {
+                    *g = E::plus(s, *g, sum);
+                }
+            }
+        });
+    }
+    inner::<E, S, R, V>(s, rows, panel.lines, d, from, |r, f, sum| {
+        if let Some(g) = out.get_mut(r * p + p - d + f) {
+            *g += sum;
+        }
+    });
 }
 
 /// `g[r][f] += sum_j t[r][j] x[j][f]` for the features that fill whole lines; returns their number.
