@@ -7,7 +7,7 @@ use pulp::Simd;
 
 use super::lanes::{Kernel, Lane};
 use super::layer::{Layer, Panel, Rows};
-use super::plan::{Keep, Plan};
+use super::plan::{Keep, Plan, SAMPLES};
 use super::tile::{preactivations, sums};
 
 /// The sums of the block of particles from `first` on.
@@ -46,12 +46,12 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
             let kept = &kept[first * plan.kept_rows..last * plan.kept_rows];
             for (i, out) in out.chunks_mut(R * p).enumerate() {
                 let i = block + i * R;
-                let t = rows.of(R, n);
+                let t = &mut rows.0;
                 match plan.keep {
                     Keep::Signs { signs } if i < plan.kept => {
                         expand::<E, S, R>(s, &kept[i / signs * n..][..n], i % signs, sides, t);
                     }
-                    _ => recompute::<E, S, R, V>(s, layer.directions(i), panel, sides, partial.of(R, n), t),
+                    _ => recompute::<E, S, R, V>(s, layer.directions(i), panel, sides, &mut partial, t),
                 }
                 sums::<E, S, R, V>(s, t, panel, (layer.d, p), out);
             }
@@ -61,11 +61,10 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
 
 /// `t[r][j] = g_j sigma'(b_i . x_j)`, of the signs.
 #[inline(always)]
-fn expand<E: Lane, S: Simd, const R: usize>(s: S, words: &[E], first: usize, sides: [&[E]; 2], t: &mut [E]) {
-    let n = words.len();
+fn expand<E: Lane, S: Simd, const R: usize>(s: S, words: &[E], first: usize, sides: [&[E]; 2], t: &mut [[E; SAMPLES]; R]) {
     let words = E::view::<S>(words);
     let [on, off] = sides.map(|side| &E::view::<S>(side)[..words.len()]);
-    for (r, t) in t.chunks_exact_mut(n).enumerate() {
+    for (r, t) in t.iter_mut().enumerate() {
         let bit = E::bit(s, first + r);
         for (((t, &word), &on), &off) in E::view_mut::<S>(t).iter_mut().zip(words).zip(on).zip(off) {
             *t = E::pick(s, word, bit, on, off);
@@ -80,16 +79,14 @@ fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
     b: [&[E]; R],
     panel: Panel<'_, E>,
     sides: [&[E]; 2],
-    partial: &mut [E],
-    t: &mut [E],
+    partial: &mut Rows<E, R>,
+    t: &mut [[E; SAMPLES]; R],
 ) {
     let [on, off] = sides.map(|side| E::view::<S>(side).as_chunks::<V>().0);
-    let (t, _) = E::view_mut::<S>(t).as_chunks_mut::<V>();
-    let lines = on.len();
-    preactivations::<E, S, R, V>(s, b, panel.lines, partial, |l, u| {
+    preactivations::<E, S, R, V>(s, b, panel.lines, partial, #[inline(always)] |l, u| {
         for v in 0..V {
             for r in 0..R {
-                t[r * lines + l][v] = E::choose(s, u[r][v], on[l][v], off[l][v]);
+                E::view_mut::<S>(&mut t[r]).as_chunks_mut::<V>().0[l][v] = E::choose(s, u[r][v], on[l][v], off[l][v]);
             }
         }
     });

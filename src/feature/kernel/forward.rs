@@ -6,7 +6,7 @@ use pulp::Simd;
 
 use super::lanes::{Kernel, Lane};
 use super::layer::{Layer, Rows};
-use super::tile::preactivations;
+use super::tile::{all, preactivations};
 
 /// `sigma(u) = right u` for `u > 0`, `left u` else, marks the signs of the preactivations.
 pub(super) struct Linear<'a, E> {
@@ -52,15 +52,18 @@ impl<E: Lane> Linear<'_, E> {
     ) {
         let n = self.h.len();
         let ca = self.layer.coefficients::<R>(i, 0);
-        let on = ca.map(|ca| E::all(s, ca * self.slopes.1));
-        let off = ca.map(|ca| E::all(s, ca * self.slopes.0));
+        let on = all(s, ca.map(|ca| ca * self.slopes.1));
+        let off = all(s, ca.map(|ca| ca * self.slopes.0));
         let (row, first) = (i / self.signs * n, i % self.signs);
-        let bits: [_; R] = std::array::from_fn(|r| E::bit(s, first + r));
+        let mut bits = [E::bit(s, first); R];
+        for r in 1..R {
+            bits[r] = E::bit(s, first + r);
+        }
         let words: &mut [E] = if MARK { &mut self.words[row..row + n] } else { &mut [] };
         let (words, _) = E::view_mut::<S>(words).as_chunks_mut::<V>();
         let (h, _) = E::view_mut::<S>(self.h).as_chunks_mut::<V>();
         let b = self.layer.directions::<R>(i);
-        preactivations::<E, S, R, V>(s, b, self.lines, partial.of(R, n), |l, u| {
+        preactivations::<E, S, R, V>(s, b, self.lines, partial, #[inline(always)] |l, u| {
             for v in 0..V {
                 let mut sum = h[l][v];
                 for r in 0..R {

@@ -33,7 +33,7 @@ impl<E: Lane> Kernel for Products<'_, E> {
             std::array::from_fn(|_| E::view_mut::<S>(rows.next().unwrap_or_default()).as_chunks_mut::<V>().0);
         let mut partial = Rows::<E, R>::new();
         let b = self.layer.directions::<R>(self.i);
-        preactivations::<E, S, R, V>(s, b, self.lines, partial.of(R, n), |l, u| {
+        preactivations::<E, S, R, V>(s, b, self.lines, &mut partial, #[inline(always)] |l, u| {
             for r in 0..R {
                 out[r][l] = u[r];
             }
@@ -71,8 +71,9 @@ pub(super) struct Pull<'a, E> {
     pub(super) panel: Panel<'a, E>,
     pub(super) i: usize,
     pub(super) values: &'a [E],
-    /// Overwritten.
-    pub(super) derivatives: &'a mut [E],
+    pub(super) derivatives: &'a [E],
+    /// Scratch, a row of the longest panel for each particle of a tile.
+    pub(super) t: &'a mut [[E; SAMPLES]],
     /// `k x samples` by rows, 0 beyond the last sample.
     pub(super) g: &'a [E],
     /// Columns `(S_i, G_i)` of the particles of the tile.
@@ -88,8 +89,10 @@ impl<E: Lane> Kernel for Pull<'_, E> {
         let Layer { k, d, w, .. } = self.layer;
         let (p, n) = (k + d, self.values.len() / R);
         let particles = self.out.chunks_exact_mut(p).zip(w[self.i * p..].chunks_exact(p));
-        let rows = self.values.chunks_exact(n).zip(self.derivatives.chunks_exact_mut(n));
-        for ((out, w), (values, t)) in particles.zip(rows) {
+        let (t, _) = self.t.as_chunks_mut::<R>();
+        let t = &mut t[0];
+        let rows = self.values.chunks_exact(n).zip(self.derivatives.chunks_exact(n));
+        for (((out, w), (values, ds)), t) in particles.zip(rows).zip(t.iter_mut()) {
             for (sum, g) in out.iter_mut().zip(self.g.chunks_exact(n)) {
                 *sum += dot::<E, S, V>(s, values, g);
             }
@@ -104,10 +107,10 @@ impl<E: Lane> Kernel for Pull<'_, E> {
                 }
                 &mixed
             };
-            for (t, &q) in t.iter_mut().zip(q) {
-                *t *= q;
+            for ((t, &ds), &q) in t.iter_mut().zip(ds).zip(q) {
+                *t = ds * q;
             }
         }
-        sums::<E, S, R, V>(s, self.derivatives, self.panel, (d, p), self.out);
+        sums::<E, S, R, V>(s, t, self.panel, (d, p), self.out);
     }
 }

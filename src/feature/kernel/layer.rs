@@ -76,7 +76,7 @@ pub(super) struct Panel<'a, T> {
 /// `R` rows of a panel, on the stack.
 #[derive(Debug)]
 #[repr(align(64))]
-pub(super) struct Rows<T, const R: usize>([[T; SAMPLES]; R]);
+pub(super) struct Rows<T, const R: usize>(pub(super) [[T; SAMPLES]; R]);
 
 impl<T: Real, const R: usize> Rows<T, R> {
     #[inline(always)]

@@ -184,15 +184,15 @@ fn general_block<T: Real, A: Activation<T>>(
     out: &mut [T],
 ) {
     let (k, p, tile) = (layer.k, layer.k + layer.d, lanes::rows());
-    let (mut s, mut ds) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
+    let (mut s, mut ds, mut t) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
     for first in (0..plan.padded).step_by(plan.panel) {
         let last = (first + plan.panel).min(plan.padded);
         let n = last - first;
         let (panel, g) = (layer.panel(first, last), &given.g[first * k..last * k]);
         let kept = &given.kept[first * plan.kept_rows..last * plan.kept_rows];
         let (s, ds) = (s.of(tile, n), ds.of(tile, n));
-        for (t, out) in out.chunks_mut(tile * p).enumerate() {
-            let i = block + t * tile;
+        for (i, out) in out.chunks_mut(tile * p).enumerate() {
+            let i = block + i * tile;
             let keeps = plan.keep == Keep::Values && i < plan.kept;
             if keeps {
                 s.copy_from_slice(&kept[i * n..][..tile * n]);
@@ -204,8 +204,9 @@ fn general_block<T: Real, A: Activation<T>>(
             }
             with_lanes!(T as E => {
                 let panel = Panel { lines: same(panel.lines), x: same(panel.x) };
-                let (values, derivatives, g, out) = (same(s), same_mut(ds), same(g), same_mut(out));
-                Pull::<E> { layer: layer.with_lanes(), panel, i, values, derivatives, g, out }.launch();
+                let (values, derivatives, g, out) = (same(s), same(ds), same(g), same_mut(out));
+                let (t, _) = same_mut(t.0.as_flattened_mut()).as_chunks_mut();
+                Pull::<E> { layer: layer.with_lanes(), panel, i, values, derivatives, t, g, out }.launch();
             });
         }
     }
