@@ -17,6 +17,7 @@ mod forward;
 mod general;
 mod lanes;
 mod layer;
+mod narrow;
 mod passes;
 mod plan;
 mod threads;
@@ -61,6 +62,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     ) -> T {
         let (d, n) = (self.x.dim(), self.x.len());
         let keep = match self.slopes() {
+            Some(_) if d <= narrow::INPUTS => Keep::Nothing,
             Some(_) => Keep::Signs { signs: lanes::signs::<T>() },
             None => Keep::Values,
         };

@@ -7,6 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::backward::Slopes;
 use super::forward::Linear;
 use super::general::{Combine, Products, Pull};
+use super::narrow::{Narrow, NarrowSlopes};
 use crate::inputs::line;
 use crate::real::Real;
 
@@ -48,7 +49,7 @@ macro_rules! launch {
         }
     )*};
 }
-launch!(Linear, Slopes, Products, Combine, Pull);
+launch!(Linear, Slopes, Narrow, NarrowSlopes, Products, Combine, Pull);
 
 /// Runs a kernel with the widest instructions that the machine has.
 #[inline]
@@ -103,6 +104,7 @@ pub(super) trait Lane: Real {
     /// `a b + c`, rounded once where the machine can.
     fn fma<S: Simd>(s: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
     fn plus<S: Simd>(s: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    fn times<S: Simd>(s: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `u_+`.
     fn positive<S: Simd>(s: S, u: Self::Vector<S>) -> Self::Vector<S>;
     /// `u > 0 ? on : off`.
@@ -125,7 +127,7 @@ pub(super) trait Lane: Real {
 
 macro_rules! lane {
     ($t:ty, $bits:ty, $vector:ident, $view:ident, $view_mut:ident, $splat:ident, $mul_add:ident,
-     $add:ident, $max:ident, $greater:ident, $sum:ident, $to_bits:ident, $from_bits:ident,
+     $add:ident, $mul:ident, $max:ident, $greater:ident, $sum:ident, $to_bits:ident, $from_bits:ident,
      $splat_bits:ident, $or:ident, $and:ident, $equal:ident, $select_bits:ident, $select:ident) => {
         impl Lane for $t {
             type Vector<S: Simd> = S::$vector;
@@ -149,6 +151,10 @@ macro_rules! lane {
             #[inline(always)]
             fn plus<S: Simd>(s: S, a: S::$vector, b: S::$vector) -> S::$vector {
                 s.$add(a, b)
+            }
+            #[inline(always)]
+            fn times<S: Simd>(s: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                s.$mul(a, b)
             }
             #[inline(always)]
             fn positive<S: Simd>(s: S, u: S::$vector) -> S::$vector {
@@ -186,12 +192,12 @@ macro_rules! lane {
     };
 }
 lane!(
-    f32, u32, f32s, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_e_f32s, add_f32s, max_f32s,
+    f32, u32, f32s, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_e_f32s, add_f32s, mul_f32s, max_f32s,
     greater_than_f32s, reduce_sum_f32s, transmute_u32s_f32s, transmute_f32s_u32s, splat_u32s, or_u32s, and_u32s,
     equal_u32s, select_u32s, select_f32s
 );
 lane!(
-    f64, u64, f64s, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_e_f64s, add_f64s, max_f64s,
+    f64, u64, f64s, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_e_f64s, add_f64s, mul_f64s, max_f64s,
     greater_than_f64s, reduce_sum_f64s, transmute_u64s_f64s, transmute_f64s_u64s, splat_u64s, or_u64s, and_u64s,
     equal_u64s, select_u64s, select_f64s
 );

@@ -6,6 +6,7 @@ use super::forward::Linear;
 use super::general::{Combine, Products, Pull, ROWS};
 use super::lanes::{self, Launch, same, same_mut, signs, with_lanes};
 use super::layer::{Layer, Panel, Rows};
+use super::narrow::{INPUTS, Narrow, NarrowSlopes};
 use super::plan::{Keep, Plan};
 use super::threads::{Parts, each};
 use crate::activation::Activation;
@@ -85,7 +86,12 @@ fn linear<T: Real>(layer: Layer<'_, T>, slopes: (T, T), lines: &[T], h: &mut [T]
     with_lanes!(T as E => {
         let slopes = (same::<T, E>(&left)[0], same::<T, E>(&right)[0]);
         let (lines, h, words) = (same(lines), same_mut(h), same_mut(words));
-        Linear::<E> { layer: layer.with_lanes(), slopes, lines, h, words, signs: signs::<E>() }.launch();
+        let layer = layer.with_lanes();
+        if layer.d <= INPUTS {
+            Narrow::<E> { layer, slopes, lines, h }.launch();
+        } else {
+            Linear::<E> { layer, slopes, lines, h, words, signs: signs::<E>() }.launch();
+        }
     });
 }
 
@@ -170,7 +176,12 @@ fn linear_block<T: Real>(
     with_lanes!(T as E => {
         let slopes = (same::<T, E>(&left)[0], same::<T, E>(&right)[0]);
         let (g, kept, out) = (same(given.g), same(given.kept), same_mut(out));
-        Slopes::<E> { layer: layer.with_lanes(), plan: *plan, slopes, g, kept, first, out }.launch();
+        let layer = layer.with_lanes();
+        if layer.d <= INPUTS {
+            NarrowSlopes::<E> { layer, slopes, g, first, out }.launch();
+        } else {
+            Slopes::<E> { layer, plan: *plan, slopes, g, kept, first, out }.launch();
+        }
     });
 }
 
