@@ -7,8 +7,8 @@ use crate::real::{Real, to_f64};
 
 mod lines;
 
-pub(crate) use lines::{Aligned, line};
 use lines::Lines;
+pub(crate) use lines::{Aligned, line};
 
 /// The sample points `x_j` in `R^d`: the columns of a `d x n` matrix, finite, `n >= 1`.
 ///

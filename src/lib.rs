@@ -74,8 +74,8 @@ mod state;
 pub mod study;
 
 pub use activation::{
-    Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu, Sine, Slopes, Softplus,
-    Tanh,
+    Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu, Sine, Slopes,
+    Softplus, Tanh,
 };
 pub use energy::{
     ArcCosine, Energy, Gaussian, Kernel, Lifted, MeanFieldRisk, Mmd, Potential, PotentialEnergy, Reduce, Sum,

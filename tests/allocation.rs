@@ -71,7 +71,11 @@ fn nothing_is_allocated_after_the_first_step() {
     assert!(ALLOCATIONS.load(Ordering::Relaxed) > before, "the allocator counts");
 
     fn maps<T: Real>(method: &str, integrator: impl Integrator<T> + Copy) {
-        fn activations<T: Real, A: Activation<T> + Copy>(name: &str, activation: A, integrator: impl Integrator<T> + Copy) {
+        fn activations<T: Real, A: Activation<T> + Copy>(
+            name: &str,
+            activation: A,
+            integrator: impl Integrator<T> + Copy,
+        ) {
             for shape in [(1, 1), (13, 5), (130, 9)] {
                 let counts = [
                     allocations::<T, _>(Ridge::new(activation, 2), Square, shape, integrator),

@@ -6,8 +6,21 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, in the order in which a particle passes them.
 const ROOMS: [&str; 15] = [
-    "real", "error", "measure", "inputs", "activation", "feature", "risk", "energy", "state", "integrator", "observe", "flow",
-    "optimality", "transport", "testing",
+    "real",
+    "error",
+    "measure",
+    "inputs",
+    "activation",
+    "feature",
+    "risk",
+    "energy",
+    "state",
+    "integrator",
+    "observe",
+    "flow",
+    "optimality",
+    "transport",
+    "testing",
 ];
 const LINES: usize = 400;
 const REQUIRED: usize = 4;
@@ -42,7 +55,9 @@ fn code(text: &str) -> String {
         } else if first == '"' {
             let mut end = 1;
             while end < rest.len() && !rest[end..].starts_with('"') {
-                end += if rest[end..].starts_with('\\') { 1 + rest[end + 1..].chars().next().map_or(1, char::len_utf8) } else {
+                end += if rest[end..].starts_with('\\') {
+                    1 + rest[end + 1..].chars().next().map_or(1, char::len_utf8)
+                } else {
                     rest[end..].chars().next().map_or(1, char::len_utf8)
                 };
             }
@@ -131,7 +146,9 @@ fn faults(file: &Path, code: &str) -> Vec<String> {
         match ROOMS.iter().position(|name| *name == room) {
             Some(other) if other <= place => {}
             Some(_) => faults.push(format!("src/{}: `crate::{room}` is further down than {own}", file.display())),
-            None => faults.push(format!("src/{}: `crate::{room}` is no room; name the item by its room", file.display())),
+            None => {
+                faults.push(format!("src/{}: `crate::{room}` is no room; name the item by its room", file.display()))
+            }
         }
     }
     faults
@@ -160,7 +177,10 @@ fn an_arrow_that_points_down_is_seen() {
     assert_eq!(count("risk.rs", "fn f() { let _ = crate::flow::f(); }"), 1);
     assert_eq!(count("cellar.rs", ""), 1);
     assert_eq!(count("risk.rs", "use crate::Inputs;"), 1);
-    assert_eq!(count("energy/mmd.rs", "use super::{Energy, same}; use crate::feature::columns; use crate::energy::Kernel;"), 0);
+    assert_eq!(
+        count("energy/mmd.rs", "use super::{Energy, same}; use crate::feature::columns; use crate::energy::Kernel;"),
+        0
+    );
     assert_eq!(count("risk.rs", "/// [`f`](crate::flow)\n// crate::flow\nconst S: &str = \"crate::flow\";"), 0);
     assert_eq!(count("feature/kernel/lanes.rs", "use super::super::Workspace; pub(crate) fn f() {}"), 0);
 }
@@ -214,7 +234,18 @@ fn traits(code: &str) -> Vec<(String, usize)> {
 #[test]
 fn traits_ask_for_little() {
     let all: Vec<_> = sources().iter().flat_map(|(_, text)| traits(&code(text))).collect();
-    for name in ["Activation", "Energy", "FeatureMap", "Integrator", "Kernel", "Loss", "Observer", "Potential", "Reduce", "Risk"] {
+    for name in [
+        "Activation",
+        "Energy",
+        "FeatureMap",
+        "Integrator",
+        "Kernel",
+        "Loss",
+        "Observer",
+        "Potential",
+        "Reduce",
+        "Risk",
+    ] {
         assert!(all.iter().any(|(found, methods)| found == name && *methods > 0), "the trait {name} was not found");
     }
     for (name, methods) in all {

@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{LogSpaced, Trace, UntilStationary, UntilTarget};
 use wasserflow::{
-    ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Exponential, Gaussian, Heun, Hinge, Huber, Inputs,
-    Integrator, Logistic, MeanFieldRisk, MeasureError, Mmd, ParameterError, ParticleFlow, PotentialEnergy, Quantile, Real, Relu,
-    Ridge, Risk, RiskError, Rk4, ShapeError, SmoothHinge, SoftmaxCrossEntropy, Softplus, Square, StartError, State, Step,
-    StepError, StopReason, Sum, WeightDecay, init, real,
+    ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Exponential, Gaussian, Heun, Hinge,
+    Huber, Inputs, Integrator, Logistic, MeanFieldRisk, MeasureError, Mmd, ParameterError, ParticleFlow,
+    PotentialEnergy, Quantile, Real, Relu, Ridge, Risk, RiskError, Rk4, ShapeError, SmoothHinge, SoftmaxCrossEntropy,
+    Softplus, Square, StartError, State, Step, StepError, StopReason, Sum, WeightDecay, init, real,
 };
 
 const NOT_FINITE: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
@@ -87,7 +87,10 @@ fn inputs() {
         let error = Inputs::new(points.clone()).unwrap_err();
         assert!(matches!(error, RiskError::Input { sample: 3, coordinate: 1, .. }), "{error}");
         says(&error, &["sample 3", "coordinate 1", "finite"]);
-        assert!(matches!(Inputs::from_slice(2, points.as_slice()), Err(RiskError::Input { sample: 3, coordinate: 1, .. })));
+        assert!(matches!(
+            Inputs::from_slice(2, points.as_slice()),
+            Err(RiskError::Input { sample: 3, coordinate: 1, .. })
+        ));
 
         // A refused refill changes nothing.
         let mut inputs = Inputs::new(x(2, 4)).unwrap();
@@ -246,7 +249,10 @@ fn flows_and_observers() {
 
     let mut flow = ParticleFlow::new(decay::<f64>(), Euler, 0.1).unwrap();
     let error = flow.start(EmpiricalMeasure::uniform(x(3, 2)).unwrap()).unwrap_err();
-    assert_eq!(error, StartError::Shape(ShapeError { what: "particle dimension of the measure", expected: 2, found: 3 }));
+    assert_eq!(
+        error,
+        StartError::Shape(ShapeError { what: "particle dimension of the measure", expected: 2, found: 3 })
+    );
     let mut broken = EmpiricalMeasure::uniform(x(2, 2)).unwrap();
     broken.points_mut()[3] = f64::NAN;
     let error = flow.start(broken).unwrap_err();
@@ -266,7 +272,8 @@ fn flows_and_observers() {
 /// All that a state shows, as bits.
 fn bits(state: &State<f64>) -> Vec<u64> {
     let mu = state.measure();
-    let scalars = [state.energy(), state.dissipation(), state.time(), state.step() as f64, state.next().unwrap_or(-1.0)];
+    let scalars =
+        [state.energy(), state.dissipation(), state.time(), state.step() as f64, state.next().unwrap_or(-1.0)];
     let fields = mu.points().iter().chain(mu.weights()).chain(state.velocity().iter());
     fields.chain(&scalars).map(|x| x.to_bits()).collect()
 }
@@ -373,12 +380,15 @@ fn an_energy_that_is_not_a_number_stops_the_flow() {
     let mut flow = ParticleFlow::new(Cliff { limit: 0.0, velocity_only: false }, Euler, 0.25).unwrap();
     says(&flow.start(mu).unwrap_err(), &["start", "finite", "NaN"]);
     // The adaptive method retries, shorter, and walks up to the cliff.
-    let mut flow = ParticleFlow::new(Cliff { limit: 0.0, velocity_only: false }, DormandPrince::default(), 0.3).unwrap();
+    let mut flow =
+        ParticleFlow::new(Cliff { limit: 0.0, velocity_only: false }, DormandPrince::default(), 0.3).unwrap();
     let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0)).unwrap()).unwrap();
     for _ in 0..200 {
         let before = bits(&state);
         match flow.advance(&mut state) {
-            Ok(step) => assert!(step.taken > 0.0 && state.energy().is_finite() && state.measure().particle(0)[0] >= 0.0),
+            Ok(step) => {
+                assert!(step.taken > 0.0 && state.energy().is_finite() && state.measure().particle(0)[0] >= 0.0)
+            }
             Err(error) => {
                 assert!(matches!(error, StepError::NonFinite { .. } | StepError::Inner { .. }), "{error}");
                 assert_eq!(bits(&state), before);
@@ -481,7 +491,10 @@ fn a_measure_broken_from_outside_is_refused() {
         state.measure_mut().points_mut()[4] = bad;
         for _ in 0..2 {
             let error = flow.run(&mut state, 5, &mut ()).unwrap_err();
-            assert!(matches!(error, StepError::Measure(MeasureError::Point { particle: 1, coordinate: 1, .. })), "{error}");
+            assert!(
+                matches!(error, StepError::Measure(MeasureError::Point { particle: 1, coordinate: 1, .. })),
+                "{error}"
+            );
         }
         *state.measure_mut() = good;
         state.measure_mut().weights_mut()[1] = bad;

@@ -16,8 +16,8 @@ mod foreign {
     use std::rc::Rc;
 
     use wasserflow::{
-        Activation, Energy, FeatureMap, Homogeneous, Inputs, Integrator, Kernel, Loss, Observer, ParameterError, Potential,
-        Real, Risk, State, Step, StepError, StopReason, real,
+        Activation, Energy, FeatureMap, Homogeneous, Inputs, Integrator, Kernel, Loss, Observer, ParameterError,
+        Potential, Real, Risk, State, Step, StepError, StopReason, real,
     };
 
     /// `sigma(u) = u |u|`, homogeneous of degree 2 and once differentiable.
@@ -237,9 +237,9 @@ use foreign::{Bounded, Cauchy, Counter, FreshSamples, InverseQuadric, LENGTH, Lo
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{Every, Trace, UntilTarget, from_fn};
 use wasserflow::{
-    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, FeatureMap, Heun, Homogeneous, Integrator, Kernel, Loss,
-    MeanFieldRisk, Mmd, Observer, ParticleFlow, Potential, PotentialEnergy, Radial, Real, Reduce, Ridge, Risk, RiskError,
-    Rk4, Square, State, StopReason, Sum, Tanh, WeightDecay, real,
+    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, FeatureMap, Heun, Homogeneous, Integrator, Kernel,
+    Loss, MeanFieldRisk, Mmd, Observer, ParticleFlow, Potential, PotentialEnergy, Radial, Real, Reduce, Ridge, Risk,
+    RiskError, Rk4, Square, State, StopReason, Sum, Tanh, WeightDecay, real,
 };
 
 /// Two spikes: of weight 1 at L / 4, of weight -1/2 at 0.7 L.
@@ -250,7 +250,8 @@ fn signal(x: f64) -> f64 {
 
 /// Spikes of weight `a = 0` on a grid of the torus.
 fn grid<T: Real>(m: usize) -> EmpiricalMeasure<T> {
-    let points = DMatrix::from_fn(2, m, |l, i| if l == 0 { T::zero() } else { real((i as f64 + 0.5) / m as f64 * LENGTH) });
+    let points =
+        DMatrix::from_fn(2, m, |l, i| if l == 0 { T::zero() } else { real((i as f64 + 0.5) / m as f64 * LENGTH) });
     EmpiricalMeasure::uniform(points).unwrap()
 }
 
@@ -406,13 +407,16 @@ fn a_run_on_fresh_samples_learns_the_signal() {
 #[test]
 fn boxed_parts_give_the_same_run() {
     fn plain<T: Real>() -> State<T> {
-        let energy = MeanFieldRisk::new(Spike, fixed_samples::<T>()).unwrap().regularized((Cauchy, WeightDecay::new(real(0.01)).unwrap()));
+        let energy = MeanFieldRisk::new(Spike, fixed_samples::<T>())
+            .unwrap()
+            .regularized((Cauchy, WeightDecay::new(real(0.01)).unwrap()));
         run(energy, Bounded { stride: 0.1 }, 0.05, grid(12), 40)
     }
     fn boxed<T: Real>() -> State<T> {
         let map: Box<dyn FeatureMap<T>> = Box::new(Spike);
         let risk: Box<dyn Risk<T>> = Box::new(fixed_samples::<T>());
-        let potentials: [Box<dyn Potential<T>>; 2] = [Box::new(Cauchy), Box::new(WeightDecay::new(real(0.01)).unwrap())];
+        let potentials: [Box<dyn Potential<T>>; 2] =
+            [Box::new(Cauchy), Box::new(WeightDecay::new(real(0.01)).unwrap())];
         let [cauchy, decay] = potentials;
         let energy: Box<dyn Energy<T>> = Box::new(MeanFieldRisk::new(map, risk).unwrap().regularized((cauchy, decay)));
         let integrator: Box<dyn Integrator<T>> = Box::new(Bounded { stride: 0.1 });
@@ -428,7 +432,8 @@ fn boxed_parts_give_the_same_run() {
 
     // Built-in maps have a path of their own, which a box must not lose; by reference and by `Arc` too.
     let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(2, 9, |l, i| ((2 * i + l) as f64).cos())).unwrap();
-    let of = |map: &dyn FeatureMap<f64>| run(MeanFieldRisk::new(map, fixed_samples()).unwrap(), Rk4, 0.01, mu.clone(), 20);
+    let of =
+        |map: &dyn FeatureMap<f64>| run(MeanFieldRisk::new(map, fixed_samples()).unwrap(), Rk4, 0.01, mu.clone(), 20);
     let unboxed = run(MeanFieldRisk::new(Ridge::new(Tanh, 1), fixed_samples()).unwrap(), Rk4, 0.01, mu.clone(), 20);
     same(&unboxed, &of(&Ridge::new(Tanh, 1)));
     same(&unboxed, &of(&Arc::new(Ridge::new(&Tanh, 1))));
@@ -458,7 +463,8 @@ fn a_foreign_energy_flows_and_adds_up() {
     let mut energy = MeanTo(vec![1.0_f32]);
     let confinement: Box<dyn Energy<f32>> = Box::new(PotentialEnergy::new(Cauchy, 1));
     let sum = Sum::new(&mut energy, confinement).unwrap();
-    let state = run(sum, Euler, 0.01, EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[1.0, 5.0])).unwrap(), 5000);
+    let state =
+        run(sum, Euler, 0.01, EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[1.0, 5.0])).unwrap(), 5000);
     assert!(state.dissipation() < 1e-6 && state.energy() > 0.0);
     // It has no curvature and no first variation, and says so.
     let mut out = DMatrix::zeros(1, 2);
@@ -561,9 +567,8 @@ fn ranks_agree_with_a_single_one() {
         let single = go(&mut energy(), whole.clone());
         let states: Vec<State<f64>> = std::thread::scope(|scope| {
             let ranks = Ranks::group(2).into_iter().zip([part(0..4), part(4..7)]);
-            let threads: Vec<_> = ranks
-                .map(|(ranks, mu)| scope.spawn(move || go(&mut energy().distributed(ranks), mu)))
-                .collect();
+            let threads: Vec<_> =
+                ranks.map(|(ranks, mu)| scope.spawn(move || go(&mut energy().distributed(ranks), mu))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         for (state, first) in states.iter().zip([0, 4]) {

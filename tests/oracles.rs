@@ -7,9 +7,9 @@ use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector, SMatrix, SVector};
 use wasserflow::observe::{Trace, UntilStationary};
 use wasserflow::{
-    Abs, ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Euler, FeatureMap, Heun, Homogeneous, Identity,
-    Integrator, Kernel, LeakyRelu, Lifted, Logistic, MeanFieldRisk, Mmd, ParticleFlow, PotentialEnergy, Radial, Relu, ReluPower,
-    Ridge, Risk, Rk4, Softplus, Square, StopReason, Tanh, WeightDecay,
+    Abs, ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Euler, FeatureMap, Heun, Homogeneous,
+    Identity, Integrator, Kernel, LeakyRelu, Lifted, Logistic, MeanFieldRisk, Mmd, ParticleFlow, PotentialEnergy,
+    Radial, Relu, ReluPower, Ridge, Risk, Rk4, Softplus, Square, StopReason, Tanh, WeightDecay,
 };
 
 fn numbers(seed: u64, rows: usize, columns: usize) -> DMatrix<f64> {
@@ -78,7 +78,11 @@ fn o1_energy_identity() {
         ),
         (
             "logistic",
-            Box::new(MeanFieldRisk::new(Radial::new(Softplus, 2), classification(12, 2, 13)).unwrap().regularized(decay(0.05))),
+            Box::new(
+                MeanFieldRisk::new(Radial::new(Softplus, 2), classification(12, 2, 13))
+                    .unwrap()
+                    .regularized(decay(0.05)),
+            ),
         ),
         ("mmd", Box::new(Mmd::new(wasserflow::Gaussian::new(3, 1.5).unwrap(), measure(14, 3, 5)).unwrap())),
     ];
@@ -281,7 +285,8 @@ fn o4_population_risk_is_the_limit_of_empirical_risks() {
     let mut errors = Vec::new();
     for n in [500, 2000] {
         let angle = |j: usize| TAU * (j as f64 + 0.5) / n as f64;
-        let x = DMatrix::from_fn(2, n, |row, j| 2.0_f64.sqrt() * if row == 0 { angle(j).cos() } else { angle(j).sin() });
+        let x =
+            DMatrix::from_fn(2, n, |row, j| 2.0_f64.sqrt() * if row == 0 { angle(j).cos() } else { angle(j).sin() });
         let blank = EmpiricalRisk::new(Square, x.clone(), DVector::zeros(n)).unwrap();
         let mut y = DVector::zeros(n);
         MeanFieldRisk::new(Ridge::new(Relu, 2), blank).unwrap().predict(&teacher, y.as_mut_slice());
@@ -424,13 +429,11 @@ fn o11_symmetries() {
         );
         let cloned = run(clones.unwrap());
         let order = [3, 1, 6, 0, 5, 2, 4];
-        let permuted = run(
-            EmpiricalMeasure::weighted(
-                DMatrix::from_fn(3, 7, |l, i| start.particle(order[i])[l]),
-                DVector::from_fn(7, |i, _| start.weight(order[i])),
-            )
-            .unwrap(),
-        );
+        let permuted = run(EmpiricalMeasure::weighted(
+            DMatrix::from_fn(3, 7, |l, i| start.particle(order[i])[l]),
+            DVector::from_fn(7, |i, _| start.weight(order[i])),
+        )
+        .unwrap());
         let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-11);
         for i in 0..14 {
             assert!(close(cloned.measure().particle(i), plain.measure().particle(twice(i))), "clone {i}");

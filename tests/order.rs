@@ -4,8 +4,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Gaussian, Heun, Integrator, Logistic, MeanFieldRisk, Mmd,
-    ParticleFlow, PotentialEnergy, Radial, Real, Ridge, Rk4, Softplus, Square, State, Tanh, WeightDecay, real,
+    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Gaussian, Heun, Integrator, Logistic, MeanFieldRisk,
+    Mmd, ParticleFlow, PotentialEnergy, Radial, Real, Ridge, Rk4, Softplus, Square, State, Tanh, WeightDecay, real,
 };
 
 /// Numbers in (-scale, scale), the same in both precisions.

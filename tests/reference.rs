@@ -7,16 +7,28 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Exponential, FeatureMap, Gelu, Hinge, Huber, Identity,
-    LeakyRelu, Logistic, Loss, MeanFieldRisk, Quantile, Radial, Real, Relu, ReluPower, Ridge, Risk, Sigmoid, Silu, Sine,
-    SmoothHinge, SoftmaxCrossEntropy, Softplus, Square, Tanh, WeightDecay, real,
+    Abs, Activation, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Exponential, FeatureMap, Gelu, Hinge, Huber,
+    Identity, LeakyRelu, Logistic, Loss, MeanFieldRisk, Quantile, Radial, Real, Relu, ReluPower, Ridge, Risk, Sigmoid,
+    Silu, Sine, SmoothHinge, SoftmaxCrossEntropy, Softplus, Square, Tanh, WeightDecay, real,
 };
 
 // ---- the reference ----
 
 const ACTIVATIONS: [&str; 14] = [
-    "relu", "leaky_relu", "relu_power_1", "relu_power_2", "relu_power_3", "abs", "identity", "softplus", "tanh", "sigmoid",
-    "erf", "gelu", "silu", "sine",
+    "relu",
+    "leaky_relu",
+    "relu_power_1",
+    "relu_power_2",
+    "relu_power_3",
+    "abs",
+    "identity",
+    "softplus",
+    "tanh",
+    "sigmoid",
+    "erf",
+    "gelu",
+    "silu",
+    "sine",
 ];
 const LOSSES: [&str; 8] =
     ["square", "logistic", "huber", "exponential", "hinge", "smooth_hinge", "quantile", "softmax"];
@@ -223,7 +235,8 @@ fn problem(index: usize, activation: &'static str, loss_name: &'static str, radi
         };
         let mut x: Vec<f64> = Vec::new();
         while x.len() < n * d {
-            let candidate: Vec<f64> = (0..d).map(|_| draw(rng) * [2.0, 1.0, 0.5][d.ilog2().min(5) as usize / 2]).collect();
+            let candidate: Vec<f64> =
+                (0..d).map(|_| draw(rng) * [2.0, 1.0, 0.5][d.ilog2().min(5) as usize / 2]).collect();
             if far(&candidate) {
                 x.extend(candidate);
             }
@@ -247,8 +260,7 @@ fn problem(index: usize, activation: &'static str, loss_name: &'static str, radi
             }
         }
         let lambda = [0.0, 0.0625][index / 2 % 2];
-        let problem =
-            Problem { activation, loss: loss_name, radial, k, d, n, m, x, y, c, w, weights, lambda };
+        let problem = Problem { activation, loss: loss_name, radial, k, d, n, m, x, y, c, w, weights, lambda };
         let h = problem.predictions();
         let at_kink = |(&y, &h): (&f64, &f64)| match loss_name {
             "quantile" => (h - y).abs() < 1e-3,
@@ -465,7 +477,10 @@ fn scalar_functions_agree_with_the_table() {
         let exact = numbers[..numbers.len() - 2].iter().all(|&x| f64::from(x as f32) == x);
         if exact && (value as f32).is_finite() && (derivative as f32).is_finite() {
             let (s, ds) = (f64::from(single.0), f64::from(single.1));
-            assert!(close(s, value, 1e-3, 1e-33) && close(ds, derivative, 1e-3, 1e-33_f64.max(saturates)), "{line}: found {single:?} in f32");
+            assert!(
+                close(s, value, 1e-3, 1e-33) && close(ds, derivative, 1e-3, 1e-33_f64.max(saturates)),
+                "{line}: found {single:?} in f32"
+            );
             compared += 1;
         }
     }

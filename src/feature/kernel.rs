@@ -20,12 +20,14 @@ mod layer;
 mod narrow;
 mod passes;
 mod plan;
+mod radial;
 mod threads;
 mod tile;
 
 use layer::Layer;
 use passes::Given;
 use plan::{Keep, Plan};
+pub(super) use radial::Radials;
 
 /// Whether the kernels know the scalar.
 pub(super) fn suits<T: 'static>() -> bool {

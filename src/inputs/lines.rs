@@ -70,7 +70,6 @@ impl<T> Default for Lines<T> {
     }
 }
 
-
 impl<T: Real> Lines<T> {
     /// Copies the samples `x` (`d x n`, columns are points).
     pub(crate) fn fill(&mut self, x: &[T], d: usize) {

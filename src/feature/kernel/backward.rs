@@ -5,7 +5,7 @@
 
 use pulp::Simd;
 
-use super::lanes::{Kernel, Lane};
+use super::lanes::{Kernel, Lane, launch};
 use super::layer::{Layer, Panel, Rows};
 use super::plan::{Keep, Plan, SAMPLES};
 use super::tile::{preactivations, sums};
@@ -24,6 +24,8 @@ pub(super) struct Slopes<'a, E> {
     /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
     pub(super) out: &'a mut [E],
 }
+
+launch!(Slopes);
 
 impl<E: Lane> Kernel for Slopes<'_, E> {
     type Scalar = E;
@@ -61,7 +63,13 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
 
 /// `t[r][j] = g_j sigma'(b_i . x_j)`, of the signs.
 #[inline(always)]
-fn expand<E: Lane, S: Simd, const R: usize>(s: S, words: &[E], first: usize, sides: [&[E]; 2], t: &mut [[E; SAMPLES]; R]) {
+fn expand<E: Lane, S: Simd, const R: usize>(
+    s: S,
+    words: &[E],
+    first: usize,
+    sides: [&[E]; 2],
+    t: &mut [[E; SAMPLES]; R],
+) {
     let words = E::view::<S>(words);
     let [on, off] = sides.map(|side| &E::view::<S>(side)[..words.len()]);
     for (r, t) in t.iter_mut().enumerate() {
@@ -83,11 +91,19 @@ fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
     t: &mut [[E; SAMPLES]; R],
 ) {
     let [on, off] = sides.map(|side| E::view::<S>(side).as_chunks::<V>().0);
-    preactivations::<E, S, R, V>(s, b, panel.lines, partial, #[inline(always)] |l, u| {
-        for v in 0..V {
-            for r in 0..R {
-                E::view_mut::<S>(&mut t[r]).as_chunks_mut::<V>().0[l][v] = E::choose(s, u[r][v], on[l][v], off[l][v]);
+    preactivations::<E, S, R, V>(
+        s,
+        b,
+        panel.lines,
+        partial,
+        #[inline(always)]
+        |l, u| {
+            for v in 0..V {
+                for r in 0..R {
+                    E::view_mut::<S>(&mut t[r]).as_chunks_mut::<V>().0[l][v] =
+                        E::choose(s, u[r][v], on[l][v], off[l][v]);
+                }
             }
-        }
-    });
+        },
+    );
 }

@@ -40,9 +40,7 @@ impl<T: Real, A: Activation<T>> WithSimd for Values<'_, T, A> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for u in self.u {
-            *u = self.sigma.value(*u);
-        }
+        self.sigma.apply(self.u);
     }
 }
 
@@ -57,9 +55,7 @@ impl<T: Real, A: Activation<T>> WithSimd for Both<'_, T, A> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (u, ds) in self.u.iter_mut().zip(self.ds) {
-            (*u, *ds) = self.sigma.value_and_derivative(*u);
-        }
+        self.sigma.apply_with_derivative(self.u, self.ds);
     }
 }
 

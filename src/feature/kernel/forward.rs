@@ -4,7 +4,7 @@
 
 use pulp::Simd;
 
-use super::lanes::{Kernel, Lane};
+use super::lanes::{Kernel, Lane, launch};
 use super::layer::{Layer, Rows};
 use super::tile::{all, preactivations};
 
@@ -20,6 +20,8 @@ pub(super) struct Linear<'a, E> {
     pub(super) words: &'a mut [E],
     pub(super) signs: usize,
 }
+
+launch!(Linear);
 
 impl<E: Lane> Kernel for Linear<'_, E> {
     type Scalar = E;
@@ -63,25 +65,32 @@ impl<E: Lane> Linear<'_, E> {
         let (words, _) = E::view_mut::<S>(words).as_chunks_mut::<V>();
         let (h, _) = E::view_mut::<S>(self.h).as_chunks_mut::<V>();
         let b = self.layer.directions::<R>(i);
-        preactivations::<E, S, R, V>(s, b, self.lines, partial, #[inline(always)] |l, u| {
-            for v in 0..V {
-                let mut sum = h[l][v];
-                for r in 0..R {
-                    sum = if LEAKY {
-                        E::fma(s, E::choose(s, u[r][v], on[r], off[r]), u[r][v], sum)
-                    } else {
-                        E::fma(s, on[r], E::positive(s, u[r][v]), sum)
-                    };
-                }
-                h[l][v] = sum;
-                if MARK {
-                    let mut word = if first == 0 { E::all(s, E::zero()) } else { words[l][v] };
+        preactivations::<E, S, R, V>(
+            s,
+            b,
+            self.lines,
+            partial,
+            #[inline(always)]
+            |l, u| {
+                for v in 0..V {
+                    let mut sum = h[l][v];
                     for r in 0..R {
-                        word = E::mark(s, word, bits[r], u[r][v]);
+                        sum = if LEAKY {
+                            E::fma(s, E::choose(s, u[r][v], on[r], off[r]), u[r][v], sum)
+                        } else {
+                            E::fma(s, on[r], E::positive(s, u[r][v]), sum)
+                        };
                     }
-                    words[l][v] = word;
+                    h[l][v] = sum;
+                    if MARK {
+                        let mut word = if first == 0 { E::all(s, E::zero()) } else { words[l][v] };
+                        for r in 0..R {
+                            word = E::mark(s, word, bits[r], u[r][v]);
+                        }
+                        words[l][v] = word;
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }

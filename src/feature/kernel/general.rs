@@ -4,7 +4,7 @@
 
 use pulp::Simd;
 
-use super::lanes::{Kernel, Lane};
+use super::lanes::{Kernel, Lane, launch};
 use super::layer::{Layer, Panel, Rows};
 use super::plan::SAMPLES;
 use super::tile::{combine, dot, preactivations, sums};
@@ -21,6 +21,8 @@ pub(super) struct Products<'a, E> {
     pub(super) u: &'a mut [E],
 }
 
+launch!(Products, Combine, Pull);
+
 impl<E: Lane> Kernel for Products<'_, E> {
     type Scalar = E;
     type Output = ();
@@ -33,11 +35,18 @@ impl<E: Lane> Kernel for Products<'_, E> {
             std::array::from_fn(|_| E::view_mut::<S>(rows.next().unwrap_or_default()).as_chunks_mut::<V>().0);
         let mut partial = Rows::<E, R>::new();
         let b = self.layer.directions::<R>(self.i);
-        preactivations::<E, S, R, V>(s, b, self.lines, &mut partial, #[inline(always)] |l, u| {
-            for r in 0..R {
-                out[r][l] = u[r];
-            }
-        });
+        preactivations::<E, S, R, V>(
+            s,
+            b,
+            self.lines,
+            &mut partial,
+            #[inline(always)]
+            |l, u| {
+                for r in 0..R {
+                    out[r][l] = u[r];
+                }
+            },
+        );
     }
 }
 

@@ -4,10 +4,6 @@ use std::any::TypeId;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::backward::Slopes;
-use super::forward::Linear;
-use super::general::{Combine, Products, Pull};
-use super::narrow::{Narrow, NarrowSlopes};
 use crate::inputs::line;
 use crate::real::Real;
 
@@ -37,19 +33,19 @@ pub(super) trait Launch {
 
 macro_rules! launch {
     ($($kernel:ident),*) => {$(
-        impl Launch for $kernel<'_, f32> {
+        impl super::lanes::Launch for $kernel<'_, f32> {
             fn launch(self) {
-                dispatch(self);
+                super::lanes::dispatch(self);
             }
         }
-        impl Launch for $kernel<'_, f64> {
+        impl super::lanes::Launch for $kernel<'_, f64> {
             fn launch(self) {
-                dispatch(self);
+                super::lanes::dispatch(self);
             }
         }
     )*};
 }
-launch!(Linear, Slopes, Narrow, NarrowSlopes, Products, Combine, Pull);
+pub(super) use launch;
 
 /// Runs a kernel with the widest instructions that the machine has.
 #[inline]
@@ -178,13 +174,7 @@ macro_rules! lane {
                 s.$from_bits(s.$or(s.$to_bits(word), on))
             }
             #[inline(always)]
-            fn pick<S: Simd>(
-                s: S,
-                word: S::$vector,
-                bit: S::$vector,
-                on: S::$vector,
-                off: S::$vector,
-            ) -> S::$vector {
+            fn pick<S: Simd>(s: S, word: S::$vector, bit: S::$vector, on: S::$vector, off: S::$vector) -> S::$vector {
                 let bit = s.$to_bits(bit);
                 s.$select(s.$equal(s.$and(s.$to_bits(word), bit), bit), on, off)
             }
@@ -192,14 +182,48 @@ macro_rules! lane {
     };
 }
 lane!(
-    f32, u32, f32s, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_e_f32s, add_f32s, mul_f32s, max_f32s,
-    greater_than_f32s, reduce_sum_f32s, transmute_u32s_f32s, transmute_f32s_u32s, splat_u32s, or_u32s, and_u32s,
-    equal_u32s, select_u32s, select_f32s
+    f32,
+    u32,
+    f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s,
+    splat_f32s,
+    mul_add_e_f32s,
+    add_f32s,
+    mul_f32s,
+    max_f32s,
+    greater_than_f32s,
+    reduce_sum_f32s,
+    transmute_u32s_f32s,
+    transmute_f32s_u32s,
+    splat_u32s,
+    or_u32s,
+    and_u32s,
+    equal_u32s,
+    select_u32s,
+    select_f32s
 );
 lane!(
-    f64, u64, f64s, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_e_f64s, add_f64s, mul_f64s, max_f64s,
-    greater_than_f64s, reduce_sum_f64s, transmute_u64s_f64s, transmute_f64s_u64s, splat_u64s, or_u64s, and_u64s,
-    equal_u64s, select_u64s, select_f64s
+    f64,
+    u64,
+    f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s,
+    splat_f64s,
+    mul_add_e_f64s,
+    add_f64s,
+    mul_f64s,
+    max_f64s,
+    greater_than_f64s,
+    reduce_sum_f64s,
+    transmute_u64s_f64s,
+    transmute_f64s_u64s,
+    splat_u64s,
+    or_u64s,
+    and_u64s,
+    equal_u64s,
+    select_u64s,
+    select_f64s
 );
 
 /// Runs `$body` with `$e` as `f32` or `f64`, whichever the scalar `$t` is.

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::lanes::{Kernel, Lane};
+use super::lanes::{Kernel, Lane, launch};
 use super::layer::Layer;
 use crate::inputs::line;
 
@@ -22,6 +22,8 @@ pub(super) struct Narrow<'a, E> {
     /// Overwritten.
     pub(super) h: &'a mut [E],
 }
+
+launch!(Narrow, NarrowSlopes);
 
 impl<E: Lane> Kernel for Narrow<'_, E> {
     type Scalar = E;
@@ -75,11 +77,7 @@ fn predict<E: Lane, S: Simd, const V: usize, const D: usize, const L: usize, con
         for l in 0..L {
             let u = preactivation::<E, S, V, D>(s, &w[1..], &x[l]);
             for v in 0..V {
-                let value = if LEAKY {
-                    E::times(s, E::choose(s, u[v], on, off), u[v])
-                } else {
-                    E::positive(s, u[v])
-                };
+                let value = if LEAKY { E::times(s, E::choose(s, u[v], on, off), u[v]) } else { E::positive(s, u[v]) };
                 sums[l][v] = E::fma(s, ca, value, sums[l][v]);
             }
         }
