@@ -40,7 +40,7 @@ pub use smooth::{Erf, Gelu, Sigmoid, Silu, Sine, Softplus, Tanh};
 /// }
 /// assert_eq!(Cubic.value_and_derivative(2.0), (8.0, 12.0));
 /// ```
-pub trait Activation<T: Real> {
+pub trait Activation<T: Real>: Sync {
     /// `sigma(u)`.
     fn value(&self, u: T) -> T;
 
@@ -77,6 +77,15 @@ pub trait Activation<T: Real> {
     /// signs of the preactivations only.
     #[inline]
     fn slopes(&self) -> Option<Slopes<T>> {
+        None
+    }
+
+    /// `sigma'(u)` as a function of `s = sigma(u)`, where it is one for every u: else `None`.
+    ///
+    /// The kernels then keep values and evaluate `sigma` once.
+    #[inline]
+    fn derivative_from_value(&self, s: T) -> Option<T> {
+        let _ = s;
         None
     }
 }
@@ -116,6 +125,10 @@ impl<T: Real, A: Activation<T> + ?Sized> Activation<T> for &A {
     #[inline]
     fn slopes(&self) -> Option<Slopes<T>> {
         (**self).slopes()
+    }
+    #[inline]
+    fn derivative_from_value(&self, s: T) -> Option<T> {
+        (**self).derivative_from_value(s)
     }
 }
 

@@ -11,6 +11,7 @@ mod kernel;
 mod ridge;
 mod workspace;
 
+use ridge::norm;
 pub use ridge::{Radial, Ridge};
 pub use workspace::Workspace;
 

@@ -6,8 +6,11 @@ use crate::error::{RiskError, ShapeError};
 use crate::real::{Real, to_f64};
 
 pub(crate) mod circle;
+mod lines;
 
 use circle::Circle;
+use lines::Lines;
+pub(crate) use lines::{Aligned, line};
 
 /// The sample points `x_j` in `R^d`: the columns of a `d x n` matrix, finite, `n >= 1`.
 ///
@@ -26,6 +29,8 @@ pub struct Inputs<T> {
     points: DMatrix<T>,
     /// Where `refill` writes, so that a refused refill changes nothing. Empty until the first.
     spare: Vec<T>,
+    /// The points in lines, for the kernels.
+    lines: Lines<T>,
     /// In the plane, the points in the order of their angle, for the planar sweep.
     circle: Circle<T>,
 }
@@ -41,11 +46,13 @@ impl<T: Real> Inputs<T> {
             return Err(RiskError::Empty { dim, len });
         }
         check(points.as_slice(), dim)?;
+        let mut lines = Lines::default();
+        lines.fill(points.as_slice(), dim);
         let mut circle = Circle::default();
         if dim == 2 {
             circle.fill(points.as_slice());
         }
-        Ok(Self { points, spare: Vec::new(), circle })
+        Ok(Self { points, spare: Vec::new(), lines, circle })
     }
 
     /// The points `x_1, x_2, ..` one after the other, `dim` coordinates each.
@@ -86,6 +93,7 @@ impl<T: Real> Inputs<T> {
         }
         check(&self.spare, d)?;
         self.points.as_mut_slice().copy_from_slice(&self.spare);
+        self.lines.fill(self.points.as_slice(), d);
         if d == 2 {
             self.circle.fill(&self.spare);
         }
@@ -119,6 +127,12 @@ impl<T: Real> Inputs<T> {
     #[inline]
     pub(crate) fn circle(&self) -> &Circle<T> {
         &self.circle
+    }
+
+    /// The samples in lines.
+    #[inline]
+    pub(crate) fn lines(&self) -> &[T] {
+        self.lines.as_slice()
     }
 
     /// All samples, `d x n`, one a column.

@@ -11,16 +11,16 @@ const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
 
 /// An activation of elementary functions: `pair` in `f32` and `f64`, `plain` in other scalars.
 macro_rules! smooth {
-    ($sigma:ident, |$u:ident| $pair:expr, |$v:ident| $plain:expr) => {
+    ($sigma:ident, |$u:ident| $pair:expr, |$v:ident| $plain:expr $(, from value |$s:ident| $from:expr)?) => {
         impl Elementary for $sigma {
             #[inline(always)]
             fn pair<E: Float, const FUSED: bool>($u: E) -> (E, E) {
                 $pair
             }
         }
-        smooth!($sigma, |$v| $plain);
+        smooth!($sigma, |$v| $plain $(, from value |$s| $from)?);
     };
-    ($sigma:ident, |$v:ident| $plain:expr) => {
+    ($sigma:ident, |$v:ident| $plain:expr $(, from value |$s:ident| $from:expr)?) => {
         impl<T: Real> Activation<T> for $sigma {
             #[inline]
             fn value(&self, u: T) -> T {
@@ -52,6 +52,12 @@ macro_rules! smooth {
                     }
                 }
             }
+            $(
+                #[inline]
+                fn derivative_from_value(&self, $s: T) -> Option<T> {
+                    Some($from)
+                }
+            )?
         }
     };
 }
@@ -89,7 +95,8 @@ smooth!(
     |u| {
         let s = u.tanh();
         (s, (T::one() - s) * (T::one() + s))
-    }
+    },
+    from value |s| (T::one() - s) * (T::one() + s)
 );
 
 /// Logistic sigmoid `sigma(u) = 1 / (1 + exp(-u))`, without overflow; `sigma' = sigma (1 - sigma)`.
@@ -110,7 +117,8 @@ smooth!(
     |u| {
         let (s, r) = sigmoids(u);
         (s, s * r)
-    }
+    },
+    from value |s| s * (T::one() - s)
 );
 
 /// `(s(u), s(-u))`, s the sigmoid, without overflow and without cancellation.

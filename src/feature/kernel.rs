@@ -1,4 +1,167 @@
-//! The fused passes of ridge features: products, lanes, blocking and threads.
+//! The fused passes of ridge features `Phi(a, b)(x) = a sigma(b.x)`: products, lanes, blocking and threads.
+//!
+//! A step is two passes. Forward, each task owns a panel of samples and runs over all particles; backward, each owns a
+//! block of particles and runs over all samples. So every output has one owner that sums in a fixed order: there is no
+//! reduction over threads, and the results do not depend on their number. The `n x m` preactivations live in tiles in the
+//! first cache; of them only signs are kept where the activation is piecewise linear, and values up to a fixed budget else
+//! ([`plan`]).
 
-#[allow(dead_code, reason = "called by the dispatcher of the kernels")]
+use super::Workspace;
+use crate::activation::{Activation, Slopes};
+use crate::inputs::Inputs;
+use crate::real::Real;
+
+mod backward;
+mod elementwise;
+mod forward;
+mod general;
+mod lanes;
+mod layer;
+mod narrow;
+mod passes;
+mod plan;
 mod planar;
+mod radial;
+mod threads;
+mod tile;
+
+use layer::Layer;
+use passes::Given;
+use plan::{Keep, Plan};
+pub(super) use planar::Planar;
+pub(super) use radial::Radials;
+
+/// Whether the kernels know the scalar.
+pub(super) fn suits<T: 'static>() -> bool {
+    lanes::is::<T, f32>() || lanes::is::<T, f64>()
+}
+
+/// A layer of neurons on samples.
+#[derive(Debug)]
+pub(super) struct Neurons<'a, T: Real, A> {
+    pub(super) sigma: &'a A,
+    /// The particles `(a_i, b_i)`, `p x m`.
+    pub(super) w: &'a [T],
+    /// The outputs k.
+    pub(super) k: usize,
+    pub(super) x: &'a Inputs<T>,
+}
+
+impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
+    /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)`, written to `out` (`k x n`).
+    pub(super) fn predict(&self, c: &[T], out: &mut [T], ws: &mut Workspace<T>) {
+        if let Some(slopes) = self.swept() {
+            let planar = ws.planar();
+            planar.sort(self.w, self.k);
+            if planar.predict(self.x.circle(), (self.w, c), self.k, slopes, out) {
+                return;
+            }
+        }
+        let plan = self.plan(Keep::Nothing);
+        let [zeros, rows] = ws.split([self.x.dim(), self.k * plan.padded]);
+        zeros.fill(T::zero());
+        passes::forward(&plan, self.layer(c, zeros), self.sigma, self.slopes(), rows, &mut [], out);
+    }
+
+    /// `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`); returns `R(h)`.
+    pub(super) fn velocity(
+        &self,
+        c: &[T],
+        gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let (d, n) = (self.x.dim(), self.x.len());
+        if let Some(slopes) = self.swept() {
+            let ([h, g], ws) = ws.nest([self.k * n, self.k * n]);
+            ws.planar().sort(self.w, self.k);
+            if ws.planar().predict(self.x.circle(), (self.w, c), self.k, slopes, h) {
+                let risk = gradient(h, g);
+                if !ws.planar().pull_back(self.x.circle(), g, (self.w, self.k), slopes, None, out) {
+                    self.variation_by_tiles(g, &mut [], out, ws);
+                }
+                return risk;
+            }
+        }
+        let keep = match self.slopes() {
+            Some(_) if d <= narrow::INPUTS => Keep::Nothing,
+            Some(_) => Keep::Signs { signs: lanes::signs::<T>() },
+            None => Keep::Values,
+        };
+        let plan = self.plan(keep);
+        let [zeros, rows, h, g, kept] = ws.split([d, self.k * plan.padded, self.k * n, self.k * n, plan.kept_len()]);
+        zeros.fill(T::zero());
+        let layer = self.layer(c, zeros);
+        passes::forward(&plan, layer, self.sigma, self.slopes(), rows, kept, h);
+        let risk = gradient(h, g);
+        self.spread(&plan, g, rows);
+        passes::backward(&plan, layer, self.sigma, self.slopes(), Given { g: rows, kept }, out, &mut []);
+        risk
+    }
+
+    /// `values[i] = sum_j <g_j, Phi(w_i)(x_j)>` and `descent_i = -sum_j DPhi(w_i)(x_j)^T g_j`.
+    pub(super) fn variation(&self, g: &[T], values: &mut [T], descent: &mut [T], ws: &mut Workspace<T>) {
+        if let Some(slopes) = self.swept() {
+            ws.planar().sort(self.w, self.k);
+            let (w, values) = ((self.w, self.k), Some(&mut *values));
+            if ws.planar().pull_back(self.x.circle(), g, w, slopes, values, descent) {
+                return;
+            }
+        }
+        self.variation_by_tiles(g, values, descent, ws);
+    }
+
+    fn variation_by_tiles(&self, g: &[T], values: &mut [T], descent: &mut [T], ws: &mut Workspace<T>) {
+        let plan = self.plan(Keep::Nothing);
+        let [zeros, rows] = ws.split([self.x.dim(), self.k * plan.padded]);
+        zeros.fill(T::zero());
+        self.spread(&plan, g, rows);
+        let given = Given { g: rows, kept: &[] };
+        passes::backward(&plan, self.layer(&[], zeros), self.sigma, self.slopes(), given, descent, values);
+    }
+
+    /// `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written to `out` (`k x n`).
+    pub(super) fn push_forward(&self, c: &[T], v: &[T], out: &mut [T], ws: &mut Workspace<T>) {
+        let plan = self.plan(Keep::Nothing);
+        let [zeros, rows] = ws.split([self.x.dim(), self.k * plan.padded]);
+        zeros.fill(T::zero());
+        passes::push_forward(&plan, self.layer(c, zeros), self.sigma, v, rows, out);
+    }
+
+    /// The slopes where the planar sweep applies and pays.
+    fn swept(&self) -> Option<Slopes<T>> {
+        let m = self.w.len() / (self.k + self.x.dim());
+        if self.x.dim() == 2 && planar::pays::<T>(self.x.len(), m) { self.sigma.slopes() } else { None }
+    }
+
+    fn plan(&self, keep: Keep) -> Plan {
+        let m = self.w.len() / (self.k + self.x.dim());
+        Plan::new::<T>(self.x.len(), m, self.x.dim(), self.k, keep)
+    }
+
+    /// The slopes to the left and right of 0 where the signs of the preactivations are enough.
+    fn slopes(&self) -> Option<(T, T)> {
+        let slopes = self.sigma.slopes()?;
+        (self.k == 1 && slopes.zero == slopes.negative).then_some((slopes.negative, slopes.positive))
+    }
+
+    fn layer<'b>(&'b self, c: &'b [T], zeros: &'b [T]) -> Layer<'b, T> {
+        let (k, d) = (self.k, self.x.dim());
+        let (x, lines) = (self.x.points().as_slice(), self.x.lines());
+        Layer { w: self.w, c, k, d, zeros, x, lines }
+    }
+
+    /// The panels of `g` (`k x n`), each `k x samples` by rows, 0 beyond the last sample.
+    fn spread(&self, plan: &Plan, g: &[T], rows: &mut [T]) {
+        let k = self.k;
+        for (g, rows) in g.chunks(plan.panel * k).zip(rows.chunks_mut(plan.panel * k)) {
+            let n = rows.len() / k;
+            for (l, row) in rows.chunks_exact_mut(n).enumerate() {
+                row.fill(T::zero());
+                for (to, &g) in row.iter_mut().zip(g[l..].iter().step_by(k)) {
+                    *to = g;
+                }
+            }
+        }
+    }
+}

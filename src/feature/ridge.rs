@@ -1,7 +1,12 @@
 //! Ridge functions `a sigma(b.x)`, the neurons of a two-layer network, and their smooth 2-homogeneous kin.
 
-use super::{FeatureMap, dot};
+use nalgebra::DMatrix;
+
+use super::kernel::{self, Neurons, Radials};
+use super::{FeatureMap, Workspace, dot};
 use crate::activation::{Activation, Homogeneous};
+use crate::inputs::Inputs;
+use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
 
 /// Ridge function `Phi(a, b)(x) = a sigma(b.x)`: one hidden neuron, with `a` in `R^k` and `b` in `R^d`.
@@ -97,6 +102,61 @@ impl<A> Homogeneous for Radial<A> {
     }
 }
 
+/// The batch methods: fused, or the provided ones where the scalar has no lanes.
+macro_rules! batches {
+    ($layer:ident) => {
+        fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>) {
+            if !kernel::suits::<T>() {
+                return Plain(self).predict(mu, x, out, ws);
+            }
+            self.$layer(mu.points(), x).predict(mu.weights(), out, ws);
+        }
+
+        fn velocity(
+            &self,
+            mu: &EmpiricalMeasure<T>,
+            x: &Inputs<T>,
+            gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
+            out: &mut DMatrix<T>,
+            ws: &mut Workspace<T>,
+        ) -> T {
+            if !kernel::suits::<T>() {
+                return Plain(self).velocity(mu, x, gradient, out, ws);
+            }
+            self.$layer(mu.points(), x).velocity(mu.weights(), gradient, out.as_mut_slice(), ws)
+        }
+
+        fn variation(
+            &self,
+            w: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            values: &mut [T],
+            descent: &mut DMatrix<T>,
+            ws: &mut Workspace<T>,
+        ) {
+            if !kernel::suits::<T>() {
+                return Plain(self).variation(w, x, g, values, descent, ws);
+            }
+            self.$layer(w, x).variation(g, values, descent.as_mut_slice(), ws);
+        }
+
+        fn push_forward_all(
+            &self,
+            mu: &EmpiricalMeasure<T>,
+            v: &DMatrix<T>,
+            x: &Inputs<T>,
+            out: &mut [T],
+            ws: &mut Workspace<T>,
+        ) {
+            if !kernel::suits::<T>() {
+                return Plain(self).push_forward_all(mu, v, x, out, ws);
+            }
+            self.$layer(mu.points(), x).push_forward(mu.weights(), v.as_slice(), out, ws);
+        }
+    };
+}
+
 impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
     fn particle_dim(&self) -> usize {
         self.particle_dim()
@@ -140,11 +200,19 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
             *out += scale * (da * s + a * r);
         }
     }
+
+    batches!(neurons);
+}
+
+impl<A> Ridge<A> {
+    fn neurons<'a, T: Real>(&'a self, w: &'a DMatrix<T>, x: &'a Inputs<T>) -> Neurons<'a, T, A> {
+        Neurons { sigma: &self.activation, w: w.as_slice(), k: self.output_dim, x }
+    }
 }
 
 /// `|b|`, without overflow or underflow of the squares.
 #[inline]
-fn norm<T: Real>(b: &[T]) -> T {
+pub(super) fn norm<T: Real>(b: &[T]) -> T {
     let largest = b.iter().fold(T::zero(), |max, &b| max.max(b.abs()));
     if largest == T::zero() || !largest.is_finite() {
         return largest;
@@ -211,5 +279,37 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
         for ((out, &a), &da) in out.iter_mut().zip(a).zip(da) {
             *out += scale * (da * (r * s) + a * slope);
         }
+    }
+
+    batches!(radials);
+}
+
+impl<A> Radial<A> {
+    fn radials<'a, T: Real>(&'a self, w: &'a DMatrix<T>, x: &'a Inputs<T>) -> Radials<'a, T, A> {
+        Radials(Neurons { sigma: &self.activation, w: w.as_slice(), k: self.output_dim, x })
+    }
+}
+
+/// The map with the provided batch methods: what a scalar without lanes gets.
+struct Plain<'a, F>(&'a F);
+
+impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Plain<'_, F> {
+    fn particle_dim(&self) -> usize {
+        self.0.particle_dim()
+    }
+    fn input_dim(&self) -> usize {
+        self.0.input_dim()
+    }
+    fn output_dim(&self) -> usize {
+        self.0.output_dim()
+    }
+    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        self.0.accumulate(w, x, scale, out);
+    }
+    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        self.0.pull_back(w, x, g, out);
+    }
+    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+        self.0.push_forward(w, x, v, scale, out);
     }
 }

@@ -1,5 +1,7 @@
 //! Scratch memory of the batch methods.
 
+use super::kernel::Planar;
+use crate::inputs::{Aligned, line};
 use crate::real::Real;
 
 /// Scratch memory that grows once: nothing is allocated after the first call on a shape.
@@ -15,13 +17,14 @@ use crate::real::Real;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Workspace<T> {
-    buffer: Vec<T>,
+    buffer: Aligned<T>,
     inner: Option<Box<Workspace<T>>>,
+    planar: Planar<T>,
 }
 
 impl<T> Default for Workspace<T> {
     fn default() -> Self {
-        Self { buffer: Vec::new(), inner: None }
+        Self { buffer: Aligned::default(), inner: None, planar: Planar::default() }
     }
 }
 
@@ -31,21 +34,29 @@ impl<T: Real> Workspace<T> {
         carve(&mut self.buffer, lens)
     }
 
+    /// The buffers of the planar sweep.
+    pub(super) fn planar(&mut self) -> &mut Planar<T> {
+        &mut self.planar
+    }
+
     /// As [`split`](Self::split), and a further workspace for what is called while the slices are held.
     pub fn nest<const N: usize>(&mut self, lens: [usize; N]) -> ([&mut [T]; N], &mut Self) {
         (carve(&mut self.buffer, lens), self.inner.get_or_insert_default())
     }
 }
 
-fn carve<T: Real, const N: usize>(buffer: &mut Vec<T>, lens: [usize; N]) -> [&mut [T]; N] {
-    let total = lens.iter().sum();
+/// Each slice starts at a cache line.
+fn carve<T: Real, const N: usize>(buffer: &mut Aligned<T>, lens: [usize; N]) -> [&mut [T]; N] {
+    let whole = lens.map(|len| len.next_multiple_of(line::<T>()));
+    let total = whole.iter().sum();
     if buffer.len() < total {
         buffer.resize(total, T::zero());
     }
     let mut rest = buffer.as_mut_slice();
-    lens.map(|len| {
-        let (slice, tail) = std::mem::take(&mut rest).split_at_mut(len);
+    let mut lens = lens.into_iter();
+    whole.map(|whole| {
+        let (slice, tail) = std::mem::take(&mut rest).split_at_mut(whole);
         rest = tail;
-        slice
+        &mut slice[..lens.next().unwrap_or(whole)]
     })
 }

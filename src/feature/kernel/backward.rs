@@ -1,0 +1,109 @@
+//! Backward, piecewise linear: `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for a block of particles, one output.
+//!
+//! The signs of the preactivations are enough: `sigma(u) = sigma'(u) u`, so `sum_j g_j sigma(b_i . x_j) = b_i . G_i`.
+//! Panels of samples in order, so each sum runs over j = 1, .., n; the tiles of a panel are summed on their own.
+
+use pulp::Simd;
+
+use super::lanes::{Kernel, Lane, launch};
+use super::layer::{Layer, Panel, Rows};
+use super::plan::{Keep, Plan, SAMPLES};
+use super::tile::{preactivations, sums};
+
+/// The sums of the block of particles from `first` on.
+pub(super) struct Slopes<'a, E> {
+    pub(super) layer: Layer<'a, E>,
+    pub(super) plan: Plan,
+    /// `sigma'` to the left and right of 0.
+    pub(super) slopes: (E, E),
+    /// `g`, 0 beyond the last sample.
+    pub(super) g: &'a [E],
+    /// The words of signs that the forward pass kept, by panels.
+    pub(super) kept: &'a [E],
+    pub(super) first: usize,
+    /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
+    pub(super) out: &'a mut [E],
+}
+
+launch!(Slopes);
+
+impl<E: Lane> Kernel for Slopes<'_, E> {
+    type Scalar = E;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+        let Self { layer, plan, slopes: (left, right), g, kept, first: block, out } = self;
+        let p = layer.k + layer.d;
+        let (mut partial, mut rows, mut sides) = (Rows::<E, R>::new(), Rows::<E, R>::new(), Rows::<E, 2>::new());
+        for first in (0..plan.padded).step_by(plan.panel) {
+            let last = (first + plan.panel).min(plan.padded);
+            let n = last - first;
+            let (on, off) = sides.of(2, n).split_at_mut(n);
+            for ((on, off), &g) in on.iter_mut().zip(off.iter_mut()).zip(&g[first..last]) {
+                (*on, *off) = (right * g, left * g);
+            }
+            let sides = [&*on, &*off];
+            let panel = layer.panel(first, last);
+            let kept = &kept[first * plan.kept_rows..last * plan.kept_rows];
+            for (i, out) in out.chunks_mut(R * p).enumerate() {
+                let i = block + i * R;
+                let t = &mut rows.0;
+                match plan.keep {
+                    Keep::Signs { signs } if i < plan.kept => {
+                        expand::<E, S, R>(s, &kept[i / signs * n..][..n], i % signs, sides, t);
+                    }
+                    _ => recompute::<E, S, R, V>(s, layer.directions(i), panel, sides, &mut partial, t),
+                }
+                sums::<E, S, R, V>(s, t, panel, (layer.d, p), out);
+            }
+        }
+    }
+}
+
+/// `t[r][j] = g_j sigma'(b_i . x_j)`, of the signs.
+#[inline(always)]
+fn expand<E: Lane, S: Simd, const R: usize>(
+    s: S,
+    words: &[E],
+    first: usize,
+    sides: [&[E]; 2],
+    t: &mut [[E; SAMPLES]; R],
+) {
+    let words = E::view::<S>(words);
+    let [on, off] = sides.map(|side| &E::view::<S>(side)[..words.len()]);
+    for (r, t) in t.iter_mut().enumerate() {
+        let bit = E::bit(s, first + r);
+        for (((t, &word), &on), &off) in E::view_mut::<S>(t).iter_mut().zip(words).zip(on).zip(off) {
+            *t = E::pick(s, word, bit, on, off);
+        }
+    }
+}
+
+/// `t[r][j] = g_j sigma'(b_i . x_j)`, of the preactivations.
+#[inline(always)]
+fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
+    s: S,
+    b: [&[E]; R],
+    panel: Panel<'_, E>,
+    sides: [&[E]; 2],
+    partial: &mut Rows<E, R>,
+    t: &mut [[E; SAMPLES]; R],
+) {
+    let [on, off] = sides.map(|side| E::view::<S>(side).as_chunks::<V>().0);
+    preactivations::<E, S, R, V>(
+        s,
+        b,
+        panel.lines,
+        partial,
+        #[inline(always)]
+        |l, u| {
+            for v in 0..V {
+                for r in 0..R {
+                    E::view_mut::<S>(&mut t[r]).as_chunks_mut::<V>().0[l][v] =
+                        E::choose(s, u[r][v], on[l][v], off[l][v]);
+                }
+            }
+        },
+    );
+}

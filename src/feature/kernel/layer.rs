@@ -1,0 +1,92 @@
+//! The layer: particles `(a_i, b_i)` with weights `c_i` and samples `x_j`, as the kernels read them.
+
+use super::lanes::{self, Lane};
+use super::plan::SAMPLES;
+use crate::real::Real;
+
+/// Particles and samples of a pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layer<'a, T> {
+    /// The particles, `p x m`, p = k + d.
+    pub(super) w: &'a [T],
+    /// Their weights; none where they do not enter.
+    pub(super) c: &'a [T],
+    /// Outputs k and inputs d.
+    pub(super) k: usize,
+    pub(super) d: usize,
+    /// d zeros: what stands in for particles beyond the last.
+    pub(super) zeros: &'a [T],
+    /// The samples, `d x n`, and in lines.
+    pub(super) x: &'a [T],
+    pub(super) lines: &'a [T],
+}
+
+impl<'a, T: Real> Layer<'a, T> {
+    pub(super) fn particles(&self) -> usize {
+        self.w.len() / (self.k + self.d)
+    }
+
+    /// `b_i .. b_{i + R - 1}`, 0 beyond the last.
+    #[inline(always)]
+    pub(super) fn directions<const R: usize>(&self, i: usize) -> [&'a [T]; R] {
+        let p = self.k + self.d;
+        std::array::from_fn(|r| match self.w.get((i + r) * p + self.k..(i + r + 1) * p) {
+            Some(b) => b,
+            None => self.zeros,
+        })
+    }
+
+    /// Output l of `c_i a_i`, .., 0 beyond the last.
+    #[inline(always)]
+    pub(super) fn coefficients<const R: usize>(&self, i: usize, l: usize) -> [T; R] {
+        let p = self.k + self.d;
+        std::array::from_fn(|r| match self.w.get((i + r) * p + l) {
+            Some(&a) => self.c[i + r] * a,
+            None => T::zero(),
+        })
+    }
+
+    /// The samples from `first` to `last` (of the padded ones): in lines, and as points.
+    pub(super) fn panel(&self, first: usize, last: usize) -> Panel<'a, T> {
+        let d = self.d;
+        Panel { lines: &self.lines[first * d..last * d], x: &self.x[first * d..self.x.len().min(last * d)] }
+    }
+
+    /// The same with lanes: `E` is `T`.
+    pub(super) fn with_lanes<E: Lane>(&self) -> Layer<'a, E> {
+        Layer {
+            w: lanes::same(self.w),
+            c: lanes::same(self.c),
+            k: self.k,
+            d: self.d,
+            zeros: lanes::same(self.zeros),
+            x: lanes::same(self.x),
+            lines: lanes::same(self.lines),
+        }
+    }
+}
+
+/// The samples of a panel: in whole lines, and as points without the padding.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Panel<'a, T> {
+    pub(super) lines: &'a [T],
+    pub(super) x: &'a [T],
+}
+
+/// `R` rows of a panel, on the stack.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Rows<T, const R: usize>(pub(super) [[T; SAMPLES]; R]);
+
+impl<T: Real, const R: usize> Rows<T, R> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self([[T::zero(); SAMPLES]; R])
+    }
+
+    /// The first `rows` rows of a panel of n samples, one after the other.
+    #[inline(always)]
+    pub(super) fn of(&mut self, rows: usize, n: usize) -> &mut [T] {
+        &mut self.0.as_flattened_mut()[..rows * n]
+    }
+}

@@ -1,0 +1,244 @@
+//! The passes over panels of samples and blocks of particles, on threads.
+
+use super::backward::Slopes;
+use super::elementwise::{derivatives_from_values, from_values, values, values_and_derivatives};
+use super::forward::Linear;
+use super::general::{Combine, Products, Pull, ROWS};
+use super::lanes::{self, Launch, same, same_mut, signs, with_lanes};
+use super::layer::{Layer, Panel, Rows};
+use super::narrow::{INPUTS, Narrow, NarrowSlopes};
+use super::plan::{Keep, Plan};
+use super::threads::{Parts, each};
+use crate::activation::Activation;
+use crate::feature::dot;
+use crate::real::Real;
+
+/// Predictions `h` (`k x n`), one task a panel; keeps what the plan says. `rows` is scratch, `k x padded`.
+pub(super) fn forward<T: Real, A: Activation<T>>(
+    plan: &Plan,
+    layer: Layer<'_, T>,
+    sigma: &A,
+    slopes: Option<(T, T)>,
+    rows: &mut [T],
+    kept: &mut [T],
+    h: &mut [T],
+) {
+    let kept = Parts { data: kept, size: plan.panel * plan.kept_rows };
+    panels(plan, layer, rows, kept, h, &|lines, h, kept| match slopes {
+        Some(slopes) => linear(layer, slopes, lines, h, kept),
+        None => general(layer, sigma, lines, h, kept),
+    });
+}
+
+/// Derivatives `u` (`k x n`) of the predictions along the field `v` (`p x m`), one task a panel.
+pub(super) fn push_forward<T: Real, A: Activation<T>>(
+    plan: &Plan,
+    layer: Layer<'_, T>,
+    sigma: &A,
+    v: &[T],
+    rows: &mut [T],
+    u: &mut [T],
+) {
+    let field = Layer { w: v, ..layer };
+    panels(plan, layer, rows, Parts { data: &mut [], size: 0 }, u, &|lines, u, _| {
+        let (n, tile) = (u.len() / layer.k, lanes::rows());
+        let (mut s, mut ds, mut along) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
+        let (s, ds, along) = (s.of(tile, n), ds.of(tile, n), along.of(tile, n));
+        u.fill(T::zero());
+        for i in (0..layer.particles()).step_by(tile) {
+            products(layer, i, lines, s);
+            products(field, i, lines, along);
+            values_and_derivatives(sigma, s, ds);
+            for (along, &ds) in along.iter_mut().zip(ds.iter()) {
+                *along *= ds;
+            }
+            combine(field, i, s, u);
+            combine(layer, i, along, u);
+        }
+    });
+}
+
+/// Calls `task(lines, rows, kept)` for every panel and writes its rows (`k x samples`) to `out` (`k x n`).
+fn panels<T: Real>(
+    plan: &Plan,
+    layer: Layer<'_, T>,
+    rows: &mut [T],
+    kept: Parts<'_, T>,
+    out: &mut [T],
+    task: &(impl Fn(&[T], &mut [T], &mut [T]) + Sync),
+) {
+    let k = layer.k;
+    let (rows, out) = (Parts { data: rows, size: plan.panel * k }, Parts { data: out, size: plan.panel * k });
+    each((rows, (kept, out)), plan.parallel, &|t, (rows, (kept, out)): (Parts<T>, (Parts<T>, Parts<T>))| {
+        let (first, n) = (t * plan.panel, rows.data.len() / k);
+        task(layer.panel(first, first + n).lines, rows.data, kept.data);
+        for (l, row) in rows.data.chunks_exact(n).enumerate() {
+            for (to, &h) in out.data[l..].iter_mut().step_by(k).zip(row) {
+                *to = h;
+            }
+        }
+    });
+}
+
+/// One panel of a piecewise linear activation.
+fn linear<T: Real>(layer: Layer<'_, T>, slopes: (T, T), lines: &[T], h: &mut [T], words: &mut [T]) {
+    let (left, right) = ([slopes.0], [slopes.1]);
+    with_lanes!(T as E => {
+        let slopes = (same::<T, E>(&left)[0], same::<T, E>(&right)[0]);
+        let (lines, h, words) = (same(lines), same_mut(h), same_mut(words));
+        let layer = layer.with_lanes();
+        if layer.d <= INPUTS {
+            Narrow::<E> { layer, slopes, lines, h }.launch();
+        } else {
+            Linear::<E> { layer, slopes, lines, h, words, signs: signs::<E>() }.launch();
+        }
+    });
+}
+
+/// One panel of any activation.
+fn general<T: Real, A: Activation<T>>(layer: Layer<'_, T>, sigma: &A, lines: &[T], h: &mut [T], kept: &mut [T]) {
+    let (n, tile) = (h.len() / layer.k, lanes::rows());
+    let (mut here, mut there) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
+    h.fill(T::zero());
+    for i in (0..layer.particles()).step_by(tile) {
+        let keep = (i + tile) * n <= kept.len();
+        let u = if keep { &mut kept[i * n..(i + tile) * n] } else { here.of(tile, n) };
+        products(layer, i, lines, u);
+        let s = if keep && !from_values(sigma) {
+            let s = there.of(tile, n);
+            s.copy_from_slice(u);
+            s
+        } else {
+            u
+        };
+        values(sigma, s);
+        combine(layer, i, s, h);
+    }
+}
+
+fn products<T: Real>(layer: Layer<'_, T>, i: usize, lines: &[T], u: &mut [T]) {
+    with_lanes!(T as E => {
+        Products::<E> { layer: layer.with_lanes(), i, lines: same(lines), u: same_mut(u) }.launch();
+    });
+}
+
+fn combine<T: Real>(layer: Layer<'_, T>, i: usize, values: &[T], h: &mut [T]) {
+    with_lanes!(T as E => {
+        Combine::<E> { layer: layer.with_lanes(), i, values: same(values), h: same_mut(h) }.launch();
+    });
+}
+
+/// What the backward pass starts from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a, T> {
+    /// `g` by panels, each `k x samples` by rows, 0 beyond the last sample.
+    pub(super) g: &'a [T],
+    /// What the forward pass kept, by panels.
+    pub(super) kept: &'a [T],
+}
+
+/// `da_i = -S_i`, `db_i = -G_i` to `out` (`p x m`) and `<a_i, S_i>` to `values`, where it is not empty; with
+/// `S_il = sum_j g_jl sigma(b_i . x_j)`, `G_i = sum_j <g_j, a_i> sigma'(b_i . x_j) x_j`. One task a block of particles.
+pub(super) fn backward<T: Real, A: Activation<T>>(
+    plan: &Plan,
+    layer: Layer<'_, T>,
+    sigma: &A,
+    slopes: Option<(T, T)>,
+    given: Given<'_, T>,
+    out: &mut [T],
+    values: &mut [T],
+) {
+    let p = layer.k + layer.d;
+    let of_values = if values.is_empty() { 0 } else { plan.block };
+    let work = (Parts { data: out, size: plan.block * p }, Parts { data: values, size: of_values });
+    each(work, plan.parallel, &|t, (out, values): (Parts<T>, Parts<T>)| {
+        let first = t * plan.block;
+        out.data.fill(T::zero());
+        match slopes {
+            Some(slopes) => linear_block(plan, layer, slopes, given, first, out.data),
+            None => general_block(plan, layer, sigma, given, first, out.data),
+        }
+        let w = &layer.w[first * p..][..out.data.len()];
+        finish(layer.k, p, slopes.is_some(), w, out.data, values.data);
+    });
+}
+
+/// One block of a piecewise linear activation: `G_i / a_i`.
+fn linear_block<T: Real>(
+    plan: &Plan,
+    layer: Layer<'_, T>,
+    slopes: (T, T),
+    given: Given<'_, T>,
+    first: usize,
+    out: &mut [T],
+) {
+    let (left, right) = ([slopes.0], [slopes.1]);
+    with_lanes!(T as E => {
+        let slopes = (same::<T, E>(&left)[0], same::<T, E>(&right)[0]);
+        let (g, kept, out) = (same(given.g), same(given.kept), same_mut(out));
+        let layer = layer.with_lanes();
+        if layer.d <= INPUTS {
+            NarrowSlopes::<E> { layer, slopes, g, first, out }.launch();
+        } else {
+            Slopes::<E> { layer, plan: *plan, slopes, g, kept, first, out }.launch();
+        }
+    });
+}
+
+/// One block of any activation: `(S_i, G_i)`, the latter without `a_i` where there is one output.
+fn general_block<T: Real, A: Activation<T>>(
+    plan: &Plan,
+    layer: Layer<'_, T>,
+    sigma: &A,
+    given: Given<'_, T>,
+    block: usize,
+    out: &mut [T],
+) {
+    let (k, p, tile) = (layer.k, layer.k + layer.d, lanes::rows());
+    let (mut s, mut ds, mut t) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
+    for first in (0..plan.padded).step_by(plan.panel) {
+        let last = (first + plan.panel).min(plan.padded);
+        let n = last - first;
+        let (panel, g) = (layer.panel(first, last), &given.g[first * k..last * k]);
+        let kept = &given.kept[first * plan.kept_rows..last * plan.kept_rows];
+        let (s, ds) = (s.of(tile, n), ds.of(tile, n));
+        for (i, out) in out.chunks_mut(tile * p).enumerate() {
+            let i = block + i * tile;
+            let keeps = plan.keep == Keep::Values && i < plan.kept;
+            if keeps {
+                s.copy_from_slice(&kept[i * n..][..tile * n]);
+            } else {
+                products(layer, i, panel.lines, s);
+            }
+            if !(keeps && derivatives_from_values(sigma, s, ds)) {
+                values_and_derivatives(sigma, s, ds);
+            }
+            with_lanes!(T as E => {
+                let panel = Panel { lines: same(panel.lines), x: same(panel.x) };
+                let (values, derivatives, g, out) = (same(s), same(ds), same(g), same_mut(out));
+                let (t, _) = same_mut(t.0.as_flattened_mut()).as_chunks_mut();
+                Pull::<E> { layer: layer.with_lanes(), panel, i, values, derivatives, t, g, out }.launch();
+            });
+        }
+    }
+}
+
+/// `da = -S`, `db = -G` and `<a, S>`, of the sums in `out`.
+fn finish<T: Real>(k: usize, p: usize, linear: bool, w: &[T], out: &mut [T], values: &mut [T]) {
+    for (i, (out, w)) in out.chunks_exact_mut(p).zip(w.chunks_exact(p)).enumerate() {
+        let ((da, db), (a, b)) = (out.split_at_mut(k), w.split_at(k));
+        if linear {
+            da[0] = dot(b, db);
+        }
+        if let Some(value) = values.get_mut(i) {
+            *value = dot(a, da);
+        }
+        for da in da.iter_mut() {
+            *da = -*da;
+        }
+        let scale = if k == 1 { -a[0] } else { -T::one() };
+        for db in db.iter_mut() {
+            *db *= scale;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The plan of a pass: sizes of tiles, panels and tasks, what is kept, and whether threads pay.
+//!
+//! It depends on the shape and the machine's instructions, never on the number of threads.
+
+use super::lanes;
+use crate::inputs::line;
+
+/// Most samples of a panel.
+pub(super) const SAMPLES: usize = 256;
+
+/// Bytes of the samples of a panel: a part of the second cache.
+const PANEL: usize = 192 << 10;
+
+/// Bytes that a step may keep of the `n x m` preactivations between its passes; what does not fit is computed again.
+const KEPT: usize = 256 << 20;
+
+/// Multiplications below which one thread is faster: some 50 us of work.
+const ALONE: f64 = 2e6;
+
+/// What the forward pass keeps for the backward one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Nothing: the preactivations are computed again.
+    Nothing,
+    /// The signs of the preactivations, `signs` of them in a scalar.
+    Signs { signs: usize },
+    /// The preactivations, or the values where the derivative is a function of the value.
+    Values,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// Samples in whole lines: n rounded up.
+    pub(super) padded: usize,
+    /// Samples of a panel, whole lines.
+    pub(super) panel: usize,
+    /// Particles of a backward task, whole tiles.
+    pub(super) block: usize,
+    /// What is kept, for the particles `i < kept`.
+    pub(super) keep: Keep,
+    pub(super) kept: usize,
+    /// Scalars kept for each sample.
+    pub(super) kept_rows: usize,
+    pub(super) parallel: bool,
+}
+
+impl Plan {
+    /// The plan for n samples and m particles in `R^d` with k outputs, keeping what `keep` says as far as it fits.
+    pub(super) fn new<T>(n: usize, m: usize, d: usize, k: usize, keep: Keep) -> Self {
+        let (width, bytes, rows) = (line::<T>(), size_of::<T>(), lanes::rows());
+        let padded = n.next_multiple_of(width);
+        let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
+        let shared = n.div_ceil(16).max(2 * width);
+        let panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
+        let block = m.div_ceil(32).clamp(rows, 96).next_multiple_of(rows);
+        let fit = KEPT / (padded * bytes);
+        let (kept_rows, kept) = match keep {
+            Keep::Nothing => (0, 0),
+            Keep::Signs { signs } => (fit.min(m.div_ceil(signs)), (fit * signs).min(m.next_multiple_of(rows))),
+            Keep::Values => {
+                let kept = (fit / rows * rows).min(m.next_multiple_of(rows));
+                (kept, kept)
+            }
+        };
+        let parallel = n as f64 * m as f64 * (d + k) as f64 > ALONE;
+        Self { padded, panel, block, keep, kept, kept_rows, parallel }
+    }
+
+    /// Scalars kept in all.
+    pub(super) fn kept_len(&self) -> usize {
+        self.kept_rows * self.padded
+    }
+}

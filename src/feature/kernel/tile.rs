@@ -1,0 +1,221 @@
+//! Register tiles: the inner products of `R` particles and one line of samples, and the sums of features behind them.
+//!
+//! Every sum has a fixed order, so a result does not depend on which thread computes it.
+
+use pulp::Simd;
+
+use super::lanes::Lane;
+use super::layer::{Panel, Rows};
+use super::plan::SAMPLES;
+use crate::inputs::line;
+
+/// Features that a tile goes through at a time, so that particles and line stay in the first cache.
+const DEPTH: usize = 256;
+
+/// The slices, cut to `len` entries from `first` on.
+#[inline(always)]
+fn cut<'a, X, const R: usize>(rows: &[&'a [X]; R], first: usize, len: usize) -> [&'a [X]; R] {
+    let mut cut = [&rows[0][..0]; R];
+    for r in 0..R {
+        cut[r] = &rows[r][first..][..len];
+    }
+    cut
+}
+
+/// `u[r][w] = init + sum_f b[r][f] x[f][w]` for the features in one line `x` (`d x W`).
+#[inline(always)]
+fn products<E: Lane, S: Simd, const R: usize, const V: usize>(
+    s: S,
+    b: &[&[E]; R],
+    x: &[[E::Vector<S>; V]],
+    mut u: [[E::Vector<S>; V]; R],
+) -> [[E::Vector<S>; V]; R] {
+    let b = cut(b, 0, x.len());
+    for f in 0..x.len() {
+        let x = x[f];
+        for r in 0..R {
+            let b = E::all(s, b[r][f]);
+            for v in 0..V {
+                u[r][v] = E::fma(s, b, x[v], u[r][v]);
+            }
+        }
+    }
+    u
+}
+
+/// Computes `u = b.x` for `R` particles `b` and all samples in `lines` (each line `d x W`), and hands it to
+/// `emit(line, u)` while it is in registers. Long products go through `partial`.
+#[inline(always)]
+pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
+    s: S,
+    b: [&[E]; R],
+    lines: &[E],
+    partial: &mut Rows<E, R>,
+    mut emit: impl FnMut(usize, &[[E::Vector<S>; V]; R]),
+) {
+    let d = b[0].len();
+    let zero = [[E::all(s, E::zero()); V]; R];
+    let (lines, _) = E::view::<S>(lines).as_chunks::<V>();
+    let last = (d - 1) / DEPTH * DEPTH;
+    if last == 0 {
+        for (l, x) in lines.chunks_exact(d).enumerate() {
+            emit(l, &products::<E, S, R, V>(s, &b, x, zero));
+        }
+        return;
+    }
+    let (partial, _) = E::view_mut::<S>(partial.0.as_flattened_mut()).as_chunks_mut::<V>();
+    let (partial, _) = partial.as_chunks_mut::<R>();
+    for first in (0..last).step_by(DEPTH) {
+        let b = cut(&b, first, DEPTH);
+        for (x, u) in lines.chunks_exact(d).zip(partial.iter_mut()) {
+            let init = if first == 0 { zero } else { *u };
+            *u = products::<E, S, R, V>(s, &b, &x[first..first + DEPTH], init);
+        }
+    }
+    let b = cut(&b, last, d - last);
+    for (l, (x, u)) in lines.chunks_exact(d).zip(partial.iter()).enumerate() {
+        emit(l, &products::<E, S, R, V>(s, &b, &x[last..], *u));
+    }
+}
+
+/// Features below which lanes are samples throughout.
+const NARROW: usize = 24;
+
+/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel, with `G[r]` the last d of the p entries of column r of `out`.
+#[inline(always)]
+pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
+    s: S,
+    t: &[[E; SAMPLES]; R],
+    panel: Panel<'_, E>,
+    (d, p): (usize, usize),
+    out: &mut [E],
+) {
+    let lanes = size_of::<E::Vector<S>>() / size_of::<E>();
+    let mut f = 0;
+    if d >= NARROW {
+        while f + V * lanes <= d {
+            let sums = outer::<E, S, R, V>(s, t, panel.x, d, f);
+            for r in 0..R {
+                if let Some(g) = out.get_mut(r * p + p - d + f..(r + 1) * p) {
+                    for (g, &sum) in E::view_mut::<S>(g).iter_mut().zip(&sums[r]) {
+                        *g = E::plus(s, *g, sum);
+                    }
+                }
+            }
+            f += V * lanes;
+        }
+    }
+    while f + 2 <= d {
+        let sums = inner::<E, S, R, V, 2>(s, t, panel.lines, d, f);
+        for r in 0..R {
+            if let Some(g) = out.get_mut(r * p + p - d + f..(r + 1) * p) {
+                g[0] += E::total(s, sums[r][0]);
+                g[1] += E::total(s, sums[r][1]);
+            }
+        }
+        f += 2;
+    }
+    if f < d {
+        let sums = inner::<E, S, R, V, 1>(s, t, panel.lines, d, f);
+        for r in 0..R {
+            if let Some(g) = out.get_mut((r + 1) * p - 1) {
+                *g += E::total(s, sums[r][0]);
+            }
+        }
+    }
+}
+
+/// `sum_j t[r][j] x[j][f]` for one line of features from f on: lanes are features, `x` is `d x samples`.
+#[inline(always)]
+fn outer<E: Lane, S: Simd, const R: usize, const V: usize>(
+    s: S,
+    t: &[[E; SAMPLES]; R],
+    x: &[E],
+    d: usize,
+    f: usize,
+) -> [[E::Vector<S>; V]; R] {
+    let lanes = size_of::<E::Vector<S>>() / size_of::<E>();
+    let mut sums = [[E::all(s, E::zero()); V]; R];
+    for (j, x) in x.chunks_exact(d).take(SAMPLES).enumerate() {
+        let x = &E::view::<S>(&x[f..f + V * lanes]).as_chunks::<V>().0[0];
+        for r in 0..R {
+            let t = E::all(s, t[r][j]);
+            for v in 0..V {
+                sums[r][v] = E::fma(s, t, x[v], sums[r][v]);
+            }
+        }
+    }
+    sums
+}
+
+/// `sum_j t[r][j] x[j][f]` for `F` features from f on, to be summed over lanes: lanes are samples.
+#[inline(always)]
+fn inner<E: Lane, S: Simd, const R: usize, const V: usize, const F: usize>(
+    s: S,
+    t: &[[E; SAMPLES]; R],
+    lines: &[E],
+    d: usize,
+    f: usize,
+) -> [[E::Vector<S>; F]; R] {
+    let (lines, _) = E::view::<S>(lines).as_chunks::<V>();
+    let mut sums = [[E::all(s, E::zero()); F]; R];
+    for (l, x) in lines.chunks_exact(d).take(SAMPLES / line::<E>()).enumerate() {
+        let x = &x[f..f + F];
+        for v in 0..V {
+            for r in 0..R {
+                let t = E::view::<S>(&t[r]).as_chunks::<V>().0[l][v];
+                for f in 0..F {
+                    sums[r][f] = E::fma(s, t, x[f][v], sums[r][f]);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Each entry in all lanes.
+#[inline(always)]
+pub(super) fn all<E: Lane, S: Simd, const R: usize>(s: S, c: [E; R]) -> [E::Vector<S>; R] {
+    let mut all = [E::all(s, E::zero()); R];
+    for r in 0..R {
+        all[r] = E::all(s, c[r]);
+    }
+    all
+}
+
+/// `y += sum_r c[r] x[r]`, with the rows r of `x` one after the other.
+#[inline(always)]
+pub(super) fn combine<E: Lane, S: Simd, const R: usize>(s: S, c: [E; R], x: &[E], y: &mut [E]) {
+    let n = y.len();
+    let c = all(s, c);
+    let y = E::view_mut::<S>(y);
+    let mut rows = [E::view::<S>(&x[..n]); R];
+    for r in 0..R {
+        rows[r] = &E::view::<S>(&x[r * n..(r + 1) * n])[..y.len()];
+    }
+    for v in 0..y.len() {
+        let mut sum = y[v];
+        for r in 0..R {
+            sum = E::fma(s, c[r], rows[r][v], sum);
+        }
+        y[v] = sum;
+    }
+}
+
+/// `<x, y>`, both in whole lines.
+#[inline(always)]
+pub(super) fn dot<E: Lane, S: Simd, const V: usize>(s: S, x: &[E], y: &[E]) -> E {
+    let (x, _) = E::view::<S>(x).as_chunks::<V>();
+    let (y, _) = E::view::<S>(y).as_chunks::<V>();
+    let mut sums = [E::all(s, E::zero()); V];
+    for (x, y) in x.iter().zip(y) {
+        for v in 0..V {
+            sums[v] = E::fma(s, x[v], y[v], sums[v]);
+        }
+    }
+    let mut sum = sums[0];
+    for v in 1..V {
+        sum = E::plus(s, sum, sums[v]);
+    }
+    E::total(s, sum)
+}

@@ -1,0 +1,92 @@
+//! The samples in lines: the layout that the kernels read.
+
+use crate::real::Real;
+
+/// Bytes of a line: a cache line, and a whole number of vectors on every machine.
+const LINE: usize = 64;
+
+/// A buffer that starts at a cache line.
+#[derive(Debug)]
+pub(crate) struct Aligned<T> {
+    data: Vec<T>,
+    start: usize,
+    len: usize,
+}
+
+impl<T> Default for Aligned<T> {
+    fn default() -> Self {
+        Self { data: Vec::new(), start: 0, len: 0 }
+    }
+}
+
+impl<T: Clone> Clone for Aligned<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        if let Some(first) = self.data.first() {
+            copy.resize(self.len, first.clone());
+            copy.as_mut_slice().clone_from_slice(self.as_slice());
+        }
+        copy
+    }
+}
+
+impl<T: Clone> Aligned<T> {
+    /// Sets the length, moving nothing when there is room; the content is then unspecified.
+    pub(crate) fn resize(&mut self, len: usize, fill: T) {
+        let slack = LINE / size_of::<T>().max(1);
+        if self.data.len() < len + slack {
+            self.data.resize(len + slack, fill);
+            self.start = self.data.as_ptr().align_offset(LINE).min(slack);
+        }
+        self.len = len;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn as_slice(&self) -> &[T] {
+        &self.data[self.start..self.start + self.len]
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.data[self.start..self.start + self.len]
+    }
+}
+
+/// Samples a line, `W`: one feature of `W` samples is 64 bytes.
+#[inline]
+pub(crate) const fn line<T>() -> usize {
+    if size_of::<T>() >= LINE { 1 } else { LINE / size_of::<T>() }
+}
+
+/// The samples, `W` at a time: feature f of sample `l W + w` is at `(l d + f) W + w`, and 0 beyond the last sample.
+#[derive(Debug, Clone)]
+pub(crate) struct Lines<T>(Aligned<T>);
+
+impl<T> Default for Lines<T> {
+    fn default() -> Self {
+        Self(Aligned::default())
+    }
+}
+
+impl<T: Real> Lines<T> {
+    /// Copies the samples `x` (`d x n`, columns are points).
+    pub(crate) fn fill(&mut self, x: &[T], d: usize) {
+        let width = line::<T>();
+        let lines = (x.len() / d).div_ceil(width);
+        self.0.resize(lines * d * width, T::zero());
+        for (group, to) in x.chunks(width * d).zip(self.0.as_mut_slice().chunks_exact_mut(width * d)) {
+            to.fill(T::zero());
+            for (w, x) in group.chunks_exact(d).enumerate() {
+                for (&x, to) in x.iter().zip(to[w..].iter_mut().step_by(width)) {
+                    *to = x;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[T] {
+        self.0.as_slice()
+    }
+}

@@ -1,0 +1,305 @@
+//! The fused passes equal the plain definition, on every shape around the edges of tiles, lines, panels and blocks.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::{
+    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Radial, Real, Relu, Ridge, Softplus,
+    Tanh, Workspace, real,
+};
+
+/// The map with the provided batch methods, which are the definition.
+struct Plain<F>(F);
+
+impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Plain<F> {
+    fn particle_dim(&self) -> usize {
+        self.0.particle_dim()
+    }
+    fn input_dim(&self) -> usize {
+        self.0.input_dim()
+    }
+    fn output_dim(&self) -> usize {
+        self.0.output_dim()
+    }
+    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        self.0.accumulate(w, x, scale, out);
+    }
+    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        self.0.pull_back(w, x, g, out);
+    }
+    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+        self.0.push_forward(w, x, v, scale, out);
+    }
+}
+
+/// One problem: particles with weights, samples, a field and a gradient `g = h - y`.
+struct Problem<T> {
+    mu: EmpiricalMeasure<T>,
+    x: Inputs<T>,
+    v: DMatrix<T>,
+    y: Vec<T>,
+}
+
+/// What the four batch methods give.
+#[derive(Debug, PartialEq)]
+struct Outcome<T> {
+    h: Vec<T>,
+    risk: T,
+    velocity: DMatrix<T>,
+    values: Vec<T>,
+    descent: DMatrix<T>,
+    push: Vec<T>,
+}
+
+fn normal<T: Real>(rng: &mut ChaCha8Rng) -> T {
+    let u: f64 = (0..4).map(|_| rng.random_range(-1.0..1.0)).sum();
+    real(u)
+}
+
+impl<T: Real> Problem<T> {
+    fn random([n, m, d, k]: [usize; 4]) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64((n + 31 * m + 977 * d + 7919 * k) as u64);
+        let w = DMatrix::from_fn(k + d, m, |_, _| normal(&mut rng));
+        let c = DVector::from_fn(
+            m,
+            |i, _| if i % 5 == 3 { T::zero() } else { real(rng.random_range(0.0..2.0) / m as f64) },
+        );
+        Self {
+            mu: EmpiricalMeasure::weighted(w, c).unwrap(),
+            x: Inputs::new(DMatrix::from_fn(d, n, |_, _| normal(&mut rng))).unwrap(),
+            v: DMatrix::from_fn(k + d, m, |_, _| normal(&mut rng)),
+            y: (0..k * n).map(|_| normal(&mut rng)).collect(),
+        }
+    }
+
+    fn outcome(&self, map: &dyn FeatureMap<T>, ws: &mut Workspace<T>) -> Outcome<T> {
+        let (kn, nan) = (self.y.len(), real::<T>(f64::NAN));
+        let (p, m) = self.mu.points().shape();
+        let mut out = Outcome {
+            h: vec![nan; kn],
+            risk: nan,
+            velocity: DMatrix::from_element(p, m, nan),
+            values: vec![nan; m],
+            descent: DMatrix::from_element(p, m, nan),
+            push: vec![nan; kn],
+        };
+        map.predict(&self.mu, &self.x, &mut out.h, ws);
+        let half = real::<T>(0.5);
+        let mut gradient = |h: &[T], g: &mut [T]| {
+            let mut sum = T::zero();
+            for ((g, &h), &y) in g.iter_mut().zip(h).zip(&self.y) {
+                *g = h - y;
+                sum += half * *g * *g;
+            }
+            sum
+        };
+        out.risk = map.velocity(&self.mu, &self.x, &mut gradient, &mut out.velocity, ws);
+        map.variation(self.mu.points(), &self.x, &self.y, &mut out.values, &mut out.descent, ws);
+        map.push_forward_all(&self.mu, &self.v, &self.x, &mut out.push, ws);
+        out
+    }
+}
+
+/// `|u - v| <= tolerance max |v|`, everywhere.
+fn close<T: Real>(what: &str, u: &[T], v: &[T], tolerance: T) {
+    assert_eq!(u.len(), v.len());
+    let size = v.iter().fold(T::zero(), |size, &v| size.max(v.abs()));
+    for (i, (&u, &v)) in u.iter().zip(v).enumerate() {
+        assert!((u - v).abs() <= tolerance * size, "{what}[{i}]: {u} is not {v} (largest {size})");
+    }
+}
+
+fn compare<T: Real>(map: impl FeatureMap<T> + Copy, problem: &Problem<T>) {
+    let shape = [problem.x.len(), problem.mu.len(), map.input_dim(), map.output_dim()];
+    let [n, m, d, _] = shape;
+    let mut ws = Workspace::default();
+    let fused = problem.outcome(&map, &mut ws);
+    let plain = problem.outcome(&Plain(map), &mut Workspace::default());
+    let tolerance = T::default_epsilon() * real((64 + 4 * (n + m + d)) as f64);
+    close(&format!("h {shape:?}"), &fused.h, &plain.h, tolerance);
+    close(&format!("risk {shape:?}"), &[fused.risk], &[plain.risk], tolerance);
+    close(&format!("velocity {shape:?}"), fused.velocity.as_slice(), plain.velocity.as_slice(), tolerance);
+    close(&format!("values {shape:?}"), &fused.values, &plain.values, tolerance);
+    close(&format!("descent {shape:?}"), fused.descent.as_slice(), plain.descent.as_slice(), tolerance);
+    close(&format!("push {shape:?}"), &fused.push, &plain.push, tolerance);
+    assert_eq!(problem.outcome(&map, &mut ws), fused, "depends on what the workspace held, {shape:?}");
+}
+
+/// A user's activation, with no hint for the kernels.
+#[derive(Debug, Clone, Copy)]
+struct Bent;
+
+impl<T: Real> Activation<T> for Bent {
+    #[inline]
+    fn value(&self, u: T) -> T {
+        u / (T::one() + u.abs())
+    }
+    #[inline]
+    fn derivative(&self, u: T) -> T {
+        let r = T::one() + u.abs();
+        T::one() / (r * r)
+    }
+}
+
+fn all<T: Real>(shape: [usize; 4]) {
+    let (problem, [_, _, d, k]) = (Problem::<T>::random(shape), shape);
+    compare(Ridge::with_outputs(Relu, d, k), &problem);
+    compare(Ridge::with_outputs(LeakyRelu(0.1), d, k), &problem);
+    compare(Ridge::with_outputs(Abs, d, k), &problem);
+    compare(Ridge::with_outputs(Identity, d, k), &problem);
+    compare(Ridge::with_outputs(Tanh, d, k), &problem);
+    compare(Ridge::with_outputs(Softplus, d, k), &problem);
+    compare(Ridge::with_outputs(Bent, d, k), &problem);
+    compare(Radial::with_outputs(Tanh, d, k), &problem);
+    compare(Radial::with_outputs(Relu, d, k), &problem);
+}
+
+/// Around the edges of lines (8, 16), tiles (2, 6, 12), words of signs (30, 60), panels (256) and blocks (96).
+#[test]
+fn ragged_shapes() {
+    for n in [1, 7, 8, 9, 15, 16, 17, 33, 255, 257, 600] {
+        for (m, d, k) in [(1, 1, 1), (5, 2, 1), (6, 3, 1), (7, 4, 1), (13, 5, 1), (31, 9, 1), (97, 17, 1), (4, 6, 3)] {
+            all::<f32>([n, m, d, k]);
+            all::<f64>([n, m, d, k]);
+        }
+    }
+}
+
+#[test]
+fn every_input_dimension() {
+    for d in (1..=50).chain([63, 64, 65, 96, 100, 255, 256, 257, 300, 513]) {
+        all::<f32>([21, 9, d, 1]);
+        all::<f64>([21, 9, d, 1]);
+    }
+}
+
+#[test]
+fn every_number_of_particles() {
+    for m in (1..=25).chain([29, 30, 31, 59, 60, 61, 95, 96, 97, 193]) {
+        all::<f32>([40, m, 6, 1]);
+        all::<f64>([40, m, 3, 1]);
+    }
+}
+
+#[test]
+fn several_outputs() {
+    for k in [2, 3, 10] {
+        for d in [1, 2, 5, 30] {
+            all::<f32>([70, 20, d, k]);
+            all::<f64>([70, 20, d, k]);
+        }
+    }
+}
+
+/// Whole numbers: every sum is exact in any order, so the passes agree to the bit, whichever side of 0 a tie falls on.
+#[test]
+fn ties_are_inactive() {
+    fn exact<T: Real, A: Activation<T> + Copy>(sigma: A) {
+        for (n, m, d) in [(50, 40, 1), (70, 33, 2), (300, 65, 3), (64, 64, 4), (40, 100, 5), (33, 20, 30)] {
+            let mut rng = ChaCha8Rng::seed_from_u64((n + m + d) as u64);
+            let mut whole = |_: usize, _: usize| real::<T>(f64::from(rng.random_range(-2_i32..=2)));
+            let problem = Problem {
+                mu: EmpiricalMeasure::weighted(
+                    DMatrix::from_fn(1 + d, m, &mut whole),
+                    DVector::from_element(m, real(0.5)),
+                )
+                .unwrap(),
+                x: Inputs::new(DMatrix::from_fn(d, n, &mut whole)).unwrap(),
+                v: DMatrix::from_fn(1 + d, m, &mut whole),
+                y: (0..n).map(|j| whole(0, j)).collect(),
+            };
+            let map = Ridge::new(sigma, d);
+            let ties = (0..n * m).filter(|ij| {
+                let (x, w) = (problem.x.point(ij / m), problem.mu.particle(ij % m));
+                x.iter().zip(&w[1..]).fold(T::zero(), |u, (&x, &b)| u + x * b) == T::zero()
+            });
+            assert!(ties.count() > n * m / 50, "the test has ties");
+            let fused = problem.outcome(&map, &mut Workspace::default());
+            assert_eq!(fused, problem.outcome(&Plain(map), &mut Workspace::default()));
+        }
+    }
+    exact::<f64, _>(Relu);
+    exact::<f64, _>(LeakyRelu(0.5));
+    exact::<f64, _>(Abs);
+    exact::<f64, _>(Identity);
+    exact::<f32, _>(Relu);
+    exact::<f32, _>(LeakyRelu(0.5));
+}
+
+/// Particles and samples of very different size, zeros of both signs, dead and weightless particles.
+#[test]
+fn scales() {
+    fn scaled<T: Real>(b: f64, x: f64) {
+        for d in [2, 3, 7, 40] {
+            let shape = [37, 23, d, 1];
+            let mut problem = Problem::<T>::random(shape);
+            let mut w = problem.mu.points().clone();
+            let mut points = problem.x.points().clone();
+            w.rows_mut(1, d).iter_mut().for_each(|w| *w *= real(b));
+            points.iter_mut().for_each(|w| *w *= real(x));
+            w[(1, 4)] = -T::zero();
+            w.column_mut(5).fill(-T::zero());
+            w.column_mut(6).fill(T::zero());
+            w[(0, 7)] = T::zero();
+            points.column_mut(3).fill(T::zero());
+            points.column_mut(8).fill(-T::zero());
+            problem.mu = EmpiricalMeasure::weighted(w, problem.mu.weights().to_vec().into()).unwrap();
+            problem.x = Inputs::new(points).unwrap();
+            problem.v *= real::<T>(1e-3);
+            compare(Ridge::new(Relu, d), &problem);
+            compare(Ridge::new(Abs, d), &problem);
+            compare(Ridge::new(Tanh, d), &problem);
+        }
+    }
+    for (b, x) in [(1e10, 1e-10), (1e-10, 1e10), (1e8, 1e8), (1e-12, 1e-3), (1e12, 1.0)] {
+        scaled::<f32>(b, x);
+        scaled::<f64>(b, x);
+    }
+    for (b, x) in [(1e150, 1e-150), (1e-150, 1e150), (1e100, 1e50), (1e-100, 1e-50)] {
+        scaled::<f64>(b, x);
+    }
+}
+
+/// Preactivations, sums and their parts below the smallest normal number: equal up to what a denormal can hold.
+#[test]
+fn denormals() {
+    for d in [2, 7, 40] {
+        let mut problem = Problem::<f64>::random([50, 20, d, 1]);
+        let tiny = problem.x.points() * 1e-310;
+        problem.x = Inputs::new(tiny).unwrap();
+        for map in [&Ridge::new(Relu, d) as &dyn FeatureMap<f64>, &Ridge::new(Tanh, d)] {
+            let fused = problem.outcome(map, &mut Workspace::default());
+            let plain = problem.outcome(&Plain(map), &mut Workspace::default());
+            let slack = 1e4 * f64::from_bits(1);
+            let near = |u: &[f64], v: &[f64]| u.iter().zip(v).all(|(u, v)| (u - v).abs() <= slack + 1e-13 * v.abs());
+            assert!(near(&fused.h, &plain.h));
+            assert!(near(&fused.push, &plain.push));
+            assert!(near(&fused.values, &plain.values));
+            assert!(near(fused.velocity.as_slice(), plain.velocity.as_slice()));
+            assert!(plain.h.iter().any(|&h| h != 0.0), "the test does not vanish");
+        }
+    }
+}
+
+/// The same bits on 1, 2, 3 and 7 threads, and outside any pool.
+#[test]
+fn threads_change_nothing() {
+    fn bits<T: Real + Send>(map: impl FeatureMap<T> + Copy + Sync, [n, m, d, k]: [usize; 4])
+    where
+        Outcome<T>: Send,
+    {
+        let problem = Problem::<T>::random([n, m, d, k]);
+        let alone = problem.outcome(&map, &mut Workspace::default());
+        for threads in [1, 2, 3, 7] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let outcome = pool.install(|| problem.outcome(&map, &mut Workspace::default()));
+            assert_eq!(outcome, alone, "{threads} threads, {:?}", [n, m, d, k]);
+        }
+    }
+    bits::<f32>(Ridge::new(Relu, 2), [1500, 1100, 2, 1]);
+    bits::<f64>(Ridge::new(LeakyRelu(0.1), 9), [900, 403, 9, 1]);
+    bits::<f32>(Ridge::new(Relu, 70), [333, 511, 70, 1]);
+    bits::<f64>(Ridge::new(Tanh, 30), [500, 301, 30, 1]);
+    bits::<f32>(Ridge::with_outputs(Tanh, 11, 3), [700, 302, 11, 3]);
+    bits::<f64>(Radial::new(Softplus, 6), [1001, 507, 6, 1]);
+}
