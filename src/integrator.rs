@@ -8,11 +8,13 @@ use crate::state::State;
 mod conic;
 mod dormand_prince;
 mod euler;
+mod jko;
 mod runge_kutta;
 
 pub use conic::Conic;
 pub use dormand_prince::DormandPrince;
 pub use euler::Euler;
+pub use jko::{Jko, Polished, polish};
 pub use runge_kutta::{Heun, Rk4};
 
 /// What a step did.

@@ -90,7 +90,7 @@ pub use error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
 pub use feature::{FeatureMap, Radial, Ridge, Workspace, predict};
 pub use flow::{ParticleFlow, StartError};
 pub use inputs::{Inputs, with_bias};
-pub use integrator::{Conic, DormandPrince, Euler, Heun, Integrator, Rk4, Step};
+pub use integrator::{Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish};
 pub use measure::{EmpiricalMeasure, init};
 pub use observe::{Observer, StopReason};
 pub use real::{Real, real};

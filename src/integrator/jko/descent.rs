@@ -1,0 +1,397 @@
+//! Descent to a stationary point of a proximal objective.
+
+use nalgebra::DMatrix;
+
+use super::direction::{Damping, Memory, newton};
+use super::hull::{Kinks, Shares};
+use super::proximal::{Point, Proximal};
+use super::scratch::Scratch;
+use crate::real::{Real, epsilon, real};
+
+/// What a descent is to reach.
+pub(super) struct Goal<T> {
+    /// The size of the shortest subgradient.
+    pub residual: T,
+    /// The radius within which subgradients are gathered in the end.
+    pub radius: T,
+    pub iterations: usize,
+}
+
+/// How a descent ended.
+pub(super) struct Ending<T> {
+    pub converged: bool,
+    pub iterations: usize,
+    pub evaluations: usize,
+    pub products: usize,
+    pub residual: T,
+}
+
+/// The outcome of a search along a direction.
+enum Search {
+    Moved,
+    /// The trials refused have told enough of the kinks near the point for another direction.
+    Learned,
+    Failed,
+}
+
+/// Descends from `x`, evaluated, to a stationary point of `P`, never to a higher value.
+pub(super) fn descend<T: Real>(
+    problem: &mut Proximal<'_, T>,
+    x: &mut Point<T>,
+    radius: T,
+    goal: &Goal<T>,
+    scratch: &mut Scratch<T>,
+) -> Ending<T> {
+    let mut y = Point {
+        v: scratch.take(),
+        velocity: scratch.take(),
+        gradient: scratch.take(),
+        energy: x.energy,
+        value: x.value,
+    };
+    let mut descent = Descent {
+        kinks: Kinks::new(x.v.ncols(), radius),
+        memory: Memory::new(),
+        damping: None,
+        bends: true,
+        exact: false,
+        lessons: 0,
+        noise: T::zero(),
+        forcing: real(0.1),
+        evaluations: 0,
+        products: 0,
+        start: x.value,
+        z: scratch.take(),
+        d: scratch.take(),
+    };
+    let (mut failed, mut converged, mut iterations) = (false, false, 0);
+    let (mut residual, mut last);
+    last = None;
+    loop {
+        descent.kinks.shortest(x, &mut descent.z);
+        residual = problem.norm(&descent.z);
+        if !residual.is_finite() {
+            break;
+        }
+        let floor = descent
+            .damping
+            .as_ref()
+            .map_or(T::zero(), |damping| real::<T>(4.0) * epsilon::<T>() * (problem.rate + damping.typical))
+            * problem.norm(&x.v);
+        if residual <= goal.residual.max(floor) {
+            if descent.kinks.radius <= goal.radius || !descent.pinned(problem, x, scratch) {
+                converged = true;
+                break;
+            }
+            descent.shrink(problem, x, &mut y, goal, scratch);
+            iterations += 1;
+            continue;
+        }
+        if iterations == goal.iterations {
+            break;
+        }
+        iterations += 1;
+        // Eisenstat and Walker: as tight as the last step was good.
+        let progress = last.map_or(T::one(), |last: T| residual / last);
+        descent.exact |= progress > real(0.3);
+        descent.forcing = (progress * progress).max(real(1e-6)).min(real(0.1));
+        let slope = descent.turn(problem, x, residual, failed, scratch);
+        let still =
+            -slope <= problem.noise(x).max(descent.noise) && last.is_some_and(|last| residual > real::<T>(0.9) * last);
+        if still {
+            if descent.kinks.radius <= goal.radius {
+                converged = true;
+                break;
+            }
+            descent.shrink(problem, x, &mut y, goal, scratch);
+            last = None;
+            continue;
+        }
+        last = Some(residual);
+        match descent.search(problem, x, &mut y, slope, residual, scratch) {
+            Search::Moved => {
+                failed = false;
+                descent.lessons = 0;
+            }
+            Search::Learned => {}
+            Search::Failed if !failed => {
+                failed = true;
+                descent.memory.clear(scratch);
+            }
+            Search::Failed if descent.kinks.radius > goal.radius => {
+                descent.shrink(problem, x, &mut y, goal, scratch);
+                failed = false;
+            }
+            Search::Failed => {
+                let short = problem.norm(&descent.d) <= real::<T>(16.0) * epsilon::<T>() * problem.norm(&x.v);
+                converged = short || -slope <= real::<T>(64.0) * problem.noise(x).max(descent.noise);
+                break;
+            }
+        }
+    }
+    let Descent { evaluations, products, z, d, mut memory, .. } = descent;
+    memory.clear(scratch);
+    scratch.give([z, d, y.v, y.velocity, y.gradient]);
+    Ending { converged, iterations, evaluations, products, residual }
+}
+
+struct Descent<T> {
+    kinks: Kinks<T>,
+    memory: Memory<T>,
+    damping: Option<Damping<T>>,
+    /// Whether the energy has a curvature.
+    bends: bool,
+    exact: bool,
+    /// The rounding of `P` seen where a search failed.
+    noise: T,
+    /// How often in a row a search has only learned.
+    lessons: usize,
+    forcing: T,
+    evaluations: usize,
+    products: usize,
+    /// `P` at the start.
+    start: T,
+    /// The shortest subgradient.
+    z: DMatrix<T>,
+    /// The direction.
+    d: DMatrix<T>,
+}
+
+impl<T: Real> Descent<T> {
+    /// Finds a direction `d`; returns its slope `<z, d> < 0`.
+    fn turn(
+        &mut self,
+        problem: &mut Proximal<'_, T>,
+        x: &Point<T>,
+        residual: T,
+        failed: bool,
+        scratch: &mut Scratch<T>,
+    ) -> T {
+        const SHIFTS: usize = 6;
+        let Self { kinks, memory, z, d, .. } = self;
+        problem.mu.points_mut().copy_from_slice(x.v.as_slice());
+        let mut found = false;
+        if self.bends && !failed {
+            if self.damping.is_none() {
+                // A hundredth of the curvature along the gradient, to begin with.
+                let mut q = scratch.take();
+                let value = problem.bend(z, T::zero(), &mut q).map(|()| problem.inner(z, &q) / (residual * residual));
+                scratch.give([q]);
+                self.products += 1;
+                self.damping = value.map(|value| Damping { value: value * real(0.01), typical: value });
+            }
+            if let Some(damping) = &mut self.damping {
+                let mut shift = problem.rate + damping.value;
+                for _ in 0..SHIFTS {
+                    if !self.exact {
+                        break;
+                    }
+                    let model = (&*z, shift, self.forcing, shift + damping.typical);
+                    let negative = newton(problem, Some(x), kinks, model, d, scratch, &mut self.products);
+                    found = negative == Some(T::zero());
+                    if found {
+                        break;
+                    }
+                    damping.value = damping.value * real(2.0) + negative.unwrap_or(T::zero()) * real(2.0);
+                    shift = problem.rate + damping.value;
+                }
+                self.exact = found;
+                if !found {
+                    let model = (&*z, shift, self.forcing, shift + damping.typical);
+                    problem.mu.points_mut().copy_from_slice(x.v.as_slice());
+                    found = newton(problem, None, kinks, model, d, scratch, &mut self.products).is_some();
+                }
+            }
+            self.bends = found;
+        }
+        if !found {
+            let second = problem.norm(&x.v);
+            let length = T::one() / (problem.rate + residual / (real::<T>(0.1) * second + residual));
+            if failed {
+                d.copy_from(z);
+                *d *= -length;
+            } else {
+                memory.direction(problem, (&x.gradient, length), d);
+            }
+        }
+        let slope = problem.inner(z, d);
+        if slope < T::zero() {
+            return slope;
+        }
+        d.copy_from(z);
+        d.neg_mut();
+        -residual * residual
+    }
+
+    /// A weak Wolfe search along `d` by bisection; `x` becomes the point found.
+    ///
+    /// Source of the search: A. Lewis and M. Overton, Nonsmooth optimization via quasi-Newton methods, 2013.
+    fn search(
+        &mut self,
+        problem: &mut Proximal<'_, T>,
+        x: &mut Point<T>,
+        y: &mut Point<T>,
+        slope: T,
+        residual: T,
+        scratch: &mut Scratch<T>,
+    ) -> Search {
+        const TRIALS: usize = 40;
+        const REFINEMENTS: usize = 4;
+        const LESSONS: usize = 8;
+        let half: T = real(0.5);
+        let (mut low, mut high, mut t) = (T::zero(), None, T::one());
+        let noise = problem.noise(x).max(self.noise);
+        // Below this length a step is lost in the rounding of the points.
+        let (size, resolved) = (problem.norm(&self.d), real::<T>(8.0) * epsilon::<T>() * problem.norm(&x.v));
+        let (mut told, mut last) = (scratch.take(), T::zero());
+        let mut shares = Shares::new(x.v.ncols());
+        let mut outcome = Search::Failed;
+        for trial in 0..TRIALS {
+            y.v.copy_from(&x.v);
+            shares.transport(t, &self.d, &mut y.v);
+            problem.evaluate(y);
+            self.evaluations += 1;
+            let finite = y.value.is_finite() && problem.inner(&y.gradient, &y.gradient).is_finite();
+            let told_decrease = -half * t * slope;
+            let lower = finite && y.value < x.value && y.value <= x.value - real::<T>(1e-4) * told_decrease;
+            // Where the decrease is lost in rounding the gradients tell.
+            let level = finite
+                && !lower
+                && -t * slope <= real::<T>(4.0) * noise
+                && y.value <= x.value.min(self.start) + noise
+                && {
+                    told.copy_from(&y.gradient);
+                    self.kinks.project(&mut told);
+                    problem.norm(&told) < residual * real(0.9)
+                };
+            let good = lower && x.value - y.value >= half * told_decrease;
+            if level || good || lower && (!self.bends || trial >= REFINEMENTS) {
+                let after = problem.inner(&y.gradient, &self.d);
+                if !self.bends && !level && after < real::<T>(0.9) * slope && trial + 1 < TRIALS {
+                    low = t;
+                    t = high.map_or(t + t, |high| half * (low + high));
+                    continue;
+                }
+                self.accept(problem, x, y, (t, trial, slope), &shares, scratch);
+                outcome = Search::Moved;
+                break;
+            }
+            if finite {
+                shares.refine(x, y, &self.d, t);
+            }
+            if trial < REFINEMENTS && finite {
+                continue;
+            }
+            if finite && !lower && self.lessons < LESSONS {
+                self.kinks.gather(&shares, &x.v, &self.d);
+                self.kinks.shortest(x, &mut told);
+                told -= &self.z;
+                if problem.norm(&told) > residual * real(1e-3) {
+                    self.lessons += 1;
+                    outcome = Search::Learned;
+                    break;
+                }
+            }
+            if finite && t * size >= resolved {
+                last = (y.value - x.value).abs();
+            }
+            high = Some(t);
+            t = half * (low + t);
+        }
+        if matches!(outcome, Search::Failed) {
+            self.noise = self.noise.max(last);
+        }
+        scratch.give([told]);
+        if let (Search::Failed, Some(damping)) = (&outcome, &mut self.damping) {
+            damping.value = (damping.value * real(64.0)).max(damping.typical * real(1e-3));
+        }
+        outcome
+    }
+
+    /// Moves `x` to `y`, and learns from the step.
+    fn accept(
+        &mut self,
+        problem: &mut Proximal<'_, T>,
+        x: &mut Point<T>,
+        y: &mut Point<T>,
+        (t, trial, slope): (T, usize, T),
+        shares: &Shares<T>,
+        scratch: &mut Scratch<T>,
+    ) {
+        if let Some(damping) = &mut self.damping {
+            let told = -slope * real(0.5);
+            let gain = (x.value - y.value) / told;
+            if t < T::one() {
+                // The curvature that would have made the step t times as long.
+                let size = problem.inner(&self.d, &self.d);
+                damping.value =
+                    (damping.value * real(4.0)).max((T::one() / t - T::one()).min(real(1e3)) * -slope / size);
+                self.exact &= t > real(0.1);
+            } else {
+                damping.follow(if trial > 0 { gain.min(real(0.5)) } else { gain });
+            }
+        } else {
+            let (mut s, mut g) = (scratch.take(), scratch.take());
+            s.copy_from(&y.v);
+            s -= &x.v;
+            g.copy_from(&y.gradient);
+            g -= &x.gradient;
+            self.memory.keep(problem, s, g, scratch);
+        }
+        self.kinks.follow(x, y);
+        self.kinks.gather(shares, &x.v, &self.d);
+        std::mem::swap(x, y);
+    }
+
+    /// Whether any particle, on any rank, has sites.
+    fn pinned(&mut self, problem: &mut Proximal<'_, T>, x: &Point<T>, scratch: &mut Scratch<T>) -> bool {
+        let mut far = scratch.take();
+        self.kinks.spread(x, &mut far);
+        let pinned = problem.inner(&far, &far) > T::zero();
+        scratch.give([far]);
+        pinned
+    }
+
+    /// Shrinks the radius a hundredfold, towards the goal's, and the brackets around the kinks with it, all by bisection.
+    fn shrink(
+        &mut self,
+        problem: &mut Proximal<'_, T>,
+        x: &mut Point<T>,
+        y: &mut Point<T>,
+        goal: &Goal<T>,
+        scratch: &mut Scratch<T>,
+    ) {
+        const HALVINGS: usize = 7;
+        let radius = (self.kinks.radius * real(0.01)).max(goal.radius);
+        if self.pinned(problem, x, scratch) {
+            let mut moved = Point {
+                v: scratch.take(),
+                velocity: scratch.take(),
+                gradient: scratch.take(),
+                energy: x.energy,
+                value: x.value,
+            };
+            moved.v.copy_from(&x.v);
+            moved.gradient.copy_from(&x.gradient);
+            for _ in 0..HALVINGS {
+                y.v.copy_from(&moved.v);
+                self.kinks.middle(&mut y.v);
+                problem.evaluate(y);
+                self.evaluations += 1;
+                self.kinks.halve(&mut moved, y);
+            }
+            problem.evaluate(&mut moved);
+            self.evaluations += 1;
+            if moved.value <= x.value {
+                std::mem::swap(x, &mut moved);
+            }
+            scratch.give([moved.v, moved.velocity, moved.gradient]);
+        }
+        self.kinks.radius = radius;
+    }
+}
+
+/// The rounding level of the shortest subgradient of `P` at `v`.
+pub(super) fn rounding<T: Real>(problem: &mut Proximal<'_, T>, x: &Point<T>) -> T {
+    real::<T>(4.0) * epsilon::<T>() * (problem.rate * problem.norm(&x.v) + problem.norm(&x.velocity))
+}
