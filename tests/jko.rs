@@ -233,6 +233,29 @@ fn weights_count() {
     assert!((merged.energy() - split.energy()).abs() < 1e-9, "{} {}", merged.energy(), split.energy());
 }
 
+/// A particle of weight 0 that starts on another one stays on it, and changes nothing.
+#[test]
+fn probes_follow() {
+    let points = init::balanced::<f64>(2, 6, 1.0, &mut rng(9)).unwrap().points().clone();
+    let alone = EmpiricalMeasure::weighted(points.clone(), DVector::from_element(6, 0.2)).unwrap();
+    let probed = EmpiricalMeasure::weighted(
+        DMatrix::from_fn(3, 7, |l, i| points[(l, i % 6)]),
+        DVector::from_fn(7, |i, _| if i < 6 { 0.2 } else { 0.0 }),
+    )
+    .unwrap();
+    let after = |mu: EmpiricalMeasure<f64>| {
+        let mut flow = ParticleFlow::new(rectifier(30, 2, 9, 1e-2), Jko::default(), 0.5).unwrap();
+        let mut state = flow.start(mu).unwrap();
+        flow.run(&mut state, 3, &mut ()).unwrap();
+        state
+    };
+    let (alone, probed) = (after(alone), after(probed));
+    assert!((alone.energy() - probed.energy()).abs() < 1e-12);
+    for (&w, &v) in probed.measure().particle(0).iter().zip(probed.measure().particle(6)) {
+        assert!((w - v).abs() < 1e-9, "{w} {v}");
+    }
+}
+
 /// Finite up to a point: NaN beyond |w| = 1/2, where the minimum is.
 struct Broken;
 impl Energy<f64> for Broken {

@@ -18,7 +18,51 @@ pub use polish::{Polished, polish};
 use proximal::{Point, Proximal};
 use scratch::Scratch;
 
-/// The JKO step: `mu+ = argmin_nu F(nu) + W2^2(nu, mu) / (2 gamma)` with `gamma = dt`. Order 1, stable for every `dt`.
+/// The step of Jordan, Kinderlehrer and Otto, `mu+ = argmin_nu F(nu) + W2^2(nu, mu) / (2 gamma)`, `gamma = dt`. Order 1.
+///
+/// Between measures of the same weights the optimal plan is absorbed by relabelling, so over particles it is the proximal
+/// step
+///
+/// `v = argmin P(v)`, `P(v) = F(v) + (1 / (2 gamma)) sum_i c_i |v_i - w_i|^2`.
+///
+/// Over all measures mass may also split; particles cannot. `P` need not be convex: a stationary point is sought, never
+/// higher than the start. So `F(mu+) + W2^2(mu+, mu) / (2 gamma) <= F(mu)` for *every* `gamma`, up to the rounding of `F`: a
+/// small `gamma` follows the flow, a large one minimises.
+///
+/// # Tolerance
+/// The residual is the `L2(mu)` norm of the shortest subgradient of `P`, found in the convex hulls of the gradients that were
+/// seen near `v`; where nothing has a kink it is `|(v - w) / gamma - velocity(v)|`. The step ends when it is below
+/// `tolerance` times the speed `(int |velocity(w)|^2 dmu)^(1/2)` at the start, with the gradients of a hull from within `tolerance`
+/// times the smaller of `gamma` times that speed and `(int |w|^2 dmu)^(1/2)`. It also ends where the model tells a decrease of `P`
+/// below its rounding and the residual no longer falls; this can be at a residual above the tolerance.
+///
+/// # Method
+/// Newton steps by conjugate gradients with the curvature of Gauss and Newton (Levenberg and Marquardt for the square
+/// loss, with damping `1 / gamma`), and, where these become slow, with differences of velocities. Energies
+/// without curvature get a limited memory of past gradients (L-BFGS). A rectifier neuron that meets a data
+/// hyperplane is bracketed there, by bisection of all particles at once: then it moves along the hyperplane, as its
+/// sliding flow does. Kinks are looked for particle by particle; where it is the loss that has kinks (hinge, quantile) no step
+/// raises `P` either, but the residual may be too small.
+///
+/// A particle of weight 0 takes the same steps: on another particle it stays with it. The tolerance does not count it.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::{EmpiricalMeasure, Jko, ParticleFlow, PotentialEnergy, WeightDecay};
+///
+/// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1); // F = int w^2 / 2 dmu
+/// let mut flow = ParticleFlow::new(energy, Jko::default(), 3.0)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 8.0))?)?;
+/// flow.run(&mut state, 1, &mut ())?;
+/// assert!((state.measure().particle(0)[0] - 8.0 / (1.0 + 3.0)).abs() < 1e-5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// A step fails with [`StepError::Inner`] when it does not reach its tolerance; the residual is that of above.
+///
+/// Sources: R. Jordan, D. Kinderlehrer and F. Otto, The variational formulation of the Fokker-Planck equation, 1998; the
+/// hulls: A. Goldstein, Optimization of Lipschitz continuous functions, 1977.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Jko {
     tolerance: f64,
@@ -100,9 +144,7 @@ fn solve<T: Real>(
     let mut problem = Proximal { energy: &mut *energy, mu: state.measure_mut(), anchor: w, rate };
     problem.complete(&mut x);
     let speed = problem.norm(&x.velocity);
-    let mass = problem.mu.mass();
     let mut scale = problem.norm(&x.v);
-    let _ = mass;
     if scale == T::zero() {
         scale = T::one();
     }

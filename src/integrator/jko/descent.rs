@@ -141,11 +141,13 @@ struct Descent<T> {
     damping: Option<Damping<T>>,
     /// Whether the energy has a curvature.
     bends: bool,
+    /// Whether products are differences of velocities.
     exact: bool,
     /// The rounding of `P` seen where a search failed.
     noise: T,
     /// How often in a row a search has only learned.
     lessons: usize,
+    /// The relative residual of the conjugate gradients.
     forcing: T,
     evaluations: usize,
     products: usize,

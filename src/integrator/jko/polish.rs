@@ -3,13 +3,13 @@
 use super::solve;
 use crate::energy::Energy;
 use crate::error::StepError;
-use crate::real::{Real, epsilon};
+use crate::real::{Real, epsilon, to_f64};
 use crate::state::State;
 
 /// What [`polish`] reached.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Polished<T> {
-    /// The size of the shortest subgradient.
+    /// The `L2(mu)` norm of the shortest subgradient.
     pub residual: T,
     /// Iterations.
     pub iterations: usize,
@@ -19,10 +19,25 @@ pub struct Polished<T> {
     pub products: usize,
 }
 
-/// Descends from the state to a stationary point of the energy, up to rounding.
+/// Descends from the state to a stationary point of `F`, up to rounding: a [`Jko`](super::Jko) step with `gamma` infinite.
+///
+/// The clock stays. At kinks a stationary point has 0 in the convex hull of the gradients around it; its velocity need not vanish.
+///
+/// ```
+/// use wasserflow::nalgebra::{DMatrix, DVector};
+/// use wasserflow::{EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, Relu, Ridge, Square, State, polish};
+///
+/// // One neuron a (b x)_+ at x = 1, y = 2: a b = 2.
+/// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 2.0))?;
+/// let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?;
+/// let mut state = State::new(EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[1.0, 1.5]))?);
+/// polish(&mut energy, &mut state, 100)?;
+/// assert!(state.energy() < 1e-28);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// [`StepError::Inner`] when `iterations` were not enough.
+/// [`StepError::Inner`] when `iterations` were not enough, or the descent got stuck; the state is then the lowest point found.
 pub fn polish<T: Real>(
     energy: &mut dyn Energy<T>,
     state: &mut State<T>,
@@ -33,6 +48,6 @@ pub fn polish<T: Real>(
     if ending.converged {
         Ok(Polished { residual, iterations, evaluations: ending.evaluations, products: ending.products })
     } else {
-        Err(StepError::Inner { iterations, residual: crate::real::to_f64(residual) })
+        Err(StepError::Inner { iterations, residual: to_f64(residual) })
     }
 }
