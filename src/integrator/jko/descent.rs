@@ -56,6 +56,7 @@ pub(super) fn descend<T: Real>(
         bends: true,
         exact: false,
         lessons: 0,
+        smooth: false,
         noise: T::zero(),
         forcing: real(0.1),
         evaluations: 0,
@@ -94,6 +95,8 @@ pub(super) fn descend<T: Real>(
         // Eisenstat and Walker: as tight as the last step was good.
         let progress = last.map_or(T::one(), |last: T| residual / last);
         descent.exact |= progress > real(0.3);
+        // Among kinks that are near the differences tell nothing.
+        descent.exact &= descent.kinks.radius == radius || descent.smooth && progress > real(0.7);
         descent.forcing = (progress * progress).max(real(1e-6)).min(real(0.1));
         let slope = descent.turn(problem, x, residual, failed, scratch);
         let still =
@@ -143,6 +146,8 @@ struct Descent<T> {
     bends: bool,
     /// Whether products are differences of velocities.
     exact: bool,
+    /// Whether the last step was taken as the model told.
+    smooth: bool,
     /// The rounding of `P` seen where a search failed.
     noise: T,
     /// How often in a row a search has only learned.
@@ -320,6 +325,7 @@ impl<T: Real> Descent<T> {
         shares: &Shares<T>,
         scratch: &mut Scratch<T>,
     ) {
+        self.smooth = trial == 0;
         if let Some(damping) = &mut self.damping {
             let told = -slope * real(0.5);
             let gain = (x.value - y.value) / told;
@@ -329,8 +335,8 @@ impl<T: Real> Descent<T> {
                 damping.value =
                     (damping.value * real(4.0)).max((T::one() / t - T::one()).min(real(1e3)) * -slope / size);
                 self.exact &= t > real(0.1);
-            } else {
-                damping.follow(if trial > 0 { gain.min(real(0.5)) } else { gain });
+            } else if trial == 0 {
+                damping.follow(gain);
             }
         } else {
             let (mut s, mut g) = (scratch.take(), scratch.take());
@@ -384,7 +390,8 @@ impl<T: Real> Descent<T> {
             }
             problem.evaluate(&mut moved);
             self.evaluations += 1;
-            if moved.value <= x.value {
+            // The middles of the brackets may lie a little higher than `x`, which was one of their ends.
+            if moved.value <= self.start {
                 std::mem::swap(x, &mut moved);
             }
             scratch.give([moved.v, moved.velocity, moved.gradient]);
