@@ -251,6 +251,9 @@ impl<T: Real> Descent<T> {
         // Below this length a step is lost in the rounding of the points.
         let (size, resolved) = (problem.norm(&self.d), real::<T>(8.0) * epsilon::<T>() * problem.norm(&x.v));
         let (mut told, mut last) = (scratch.take(), T::zero());
+        told.copy_from(&x.gradient);
+        self.kinks.project(&mut told);
+        let smooth = problem.norm(&told);
         let mut shares = Shares::new(x.v.ncols());
         let mut outcome = Search::Failed;
         for trial in 0..TRIALS {
@@ -269,7 +272,7 @@ impl<T: Real> Descent<T> {
                 && {
                     told.copy_from(&y.gradient);
                     self.kinks.project(&mut told);
-                    problem.norm(&told) < residual * real(0.9)
+                    problem.norm(&told) < smooth * real(0.9)
                 };
             let good = lower && x.value - y.value >= half * told_decrease;
             if level || good || lower && (!self.bends || trial >= REFINEMENTS) {
@@ -346,7 +349,9 @@ impl<T: Real> Descent<T> {
             g -= &x.gradient;
             self.memory.keep(problem, s, g, scratch);
         }
-        self.kinks.follow(x, y);
+        // A gradient that changes much faster than the model has jumped.
+        let stiff = self.damping.as_ref().map_or(real(1e6), |damping| (problem.rate + damping.typical) * real(100.0));
+        self.kinks.follow(x, y, stiff);
         self.kinks.gather(shares, &x.v, &self.d);
         std::mem::swap(x, y);
     }

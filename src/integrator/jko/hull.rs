@@ -123,13 +123,14 @@ impl<T: Real> Kinks<T> {
 
     /// Follows an accepted step from `x` to `y`: sites move along with their particle, and a particle that crossed a kink
     /// leaves a site behind.
-    pub fn follow(&mut self, x: &Point<T>, y: &Point<T>) {
+    pub fn follow(&mut self, x: &Point<T>, y: &Point<T>, stiff: T) {
         let p = x.v.nrows();
         for (i, sites) in self.sites.iter_mut().enumerate() {
             let at = i * p..(i + 1) * p;
             let (xv, xg) = (&x.v.as_slice()[at.clone()], &x.gradient.as_slice()[at.clone()]);
             let (yv, yg) = (&y.v.as_slice()[at.clone()], &y.gradient.as_slice()[at]);
-            if !sites.is_empty() && reverses(xv, xg, yv, yg) {
+            let steep = distance(xg, yg) > stiff * distance(xv, yv);
+            if (steep || !sites.is_empty()) && reverses(xv, xg, yv, yg) {
                 insert(sites, xv.to_vec(), xg.to_vec());
                 continue;
             }
