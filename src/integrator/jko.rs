@@ -13,7 +13,7 @@ mod polish;
 mod proximal;
 mod scratch;
 
-use descent::{Goal, descend, rounding};
+use descent::{Goal, descend};
 pub use polish::{Polished, polish};
 use proximal::{Point, Proximal};
 use scratch::Scratch;
@@ -54,7 +54,7 @@ use scratch::Scratch;
 /// let mut flow = ParticleFlow::new(energy, Jko::default(), 3.0)?;
 /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 8.0))?)?;
 /// flow.run(&mut state, 1, &mut ())?;
-/// assert!((state.measure().particle(0)[0] - 8.0 / (1.0 + 3.0)).abs() < 1e-5);
+/// assert!((state.measure().particle(0)[0] - 8.0 / (1.0 + 3.0_f64)).abs() < 1e-5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -149,7 +149,7 @@ fn solve<T: Real>(
         scale = T::one();
     }
     let reach = if rate > T::zero() { scale.min(speed / rate) } else { scale };
-    let floor = rounding(&mut problem, &x);
+    let floor = problem.rounding(&x);
     let goal = Goal {
         residual: (tolerance * speed).max(floor),
         radius: (tolerance * reach).max(real::<T>(8.0) * epsilon::<T>() * scale),

@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::direction::{Damping, Memory, newton};
-use super::hull::{Kinks, Shares};
+use super::hull::{Kinks, Shares, pinned};
 use super::proximal::{Point, Proximal};
 use super::scratch::Scratch;
 use crate::real::{Real, epsilon, real};
@@ -80,7 +80,7 @@ pub(super) fn descend<T: Real>(
             .map_or(T::zero(), |damping| real::<T>(4.0) * epsilon::<T>() * (problem.rate + damping.typical))
             * problem.norm(&x.v);
         if residual <= goal.residual.max(floor) {
-            if descent.kinks.radius <= goal.radius || !descent.pinned(problem, x, scratch) {
+            if descent.kinks.radius <= goal.radius || !pinned(problem, &descent.kinks, x, scratch) {
                 converged = true;
                 break;
             }
@@ -356,15 +356,6 @@ impl<T: Real> Descent<T> {
         std::mem::swap(x, y);
     }
 
-    /// Whether any particle, on any rank, has sites.
-    fn pinned(&mut self, problem: &mut Proximal<'_, T>, x: &Point<T>, scratch: &mut Scratch<T>) -> bool {
-        let mut far = scratch.take();
-        self.kinks.spread(x, &mut far);
-        let pinned = problem.inner(&far, &far) > T::zero();
-        scratch.give([far]);
-        pinned
-    }
-
     /// Shrinks the radius a hundredfold, towards the goal's, and the brackets around the kinks with it, all by bisection.
     fn shrink(
         &mut self,
@@ -376,7 +367,7 @@ impl<T: Real> Descent<T> {
     ) {
         const HALVINGS: usize = 7;
         let radius = (self.kinks.radius * real(0.01)).max(goal.radius);
-        if self.pinned(problem, x, scratch) {
+        if pinned(problem, &self.kinks, x, scratch) {
             let mut moved = Point {
                 v: scratch.take(),
                 velocity: scratch.take(),
@@ -403,9 +394,4 @@ impl<T: Real> Descent<T> {
         }
         self.kinks.radius = radius;
     }
-}
-
-/// The rounding level of the shortest subgradient of `P` at `v`.
-pub(super) fn rounding<T: Real>(problem: &mut Proximal<'_, T>, x: &Point<T>) -> T {
-    real::<T>(4.0) * epsilon::<T>() * (problem.rate * problem.norm(&x.v) + problem.norm(&x.velocity))
 }

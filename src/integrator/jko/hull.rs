@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::proximal::Point;
+use super::proximal::{Point, Proximal};
+use super::scratch::Scratch;
 use crate::feature::dot;
 use crate::real::{Real, epsilon, real};
 
@@ -200,6 +201,20 @@ impl<T: Real> Kinks<T> {
             out[(0, i)] = sites.iter().fold(T::zero(), |max, site| max.max(distance(&site.v, v)));
         }
     }
+}
+
+/// Whether any particle, on any rank, has sites.
+pub(super) fn pinned<T: Real>(
+    problem: &mut Proximal<'_, T>,
+    kinks: &Kinks<T>,
+    x: &Point<T>,
+    scratch: &mut Scratch<T>,
+) -> bool {
+    let mut far = scratch.take();
+    kinks.spread(x, &mut far);
+    let pinned = problem.inner(&far, &far) > T::zero();
+    scratch.give([far]);
+    pinned
 }
 
 /// For each particle the share of a direction that it takes: bisection between kinks, all particles at once.

@@ -86,4 +86,9 @@ impl<T: Real> Proximal<'_, T> {
         let points = self.norm(&x.v) * self.norm(&x.velocity);
         real::<T>(4.0) * epsilon::<T>() * (x.energy.abs() + x.value.abs() + points)
     }
+
+    /// The rounding level of the gradient of `P` at `x`.
+    pub fn rounding(&mut self, x: &Point<T>) -> T {
+        real::<T>(4.0) * epsilon::<T>() * (self.rate * self.norm(&x.v) + self.norm(&x.velocity))
+    }
 }
