@@ -1,6 +1,6 @@
 //! Near-optimal prices by auction, coarse to fine.
 //!
-//! Rows bid their mass for columns; a bid takes the mass that others hold at less. After D. P. Bertsekas and
+//! Rows bid their mass for columns; the highest bids fill a column, and its price is the lowest of them. After D. P. Bertsekas and
 //! D. A. Castanon, The auction algorithm for the transportation problem, Ann. Oper. Res. 20 (1989). Only the prices are
 //! kept: they need not be optimal, since shortest paths finish the work exactly.
 
@@ -63,19 +63,21 @@ pub(super) fn coarse_prices(x: &Cloud, y: &Cloud, p: f64, size: usize) -> Vec<f6
     let mut prices = Prices::new(&cost, v, size);
     ascend(&mut prices, &xs.mass, &ys.mass);
     let u = (0..xs.len()).map(|i| prices.best_now(i).value).collect();
-    Cost::new(x.dim, &y.points, &xs.points, p).transform(&padded(u))
+    let columns: Vec<u32> = (0..y.len() as u32).collect();
+    Cost::new(x.dim, &y.points, &xs.points, p).transform(&columns, &padded(u))
 }
 
-/// Auctions with falling `epsilon`, in units of the mean gap between a row's best and second best.
+/// Auctions with falling `epsilon`, in units of the mean gap between a row's best and second best; in the plane, where
+/// mass is displaced over long ways, one with a large `epsilon` first.
 pub(super) fn ascend(prices: &mut Prices, supply: &[i64], demand: &[i64]) {
     let rows = supply.len();
     let gap = (0..rows).map(|i| prices.best_now(i)).map(|best| best.second - best.value);
     let gap = gap.filter(|gap| gap.is_finite()).sum::<f64>() / rows as f64;
-    let env = |k: &str, d: f64| std::env::var(k).ok().and_then(|s| s.parse().ok()).unwrap_or(d);
-    let mut epsilon = env("E0", 8.0);
-    while gap > 0.0 && epsilon >= env("E1", 0.25) {
-        auction(prices, supply, demand, epsilon * gap);
-        epsilon /= env("EF", 4.0);
+    let schedule: &[f64] = if prices.cost.dim() == 2 { &[2.0, 0.5] } else { &[0.5] };
+    if gap > 0.0 {
+        for epsilon in schedule {
+            auction(prices, supply, demand, epsilon * gap);
+        }
     }
     prices.version += 1;
     let stale: Vec<u32> = (0..rows as u32).filter(|&i| !prices.ranks_enough(i as usize)).collect();
@@ -91,9 +93,11 @@ struct Holding {
 }
 
 /// Lowers the prices until every row holds its supply in columns that are its best up to `epsilon`.
+///
+/// Holdings are not split: a column that is full lets go of the cheapest one when it is still full without.
 fn auction(prices: &mut Prices, supply: &[i64], demand: &[i64], epsilon: f64) {
     let mut held: Vec<Vec<Holding>> = vec![Vec::new(); demand.len()];
-    let (mut left, mut room) = (supply.to_vec(), demand.to_vec());
+    let (mut left, mut full) = (supply.to_vec(), vec![0; demand.len()]);
     let mut bidders: Vec<u32> = (0..supply.len() as u32).rev().collect();
     let mut stale = Vec::with_capacity(BATCH);
     for _ in 0..BIDS * supply.len() {
@@ -117,27 +121,22 @@ fn auction(prices: &mut Prices, supply: &[i64], demand: &[i64], epsilon: f64) {
         let j = best.arc.column as usize;
         let raise = if best.second.is_finite() { best.second - best.value } else { 0.0 };
         let price = prices.v[j] - raise - epsilon;
-        let wanted = left[i].min(demand[j]);
-        let mut mass = wanted.min(room[j]);
-        room[j] -= mass;
-        while mass < wanted {
-            let cheapest = held[j].iter().enumerate().max_by(|a, b| a.1.price.total_cmp(&b.1.price));
-            let Some((k, &other)) = cheapest.filter(|(_, other)| other.price > price) else { break };
-            let lost = other.mass.min(wanted - mass);
-            mass += lost;
-            left[other.row as usize] += lost;
-            bidders.push(other.row);
-            if lost == other.mass {
-                held[j].swap_remove(k);
-            } else {
-                held[j][k].mass -= lost;
-            }
-        }
-        held[j].push(Holding { row, mass, price });
+        let mass = left[i].min(demand[j]);
         left[i] -= mass;
-        if room[j] == 0 {
-            let cheapest = held[j].iter().map(|holding| holding.price).fold(f64::NEG_INFINITY, f64::max);
-            prices.v[j] = prices.v[j].min(cheapest);
+        held[j].push(Holding { row, mass, price });
+        full[j] += mass;
+        while full[j] >= demand[j] {
+            let cheapest = (0..held[j].len()).max_by(|&k, &l| held[j][k].price.total_cmp(&held[j][l].price));
+            let Some(k) = cheapest else { break };
+            let Holding { row, mass, price } = held[j][k];
+            if full[j] - mass < demand[j] {
+                prices.v[j] = prices.v[j].min(price);
+                break;
+            }
+            held[j].swap_remove(k);
+            full[j] -= mass;
+            left[row as usize] += mass;
+            bidders.push(row);
         }
         if left[i] > 0 {
             bidders.push(row);

@@ -47,6 +47,10 @@ impl<'a> Cost<'a> {
         Self { dim, x, y: panels, columns, p }
     }
 
+    pub(super) fn dim(&self) -> usize {
+        self.dim
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.x.len() / self.dim
     }
@@ -55,11 +59,10 @@ impl<'a> Cost<'a> {
         self.columns
     }
 
-    /// The c-transform `min_j c_ij - v_j` of every row; `v` is [`padded`].
-    pub(super) fn transform(&self, v: &[f64]) -> Vec<f64> {
-        let rows: Vec<u32> = (0..self.rows() as u32).collect();
-        let mut least = Least(vec![f64::INFINITY; rows.len()]);
-        self.visit(&rows, v, &mut least);
+    /// The c-transform `min_j c_ij - v_j` of the rows listed, infinite elsewhere; `v` is [`padded`].
+    pub(super) fn transform(&self, rows: &[u32], v: &[f64]) -> Vec<f64> {
+        let mut least = Least(vec![f64::INFINITY; self.rows()]);
+        self.visit(rows, v, &mut least);
         least.0
     }
 

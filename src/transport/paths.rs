@@ -9,6 +9,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::cost::{LANES, Sink};
 use super::plan::Plan;
 use super::prices::Prices;
 
@@ -47,7 +48,11 @@ struct Column {
 }
 
 /// The optimal plan from `supply` to `demand`, with prices `u` that certify it beside those in `prices`.
-pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i64>) -> (Plan, Vec<f64>) {
+pub(super) fn solve(
+    prices: &mut Prices,
+    mut supply: Vec<i64>,
+    mut demand: Vec<i64>,
+) -> (Plan, Vec<f64>) {
     let (n, m) = (supply.len(), demand.len());
     let mut plan = Plan::new(m);
     let mut u = Vec::with_capacity(n);
@@ -110,10 +115,10 @@ impl Forest {
                         self.heap.push(Reverse((distance, (m + i) as u32)));
                         break;
                     }
-                    prices.extend(i);
-                    self.row[i].seen = 0;
+                    self.look_at_all(prices, u, i);
+                } else {
+                    self.look(prices, u, i);
                 }
-                self.look(prices, u, i);
             } else if !self.column[at].settled {
                 self.column[at].settled = true;
                 let root = self.row[self.column[at].parent as usize].root;
@@ -162,6 +167,12 @@ impl Forest {
             let there = distance + (next - u[i]).max(0.0);
             self.heap.push(Reverse((there.to_bits(), (self.column.len() + i) as u32)));
         }
+    }
+
+    /// Looks at every column from row `i`, whose list is at its end: costs are computed, nothing is kept.
+    fn look_at_all(&mut self, prices: &Prices, u: &[f64], i: usize) {
+        let shift = self.row[i].distance - u[i];
+        prices.cost.visit(&[i as u32], &prices.v, &mut Relax { forest: self, shift });
     }
 
     /// `u_i += (end - distance_i)_+` and `v_j -= (end - distance_j)_+`.
@@ -223,5 +234,28 @@ impl Forest {
         rows.sort_unstable();
         rows.dedup();
         prices.refresh(&rows);
+    }
+}
+
+/// Shortens distances over the arcs of one row.
+struct Relax<'a> {
+    forest: &'a mut Forest,
+    /// `distance_i - u_i`.
+    shift: f64,
+}
+
+impl Sink for Relax<'_> {
+    #[inline(always)]
+    fn tile(&mut self, i: usize, j0: usize, _: &[f64; LANES], b: &[f64; LANES]) {
+        let from = self.forest.row[i].distance;
+        for (j, &b) in (j0..self.forest.column.len()).zip(b) {
+            let there = (self.shift + b).max(from);
+            let column = &mut self.forest.column[j];
+            if there < column.distance {
+                column.distance = there;
+                column.parent = i as u32;
+                self.forest.heap.push(Reverse((there.to_bits(), j as u32)));
+            }
+        }
     }
 }
