@@ -25,6 +25,7 @@ mod paths;
 mod plan;
 mod prices;
 mod problem;
+mod simplex;
 
 pub use coupling::Coupling;
 use problem::Problem;
@@ -114,9 +115,14 @@ fn couple<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>, p: f64) -
         let cost = cost::Cost::new(problem.dim(), &x.points, &y.points, p);
         let mut prices = prices::Prices::new(&cost, v, CANDIDATES);
         auction::ascend(&mut prices, &x.mass, &y.mass);
-        let (plan, u) = paths::solve(&mut prices, x.mass.clone(), y.mass.clone());
+        let (plan, u) = if x.mass.iter().chain(&y.mass).any(|&c| c != 1) {
+            simplex::solve(&mut prices, &x.mass, &y.mass)
+        } else {
+            let (plan, u) = paths::solve(&mut prices, x.mass.clone(), y.mass.clone());
+            (plan.entries(), u)
+        };
         prices.v.truncate(y.len());
-        (plan.entries(), u, prices.v)
+        (plan, u, prices.v)
     };
     Ok(Coupling::new(&problem, mu, nu, &plan, &u, &v))
 }

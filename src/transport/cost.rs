@@ -51,6 +51,11 @@ impl<'a> Cost<'a> {
         self.dim
     }
 
+    /// A bound of all costs, for coordinates within -2 and 2.
+    pub(super) fn largest(&self) -> f64 {
+        power(16.0 * self.dim as f64, self.p)
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.x.len() / self.dim
     }
