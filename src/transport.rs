@@ -27,11 +27,15 @@ mod prices;
 mod problem;
 mod simplex;
 
+use cost::Cost;
 pub use coupling::Coupling;
+use prices::Prices;
 use problem::Problem;
 
 /// Candidate arcs a row.
 const CANDIDATES: usize = 32;
+/// Candidate arcs a row where the optimum is near.
+const FEW: usize = 6;
 
 /// Why two measures have no coupling.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
@@ -82,7 +86,7 @@ pub enum TransportError {
 /// # Cost
 /// Memory `O((n + m) d)`. Time: typically a few passes over all `n m d` differences; `O(n log n)` on the line.
 pub fn w2<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result<Coupling<T>, TransportError> {
-    couple(mu, nu, 2.0)
+    couple(mu, nu, 2.0, None)
 }
 
 /// The exact 1-Wasserstein (Kantorovich-Rubinstein) coupling: minimises `sum_ij pi_ij |x_i - y_j|`. See [`w2`].
@@ -90,7 +94,7 @@ pub fn w2<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result
 /// # Errors
 /// Those of [`w2`].
 pub fn w1<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result<Coupling<T>, TransportError> {
-    couple(mu, nu, 1.0)
+    couple(mu, nu, 1.0, None)
 }
 
 /// The exact p-Wasserstein coupling, `p >= 1` finite: minimises `sum_ij pi_ij |x_i - y_j|^p`. See [`w2`].
@@ -102,27 +106,42 @@ pub fn wp<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>, p: T) -> 
     if !(p >= 1.0 && p.is_finite()) {
         return Err(ParameterError { name: "p", requirement: "at least 1 and finite", value: p }.into());
     }
-    couple(mu, nu, p)
+    couple(mu, nu, p, None)
 }
 
-fn couple<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>, p: f64) -> Result<Coupling<T>, TransportError> {
+/// The optimal coupling, from one that is thought to be near, where there is one.
+fn couple<T: Real>(
+    mu: &EmpiricalMeasure<T>,
+    nu: &EmpiricalMeasure<T>,
+    p: f64,
+    near: Option<&Coupling<T>>,
+) -> Result<Coupling<T>, TransportError> {
     let problem = Problem::new(mu, nu, p)?;
     let (x, y) = (&problem.x, &problem.y);
-    let (plan, u, v) = if problem.dim() == 1 {
-        line::solve(x, y, p)
-    } else {
-        let v = auction::coarse_prices(x, y, p, CANDIDATES);
-        let cost = cost::Cost::new(problem.dim(), &x.points, &y.points, p);
-        let mut prices = prices::Prices::new(&cost, v, CANDIDATES);
-        auction::ascend(&mut prices, &x.mass, &y.mass);
-        let (plan, u) = if x.mass.iter().chain(&y.mass).any(|&c| c != 1) {
-            simplex::solve(&mut prices, &x.mass, &y.mass)
-        } else {
-            let (plan, u) = paths::solve(&mut prices, x.mass.clone(), y.mass.clone());
-            (plan.entries(), u)
+    if problem.dim() == 1 {
+        let (plan, u, v) = line::solve(x, y, p);
+        return Ok(Coupling::new(&problem, mu, nu, &plan, &u, &v));
+    }
+    let cost = Cost::new(problem.dim(), &x.points, &y.points, p);
+    let assignment = x.mass.iter().chain(&y.mass).all(|&mass| mass == 1);
+    let (plan, u, v) = if let Some(near) = near {
+        let mut prices = Prices::new(&cost, problem.prices(near.potentials().1), FEW);
+        let start = match problem.assignment(near.plan()) {
+            Some(start) => start,
+            None => prices.best_columns(),
         };
-        prices.v.truncate(y.len());
+        let (plan, u) = simplex::solve(&mut prices, &x.mass, &y.mass, &start);
+        (plan, u, prices.v)
+    } else {
+        let mut prices = Prices::new(&cost, auction::coarse_prices(x, y, p, CANDIDATES), CANDIDATES);
+        auction::ascend(&mut prices, &x.mass, &y.mass);
+        let (plan, u) = if assignment {
+            paths::solve(&mut prices, x.mass.clone(), y.mass.clone())
+        } else {
+            let start = prices.best_columns();
+            simplex::solve(&mut prices, &x.mass, &y.mass, &start)
+        };
         (plan, u, prices.v)
     };
-    Ok(Coupling::new(&problem, mu, nu, &plan, &u, &v))
+    Ok(Coupling::new(&problem, mu, nu, &plan, &u, &v[..y.len()]))
 }

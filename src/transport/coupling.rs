@@ -1,7 +1,11 @@
 //! An optimal coupling with its certificate.
 
+use nalgebra::{DMatrix, DVector};
+
 use super::cost::power;
 use super::problem::Problem;
+use super::{TransportError, couple};
+use crate::error::MeasureError;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, real, to_f64};
 
@@ -57,6 +61,44 @@ impl<T: Real> Coupling<T> {
         let (phi, psi) = problem.potentials(mu, nu, u, v);
         let gap = (primal - dual).max(0.0) * problem.scale.powf(*p);
         Self { plan: named, phi, psi, cost: real(cost), gap: real(gap), p: real(*p) }
+    }
+
+    /// The optimal coupling, for the same p, of measures near those that this one couples: after a step of a flow, say.
+    ///
+    /// Exact from any start: plan and potentials only make it faster, which needs as many atoms in `nu` as there were.
+    ///
+    /// # Errors
+    /// Those of [`w2`](super::w2).
+    pub fn update(&self, mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result<Self, TransportError> {
+        let near = (self.psi.len() == nu.len()).then_some(self);
+        couple(mu, nu, to_f64(self.p), near)
+    }
+
+    /// The measure `sum_ij pi_ij delta((1 - t) x_i + t y_j)` on the way from mu (t = 0) to nu (t = 1), of the measures
+    /// that this couples: McCann's displacement interpolation, for p > 1 a geodesic,
+    /// `W_p(mu_s, mu_t) = |t - s| W_p(mu, nu)`.
+    ///
+    /// # Errors
+    /// [`MeasureError`] when t is not finite, or the measures have other shapes than those coupled.
+    pub fn interpolate(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        nu: &EmpiricalMeasure<T>,
+        t: T,
+    ) -> Result<EmpiricalMeasure<T>, MeasureError> {
+        let found = [mu.len(), nu.len()];
+        for (expected, found) in [self.phi.len(), self.psi.len()].into_iter().zip(found) {
+            if expected != found {
+                return Err(MeasureError::Weights { expected, found });
+            }
+        }
+        let points = self.plan.iter().flat_map(|&(i, j, _)| {
+            let pairs = mu.particle(i).iter().zip(nu.particle(j));
+            pairs.map(move |(&x, &y)| x * (T::one() - t) + y * t)
+        });
+        let points = DMatrix::from_iterator(mu.dim(), self.plan.len(), points);
+        let weights = DVector::from_iterator(self.plan.len(), self.plan.iter().map(|entry| entry.2));
+        EmpiricalMeasure::weighted(points, weights)
     }
 
     /// The plan: `(i, j, pi_ij)` with `pi_ij > 0`, by i, then j.

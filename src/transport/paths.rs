@@ -47,12 +47,12 @@ struct Column {
     settled: bool,
 }
 
-/// The optimal plan from `supply` to `demand`, with prices `u` that certify it beside those in `prices`.
+/// The optimal plan `(row, column, mass)` from `supply` to `demand`, with prices `u` that certify it beside those in `prices`.
 pub(super) fn solve(
     prices: &mut Prices,
     mut supply: Vec<i64>,
     mut demand: Vec<i64>,
-) -> (Plan, Vec<f64>) {
+) -> (Vec<(usize, usize, i64)>, Vec<f64>) {
     let (n, m) = (supply.len(), demand.len());
     let mut plan = Plan::new(m);
     let mut u = Vec::with_capacity(n);
@@ -73,7 +73,7 @@ pub(super) fn solve(
     loop {
         let roots: Vec<u32> = (0..n as u32).filter(|&i| supply[i as usize] > 0).collect();
         if roots.is_empty() {
-            return (plan, u);
+            return (plan.entries(), u);
         }
         forest.row.fill(row);
         forest.column.fill(column);

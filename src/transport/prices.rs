@@ -123,6 +123,12 @@ impl<'a> Prices<'a> {
         }
     }
 
+    /// The best column of every row, with its cost.
+    pub(super) fn best_columns(&mut self) -> Vec<(usize, f64)> {
+        let best = (0..self.cost.rows()).map(|i| self.best_now(i).arc);
+        best.map(|arc| (arc.column as usize, arc.cost)).collect()
+    }
+
     /// Whether the list of row `i` still ranks at least a quarter of its arcs.
     pub(super) fn ranks_enough(&self, i: usize) -> bool {
         let list = &self.lists[i];

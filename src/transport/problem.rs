@@ -76,6 +76,34 @@ impl Problem {
         &self.y.points[s * self.dim()..][..self.dim()]
     }
 
+    fn shift(&self) -> Vec<f64> {
+        self.centre[0].iter().zip(&self.centre[1]).map(|(a, b)| (a - b) / self.scale).collect()
+    }
+
+    /// Potentials of nu as prices of the columns.
+    pub(super) fn prices<T: Real>(&self, psi: &[T]) -> Vec<f64> {
+        let (shift, unit) = (self.shift(), self.scale.powf(self.p));
+        let columns = self.columns.iter().enumerate();
+        columns.map(|(s, &j)| to_f64(psi[j]) / unit + 2.0 * dot(&shift, self.column(s))).collect()
+    }
+
+    /// The column of each row in a plan, with its cost, if the plan sends no row to more than one.
+    pub(super) fn assignment<T: Real>(&self, plan: &[(usize, usize, T)]) -> Option<Vec<(usize, f64)>> {
+        let mut of_atom = vec![None; self.columns.iter().max()? + 1];
+        for (s, &j) in self.columns.iter().enumerate() {
+            of_atom[j] = Some(s);
+        }
+        let mut column = vec![None; self.rows.iter().chain(plan.iter().map(|(i, ..)| i)).max()? + 1];
+        for &(i, j, _) in plan {
+            if column[i].replace(of_atom.get(j).copied().flatten()?).is_some() {
+                return None;
+            }
+        }
+        let rows = self.rows.iter().enumerate();
+        let cost = |r, s| power(squared_distance(self.row(r), self.column(s)), self.p);
+        rows.map(|(r, &i)| column[i].map(|s| (s, cost(r, s)))).collect()
+    }
+
     /// The potentials of all atoms of the measures, from prices in the solver's units; atoms without mass get the
     /// largest that is feasible.
     pub(super) fn potentials<T: Real>(
@@ -100,18 +128,20 @@ impl Problem {
         transform_missing(self.dim(), self.p, &x, &mut phi, &y, &psi);
         transform_missing(self.dim(), self.p, &y, &mut psi, &x, &phi);
         // |x - y|^2 = |x' - y'|^2 + 2 <x' - y', shift> + |shift|^2 for x = centre + x', y = centre + y'
-        let shift: Vec<f64> =
-            self.centre[0].iter().zip(&self.centre[1]).map(|(a, b)| (a - b) / self.scale).collect();
-        let dot = |z: &[f64]| -> f64 { z.iter().zip(&shift).map(|(z, s)| z * s).sum() };
+        let shift = self.shift();
         let unit = self.scale.powf(self.p);
         for (phi, x) in phi.iter_mut().zip(x.chunks_exact(self.dim())) {
-            *phi = (*phi + 2.0 * dot(x) + dot(&shift)) * unit;
+            *phi = (*phi + 2.0 * dot(&shift, x) + dot(&shift, &shift)) * unit;
         }
         for (psi, y) in psi.iter_mut().zip(y.chunks_exact(self.dim())) {
-            *psi = (*psi - 2.0 * dot(y)) * unit;
+            *psi = (*psi - 2.0 * dot(&shift, y)) * unit;
         }
         (phi.into_iter().map(real).collect(), psi.into_iter().map(real).collect())
     }
+}
+
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
 }
 
 /// `u_i = min_j c_ij - v_j` where `u_i` is missing (NaN), over the `v_j` that are not.

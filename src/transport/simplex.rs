@@ -41,9 +41,16 @@ struct Tree {
 }
 
 /// The optimal plan `(row, column, mass)` with prices `u` that certify it beside those in `prices`.
-pub(super) fn solve(prices: &mut Prices, supply: &[i64], demand: &[i64]) -> (Vec<(usize, usize, i64)>, Vec<f64>) {
+///
+/// `start` has a column for each row, and the cost of that arc: where the first tree sends the row's mass.
+pub(super) fn solve(
+    prices: &mut Prices,
+    supply: &[i64],
+    demand: &[i64],
+    start: &[(usize, f64)],
+) -> (Vec<(usize, usize, i64)>, Vec<f64>) {
     let (n, m) = (supply.len(), demand.len());
-    let mut tree = Tree::stars(prices, supply, demand);
+    let mut tree = Tree::stars(&prices.v, supply, demand, start);
     let all: Vec<u32> = (0..n as u32).collect();
     loop {
         tree.pivot_all(prices);
@@ -51,13 +58,13 @@ pub(super) fn solve(prices: &mut Prices, supply: &[i64], demand: &[i64]) -> (Vec
         for j in 0..m {
             prices.v[j] = -y[n + j];
         }
-        prices.version += 1;
-        prices.refresh(&all);
-        let u: Vec<f64> = prices.lists.iter().map(|list| list.arcs[0].bound).collect();
+        let u = prices.cost.transform(&all, &prices.v);
         let tolerance = tolerance(&y);
         if (0..n).all(|i| u[i] >= y[i] - tolerance) {
             return (tree.plan(), u);
         }
+        prices.version += 1;
+        prices.refresh(&all);
     }
 }
 
@@ -67,8 +74,8 @@ fn tolerance(y: &[f64]) -> f64 {
 }
 
 impl Tree {
-    /// Each row sends all it has to its best column; the root evens out the columns.
-    fn stars(prices: &mut Prices, supply: &[i64], demand: &[i64]) -> Self {
+    /// Each row sends all it has to one column; the root evens out the columns, at costs M that agree with prices `v`.
+    fn stars(v: &[f64], supply: &[i64], demand: &[i64], start: &[(usize, f64)]) -> Self {
         let (n, m) = (supply.len(), demand.len());
         let zero = Potential { big: 0, rest: 0.0 };
         let lone =
@@ -76,17 +83,17 @@ impl Tree {
         let mut tree = Self { rows: n, node: vec![lone; n + m + 1], mark: vec![0; n + m + 1], marks: 0 };
         let mut excess: Vec<i64> = demand.iter().map(|&c| -c).collect();
         for i in 0..n {
-            let arc = prices.best_now(i).arc;
-            excess[arc.column as usize] += supply[i];
-            tree.node[i].cost = arc.cost;
+            let (column, cost) = start[i];
+            excess[column] += supply[i];
+            tree.node[i].cost = cost;
             tree.node[i].mass = supply[i];
-            tree.hang(i as u32, n as u32 + arc.column);
+            tree.hang(i as u32, (n + column) as u32);
         }
         for j in 0..m {
             let at = n + j;
             tree.node[at].mass = excess[j].abs();
             tree.node[at].up = excess[j] >= 0;
-            tree.node[at].y.big = if excess[j] >= 0 { 1 } else { -1 };
+            tree.node[at].y = Potential { big: if excess[j] >= 0 { 1 } else { -1 }, rest: -v[j] };
             tree.hang(at as u32, (n + m) as u32);
         }
         for i in 0..n {
