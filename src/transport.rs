@@ -26,11 +26,15 @@ mod plan;
 mod prices;
 mod problem;
 mod simplex;
+mod sliced;
+mod speed;
 
 use cost::Cost;
 pub use coupling::Coupling;
 use prices::Prices;
 use problem::Problem;
+pub use sliced::sliced_w2;
+pub use speed::{MetricSpeed, Speed};
 
 /// Candidate arcs a row.
 const CANDIDATES: usize = 32;

@@ -138,9 +138,9 @@ fn linear_program(mu: &Measure, nu: &Measure, p: f64) -> f64 {
         let open = if phase == 0 { columns } else { arcs };
         while let Some(enter) = (0..open).find(|&c| table[(rows, c)] < -1e-11) {
             let ratio = |r: usize| table[(r, columns)].max(0.0) / table[(r, enter)];
-            let leave = (0..rows).filter(|&r| table[(r, enter)] > 1e-9).min_by(|&r, &s| {
-                ratio(r).total_cmp(&ratio(s)).then(basis[r].cmp(&basis[s]))
-            });
+            let leave = (0..rows)
+                .filter(|&r| table[(r, enter)] > 1e-9)
+                .min_by(|&r, &s| ratio(r).total_cmp(&ratio(s)).then(basis[r].cmp(&basis[s])));
             let leave = leave.expect("transport is bounded");
             let pivot = table[(leave, enter)];
             for c in 0..=columns {
@@ -227,7 +227,8 @@ fn awkward_clouds_are_certified() {
             for weights in [false, true] {
                 let (mut mu, nu) = (uniform(2, x.clone()), uniform(2, y.clone()));
                 if weights {
-                    let c: Vec<f64> = (0..m).map(|k| if k % 7 == 0 { 0.0 } else { rng.random_range(0.1..1.0) }).collect();
+                    let c: Vec<f64> =
+                        (0..m).map(|k| if k % 7 == 0 { 0.0 } else { rng.random_range(0.1..1.0) }).collect();
                     let sum: f64 = c.iter().sum();
                     mu = weighted(2, x.clone(), c.into_iter().map(|c| c / sum).collect());
                 }

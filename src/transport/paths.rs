@@ -90,14 +90,7 @@ pub(super) fn solve(
 
 impl Forest {
     /// Grows until most trees have reached columns with free room: those columns, and the distance covered.
-    fn grow(
-        &mut self,
-        prices: &mut Prices,
-        u: &[f64],
-        plan: &Plan,
-        roots: &[u32],
-        demand: &[i64],
-    ) -> (Vec<u32>, f64) {
+    fn grow(&mut self, prices: &mut Prices, u: &[f64], plan: &Plan, roots: &[u32], demand: &[i64]) -> (Vec<u32>, f64) {
         let m = self.column.len();
         let mut free = Vec::new();
         let mut end = 0.0;
