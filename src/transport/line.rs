@@ -2,13 +2,14 @@
 
 use super::auction::Cloud;
 use super::cost::power;
+use super::plan::Entries;
 
 /// The plan `(row, column, mass)` and prices with `u_i + v_j <= |x_i - y_j|^p`, equal where mass moves, in
 /// `O(n log n + m log m)`.
 ///
 /// Walks the staircase of the two sorted sides. Prices that make all its steps tight are feasible because the cost is a
 /// Monge matrix in that order.
-pub(super) fn solve(x: &Cloud, y: &Cloud, p: f64) -> (Vec<(usize, usize, i64)>, Vec<f64>, Vec<f64>) {
+pub(super) fn solve(x: &Cloud, y: &Cloud, p: f64) -> (Entries, Vec<f64>, Vec<f64>) {
     let (rows, columns) = (order(&x.points), order(&y.points));
     let cost = |i: usize, j: usize| power((x.points[i] - y.points[j]).powi(2), p);
     let (mut supply, mut demand) = (x.mass.clone(), y.mass.clone());

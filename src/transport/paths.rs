@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::cost::{LANES, Sink};
-use super::plan::Plan;
+use super::plan::{Entries, Plan};
 use super::prices::Prices;
 
 const NONE: u32 = u32::MAX;
@@ -48,11 +48,7 @@ struct Column {
 }
 
 /// The optimal plan `(row, column, mass)` from `supply` to `demand`, with prices `u` that certify it beside those in `prices`.
-pub(super) fn solve(
-    prices: &mut Prices,
-    mut supply: Vec<i64>,
-    mut demand: Vec<i64>,
-) -> (Vec<(usize, usize, i64)>, Vec<f64>) {
+pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i64>) -> (Entries, Vec<f64>) {
     let (n, m) = (supply.len(), demand.len());
     let mut plan = Plan::new(m);
     let mut u = Vec::with_capacity(n);

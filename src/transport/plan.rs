@@ -1,5 +1,8 @@
 //! The plan `pi_ij > 0` in integer units of mass, by columns.
 
+/// The plan as `(row, column, mass)`.
+pub(super) type Entries = Vec<(usize, usize, i64)>;
+
 const NONE: u32 = u32::MAX;
 
 /// Linked lists, one a column, in one pool.
@@ -34,7 +37,7 @@ impl Plan {
     }
 
     /// All of it, as `(i, j, pi_ij)`.
-    pub(super) fn entries(&self) -> Vec<(usize, usize, i64)> {
+    pub(super) fn entries(&self) -> Entries {
         let columns = 0..self.head.len();
         columns.flat_map(|j| self.column(j).map(move |(i, mass)| (i as usize, j, mass))).collect()
     }

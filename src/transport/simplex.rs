@@ -5,6 +5,7 @@
 //! others. The blocking arc is chosen so that trees stay strongly feasible, which rules out cycling (W. H. Cunningham,
 //! A network simplex method, Math. Program. 11 (1976)).
 
+use super::plan::Entries;
 use super::prices::Prices;
 
 const NONE: u32 = u32::MAX;
@@ -48,7 +49,7 @@ pub(super) fn solve(
     supply: &[i64],
     demand: &[i64],
     start: &[(usize, f64)],
-) -> (Vec<(usize, usize, i64)>, Vec<f64>) {
+) -> (Entries, Vec<f64>) {
     let (n, m) = (supply.len(), demand.len());
     let mut tree = Tree::stars(&prices.v, supply, demand, start);
     let all: Vec<u32> = (0..n as u32).collect();
@@ -255,7 +256,7 @@ impl Tree {
         self.node.iter().map(|node| f64::from(node.y.big) * big + node.y.rest).collect()
     }
 
-    fn plan(&self) -> Vec<(usize, usize, i64)> {
+    fn plan(&self) -> Entries {
         let mut plan = Vec::with_capacity(self.node.len());
         for (at, node) in self.node.iter().enumerate().filter(|(_, node)| node.mass > 0) {
             let (i, j) = if at < self.rows { (at, node.parent as usize) } else { (node.parent as usize, at) };
