@@ -78,6 +78,7 @@ mod state;
 pub mod study;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod transport;
 
 pub use activation::{
     Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu, Sine, Slopes,

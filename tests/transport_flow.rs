@@ -1,0 +1,135 @@
+//! Transport along flows: the metric speed, proximal steps, geodesics, and how W2 falls with the number of particles.
+
+use nalgebra::{DMatrix, DVector};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use wasserflow::transport::{self, MetricSpeed};
+use wasserflow::{
+    EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, ParticleFlow, PotentialEnergy, Ridge, Rk4, Square, Tanh,
+    WeightDecay, init, nalgebra,
+};
+
+fn cloud(rng: &mut ChaCha8Rng, dim: usize, m: usize) -> EmpiricalMeasure<f64> {
+    init::gaussian(dim, m, 1.0, rng).unwrap()
+}
+
+/// On smooth features, `W_2(mu_t, mu_{t+dt}) / dt` tends to the root of the dissipation, at first order in dt.
+#[test]
+fn metric_speed_is_the_root_of_the_dissipation() {
+    let error = |dt: f64| {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let x = DMatrix::from_fn(2, 30, |_, _| rng.random_range(-1.0..1.0));
+        let y = DVector::from_fn(30, |j, _| x[(0, j)] * x[(1, j)]);
+        let risk = EmpiricalRisk::new(Square, x, y).unwrap();
+        let energy = MeanFieldRisk::new(Ridge::new(Tanh, 2), risk).unwrap();
+        let mut flow = ParticleFlow::new(energy, Rk4, dt).unwrap();
+        let mut state = flow.start(cloud(&mut rng, 3, 40)).unwrap();
+        let mut speed = MetricSpeed::new();
+        flow.run(&mut state, 8, &mut speed).unwrap();
+        assert_eq!(speed.records().len(), 8);
+        speed.records().iter().map(|r| (r.metric / r.velocity - 1.0).abs()).fold(0.0, f64::max)
+    };
+    let (coarse, fine) = (error(0.1), error(0.05));
+    assert!(coarse < 0.1 && fine < 0.6 * coarse && fine > 0.4 * coarse, "{coarse} {fine}");
+}
+
+/// O8, on the proximal step of `F = int lambda |w|^2 dmu`, which is known: `w+ = w / (1 + 2 lambda gamma)`.
+#[test]
+fn a_proximal_step_moves_along_the_optimal_coupling() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mu = cloud(&mut rng, 2, 50);
+    let lambda = 0.7;
+    let energy = |mu: &EmpiricalMeasure<f64>| lambda * mu.second_moment();
+    for gamma in [1e-3, 0.1, 1.0, 10.0, 1e3] {
+        let shrink = 1.0 / (1.0 + 2.0 * lambda * gamma);
+        let next = EmpiricalMeasure::uniform(mu.points() * shrink).unwrap();
+        let coupling = transport::w2(&mu, &next).unwrap();
+        let moved: f64 = (mu.points() - next.points()).norm_squared() / 50.0;
+        assert!((coupling.squared_distance() - moved).abs() <= 1e-13 * moved, "gamma {gamma}");
+        assert!(energy(&next) + coupling.squared_distance() / (2.0 * gamma) <= energy(&mu));
+        // the stationarity of a proximal point: the displacement is gamma times the velocity at its end
+        let flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(lambda).unwrap(), 2), Rk4, 0.1);
+        let state = flow.unwrap().start(next.clone()).unwrap();
+        let residual = (next.points() - mu.points() - state.velocity() * gamma).norm();
+        assert!(residual <= 1e-12 * mu.points().norm() * (1.0 + gamma));
+    }
+}
+
+#[test]
+fn displacement_interpolation_is_a_geodesic() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mu = cloud(&mut rng, 3, 40);
+    let weights: Vec<f64> = (0..60).map(|k| if k == 7 { 0.0 } else { 1.0 / 59.0 }).collect();
+    let nu = EmpiricalMeasure::weighted(cloud(&mut rng, 3, 60).points().clone(), DVector::from_vec(weights)).unwrap();
+    let coupling = transport::w2(&mu, &nu).unwrap();
+    let at = |t: f64| coupling.interpolate(&mu, &nu, t).unwrap();
+    for (s, t) in [(0.0, 0.5), (0.25, 1.0), (0.3, 0.4)] {
+        let distance = transport::w2(&at(s), &at(t)).unwrap().distance();
+        assert!((distance - (t - s) * coupling.distance()).abs() <= 1e-12 * coupling.distance());
+    }
+    assert!(transport::w2(&mu, &at(0.0)).unwrap().distance() <= 1e-7);
+    assert!(coupling.interpolate(&nu, &mu, 0.5).is_err());
+    assert!(coupling.interpolate(&mu, &nu, f64::NAN).is_err());
+}
+
+#[test]
+fn an_updated_coupling_is_exact_near_and_far() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for (m, equal) in [(120, true), (90, false)] {
+        let (mut mu, mut nu) = (cloud(&mut rng, 2, 120), cloud(&mut rng, 2, m));
+        if !equal {
+            let c = DVector::from_fn(m, |j, _| (1 + j % 3) as f64);
+            nu = EmpiricalMeasure::weighted(nu.points().clone(), c.clone() / c.sum()).unwrap();
+        }
+        for p in [1.0, 2.0] {
+            let mut coupling = transport::wp(&mu, &nu, p).unwrap();
+            for step in [1e-6, 1e-3, 0.1, 10.0] {
+                mu.points_mut().iter_mut().for_each(|w| *w += step * rng.random_range(-1.0..1.0));
+                coupling = coupling.update(&mu, &nu).unwrap();
+                let cold = transport::wp(&mu, &nu, p).unwrap();
+                assert!((coupling.cost() - cold.cost()).abs() <= 1e-12 * cold.cost(), "step {step}, p {p}");
+                assert!(coupling.gap() <= 1e-12 * cold.cost().max(1e-3));
+            }
+        }
+        let other = cloud(&mut rng, 2, 31);
+        let coupling = transport::w2(&mu, &nu).unwrap().update(&mu, &other).unwrap();
+        assert_eq!(coupling.cost(), transport::w2(&mu, &other).unwrap().cost());
+    }
+}
+
+/// `E W_2^2` between two samples of m points falls like `log(m) / m` in the plane and like `m^(-2/d)` for d > 4.
+#[test]
+fn distance_between_samples_falls_at_the_known_rate() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for (dim, slope, slack) in [(2, -1.0, 0.35), (8, -0.25, 0.1)] {
+        let mut mean = |m: usize| -> f64 {
+            let draws = 12;
+            let one = |rng: &mut ChaCha8Rng| {
+                let points = |rng: &mut ChaCha8Rng| {
+                    EmpiricalMeasure::uniform(DMatrix::from_fn(dim, m, |_, _| rng.random::<f64>())).unwrap()
+                };
+                transport::w2(&points(rng), &points(rng)).unwrap().squared_distance()
+            };
+            (0..draws).map(|_| one(&mut rng)).sum::<f64>() / f64::from(draws)
+        };
+        let found = (mean(400) / mean(50)).ln() / 8.0_f64.ln();
+        assert!((found - slope).abs() < slack, "d = {dim}: slope {found}");
+    }
+}
+
+#[test]
+fn slices_are_shorter_and_exact_for_a_shift() {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let mu = cloud(&mut rng, 2, 200);
+    let mut nu = mu.clone();
+    nu.points_mut().chunks_exact_mut(2).for_each(|w| w[0] += 3.0);
+    let angle = |k: usize| k as f64 * std::f64::consts::PI / 16.0;
+    let directions = DMatrix::from_fn(2, 16, |r, k| if r == 0 { angle(k).cos() } else { angle(k).sin() });
+    // the mean of 9 cos^2 over the circle
+    let sliced = transport::sliced_w2(&mu, &nu, &directions).unwrap();
+    assert!((sliced - f64::sqrt(4.5)).abs() < 1e-12);
+    assert!(sliced <= transport::w2(&mu, &nu).unwrap().distance());
+    assert!(transport::sliced_w2(&mu, &nu, &DMatrix::zeros(2, 1)).is_err());
+    assert!(transport::sliced_w2(&mu, &nu, &DMatrix::zeros(2, 0)).is_err());
+    assert!(transport::sliced_w2(&mu, &nu, &DMatrix::identity(3, 1)).is_err());
+}
