@@ -7,15 +7,16 @@ use super::energy::evaluate;
 use super::problems::smooth_network;
 use super::slope::rounding;
 use super::violation::{Violation, within};
-use crate::energy::Energy;
+use crate::energy::{Energy, WeightDecay};
 use crate::integrator::Integrator;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::state::State;
 
-/// Checks a proximal integrator by [`check_proximal_step`], on a smooth network drawn from `seed`, for gamma from 1e-6 to 1e6.
+/// Checks a proximal integrator by [`check_proximal_step`], on a smooth network with weight decay drawn from `seed`, for gamma from
+/// 1e-6 to 1e6.
 ///
-/// The tolerance is `1e-4 + 10 sqrt(eps)`.
+/// The tolerance is `1e-4 + 10 sqrt(eps)`. Without weight decay the minimum may lie at infinity, and a step of 1e6 far out.
 ///
 /// # Errors
 /// The first law that fails; an error of a step is a violation.
@@ -23,8 +24,10 @@ pub fn check_jko<T: Real, I: Integrator<T>>(make: impl Fn() -> I, seed: u64) -> 
     let case = Case { n: 5, m: 3, d: 2, k: 1, seed };
     let mu = case.measure(3);
     for decade in (-6..=6).step_by(2) {
+        let decay = WeightDecay::new(real(0.05)).unwrap_or_else(|e| unreachable!("{e}"));
+        let mut energy = smooth_network(case).regularized(decay);
         let (gamma, tolerance) = (real::<T>(10.0_f64.powi(decade)), 1e-4 + 10.0 * to_f64(epsilon::<T>().sqrt()));
-        check_proximal_step(&mut make(), &mut smooth_network(case), &mu, gamma, tolerance)?;
+        check_proximal_step(&mut make(), &mut energy, &mu, gamma, tolerance)?;
     }
     Ok(())
 }
