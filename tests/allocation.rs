@@ -49,7 +49,8 @@ fn allocations<T: Real, I: Integrator<T>>(
     let risk = EmpiricalRisk::with_outputs(loss, DMatrix::from_fn(d, n, number), y).unwrap();
     let decay = WeightDecay::new(real::<T>(0.01)).unwrap();
     let energy = MeanFieldRisk::new(map, risk).unwrap().regularized(decay);
-    let mu = EmpiricalMeasure::weighted(DMatrix::from_fn(p, m, number), DVector::from_element(m, real(0.2))).unwrap();
+    let mu = EmpiricalMeasure::weighted(DMatrix::from_fn(p, m, number), DVector::from_element(m, real(1.0 / m as f64)))
+        .unwrap();
     let mut flow = ParticleFlow::new(energy, integrator, real(0.01)).unwrap();
     let mut state = flow.start(mu).unwrap();
     flow.advance(&mut state).unwrap();
