@@ -49,7 +49,8 @@ fn allocations<T: Real, I: Integrator<T>>(
     let risk = EmpiricalRisk::with_outputs(loss, DMatrix::from_fn(d, n, number), y).unwrap();
     let decay = WeightDecay::new(real::<T>(0.01)).unwrap();
     let energy = MeanFieldRisk::new(map, risk).unwrap().regularized(decay);
-    let mu = EmpiricalMeasure::weighted(DMatrix::from_fn(p, m, number), DVector::from_element(m, real(0.2))).unwrap();
+    let mu = EmpiricalMeasure::weighted(DMatrix::from_fn(p, m, number), DVector::from_element(m, real(1.0 / m as f64)))
+        .unwrap();
     let mut flow = ParticleFlow::new(energy, integrator, real(0.01)).unwrap();
     let mut state = flow.start(mu).unwrap();
     flow.advance(&mut state).unwrap();
@@ -96,6 +97,16 @@ fn nothing_is_allocated_after_the_first_step() {
     maps::<f32>("Heun", Heun);
     maps::<f64>("Rk4", Rk4);
     maps::<f32>("Rk4", Rk4);
+    // Shapes that are worth two threads: tiles with kept signs, the register kernel, kept values.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let threaded = pool.install(|| {
+        [
+            allocations::<f64, _>(Ridge::new(Relu, 9), Square, (600, 500), Euler),
+            allocations::<f32, _>(Ridge::new(Relu, 4), Square, (900, 600), Euler),
+            allocations::<f32, _>(Ridge::new(Tanh, 9), Square, (600, 500), Euler),
+        ]
+    });
+    assert_eq!(threaded, [0; 3], "on two threads");
     maps::<f64>("DormandPrince", DormandPrince::new(1e-2, 1e-3));
     maps::<f32>("DormandPrince", DormandPrince::new(1e-2, 1e-3));
 }

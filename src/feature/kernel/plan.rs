@@ -50,7 +50,8 @@ impl Plan {
         let (width, bytes, rows) = (line::<T>(), size_of::<T>(), lanes::rows());
         let padded = n.next_multiple_of(width);
         let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
-        let shared = n.div_ceil(16).max(2 * width);
+        // Enough panels for threads, but not so short that setting up a tile costs more than going through it.
+        let shared = n.div_ceil(16).max(if d < 24 { 128 } else { 2 * width });
         let panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
         let block = m.div_ceil(32).clamp(rows, 96).next_multiple_of(rows);
         let fit = KEPT / (padded * bytes);
