@@ -3,14 +3,16 @@
 use nalgebra::DMatrix;
 
 use super::super::case::Case;
+use super::super::energy::generic;
 use super::super::slope::rounding;
 use super::super::violation::{Violation, holds, within};
 use crate::feature::{FeatureMap, Workspace, columns};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
-use crate::real::{Real, real, to_f64};
+use crate::real::{Real, epsilon, real, to_f64};
 
 /// The data of the batches: a measure, samples, a gradient, a field and other points.
+#[derive(Debug, Clone)]
 pub(super) struct Batch<T> {
     mu: EmpiricalMeasure<T>,
     x: Inputs<T>,
@@ -54,6 +56,14 @@ impl<T: Real> Batch<T> {
             mu,
             x,
         }
+    }
+
+    /// The batch at the particles of `mu`; other points move with the first of them.
+    fn moved_to(&self, mu: &EmpiricalMeasure<T>) -> Self {
+        let shift = mu.points().column(0) - self.mu.points().column(0);
+        let mut moved = Self { mu: mu.clone(), ..self.clone() };
+        moved.at.column_iter_mut().for_each(|mut w| w += &shift);
+        moved
     }
 
     fn kn(&self) -> usize {
@@ -189,7 +199,26 @@ impl Reference {
 }
 
 impl Form {
+    /// The sums, with the scale of what they do when every coordinate of `w` moves by a few epsilon: `b.x` may cancel.
     fn new<T: Real>(phi: &dyn FeatureMap<T>, w: &[T], x: &Inputs<T>, g: &[T]) -> Self {
+        const STEP: f64 = 8.0;
+        let mut form = Self::at(phi, w, x, g);
+        for pattern in 0..4_usize {
+            let moved = |(c, &w): (usize, &T)| {
+                let sign = if (c >> (pattern / 2)) % 2 == pattern % 2 { STEP } else { -STEP };
+                w + w * real::<T>(sign) * epsilon::<T>()
+            };
+            let nearby = Self::at(phi, &w.iter().enumerate().map(moved).collect::<Vec<_>>(), x, g);
+            let felt = |sum: &mut Sum, near: &Sum| {
+                sum.scale += (near.value - sum.value).abs() / (STEP * to_f64(epsilon::<T>()));
+            };
+            felt(&mut form.value, &nearby.value);
+            form.descent.iter_mut().zip(&nearby.descent).for_each(|(sum, near)| felt(sum, near));
+        }
+        form
+    }
+
+    fn at<T: Real>(phi: &dyn FeatureMap<T>, w: &[T], x: &Inputs<T>, g: &[T]) -> Self {
         let k = phi.output_dim();
         let (mut value, mut descent) = (Sum::default(), vec![Sum::default(); w.len()]);
         for j in 0..x.len() {
@@ -215,12 +244,18 @@ impl Form {
 /// - `variation`: `sum_j <g_j, Phi(w)(x_j)>` and its descent direction, at any points;
 /// - `push_forward_all`: `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`.
 ///
-/// All to `1e3 eps` times the sum of the absolute values of the terms, and whatever outputs and workspace held before.
+/// All to `1e3 eps` times the sum of the absolute values of the terms, and whatever outputs and workspace held before. A failure
+/// is confirmed at particles (and points) nearby: a map may take either side of a kink that rounding can cross.
 ///
 /// # Errors
 /// The first law that fails.
 pub fn check_batches<T: Real>(phi: &dyn FeatureMap<T>, case: Case) -> Result<(), Violation> {
-    let (batch, p) = (Batch::new(phi, case), phi.particle_dim());
+    let batch = Batch::new(phi, case);
+    generic(&batch.mu, &mut case.draws(16), |mu| check(phi, &batch.moved_to(mu), case))
+}
+
+fn check<T: Real>(phi: &dyn FeatureMap<T>, batch: &Batch<T>, case: Case) -> Result<(), Violation> {
+    let p = phi.particle_dim();
     let at = |what: &'static str, i: usize| move || format!("{what} {i}, {case:?}");
     let close = |law, found: &[T], expected: &[Sum], what| {
         for (i, (&found, sum)) in found.iter().zip(expected).enumerate() {
@@ -228,7 +263,7 @@ pub fn check_batches<T: Real>(phi: &dyn FeatureMap<T>, case: Case) -> Result<(),
         }
         Ok(())
     };
-    let reference = Reference::new(phi, &batch);
+    let reference = Reference::new(phi, batch);
     close("h(x_j) = sum_i c_i Phi(w_i)(x_j)", batch.predict(phi).as_slice(), &reference.h, "prediction")?;
     let u = batch.push_forward_all(phi);
     close("u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i", u.as_slice(), &reference.u, "prediction")?;
