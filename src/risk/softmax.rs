@@ -103,9 +103,12 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
         for j in 0..n {
             let (h, u, p) = (&h[j * k..(j + 1) * k], &u[j * k..(j + 1) * k], &mut out[j * k..(j + 1) * k]);
             log_sum_exp(h, Some(p));
-            let mean = p.iter().zip(u).fold(T::zero(), |sum, (&p, &u)| sum + p * u);
+            // R'' does not see a constant: measured from the likeliest class, nothing cancels where p is nearly 1.
+            let likeliest = (1..k).fold(0, |best, l| if h[l] > h[best] { l } else { best });
+            let origin = u[likeliest];
+            let mean = p.iter().zip(u).fold(T::zero(), |sum, (&p, &u)| sum + p * (u - origin));
             for (p, &u) in p.iter_mut().zip(u) {
-                *p *= (u - mean) * c;
+                *p *= ((u - origin) - mean) * c;
             }
         }
     }

@@ -34,7 +34,7 @@ pub struct Speed<T> {
 /// use wasserflow::{EmpiricalMeasure, Euler, ParticleFlow, PotentialEnergy, WeightDecay};
 ///
 /// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 2), Euler, 0.1)?;
-/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_row_slice(2, 2, &[1.0, 2.0, 3.0, 5.0]))?)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_row_slice(2, 2, &[1.0_f64, 2.0, 3.0, 5.0]))?)?;
 /// let mut speed = MetricSpeed::new();
 /// flow.run(&mut state, 10, &mut speed)?;
 /// assert_eq!(speed.records().len(), 10);
