@@ -43,7 +43,7 @@ pub struct Protocol {
 impl Protocol {
     /// The experiment.
     pub const FULL: Self =
-        Self { samples: 100, seeds: 20, first: 0, drawn: 2, radius: 0.3, dt: 1.0, time: 1e4, threshold: 1e-3 };
+        Self { samples: 100, seeds: 20, first: 0, drawn: 2, radius: 0.3, dt: 1.0, time: 1e5, threshold: 1e-3 };
     /// Too short to show anything but that it runs.
     pub const SMOKE: Self = Self { samples: 50, seeds: 3, time: 100.0, ..Self::FULL };
 }
