@@ -44,6 +44,8 @@
 //! | [`Integrator`]: [`Euler`], [`Heun`], [`Rk4`], [`DormandPrince`], [`Jko`], [`Conic`] | one step |
 //! | [`Observer`], [`observe`] | recording and stopping |
 //! | [`ParticleFlow`] | the driver |
+//! | [`optimality`] | is this the global minimum? the certificate and the way on |
+//! | [`transport`] | exact Wasserstein distances between measures |
 //! | [`study`] | success against m, over seeds |
 //! | `testing` | the law kit: checks that a part of yours keeps the laws of its trait |
 //!
@@ -57,6 +59,7 @@
 //! # Features
 //!
 //! - `rand` (default): random starts.
+//! - `rayon` (default): threads. Results are the same, bit for bit, for any number of them.
 //! - `testing`: the law kit, without a further dependency.
 //! - `proptest`: `testing`, with strategies and the macros that test a part in one line.
 
@@ -108,6 +111,8 @@ mod prose {
     struct Readme;
     #[doc = include_str!("../docs/src/tutorial.md")]
     struct Tutorial;
+    #[doc = include_str!("../docs/src/optimality.md")]
+    struct Optimality;
 }
 
 /// The code of the pages on extending, compiled.

@@ -2,26 +2,22 @@
 
 use std::ops::Range;
 
+use super::super::threads::{Parts, each};
 use super::twofold::Twofold;
 use crate::activation::Slopes;
 use crate::inputs::circle::{Circle, Format, QUARTER, dot, widen};
 use crate::real::{Real, to_f64};
 
+/// The rows of a block: about 20 us of work.
+const BLOCK: usize = 1024;
+
 /// Calls `work(first, rows)` on blocks of rows of `out`, in threads where there are enough of them. Every row has one
 /// owner, so the results do not depend on the number of threads.
 pub(super) fn in_blocks<S: Send>(out: &mut [S], width: usize, work: impl Fn(usize, &mut [S]) + Sync) {
-    #[cfg(feature = "rayon")]
-    if out.len() >= 4 * BLOCK * width && rayon::current_num_threads() > 1 {
-        use rayon::prelude::*;
-        let blocks = out.par_chunks_mut(BLOCK * width).enumerate();
-        return blocks.for_each(|(block, rows)| work(block * BLOCK, rows));
-    }
-    work(0, out);
+    let parallel = out.len() >= 4 * BLOCK * width;
+    let blocks = Parts { data: out, size: BLOCK * width };
+    each(blocks, parallel, &|block, rows: Parts<'_, S>| work(block * BLOCK, rows.data));
 }
-
-/// The rows of a block: about 20 us of work.
-#[cfg(feature = "rayon")]
-const BLOCK: usize = 1024;
 
 /// Vectors `v_i` with terms `t_il` of the plane, and the running sums of these in the order of the angle.
 #[derive(Debug)]
