@@ -3,34 +3,11 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::testing::Plain;
 use wasserflow::{
     Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Radial, Real, Relu, Ridge, Softplus,
     Tanh, Workspace, real,
 };
-
-/// The map with the provided batch methods, which are the definition.
-struct Plain<F>(F);
-
-impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Plain<F> {
-    fn particle_dim(&self) -> usize {
-        self.0.particle_dim()
-    }
-    fn input_dim(&self) -> usize {
-        self.0.input_dim()
-    }
-    fn output_dim(&self) -> usize {
-        self.0.output_dim()
-    }
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-        self.0.accumulate(w, x, scale, out);
-    }
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
-        self.0.pull_back(w, x, g, out);
-    }
-    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
-        self.0.push_forward(w, x, v, scale, out);
-    }
-}
 
 /// One problem: particles with weights, samples, a field and a gradient `g = h - y`.
 struct Problem<T> {

@@ -1,30 +1,10 @@
 //! In the plane the ridge map sweeps the circle of angles: its batches against the plain definition.
 
 use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::testing::Plain;
 use wasserflow::{
     Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Real, Relu, Ridge, Workspace, real,
 };
-
-/// Hides the overrides of a map: what is left are the provided methods, the definition.
-struct Plain<F>(F);
-
-impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Plain<F> {
-    fn particle_dim(&self) -> usize {
-        self.0.particle_dim()
-    }
-    fn input_dim(&self) -> usize {
-        self.0.input_dim()
-    }
-    fn output_dim(&self) -> usize {
-        self.0.output_dim()
-    }
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-        self.0.accumulate(w, x, scale, out);
-    }
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
-        self.0.pull_back(w, x, g, out);
-    }
-}
 
 /// Predictions, velocities, and values and descent directions of a fixed linear form.
 fn batch<T: Real>(map: &dyn FeatureMap<T>, mu: &EmpiricalMeasure<T>, x: &Inputs<T>) -> Vec<T> {
