@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::transport::{self, MetricSpeed};
 use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, ParticleFlow, PotentialEnergy, Ridge, Rk4, Square, Tanh,
+    EmpiricalMeasure, EmpiricalRisk, Jko, MeanFieldRisk, ParticleFlow, PotentialEnergy, Relu, Ridge, Rk4, Square, Tanh,
     WeightDecay, init, nalgebra,
 };
 
@@ -52,6 +52,32 @@ fn a_proximal_step_moves_along_the_optimal_coupling() {
         let state = flow.unwrap().start(next.clone()).unwrap();
         let residual = (next.points() - mu.points() - state.velocity() * gamma).norm();
         assert!(residual <= 1e-12 * mu.points().norm() * (1.0 + gamma));
+    }
+}
+
+/// O8, on the steps of `Jko` on a rectifier network: with W2 by assignment, F + W2^2 / (2 gamma) does not rise, for any gamma;
+/// and the particles go where the optimal coupling sends them, as long as none overtakes another.
+#[test]
+fn the_proximal_integrator_moves_along_the_optimal_coupling() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let x = DMatrix::from_fn(2, 30, |_, _| rng.random_range(-1.0..1.0));
+    let y = DVector::from_fn(30, |j, _| f64::abs(x[(0, j)]));
+    let risk = EmpiricalRisk::new(Square, x, y).unwrap();
+    let mu = cloud(&mut rng, 3, 40);
+    for gamma in [1e-4, 1e-2, 0.1, 1.0, 10.0] {
+        let decay = WeightDecay::new(1e-3).unwrap();
+        let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), risk.clone()).unwrap().regularized(decay);
+        let mut flow = ParticleFlow::new(energy, Jko::default(), gamma).unwrap();
+        let mut state = flow.start(mu.clone()).unwrap();
+        let before = state.energy();
+        flow.advance(&mut state).unwrap();
+        let squared = transport::w2(&mu, state.measure()).unwrap().squared_distance();
+        let moved = (state.measure().points() - mu.points()).norm_squared() / 40.0;
+        assert!(state.energy() + squared / (2.0 * gamma) <= before, "gamma {gamma}");
+        assert!(squared <= moved * (1.0 + 1e-12), "gamma {gamma}");
+        if gamma <= 0.1 {
+            assert!((squared - moved).abs() <= 1e-12 * moved, "gamma {gamma}: {squared} {moved}");
+        }
     }
 }
 
