@@ -1,7 +1,7 @@
 //! Activations `sigma: R -> R`.
 //!
-//! At a kink the derivative is that of the side where the function is flatter to the left: `sigma'(0) = 0` for
-//! [`Relu`], the slope of the negative side for [`LeakyRelu`], 0 for [`Abs`]. So a preactivation of exactly 0 is inactive.
+//! At the kink of [`Relu`] and [`LeakyRelu`] the derivative is the one to the left, so that a preactivation of exactly 0 is
+//! inactive; at that of [`Abs`] it is 0.
 
 use crate::real::Real;
 
