@@ -91,7 +91,7 @@ integrator_laws!(euler: Euler);
 integrator_laws!(heun: Heun);
 integrator_laws!(rk4: Rk4);
 integrator_laws!(dormand_prince: DormandPrince::default());
-integrator_laws!(jko: Jko::default());
+integrator_laws!(jko: Jko::default(), proximal);
 integrator_laws!(conic: Conic::new(0.5, 1.0));
 integrator_laws!(coarse_dormand_prince: DormandPrince::new(1e-2, 1e-3));
 

@@ -13,9 +13,9 @@ mod polish;
 mod proximal;
 mod scratch;
 
-use descent::{Goal, descend};
+use descent::descend;
 pub use polish::{Polished, polish};
-use proximal::{Point, Proximal};
+use proximal::{Ending, Goal, Point, Proximal};
 use scratch::Scratch;
 
 /// The step of Jordan, Kinderlehrer and Otto, `mu+ = argmin_nu F(nu) + W2^2(nu, mu) / (2 gamma)`, `gamma = dt`. Order 1.
@@ -34,7 +34,8 @@ use scratch::Scratch;
 /// seen near `v`; where nothing has a kink it is `|(v - w) / gamma - velocity(v)|`. The step ends when it is below
 /// `tolerance` times the speed `(int |velocity(w)|^2 dmu)^(1/2)` at the start, with the gradients of a hull from within `tolerance`
 /// times the smaller of `gamma` times that speed and `(int |w|^2 dmu)^(1/2)`. It also ends where the model tells a decrease of `P`
-/// below its rounding and the residual no longer falls; this can be at a residual above the tolerance.
+/// below its rounding and the residual no longer falls; this can be at a residual above the tolerance. A hull that makes the
+/// residual smaller than the gradient is believed when it has been found twice.
 ///
 /// # Method
 /// Newton steps by conjugate gradients with the curvature of Gauss and Newton (Levenberg and Marquardt for the square
@@ -123,7 +124,7 @@ fn solve<T: Real>(
     rate: T,
     tolerance: T,
     iterations: usize,
-) -> Result<descent::Ending<T>, StepError> {
+) -> Result<Ending<T>, StepError> {
     state.evaluate(energy);
     let shape = state.measure().points().shape();
     let mut scratch = Scratch::new(shape, state.take_stages(0));

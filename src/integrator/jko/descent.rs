@@ -4,35 +4,9 @@ use nalgebra::DMatrix;
 
 use super::direction::{Damping, Memory, newton};
 use super::hull::{Kinks, Shares, pinned};
-use super::proximal::{Point, Proximal};
+use super::proximal::{Ending, Goal, Point, Proximal, Search};
 use super::scratch::Scratch;
 use crate::real::{Real, epsilon, real};
-
-/// What a descent is to reach.
-pub(super) struct Goal<T> {
-    /// The size of the shortest subgradient.
-    pub residual: T,
-    /// The radius within which subgradients are gathered in the end.
-    pub radius: T,
-    pub iterations: usize,
-}
-
-/// How a descent ended.
-pub(super) struct Ending<T> {
-    pub converged: bool,
-    pub iterations: usize,
-    pub evaluations: usize,
-    pub products: usize,
-    pub residual: T,
-}
-
-/// The outcome of a search along a direction.
-enum Search {
-    Moved,
-    /// The trials refused have told enough of the kinks near the point for another direction.
-    Learned,
-    Failed,
-}
 
 /// Descends from `x`, evaluated, to a stationary point of `P`, never to a higher value.
 pub(super) fn descend<T: Real>(
@@ -66,6 +40,8 @@ pub(super) fn descend<T: Real>(
         d: scratch.take(),
     };
     let (mut failed, mut converged, mut iterations) = (false, false, 0);
+    // A hull of gradients is believed when it is found twice: anew, from this radius.
+    let (again, mut believed) = ((goal.radius * real(100.0)).min(radius), false);
     let (mut residual, mut last);
     last = None;
     loop {
@@ -74,15 +50,18 @@ pub(super) fn descend<T: Real>(
         if !residual.is_finite() {
             break;
         }
-        let floor = descent
-            .damping
-            .as_ref()
-            .map_or(T::zero(), |damping| real::<T>(4.0) * epsilon::<T>() * (problem.rate + damping.typical))
-            * problem.norm(&x.v);
+        let stiffness = descent.damping.as_ref().map_or(T::zero(), |damping| problem.rate + damping.typical);
+        let floor = real::<T>(4.0) * epsilon::<T>() * stiffness * problem.norm(&x.v);
         if residual <= goal.residual.max(floor) {
             if descent.kinks.radius <= goal.radius || !pinned(problem, &descent.kinks, x, scratch) {
-                converged = true;
-                break;
+                converged = believed || problem.norm(&x.gradient) <= goal.residual.max(floor);
+                if converged {
+                    break;
+                }
+                (believed, last) = (true, None);
+                descent.kinks = Kinks::new(x.v.ncols(), again);
+                iterations += 1;
+                continue;
             }
             descent.shrink(problem, x, &mut y, goal, scratch);
             iterations += 1;
@@ -101,12 +80,24 @@ pub(super) fn descend<T: Real>(
         let slope = descent.turn(problem, x, residual, failed, scratch);
         let still =
             -slope <= problem.noise(x).max(descent.noise) && last.is_some_and(|last| residual > real::<T>(0.9) * last);
+        if still && !descent.lost(problem, x, residual) {
+            // It is the damping that makes the decrease small.
+            descent.damping.iter_mut().for_each(|damping| damping.value = damping.typical * real(0.01));
+            descent.memory.clear(scratch);
+            last = None;
+            continue;
+        }
         if still {
-            if descent.kinks.radius <= goal.radius {
-                converged = true;
-                break;
+            if descent.kinks.radius > goal.radius {
+                descent.shrink(problem, x, &mut y, goal, scratch);
+            } else {
+                converged = believed || problem.norm(&x.gradient) <= real::<T>(2.0) * residual;
+                if converged {
+                    break;
+                }
+                believed = true;
+                descent.kinks = Kinks::new(x.v.ncols(), again);
             }
-            descent.shrink(problem, x, &mut y, goal, scratch);
             last = None;
             continue;
         }
@@ -127,7 +118,8 @@ pub(super) fn descend<T: Real>(
             }
             Search::Failed => {
                 let short = problem.norm(&descent.d) <= real::<T>(16.0) * epsilon::<T>() * problem.norm(&x.v);
-                converged = short || -slope <= real::<T>(64.0) * problem.noise(x).max(descent.noise);
+                converged = (short || -slope <= real::<T>(64.0) * problem.noise(x).max(descent.noise))
+                    && descent.lost(problem, x, residual);
                 break;
             }
         }
@@ -165,6 +157,13 @@ struct Descent<T> {
 }
 
 impl<T: Real> Descent<T> {
+    /// Whether what a step along the gradient could gain, `r^2 / (1/gamma + curvature)`, is lost in the rounding of `P`.
+    fn lost(&self, problem: &mut Proximal<'_, T>, x: &Point<T>, residual: T) -> bool {
+        let Some(damping) = &self.damping else { return true };
+        let noise = problem.noise(x).max(self.noise);
+        residual * residual <= real::<T>(1e3) * (problem.rate + damping.typical) * noise
+    }
+
     /// Finds a direction `d`; returns its slope `<z, d> < 0`.
     fn turn(
         &mut self,

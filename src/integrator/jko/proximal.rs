@@ -92,3 +92,29 @@ impl<T: Real> Proximal<'_, T> {
         real::<T>(4.0) * epsilon::<T>() * (self.rate * self.norm(&x.v) + self.norm(&x.velocity))
     }
 }
+
+/// What a descent is to reach.
+pub(super) struct Goal<T> {
+    /// The size of the shortest subgradient.
+    pub residual: T,
+    /// The radius within which subgradients are gathered in the end.
+    pub radius: T,
+    pub iterations: usize,
+}
+
+/// How a descent ended.
+pub(super) struct Ending<T> {
+    pub converged: bool,
+    pub iterations: usize,
+    pub evaluations: usize,
+    pub products: usize,
+    pub residual: T,
+}
+
+/// The outcome of a search along a direction.
+pub(super) enum Search {
+    Moved,
+    /// The trials refused have told enough of the kinks near the point for another direction.
+    Learned,
+    Failed,
+}
