@@ -10,7 +10,7 @@ mod lines;
 
 use circle::Circle;
 use lines::Lines;
-pub(crate) use lines::{Aligned, line};
+pub(crate) use lines::{Aligned, WIDE, line};
 
 /// The sample points `x_j` in `R^d`: the columns of a `d x n` matrix, finite, `n >= 1`.
 ///
@@ -131,8 +131,8 @@ impl<T: Real> Inputs<T> {
 
     /// The samples in lines.
     #[inline]
-    pub(crate) fn lines(&self) -> &[T] {
-        self.lines.as_slice()
+    pub(crate) fn lines(&self) -> &Lines<T> {
+        &self.lines
     }
 
     /// All samples, `d x n`, one a column.

@@ -25,7 +25,7 @@ mod radial;
 mod threads;
 mod tile;
 
-use layer::Layer;
+use layer::{Layer, Panel};
 use passes::Given;
 use plan::{Keep, Plan};
 pub(super) use planar::Planar;
@@ -147,8 +147,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
 
     fn layer<'b>(&'b self, c: &'b [T], zeros: &'b [T]) -> Layer<'b, T> {
         let (k, d) = (self.k, self.x.dim());
-        let (x, lines) = (self.x.points().as_slice(), self.x.lines());
-        Layer { w: self.w, c, k, d, zeros, x, lines }
+        let x = Panel { samples: self.x.lines().samples(), features: self.x.lines().features() };
+        Layer { w: self.w, c, k, d, zeros, x }
     }
 
     /// The panels of `g` (`k x n`), each `k x samples` by rows, 0 beyond the last sample.

@@ -60,13 +60,22 @@ pub(crate) const fn line<T>() -> usize {
     if size_of::<T>() >= LINE { 1 } else { LINE / size_of::<T>() }
 }
 
-/// The samples, `W` at a time: feature f of sample `l W + w` is at `(l d + f) W + w`, and 0 beyond the last sample.
+/// Features below which the samples have no lines of features.
+pub(crate) const WIDE: usize = 24;
+
+/// The samples, `W` at a time, in two layouts; 0 beyond the last sample.
 #[derive(Debug, Clone)]
-pub(crate) struct Lines<T>(Aligned<T>);
+pub(crate) struct Lines<T> {
+    /// Lines of samples: feature f of sample `l W + w` is at `(l d + f) W + w`.
+    samples: Aligned<T>,
+    /// Lines of features: feature `c W + v` of sample `l W + w` is at `((l C + c) W + w) W + v`, for the `C = d / W` whole
+    /// lines of features. From [`WIDE`] features on, empty below.
+    features: Aligned<T>,
+}
 
 impl<T> Default for Lines<T> {
     fn default() -> Self {
-        Self(Aligned::default())
+        Self { samples: Aligned::default(), features: Aligned::default() }
     }
 }
 
@@ -75,8 +84,8 @@ impl<T: Real> Lines<T> {
     pub(crate) fn fill(&mut self, x: &[T], d: usize) {
         let width = line::<T>();
         let lines = (x.len() / d).div_ceil(width);
-        self.0.resize(lines * d * width, T::zero());
-        for (group, to) in x.chunks(width * d).zip(self.0.as_mut_slice().chunks_exact_mut(width * d)) {
+        self.samples.resize(lines * d * width, T::zero());
+        for (group, to) in x.chunks(width * d).zip(self.samples.as_mut_slice().chunks_exact_mut(width * d)) {
             to.fill(T::zero());
             for (w, x) in group.chunks_exact(d).enumerate() {
                 for (&x, to) in x.iter().zip(to[w..].iter_mut().step_by(width)) {
@@ -84,9 +93,25 @@ impl<T: Real> Lines<T> {
                 }
             }
         }
+        let whole = if d < WIDE { 0 } else { d / width };
+        self.features.resize(lines * whole * width * width, T::zero());
+        for (group, to) in x.chunks(width * d).zip(self.features.as_mut_slice().chunks_exact_mut((whole * width * width).max(1))) {
+            to.fill(T::zero());
+            for (w, x) in group.chunks_exact(d).enumerate() {
+                for (x, to) in x.chunks_exact(width).zip(to[w * width..].chunks_mut(width * width)) {
+                    to[..width].copy_from_slice(x);
+                }
+            }
+        }
     }
 
-    pub(crate) fn as_slice(&self) -> &[T] {
-        self.0.as_slice()
+    /// Lines of samples.
+    pub(crate) fn samples(&self) -> &[T] {
+        self.samples.as_slice()
+    }
+
+    /// Lines of features.
+    pub(crate) fn features(&self) -> &[T] {
+        self.features.as_slice()
     }
 }

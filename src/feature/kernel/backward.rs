@@ -25,6 +25,9 @@ pub(super) struct Slopes<'a, E> {
     pub(super) out: &'a mut [E],
 }
 
+/// Tiles that go through a line of features while it is in the first cache.
+const TILES: usize = 4;
+
 launch!(Slopes);
 
 impl<E: Lane> Kernel for Slopes<'_, E> {
@@ -35,7 +38,8 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
     fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
         let Self { layer, plan, slopes: (left, right), g, kept, first: block, out } = self;
         let p = layer.k + layer.d;
-        let (mut partial, mut rows, mut sides) = (Rows::<E, R>::new(), Rows::<E, R>::new(), Rows::<E, 2>::new());
+        let (mut partial, mut sides) = (Rows::<E, R>::new(), Rows::<E, 2>::new());
+        let mut tiles: [_; TILES] = std::array::from_fn(|_| Rows::<E, R>::new());
         for first in (0..plan.padded).step_by(plan.panel) {
             let last = (first + plan.panel).min(plan.padded);
             let n = last - first;
@@ -46,16 +50,18 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
             let sides = [&*on, &*off];
             let panel = layer.panel(first, last);
             let kept = &kept[first * plan.kept_rows..last * plan.kept_rows];
-            for (i, out) in out.chunks_mut(R * p).enumerate() {
-                let i = block + i * R;
-                let t = &mut rows.0;
-                match plan.keep {
-                    Keep::Signs { signs } if i < plan.kept => {
-                        expand::<E, S, R>(s, &kept[i / signs * n..][..n], i % signs, sides, t);
+            for (i, out) in out.chunks_mut(TILES * R * p).enumerate() {
+                let i = block + i * TILES * R;
+                let tiles = &mut tiles[..out.len().div_ceil(R * p)];
+                for (t, i) in tiles.iter_mut().zip((i..).step_by(R)) {
+                    match plan.keep {
+                        Keep::Signs { signs } if i < plan.kept => {
+                            expand::<E, S, R>(s, &kept[i / signs * n..][..n], i % signs, sides, &mut t.0);
+                        }
+                        _ => recompute::<E, S, R, V>(s, layer.directions(i), panel, sides, &mut partial, &mut t.0),
                     }
-                    _ => recompute::<E, S, R, V>(s, layer.directions(i), panel, sides, &mut partial, t),
                 }
-                sums::<E, S, R, V>(s, t, panel, (layer.d, p), out);
+                sums::<E, S, R, V>(s, tiles, panel, (layer.d, p), out);
             }
         }
     }
@@ -94,7 +100,7 @@ fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
     preactivations::<E, S, R, V>(
         s,
         b,
-        panel.lines,
+        panel.samples,
         partial,
         #[inline(always)]
         |l, u| {

@@ -81,8 +81,6 @@ pub(super) struct Pull<'a, E> {
     pub(super) i: usize,
     pub(super) values: &'a [E],
     pub(super) derivatives: &'a [E],
-    /// Scratch, a row of the longest panel for each particle of a tile.
-    pub(super) t: &'a mut [[E; SAMPLES]],
     /// `k x samples` by rows, 0 beyond the last sample.
     pub(super) g: &'a [E],
     /// Columns `(S_i, G_i)` of the particles of the tile.
@@ -98,10 +96,9 @@ impl<E: Lane> Kernel for Pull<'_, E> {
         let Layer { k, d, w, .. } = self.layer;
         let (p, n) = (k + d, self.values.len() / R);
         let particles = self.out.chunks_exact_mut(p).zip(w[self.i * p..].chunks_exact(p));
-        let (t, _) = self.t.as_chunks_mut::<R>();
-        let t = &mut t[0];
+        let mut tile = Rows::<E, R>::new();
         let rows = self.values.chunks_exact(n).zip(self.derivatives.chunks_exact(n));
-        for (((out, w), (values, ds)), t) in particles.zip(rows).zip(t.iter_mut()) {
+        for (((out, w), (values, ds)), t) in particles.zip(rows).zip(&mut tile.0) {
             for (sum, g) in out.iter_mut().zip(self.g.chunks_exact(n)) {
                 *sum += dot::<E, S, V>(s, values, g);
             }
@@ -120,6 +117,6 @@ impl<E: Lane> Kernel for Pull<'_, E> {
                 *t = ds * q;
             }
         }
-        sums::<E, S, R, V>(s, t, self.panel, (d, p), self.out);
+        sums::<E, S, R, V>(s, &[tile], self.panel, (d, p), self.out);
     }
 }

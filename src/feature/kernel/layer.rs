@@ -2,6 +2,7 @@
 
 use super::lanes::{self, Lane};
 use super::plan::SAMPLES;
+use crate::inputs::{WIDE, line};
 use crate::real::Real;
 
 /// Particles and samples of a pass.
@@ -16,9 +17,8 @@ pub(super) struct Layer<'a, T> {
     pub(super) d: usize,
     /// d zeros: what stands in for particles beyond the last.
     pub(super) zeros: &'a [T],
-    /// The samples, `d x n`, and in lines.
-    pub(super) x: &'a [T],
-    pub(super) lines: &'a [T],
+    /// All samples in lines.
+    pub(super) x: Panel<'a, T>,
 }
 
 impl<'a, T: Real> Layer<'a, T> {
@@ -46,10 +46,13 @@ impl<'a, T: Real> Layer<'a, T> {
         })
     }
 
-    /// The samples from `first` to `last` (of the padded ones): in lines, and as points.
+    /// The samples from `first` to `last` (of the padded ones).
     pub(super) fn panel(&self, first: usize, last: usize) -> Panel<'a, T> {
-        let d = self.d;
-        Panel { lines: &self.lines[first * d..last * d], x: &self.x[first * d..self.x.len().min(last * d)] }
+        let (d, whole) = (self.d, whole_lines::<T>(self.d));
+        Panel {
+            samples: &self.x.samples[first * d..last * d],
+            features: &self.x.features[first * whole..last * whole],
+        }
     }
 
     /// The same with lanes: `E` is `T`.
@@ -60,17 +63,27 @@ impl<'a, T: Real> Layer<'a, T> {
             k: self.k,
             d: self.d,
             zeros: lanes::same(self.zeros),
-            x: lanes::same(self.x),
-            lines: lanes::same(self.lines),
+            x: self.x.with_lanes(),
         }
     }
 }
 
-/// The samples of a panel: in whole lines, and as points without the padding.
+/// Samples in whole lines: lines of samples, and lines of features.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Panel<'a, T> {
-    pub(super) lines: &'a [T],
-    pub(super) x: &'a [T],
+    pub(super) samples: &'a [T],
+    pub(super) features: &'a [T],
+}
+
+impl<'a, T: Real> Panel<'a, T> {
+    pub(super) fn with_lanes<E: Lane>(&self) -> Panel<'a, E> {
+        Panel { samples: lanes::same(self.samples), features: lanes::same(self.features) }
+    }
+}
+
+/// The features in whole lines of features, of d.
+pub(super) fn whole_lines<T>(d: usize) -> usize {
+    if d < WIDE { 0 } else { d / line::<T>() * line::<T>() }
 }
 
 /// `R` rows of a panel, on the stack.

@@ -143,7 +143,7 @@ impl<E: Lane> NarrowSlopes<'_, E> {
         let p = D + 1;
         let w = &self.layer.w[self.first * p..][..self.out.len()];
         let run = RUN / line::<E>();
-        let (lines, _) = E::view::<S>(self.layer.lines).as_chunks::<V>();
+        let (lines, _) = E::view::<S>(self.layer.x.samples).as_chunks::<V>();
         let (g, _) = E::view::<S>(self.g).as_chunks::<V>();
         for (x, g) in lines.as_chunks::<D>().0.chunks(run).zip(g.chunks(run)) {
             let (mut tiles, mut sums) = (w.chunks_exact(Q * p), self.out.chunks_exact_mut(Q * p));

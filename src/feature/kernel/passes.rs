@@ -5,7 +5,7 @@ use super::elementwise::{derivatives_from_values, from_values, values, values_an
 use super::forward::Linear;
 use super::general::{Combine, Products, Pull, ROWS};
 use super::lanes::{self, Launch, same, same_mut, signs, with_lanes};
-use super::layer::{Layer, Panel, Rows};
+use super::layer::{Layer, Rows};
 use super::narrow::{INPUTS, Narrow, NarrowSlopes};
 use super::plan::{Keep, Plan};
 use super::threads::{Parts, each};
@@ -71,7 +71,7 @@ fn panels<T: Real>(
     let (rows, out) = (Parts { data: rows, size: plan.panel * k }, Parts { data: out, size: plan.panel * k });
     each((rows, (kept, out)), plan.parallel, &|t, (rows, (kept, out)): (Parts<T>, (Parts<T>, Parts<T>))| {
         let (first, n) = (t * plan.panel, rows.data.len() / k);
-        task(layer.panel(first, first + n).lines, rows.data, kept.data);
+        task(layer.panel(first, first + n).samples, rows.data, kept.data);
         for (l, row) in rows.data.chunks_exact(n).enumerate() {
             for (to, &h) in out.data[l..].iter_mut().step_by(k).zip(row) {
                 *to = h;
@@ -195,7 +195,7 @@ fn general_block<T: Real, A: Activation<T>>(
     out: &mut [T],
 ) {
     let (k, p, tile) = (layer.k, layer.k + layer.d, lanes::rows());
-    let (mut s, mut ds, mut t) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
+    let (mut s, mut ds) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
     for first in (0..plan.padded).step_by(plan.panel) {
         let last = (first + plan.panel).min(plan.padded);
         let n = last - first;
@@ -208,16 +208,15 @@ fn general_block<T: Real, A: Activation<T>>(
             if keeps {
                 s.copy_from_slice(&kept[i * n..][..tile * n]);
             } else {
-                products(layer, i, panel.lines, s);
+                products(layer, i, panel.samples, s);
             }
             if !(keeps && derivatives_from_values(sigma, s, ds)) {
                 values_and_derivatives(sigma, s, ds);
             }
             with_lanes!(T as E => {
-                let panel = Panel { lines: same(panel.lines), x: same(panel.x) };
+                let panel = panel.with_lanes();
                 let (values, derivatives, g, out) = (same(s), same(ds), same(g), same_mut(out));
-                let (t, _) = same_mut(t.0.as_flattened_mut()).as_chunks_mut();
-                Pull::<E> { layer: layer.with_lanes(), panel, i, values, derivatives, t, g, out }.launch();
+                Pull::<E> { layer: layer.with_lanes(), panel, i, values, derivatives, g, out }.launch();
             });
         }
     }

@@ -53,7 +53,7 @@ impl Plan {
         // Enough panels for threads, but not so short that setting up a tile costs more than going through it.
         let shared = n.div_ceil(16).max(if d < 24 { 128 } else { 2 * width });
         let panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
-        let block = m.div_ceil(32).clamp(rows, 96).next_multiple_of(rows);
+        let block = m.div_ceil(16).clamp(rows, 192).next_multiple_of(rows);
         let fit = KEPT / (padded * bytes);
         let (kept_rows, kept) = match keep {
             Keep::Nothing => (0, 0),

@@ -5,12 +5,12 @@
 use pulp::Simd;
 
 use super::lanes::Lane;
-use super::layer::{Panel, Rows};
+use super::layer::{Panel, Rows, whole_lines};
 use super::plan::SAMPLES;
 use crate::inputs::line;
 
-/// Features that a tile goes through at a time, so that particles and line stay in the first cache.
-const DEPTH: usize = 256;
+/// Bytes of a particle that a tile goes through at a time, so that particles and line stay in the first cache.
+const DEPTH: usize = 1024;
 
 /// The slices, cut to `len` entries from `first` on.
 #[inline(always)]
@@ -56,7 +56,8 @@ pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
     let d = b[0].len();
     let zero = [[E::all(s, E::zero()); V]; R];
     let (lines, _) = E::view::<S>(lines).as_chunks::<V>();
-    let last = (d - 1) / DEPTH * DEPTH;
+    let depth = DEPTH / size_of::<E>();
+    let last = (d - 1) / depth * depth;
     if last == 0 {
         for (l, x) in lines.chunks_exact(d).enumerate() {
             emit(l, &products::<E, S, R, V>(s, &b, x, zero));
@@ -65,11 +66,11 @@ pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
     }
     let (partial, _) = E::view_mut::<S>(partial.0.as_flattened_mut()).as_chunks_mut::<V>();
     let (partial, _) = partial.as_chunks_mut::<R>();
-    for first in (0..last).step_by(DEPTH) {
-        let b = cut(&b, first, DEPTH);
+    for first in (0..last).step_by(depth) {
+        let b = cut(&b, first, depth);
         for (x, u) in lines.chunks_exact(d).zip(partial.iter_mut()) {
             let init = if first == 0 { zero } else { *u };
-            *u = products::<E, S, R, V>(s, &b, &x[first..first + DEPTH], init);
+            *u = products::<E, S, R, V>(s, &b, &x[first..first + depth], init);
         }
     }
     let b = cut(&b, last, d - last);
@@ -78,70 +79,72 @@ pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
     }
 }
 
-/// Features below which lanes are samples throughout.
-const NARROW: usize = 24;
-
-/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel, with `G[r]` the last d of the p entries of column r of `out`.
+/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel and the particles r of all tiles, with `G[r]` the last d of the p
+/// entries of column r of `out`. The tiles go through a line of features one after the other.
 #[inline(always)]
 pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
     s: S,
-    t: &[[E; SAMPLES]; R],
+    tiles: &[Rows<E, R>],
     panel: Panel<'_, E>,
     (d, p): (usize, usize),
     out: &mut [E],
 ) {
-    let lanes = size_of::<E::Vector<S>>() / size_of::<E>();
-    let mut f = 0;
-    if d >= NARROW {
-        while f + V * lanes <= d {
-            let sums = outer::<E, S, R, V>(s, t, panel.x, d, f);
-            for r in 0..R {
-                if let Some(g) = out.get_mut(r * p + p - d + f..(r + 1) * p) {
-                    for (g, &sum) in E::view_mut::<S>(g).iter_mut().zip(&sums[r]) {
-                        *g = E::plus(s, *g, sum);
-                    }
+    let (mut f, width, whole) = (0, line::<E>(), whole_lines::<E>(d));
+    while f < whole {
+        for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
+            let sums = outer::<E, S, R, V>(s, &t.0, panel.features, whole, f);
+            for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
+                for (g, &sum) in E::view_mut::<S>(&mut g[p - d + f..][..width]).iter_mut().zip(sums) {
+                    *g = E::plus(s, *g, sum);
                 }
             }
-            f += V * lanes;
         }
+        f += width;
     }
     while f + 2 <= d {
-        let sums = inner::<E, S, R, V, 2>(s, t, panel.lines, d, f);
-        for r in 0..R {
-            if let Some(g) = out.get_mut(r * p + p - d + f..(r + 1) * p) {
-                g[0] += E::total(s, sums[r][0]);
-                g[1] += E::total(s, sums[r][1]);
+        for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
+            let sums = inner::<E, S, R, V, 2>(s, &t.0, panel.samples, d, f);
+            for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
+                g[p - d + f] += E::total(s, sums[0]);
+                g[p - d + f + 1] += E::total(s, sums[1]);
             }
         }
         f += 2;
     }
     if f < d {
-        let sums = inner::<E, S, R, V, 1>(s, t, panel.lines, d, f);
-        for r in 0..R {
-            if let Some(g) = out.get_mut((r + 1) * p - 1) {
-                *g += E::total(s, sums[r][0]);
+        for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
+            let sums = inner::<E, S, R, V, 1>(s, &t.0, panel.samples, d, f);
+            for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
+                g[p - 1] += E::total(s, sums[0]);
             }
         }
     }
 }
 
-/// `sum_j t[r][j] x[j][f]` for one line of features from f on: lanes are features, `x` is `d x samples`.
+/// `sum_j t[r][j] x[j][f]` for one line of features from f on: lanes are features.
 #[inline(always)]
 fn outer<E: Lane, S: Simd, const R: usize, const V: usize>(
     s: S,
     t: &[[E; SAMPLES]; R],
-    x: &[E],
-    d: usize,
+    features: &[E],
+    whole: usize,
     f: usize,
 ) -> [[E::Vector<S>; V]; R] {
-    let lanes = size_of::<E::Vector<S>>() / size_of::<E>();
+    let width = line::<E>();
     let mut sums = [[E::all(s, E::zero()); V]; R];
-    for (j, x) in x.chunks_exact(d).take(SAMPLES).enumerate() {
-        let x = &E::view::<S>(&x[f..f + V * lanes]).as_chunks::<V>().0[0];
+    for (l, x) in features.chunks_exact(width * whole).take(SAMPLES / width).enumerate() {
+        let (x, _) = E::view::<S>(&x[f * width..][..width * width]).as_chunks::<V>();
+        let x = &x[..width];
+        let mut rows = [&t[0][..]; R];
         for r in 0..R {
-            let t = E::all(s, t[r][j]);
-            for v in 0..V {
-                sums[r][v] = E::fma(s, t, x[v], sums[r][v]);
+            rows[r] = &t[r][l * width..][..width];
+        }
+        for j in 0..width {
+            for r in 0..R {
+                let t = E::all(s, rows[r][j]);
+                for v in 0..V {
+                    sums[r][v] = E::fma(s, t, x[j][v], sums[r][v]);
+                }
             }
         }
     }
