@@ -85,18 +85,24 @@ pub(super) fn exp<E: Float, const FUSED: bool>(x: E) -> E {
     exp_sum::<E, FUSED>(x, E::zero())
 }
 
-/// `tanh(x)`: with `e = exp(-2 |x|)`, `1 - 2 e / (1 + e)` where that is at least 1/2, and a polynomial nearer to 0.
+/// `tanh(x)`: with `e = exp(-2 |x|)`, `1 - 2 e / (1 + e)` where that is at least 1/2, and `(1 - e) / (1 + e)` nearer to 0,
+/// where `e - 1` keeps its digits.
 #[inline(always)]
 pub(super) fn tanh<E: Float, const FUSED: bool>(x: E) -> E {
-    let size = x.abs();
-    let z = at_least(constant::<E>(-2.0) * size, constant(-40.0)); // there tanh is 1
+    let z = at_least(constant::<E>(-2.0) * x.abs(), constant(-40.0)); // there tanh is 1
     let (shifted, p) = reduced_exp::<E, FUSED>(z, E::zero());
     let scale = E::power(shifted);
     let e = fma::<E, FUSED>(scale, p, scale);
-    let far = E::one() - (e + e) / (E::one() + e);
-    let square = size * size;
-    let near = fma::<E, FUSED>(size * square, polynomial::<E, FUSED>(E::TANH, square), size);
-    (if z < constant(-1.1) { far } else { near }).copysign(x)
+    let below = fma::<E, FUSED>(scale, p, scale - E::one());
+    let far = z < constant(-1.1);
+    let (whole, part) = if far { (E::one(), e + e) } else { (E::zero(), below) };
+    let sum = below + constant(2.0);
+    let mut ratio = part / sum;
+    if !E::DOUBLE {
+        let lost = (constant::<E>(2.0) - sum) + below; // of the sum, which is about 5/3 near 0
+        ratio = fma::<E, FUSED>(constant::<E>(-0.6) * ratio, lost, ratio);
+    }
+    (whole - ratio).copysign(x)
 }
 
 /// `(s(x), s(-x))` with `s(x) = 1 / (1 + exp(-x))`.

@@ -31,6 +31,9 @@ use plan::{Keep, Plan};
 pub(super) use planar::Planar;
 pub(super) use radial::Radials;
 
+/// Inputs from which reading a preactivation back from memory is faster than computing it again.
+const DEEP: usize = 64;
+
 /// Whether the kernels know the scalar.
 pub(super) fn suits<T: 'static>() -> bool {
     lanes::is::<T, f32>() || lanes::is::<T, f64>()
@@ -86,7 +89,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         let keep = match self.slopes() {
             Some(_) if d <= narrow::INPUTS => Keep::Nothing,
             Some(_) => Keep::Signs { signs: lanes::signs::<T>() },
-            None => Keep::Values,
+            None if d >= DEEP || elementwise::from_values::<T, A>(self.sigma) => Keep::Values,
+            None => Keep::Nothing,
         };
         let plan = self.plan(keep);
         let [zeros, rows, h, g, kept] = ws.split([d, self.k * plan.padded, self.k * n, self.k * n, plan.kept_len()]);

@@ -6,7 +6,7 @@
 use pulp::Simd;
 
 use super::lanes::{Kernel, Lane, launch};
-use super::layer::{Layer, Panel, Rows};
+use super::layer::{Layer, Panel, Rows, TILES, Tiles};
 use super::plan::{Keep, Plan, SAMPLES};
 use super::tile::{preactivations, sums};
 
@@ -25,9 +25,6 @@ pub(super) struct Slopes<'a, E> {
     pub(super) out: &'a mut [E],
 }
 
-/// Tiles that go through a line of features while it is in the first cache.
-const TILES: usize = 4;
-
 launch!(Slopes);
 
 impl<E: Lane> Kernel for Slopes<'_, E> {
@@ -39,7 +36,7 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
         let Self { layer, plan, slopes: (left, right), g, kept, first: block, out } = self;
         let p = layer.k + layer.d;
         let (mut partial, mut sides) = (Rows::<E, R>::new(), Rows::<E, 2>::new());
-        let mut tiles: [_; TILES] = std::array::from_fn(|_| Rows::<E, R>::new());
+        let mut tiles = Tiles::<E, R>::new();
         for first in (0..plan.padded).step_by(plan.panel) {
             let last = (first + plan.panel).min(plan.padded);
             let n = last - first;
@@ -52,13 +49,13 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
             let kept = &kept[first * plan.kept_rows..last * plan.kept_rows];
             for (i, out) in out.chunks_mut(TILES * R * p).enumerate() {
                 let i = block + i * TILES * R;
-                let tiles = &mut tiles[..out.len().div_ceil(R * p)];
+                let tiles = &mut tiles.0[..out.len().div_ceil(R * p)];
                 for (t, i) in tiles.iter_mut().zip((i..).step_by(R)) {
                     match plan.keep {
                         Keep::Signs { signs } if i < plan.kept => {
-                            expand::<E, S, R>(s, &kept[i / signs * n..][..n], i % signs, sides, &mut t.0);
+                            expand::<E, S, R>(s, &kept[i / signs * n..][..n], i % signs, sides, t);
                         }
-                        _ => recompute::<E, S, R, V>(s, layer.directions(i), panel, sides, &mut partial, &mut t.0),
+                        _ => recompute::<E, S, R, V>(s, layer.directions(i), panel, sides, &mut partial, t),
                     }
                 }
                 sums::<E, S, R, V>(s, tiles, panel, (layer.d, p), out);

@@ -1,6 +1,6 @@
 //! Any activation: tiles of preactivations in the first cache, the activation over their rows, and what is done with it.
 //!
-//! The three kernels here know nothing of the activation, which runs between them as a loop over slices.
+//! The kernels here know nothing of the activation, which runs between them as a loop over slices.
 
 use pulp::Simd;
 
@@ -21,7 +21,7 @@ pub(super) struct Products<'a, E> {
     pub(super) u: &'a mut [E],
 }
 
-launch!(Products, Combine, Pull);
+launch!(Products, Combine, Weigh, Sums);
 
 impl<E: Lane> Kernel for Products<'_, E> {
     type Scalar = E;
@@ -72,22 +72,23 @@ impl<E: Lane> Kernel for Combine<'_, E> {
     }
 }
 
-/// `S_il += sum_j g_jl values[r][j]` and `G_i += sum_j <g_j, a_i> derivatives[r][j] x_j`, i = `self.i` + r.
+/// `S_il += sum_j g_jl values[r][j]` and `t[r][j] = <g_j, a_i> derivatives[r][j]`, i = `self.i` + r.
 ///
 /// With one output `a_i` is left out.
-pub(super) struct Pull<'a, E> {
+pub(super) struct Weigh<'a, E> {
     pub(super) layer: Layer<'a, E>,
-    pub(super) panel: Panel<'a, E>,
     pub(super) i: usize,
     pub(super) values: &'a [E],
     pub(super) derivatives: &'a [E],
     /// `k x samples` by rows, 0 beyond the last sample.
     pub(super) g: &'a [E],
+    /// A row of the longest panel for each particle of the tile.
+    pub(super) t: &'a mut [[E; SAMPLES]],
     /// Columns `(S_i, G_i)` of the particles of the tile.
     pub(super) out: &'a mut [E],
 }
 
-impl<E: Lane> Kernel for Pull<'_, E> {
+impl<E: Lane> Kernel for Weigh<'_, E> {
     type Scalar = E;
     type Output = ();
 
@@ -96,9 +97,8 @@ impl<E: Lane> Kernel for Pull<'_, E> {
         let Layer { k, d, w, .. } = self.layer;
         let (p, n) = (k + d, self.values.len() / R);
         let particles = self.out.chunks_exact_mut(p).zip(w[self.i * p..].chunks_exact(p));
-        let mut tile = Rows::<E, R>::new();
         let rows = self.values.chunks_exact(n).zip(self.derivatives.chunks_exact(n));
-        for (((out, w), (values, ds)), t) in particles.zip(rows).zip(&mut tile.0) {
+        for (((out, w), (values, ds)), t) in particles.zip(rows).zip(self.t) {
             for (sum, g) in out.iter_mut().zip(self.g.chunks_exact(n)) {
                 *sum += dot::<E, S, V>(s, values, g);
             }
@@ -117,6 +117,26 @@ impl<E: Lane> Kernel for Pull<'_, E> {
                 *t = ds * q;
             }
         }
-        sums::<E, S, R, V>(s, &[tile], self.panel, (d, p), self.out);
+    }
+}
+
+/// `G_i += sum_j t[r][j] x_j` for the particles of some tiles.
+pub(super) struct Sums<'a, E> {
+    pub(super) layer: Layer<'a, E>,
+    pub(super) panel: Panel<'a, E>,
+    /// A row of the longest panel for each particle, whole tiles.
+    pub(super) t: &'a [[E; SAMPLES]],
+    /// Columns `(., G_i)` of the particles.
+    pub(super) out: &'a mut [E],
+}
+
+impl<E: Lane> Kernel for Sums<'_, E> {
+    type Scalar = E;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+        let Layer { k, d, .. } = self.layer;
+        sums::<E, S, R, V>(s, self.t.as_chunks().0, self.panel, (d, k + d), self.out);
     }
 }

@@ -86,6 +86,21 @@ pub(super) fn whole_lines<T>(d: usize) -> usize {
     if d < WIDE { 0 } else { d / line::<T>() * line::<T>() }
 }
 
+/// Tiles that go through a line of features while it is in the first cache.
+pub(super) const TILES: usize = 4;
+
+/// The rows of some tiles of `R` particles on a panel, on the stack.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Tiles<T, const R: usize>(pub(super) [[[T; SAMPLES]; R]; TILES]);
+
+impl<T: Real, const R: usize> Tiles<T, R> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self([[[T::zero(); SAMPLES]; R]; TILES])
+    }
+}
+
 /// `R` rows of a panel, on the stack.
 #[derive(Debug)]
 #[repr(align(64))]

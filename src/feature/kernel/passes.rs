@@ -3,9 +3,9 @@
 use super::backward::Slopes;
 use super::elementwise::{derivatives_from_values, from_values, values, values_and_derivatives};
 use super::forward::Linear;
-use super::general::{Combine, Products, Pull, ROWS};
+use super::general::{Combine, Products, ROWS, Sums, Weigh};
 use super::lanes::{self, Launch, same, same_mut, signs, with_lanes};
-use super::layer::{Layer, Rows};
+use super::layer::{Layer, Rows, TILES, Tiles};
 use super::narrow::{INPUTS, Narrow, NarrowSlopes};
 use super::plan::{Keep, Plan};
 use super::threads::{Parts, each};
@@ -195,28 +195,40 @@ fn general_block<T: Real, A: Activation<T>>(
     out: &mut [T],
 ) {
     let (k, p, tile) = (layer.k, layer.k + layer.d, lanes::rows());
-    let (mut s, mut ds) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
+    let (mut here, mut ds, mut t) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new(), Tiles::<T, ROWS>::new());
+    let t = t.0.as_flattened_mut();
     for first in (0..plan.padded).step_by(plan.panel) {
         let last = (first + plan.panel).min(plan.padded);
         let n = last - first;
         let (panel, g) = (layer.panel(first, last), &given.g[first * k..last * k]);
         let kept = &given.kept[first * plan.kept_rows..last * plan.kept_rows];
-        let (s, ds) = (s.of(tile, n), ds.of(tile, n));
-        for (i, out) in out.chunks_mut(tile * p).enumerate() {
-            let i = block + i * tile;
-            let keeps = plan.keep == Keep::Values && i < plan.kept;
-            if keeps {
-                s.copy_from_slice(&kept[i * n..][..tile * n]);
-            } else {
-                products(layer, i, panel.samples, s);
-            }
-            if !(keeps && derivatives_from_values(sigma, s, ds)) {
-                values_and_derivatives(sigma, s, ds);
+        let (here, ds) = (here.of(tile, n), ds.of(tile, n));
+        for (i, out) in out.chunks_mut(TILES * tile * p).enumerate() {
+            let i = block + i * TILES * tile;
+            for ((i, out), t) in (i..).step_by(tile).zip(out.chunks_mut(tile * p)).zip(t.chunks_exact_mut(tile)) {
+                let keeps = plan.keep == Keep::Values && i < plan.kept;
+                let kept = if keeps { &kept[i * n..][..tile * n] } else { &[] };
+                let values = if keeps && derivatives_from_values(sigma, kept, ds) {
+                    kept
+                } else {
+                    if keeps {
+                        here.copy_from_slice(kept);
+                    } else {
+                        products(layer, i, panel.samples, here);
+                    }
+                    values_and_derivatives(sigma, here, ds);
+                    &*here
+                };
+                with_lanes!(T as E => {
+                    let (layer, t) = (layer.with_lanes(), same_mut(t.as_flattened_mut()).as_chunks_mut().0);
+                    let (values, derivatives, g, out) = (same(values), same(ds), same(g), same_mut(out));
+                    Weigh::<E> { layer, i, values, derivatives, g, t, out }.launch();
+                });
             }
             with_lanes!(T as E => {
-                let panel = panel.with_lanes();
-                let (values, derivatives, g, out) = (same(s), same(ds), same(g), same_mut(out));
-                Pull::<E> { layer: layer.with_lanes(), panel, i, values, derivatives, g, out }.launch();
+                let rows = (out.len() / p).next_multiple_of(tile);
+                let t = same(t[..rows].as_flattened()).as_chunks().0;
+                Sums::<E> { layer: layer.with_lanes(), panel: panel.with_lanes(), t, out: same_mut(out) }.launch();
             });
         }
     }

@@ -84,7 +84,7 @@ pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
 #[inline(always)]
 pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
     s: S,
-    tiles: &[Rows<E, R>],
+    tiles: &[[[E; SAMPLES]; R]],
     panel: Panel<'_, E>,
     (d, p): (usize, usize),
     out: &mut [E],
@@ -92,7 +92,7 @@ pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
     let (mut f, width, whole) = (0, line::<E>(), whole_lines::<E>(d));
     while f < whole {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
-            let sums = outer::<E, S, R, V>(s, &t.0, panel.features, whole, f);
+            let sums = outer::<E, S, R, V>(s, t, panel.features, whole, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
                 for (g, &sum) in E::view_mut::<S>(&mut g[p - d + f..][..width]).iter_mut().zip(sums) {
                     *g = E::plus(s, *g, sum);
@@ -103,7 +103,7 @@ pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
     }
     while f + 2 <= d {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
-            let sums = inner::<E, S, R, V, 2>(s, &t.0, panel.samples, d, f);
+            let sums = inner::<E, S, R, V, 2>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
                 g[p - d + f] += E::total(s, sums[0]);
                 g[p - d + f + 1] += E::total(s, sums[1]);
@@ -113,7 +113,7 @@ pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
     }
     if f < d {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
-            let sums = inner::<E, S, R, V, 1>(s, &t.0, panel.samples, d, f);
+            let sums = inner::<E, S, R, V, 1>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
                 g[p - 1] += E::total(s, sums[0]);
             }
