@@ -95,7 +95,9 @@ impl<T: Real> Lines<T> {
         }
         let whole = if d < WIDE { 0 } else { d / width };
         self.features.resize(lines * whole * width * width, T::zero());
-        for (group, to) in x.chunks(width * d).zip(self.features.as_mut_slice().chunks_exact_mut((whole * width * width).max(1))) {
+        for (group, to) in
+            x.chunks(width * d).zip(self.features.as_mut_slice().chunks_exact_mut((whole * width * width).max(1)))
+        {
             to.fill(T::zero());
             for (w, x) in group.chunks_exact(d).enumerate() {
                 for (x, to) in x.chunks_exact(width).zip(to[w * width..].chunks_mut(width * width)) {

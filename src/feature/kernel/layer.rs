@@ -49,10 +49,7 @@ impl<'a, T: Real> Layer<'a, T> {
     /// The samples from `first` to `last` (of the padded ones).
     pub(super) fn panel(&self, first: usize, last: usize) -> Panel<'a, T> {
         let (d, whole) = (self.d, whole_lines::<T>(self.d));
-        Panel {
-            samples: &self.x.samples[first * d..last * d],
-            features: &self.x.features[first * whole..last * whole],
-        }
+        Panel { samples: &self.x.samples[first * d..last * d], features: &self.x.features[first * whole..last * whole] }
     }
 
     /// The same with lanes: `E` is `T`.
