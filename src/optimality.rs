@@ -39,16 +39,20 @@ mod circle;
 mod driver;
 mod dual;
 mod form;
+mod frank_wolfe;
 mod network;
 mod population;
 mod rounding;
 mod sphere;
 mod surgery;
+mod weights;
 
 pub use driver::run_until_optimal;
 pub use dual::DualRisk;
+pub use frank_wolfe::FrankWolfe;
 pub use network::Decay;
 pub use surgery::{insert, merge, prune};
+pub use weights::reweigh;
 
 /// How the maximum of `|g|` over the sphere of directions is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,6 +127,58 @@ impl<T: Real> Certificate<T> {
         }
     }
 
+    /// The certificate of an energy of your own: `F(mu) <= energy` and `F* >= lower`, so that the gap is `energy - lower`, rounded up.
+    ///
+    /// `escape` is a particle with `F'(mu)(w) < 0`, where one is known. A NaN leaves the gap infinite.
+    ///
+    /// ```
+    /// use wasserflow::optimality::{Certifiable, Certificate, FrankWolfe};
+    /// use wasserflow::{EmpiricalMeasure, Energy, Gaussian, Mmd, nalgebra::DMatrix};
+    ///
+    /// /// A maximum mean discrepancy, which is never negative; it looks for atoms at the points of its target.
+    /// struct Nearby(Mmd<Gaussian<f64>, f64>);
+    /// # impl Energy<f64> for Nearby {
+    /// #     fn particle_dim(&self) -> usize {
+    /// #         Energy::particle_dim(&self.0)
+    /// #     }
+    /// #     fn value(&mut self, mu: &EmpiricalMeasure<f64>) -> f64 {
+    /// #         self.0.value(mu)
+    /// #     }
+    /// #     fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
+    /// #         self.0.velocity(mu, out)
+    /// #     }
+    /// #     fn first_variation(
+    /// #         &mut self,
+    /// #         mu: &EmpiricalMeasure<f64>,
+    /// #         at: &DMatrix<f64>,
+    /// #         values: &mut [f64],
+    /// #         descent: &mut DMatrix<f64>,
+    /// #     ) -> Option<f64> {
+    /// #         self.0.first_variation(mu, at, values, descent)
+    /// #     }
+    /// # }
+    /// impl Certifiable<f64> for Nearby {
+    ///     fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, _budget: f64) -> Certificate<f64> {
+    ///         let at = self.0.target().points().clone();
+    ///         let (mut values, mut descent) = (vec![0.0; at.ncols()], at.clone());
+    ///         let energy = self.0.first_variation(mu, &at, &mut values, &mut descent).unwrap_or(f64::NAN);
+    ///         let lowest = (0..values.len()).min_by(|&i, &j| values[i].total_cmp(&values[j])).unwrap_or(0);
+    ///         let escape = (values[lowest] < -1e-12).then(|| at.column(lowest).as_slice().to_vec());
+    ///         Certificate::bounded(energy, 0.0, escape)
+    ///     }
+    /// }
+    /// let target = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 3, &[-2.0, 0.0, 1.0]))?;
+    /// let mut energy = Nearby(Mmd::new(Gaussian::new(1, 1.0)?, target)?);
+    /// let mut mu = EmpiricalMeasure::uniform(DMatrix::zeros(1, 1))?;
+    /// let (_, certificate) = FrankWolfe::Corrective.run(&mut energy, &mut mu, 1e-10, 10)?;
+    /// assert!(mu.len() == 3 && certificate.gap() <= 1e-10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn bounded(energy: f64, lower: f64, escape: Option<Vec<f64>>) -> Self {
+        let gap = rounding::above(energy - lower, rounding::EPS * (energy.abs() + lower.abs()));
+        Self::new(energy, gap, gap, None, 0.0, Bound::Certified, escape)
+    }
+
     /// Nothing is known: the measure or its predictions are not finite.
     fn unknown() -> Self {
         Self::new(f64::INFINITY, f64::INFINITY, f64::INFINITY, None, 0.0, Bound::Estimate, None)
@@ -186,7 +242,7 @@ fn round_up<T: Real>(x: f64) -> T {
 /// | 1 | both ends | certified | `O(n k)` |
 /// | 2 | the arcs between 2n angles, each in closed form | certified | `O(n (log n + k))` |
 /// | 3 | the cells of n great circles, by branch and bound | certified | `O(n k)` a cell, few cells; at worst `O(n^2)` of them |
-/// | > 3 | ascent from particles, data and random directions of a fixed seed | estimate | `O(n d k)` an evaluation, some 1000 |
+/// | > 3 | ascent from particles, data and random directions of a fixed seed | estimate | `O(n d k)` an evaluation, some 2000 |
 ///
 /// The gap is `F(mu) - max_c -R*(c u)` over `|c| max|g| <= 2 lambda`. As `c = 0` is among them, `F(mu) - inf R` always bounds
 /// it: for a loss that is not negative the gap is at most F, and with `lambda = 0` it is F. Beyond d = 3 the gap uses no more than

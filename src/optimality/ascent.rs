@@ -3,7 +3,8 @@
 use super::form::norm;
 use crate::feature::dot;
 
-/// How many starts of each kind are looked at, and how many of them all are climbed from.
+/// How many starts of each kind are looked at, and how many of each are climbed from: the best of one kind only would all be the particles,
+/// which sit on maxima already.
 const LOOK: usize = 64;
 const CLIMB: usize = 8;
 
@@ -13,13 +14,14 @@ const STEPS: usize = 100;
 /// Unit vectors to start from.
 pub(super) struct Starts {
     dim: usize,
-    points: Vec<f64>,
+    /// Those of each kind.
+    kinds: Vec<Vec<f64>>,
 }
 
 impl Starts {
     /// Random directions of a fixed seed.
     pub(super) fn random(dim: usize) -> Self {
-        let (mut starts, mut seed) = (Self { dim, points: Vec::new() }, 0);
+        let (mut starts, mut seed) = (Self { dim, kinds: vec![Vec::new()] }, 0);
         for _ in 0..LOOK {
             let b: Vec<f64> = (0..dim).map(|_| normal(&mut seed)).collect();
             starts.push(&b, 1.0);
@@ -30,6 +32,7 @@ impl Starts {
     /// Adds the directions of the vectors given, evenly thinned, and their opposites.
     pub(super) fn and<'a>(mut self, given: impl Iterator<Item = &'a [f64]>) -> Self {
         let given: Vec<&[f64]> = given.collect();
+        self.kinds.push(Vec::new());
         for b in given.iter().step_by(given.len().div_ceil(LOOK).max(1)) {
             self.push(b, 1.0);
             self.push(b, -1.0);
@@ -39,8 +42,8 @@ impl Starts {
 
     fn push(&mut self, b: &[f64], sign: f64) {
         let length = sign * norm(b);
-        if length != 0.0 && length.is_finite() {
-            self.points.extend(b.iter().map(|b| b / length));
+        if let Some(kind) = self.kinds.last_mut().filter(|_| length != 0.0 && length.is_finite()) {
+            kind.extend(b.iter().map(|b| b / length));
         }
     }
 }
@@ -51,10 +54,14 @@ impl Starts {
 pub(super) fn climb(starts: &Starts, f: impl Fn(&[f64], &mut [f64]) -> f64) -> Vec<f64> {
     let d = starts.dim;
     let mut gradient = vec![0.0; d];
-    let mut ranked: Vec<(f64, &[f64])> = starts.points.chunks_exact(d).map(|b| (f(b, &mut gradient), b)).collect();
-    ranked.sort_by(|(s, _), (t, _)| t.total_cmp(s));
+    let mut chosen: Vec<(f64, &[f64])> = Vec::new();
+    for kind in &starts.kinds {
+        let mut ranked: Vec<(f64, &[f64])> = kind.chunks_exact(d).map(|b| (f(b, &mut gradient), b)).collect();
+        ranked.sort_by(|(s, _), (t, _)| t.total_cmp(s));
+        chosen.extend(ranked.into_iter().take(CLIMB));
+    }
     let mut best = (f64::NEG_INFINITY, vec![0.0; d]);
-    for (mut value, b) in ranked.into_iter().take(CLIMB) {
+    for (mut value, b) in chosen {
         let mut b = b.to_vec();
         let (mut step, mut trial, mut slope) = (1.0, vec![0.0; d], vec![0.0; d]);
         f(&b, &mut gradient);

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::activation::Homogeneous;
+use crate::activation::{Activation, Homogeneous};
 use crate::energy::Energy;
 use crate::feature::{Ridge, dot};
 use crate::measure::EmpiricalMeasure;
@@ -88,7 +88,8 @@ pub fn insert<T: Real, E: Energy<T> + ?Sized>(
 ///
 /// `sum_i c_i a_i |b_i|^r sigma(e.x)` is one neuron of the direction e, r the degree of the activation. With `angle = 0` only
 /// directions that agree up to rounding count as one, and h is the same up to rounding; else it changes by
-/// `angle |x| sum_i c_i |a_i| |b_i|` at most (r = 1). The weights of the merged add up. Weight decay does not rise. A neuron
+/// `angle |x| sum_i c_i |a_i| |b_i|` at most (r = 1). Where sigma is even or odd, as [`Abs`](crate::Abs) and [`Identity`](crate::Identity) are, b and -b are one
+/// direction. The weights of the merged add up. Weight decay does not rise. A neuron
 /// that merges with none is left as it is, bit for bit.
 ///
 /// ```
@@ -107,23 +108,45 @@ pub fn insert<T: Real, E: Energy<T> + ?Sized>(
 /// When the particles of `mu` are not those of `phi`.
 ///
 /// Cost: `O(m m' d)` for m neurons of m' directions.
-pub fn merge<A: Homogeneous, T: Real>(phi: &Ridge<A>, mu: &EmpiricalMeasure<T>, angle: T) -> EmpiricalMeasure<T> {
+pub fn merge<A: Activation<T> + Homogeneous, T: Real>(
+    phi: &Ridge<A>,
+    mu: &EmpiricalMeasure<T>,
+    angle: T,
+) -> EmpiricalMeasure<T> {
     assert_eq!(phi.particle_dim(), mu.dim(), "the particles must be those of the map");
     let (k, degree) = (phi.output_dim(), phi.activation().degree());
     let closest = angle + real::<T>(8.0) * epsilon();
-    let mut groups: Vec<(Vec<T>, Vec<usize>)> = Vec::new();
+    let parity = parity(phi.activation());
+    let mut groups: Vec<(Vec<T>, Vec<Member<T>>)> = Vec::new();
     for i in 0..mu.len() {
         let e = direction(&mu.particle(i)[k..]);
-        let found = groups.iter_mut().find(|(f, _)| match &e {
-            Some(e) => distance(e, f) <= closest,
-            None => false,
+        let same = Member { i, outer: T::one(), inner: T::one() };
+        let opposite = parity.map(|outer| Member { i, outer, inner: -T::one() });
+        let joins = |f: &[T], member: &Member<T>| e.as_ref().is_some_and(|e| distance(e, f, member.inner) <= closest);
+        let found = groups.iter_mut().find_map(|(f, members)| {
+            let member = [Some(same), opposite].into_iter().flatten().find(|member| joins(f, member))?;
+            Some((members, member))
         });
-        match (found, e) {
-            (Some((_, members)), _) => members.push(i),
-            (None, e) => groups.push((e.unwrap_or_default(), vec![i])),
+        match found {
+            Some((members, member)) => members.push(member),
+            None => groups.push((e.unwrap_or_default(), vec![same])),
         }
     }
     collect(mu, groups.into_iter().map(|(_, members)| fuse(mu, &members, k, degree)))
+}
+
+/// `s = +-1` with `sigma(-z) = s sigma(z)`, where there is one.
+fn parity<T: Real>(sigma: &impl Activation<T>) -> Option<T> {
+    let (left, right) = (sigma.value(-T::one()), sigma.value(T::one()));
+    [T::one(), -T::one()].into_iter().find(|&s| left == s * right)
+}
+
+/// The particle i of a group, as `(outer a, inner b)`.
+#[derive(Clone, Copy)]
+struct Member<T> {
+    i: usize,
+    outer: T,
+    inner: T,
 }
 
 /// The measure without the neurons that do nothing: weight, output weights or direction 0, or so small that all that is
@@ -166,30 +189,30 @@ fn direction<T: Real>(b: &[T]) -> Option<Vec<T>> {
     (length > T::zero()).then(|| b.iter().map(|&b| b / length).collect())
 }
 
-/// `|e - f|`, infinite where f is no direction.
-fn distance<T: Real>(e: &[T], f: &[T]) -> T {
+/// `|s e - f|`, infinite where f is no direction.
+fn distance<T: Real>(e: &[T], f: &[T], s: T) -> T {
     if f.is_empty() {
         return real(f64::INFINITY);
     }
-    e.iter().zip(f).fold(T::zero(), |sum, (&e, &f)| sum + (e - f) * (e - f)).sqrt()
+    e.iter().zip(f).fold(T::zero(), |sum, (&e, &f)| sum + (s * e - f) * (s * e - f)).sqrt()
 }
 
 /// The balanced neuron that does what the members do together, as `(c, (a, b))`.
-fn fuse<T: Real>(mu: &EmpiricalMeasure<T>, members: &[usize], k: usize, degree: u32) -> (T, Vec<T>) {
-    if let [i] = members {
-        return (mu.weight(*i), mu.particle(*i).to_vec());
+fn fuse<T: Real>(mu: &EmpiricalMeasure<T>, members: &[Member<T>], k: usize, degree: u32) -> (T, Vec<T>) {
+    if let &[Member { i, .. }] = members {
+        return (mu.weight(i), mu.particle(i).to_vec());
     }
     let r = degree as i32;
     let (mut c, mut a) = (T::zero(), vec![T::zero(); k]);
     let mut e = vec![T::zero(); mu.dim() - k];
-    for &i in members {
+    for &Member { i, outer, inner } in members {
         let (ai, bi) = mu.particle(i).split_at(k);
         let length = dot(bi, bi).sqrt();
         c += mu.weight(i);
         for (a, &ai) in a.iter_mut().zip(ai) {
-            *a += mu.weight(i) * length.powi(r) * ai;
+            *a += outer * mu.weight(i) * length.powi(r) * ai;
         }
-        let share = mu.weight(i) * dot(ai, ai).sqrt();
+        let share = inner * mu.weight(i) * dot(ai, ai).sqrt();
         for (e, &bi) in e.iter_mut().zip(bi) {
             *e += share * bi;
         }

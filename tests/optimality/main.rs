@@ -2,6 +2,7 @@
 
 mod common;
 mod convex;
+mod frank_wolfe;
 mod gap;
 mod sphere;
 mod ways_on;

@@ -69,6 +69,32 @@ fn merging_and_pruning_keep_the_predictions() {
     run::<f32>(1e-5);
 }
 
+#[test]
+fn opposite_directions_merge_where_the_activation_is_even_or_odd() {
+    fn run<A: Activation<f64> + Homogeneous>(sigma: A, expected: usize) {
+        let rng = &mut ChaCha8Rng::seed_from_u64(16);
+        let (x, y) = (matrix(3, 20, rng), matrix(2, 20, rng));
+        let mut energy = network(sigma, Square, &x, &y, 0.01);
+        let mut points = matrix(5, 6, rng);
+        for i in 0..3 {
+            let b = -0.7 * points.column(i).rows(2, 3);
+            points.column_mut(3 + i).rows_mut(2, 3).copy_from(&b);
+        }
+        let mu = EmpiricalMeasure::uniform(points).unwrap();
+        let merged = merge(energy.features(), &mu, 0.0);
+        assert_eq!(merged.len(), expected);
+        let (mut before, mut after) = (vec![0.0; 40], vec![0.0; 40]);
+        energy.predict(&mu, &mut before);
+        energy.predict(&merged, &mut after);
+        assert!(before.iter().zip(&after).all(|(before, after)| (before - after).abs() < 1e-14));
+        assert!(energy.value(&merged) <= energy.value(&mu) + 1e-14);
+    }
+    run(Abs, 3);
+    run(Identity, 3);
+    run(Relu, 6);
+    run(LeakyRelu(0.2), 6);
+}
+
 /// [SS18], six neurons: neuron 1, then the others in the pattern of neuron 2.
 fn spurious() -> EmpiricalMeasure<f64> {
     let points = DMatrix::from_fn(6, 6, |r, i| match (i, r) {
