@@ -165,7 +165,7 @@ fn solve<T: Real>(
         iterations,
     };
     let ending = match faces::follow(&mut problem, &mut x, reach, &goal, &mut scratch) {
-        Some(ending) if ending.converged => ending,
+        Some(ending) if ending.converged || ending.iterations == iterations => ending,
         _ => descend(&mut problem, &mut x, real::<T>(0.01) * reach, &goal, &mut scratch),
     };
 

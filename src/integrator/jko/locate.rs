@@ -8,7 +8,7 @@ use super::scratch::Scratch;
 use crate::feature::dot;
 use crate::real::{Real, epsilon, real};
 
-/// Pairs of trials a kink: the error of the place is squared by each.
+/// Pairs of trials at most: once a bracket holds one kink, the error of its place is squared by each.
 const ROUNDS: usize = 12;
 
 /// How far each particle goes.
@@ -118,7 +118,7 @@ impl<T: Real> Bracket<T> {
 /// Its slope is that of `F'(mu) + |. - w_i|^2 / (2 gamma)`, with `mu` at `x`; it stops where the slope turns from descent to ascent.
 /// If `d` is a `newton` direction, the other particles move too, and would make the slope 0 at its end were there no kinks: so the
 /// slope followed is `kappa (t - 1)`, `kappa` the curvature at the start, and all by which the slope departs from a line.
-/// Between two ends the kink is where their tangents meet (cutting planes in one dimension). `None` where the energy has
+/// Between two ends the kink is where their parabolas meet (cutting planes in one dimension). `None` where the energy has
 /// no first variation.
 pub(super) fn stops<T: Real>(
     problem: &mut Proximal<'_, T>,
