@@ -162,6 +162,14 @@ pub enum StepError {
         /// What was left, in the unit that the integrator documents.
         residual: f64,
     },
+    /// An explicit adaptive method crawls along a kink: its step is cut again and again, where particles slide on a kink of the energy.
+    #[error("chatter at time {time}: steps are cut to {size} at kinks, again and again: take a proximal integrator")]
+    Chatter {
+        /// The time at which it was noticed, which is that of the state kept.
+        time: f64,
+        /// The step to which the last one was cut.
+        size: f64,
+    },
     /// The energy lacks something that the integrator needs.
     #[error("the integrator needs {what}, which this energy does not have")]
     Unsupported {

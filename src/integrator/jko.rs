@@ -8,7 +8,11 @@ use crate::state::State;
 
 mod descent;
 mod direction;
+mod faces;
 mod hull;
+mod locate;
+mod model;
+mod pins;
 mod polish;
 mod proximal;
 mod scratch;
@@ -30,19 +34,23 @@ use scratch::Scratch;
 /// small `gamma` follows the flow, a large one minimises.
 ///
 /// # Tolerance
-/// The residual is the `L2(mu)` norm of the shortest subgradient of `P`, found in the convex hulls of the gradients that were
-/// seen near `v`; where nothing has a kink it is `|(v - w) / gamma - velocity(v)|`. The step ends when it is below
+/// The residual is the `L2(mu)` norm of the shortest subgradient of `P`, found in the convex hulls of the gradients of each particle
+/// near `v`; where nothing has a kink it is `|(v - w) / gamma - velocity(v)|`. The step ends when it is below
 /// `tolerance` times the speed `(int |velocity(w)|^2 dmu)^(1/2)` at the start, with the gradients of a hull from within `tolerance`
-/// times the smaller of `gamma` times that speed and `(int |w|^2 dmu)^(1/2)`. It also ends where the model tells a decrease of `P`
-/// below its rounding and the residual no longer falls; this can be at a residual above the tolerance. A hull that makes the
-/// residual smaller than the gradient is believed when it has been found twice.
+/// times the smaller of `gamma` times that speed and `(int |w|^2 dmu)^(1/2)`, or a thousand times their rounding. It also ends where
+/// the model tells a decrease of `P` below its rounding and the residual no longer falls; this can be at a residual above the tolerance.
 ///
 /// # Method
-/// Newton steps by conjugate gradients with the curvature of Gauss and Newton (Levenberg and Marquardt for the square
-/// loss, with damping `1 / gamma`), and, where these become slow, with differences of velocities. Energies
-/// without curvature get a limited memory of past gradients (L-BFGS). A rectifier neuron that meets a data
-/// hyperplane is bracketed there, by bisection of all particles at once: then it moves along the hyperplane, as its
-/// sliding flow does. Kinks are looked for particle by particle; where it is the loss that has kinks (hinge, quantile) no step
+/// A rectifier neuron that meets a data hyperplane at which it should stop is pinned on it, and moves along it, as its sliding flow
+/// does. Where it meets one is found from values and slopes of the first variation along its way; a pin is released where 0 is not
+/// between the gradients of both sides, once there is less to gain along the faces than across the pins. Along the faces `P` is
+/// smooth: Newton steps by conjugate gradients with differences of velocities, in a trust region, the Hessian made positive
+/// semidefinite particle by particle; the first step is that of Gauss and Newton (Levenberg and Marquardt for the square loss).
+///
+/// Energies without [first variation](Energy::first_variation) or [curvature](Energy::curvature), and steps on which the above gets
+/// stuck, are left to a slower method: hulls of the gradients that the search has seen, with brackets around the kinks, and
+/// conjugate gradients or, without a curvature, a limited memory of past gradients (L-BFGS). There a hull is believed when it has been
+/// found twice. Kinks are looked for particle by particle; where it is the loss that has kinks (hinge, quantile) no step
 /// raises `P` either, but the residual may be too small.
 ///
 /// A particle of weight 0 takes the same steps: on another particle it stays with it. The tolerance does not count it.
@@ -156,7 +164,10 @@ fn solve<T: Real>(
         radius: (tolerance * reach).max(real::<T>(8.0) * epsilon::<T>() * scale),
         iterations,
     };
-    let ending = descend(&mut problem, &mut x, real::<T>(0.01) * reach, &goal, &mut scratch);
+    let ending = match faces::follow(&mut problem, &mut x, reach, &goal, &mut scratch) {
+        Some(ending) if ending.converged || ending.iterations == iterations => ending,
+        _ => descend(&mut problem, &mut x, real::<T>(0.01) * reach, &goal, &mut scratch),
+    };
 
     let w = problem.anchor;
     state.measure_mut().points_mut().copy_from_slice(x.v.as_slice());

@@ -5,15 +5,15 @@ use crate::error::{ParameterError, StepError};
 use crate::flow::ParticleFlow;
 use crate::integrator::Integrator;
 use crate::observe::StopReason;
-use crate::real::{Real, epsilon, to_f64};
+use crate::real::{Real, epsilon, real, to_f64};
 use crate::state::State;
 
 /// Runs a flow for at most `steps` steps, certifies its measure at the start and after `every` steps, and stops with a reason.
 ///
 /// - [`StopReason::GloballyOptimal`]: the certified gap is at most `gap`.
-/// - [`StopReason::Trapped`]: the flow has come to rest and the measure is no global minimum. At rest means that along the flow
-///   `F` changes by less than its own rounding in `every` steps, `int |v|^2 dmu dt <= eps F`; no global minimum, that F falls
-///   when the escape direction is [inserted](insert).
+/// - [`StopReason::Trapped`]: the flow has come to rest and the measure is no global minimum. At rest means that `F` changed by
+///   no more than its own rounding, `4 eps F`, in the last `every` steps; no global minimum, that F falls when the escape direction is
+///   [inserted](insert).
 /// - [`StopReason::Steps`]: neither, yet.
 ///
 /// The last certificate comes with the reason.
@@ -74,9 +74,10 @@ where
         if taken >= steps {
             return Ok((StopReason::Steps, certificate));
         }
-        let (start, count) = (state.time(), every.max(1).min(steps - taken));
+        let (before, count) = (state.energy(), every.max(1).min(steps - taken));
         flow.run(state, count, &mut ())?;
         taken += count;
-        resting = state.dissipation() * (state.time() - start) <= epsilon::<T>() * state.energy().abs();
+        // Not by the velocity: that of a neuron on a data hyperplane never vanishes.
+        resting = (before - state.energy()).abs() <= real::<T>(4.0) * epsilon::<T>() * state.energy().abs();
     }
 }

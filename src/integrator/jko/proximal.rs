@@ -52,6 +52,40 @@ impl<T: Real> Proximal<'_, T> {
         }
     }
 
+    /// The part of `P` that is a particle's own, and its gradient, at any points: `F'(mu) + |. - w_i|^2 / (2 gamma)` with the measure
+    /// as it is. Column `k m + i` of `at` is the k-th point of particle i. `None` where the energy has no first variation.
+    pub fn probe(&mut self, at: &DMatrix<T>, values: &mut [T], gradient: &mut DMatrix<T>) -> Option<()> {
+        self.energy.first_variation(self.mu, at, values, gradient)?;
+        let p = at.nrows();
+        let half = real::<T>(0.5) * self.rate;
+        let anchors = self.anchor.as_slice();
+        let points = at.as_slice().chunks_exact(p).zip(gradient.as_mut_slice().chunks_exact_mut(p));
+        for ((value, (at, gradient)), w) in values.iter_mut().zip(points).zip(anchors.chunks_exact(p).cycle()) {
+            for ((g, &v), &w) in gradient.iter_mut().zip(at).zip(w) {
+                let far = v - w;
+                *value += half * far * far;
+                *g = self.rate * far - *g;
+            }
+        }
+        Some(())
+    }
+
+    /// Whether something is so for any particle, on any rank; `flags` is written over.
+    pub fn any(&mut self, flags: &mut DMatrix<T>, mut of: impl FnMut(usize) -> bool) -> bool {
+        flags.fill(T::zero());
+        for i in 0..flags.ncols() {
+            if of(i) {
+                flags[(0, i)] = T::one();
+            }
+        }
+        self.inner(flags, flags) > T::zero()
+    }
+
+    /// The largest `|u_i|`, over the particles at hand.
+    pub fn largest(&self, u: &DMatrix<T>) -> T {
+        u.column_iter().fold(T::zero(), |max, u| max.max(u.norm()))
+    }
+
     /// `<u, v>` in `L2(mu)`.
     pub fn inner(&mut self, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
         self.energy.inner(self.mu, u, v)

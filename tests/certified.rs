@@ -1,0 +1,196 @@
+//! From random starts to certified global minima by proximal steps, on planar rectifier networks with weight decay.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use nalgebra::{DMatrix, DVector};
+use rand::RngExt;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use wasserflow::optimality::{Certifiable, Certificate, certify, insert, run_until_optimal};
+use wasserflow::{
+    EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Jko, Logistic, MeanFieldRisk, ParticleFlow, Relu, Ridge, Risk,
+    Square, StopReason, WeightDecay, init, nalgebra,
+};
+
+type Network<R> = MeanFieldRisk<Ridge<Relu>, R, f64, WeightDecay<f64>>;
+
+fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+fn network<R: Risk<f64>>(risk: R, lambda: f64) -> Network<R> {
+    let energy = MeanFieldRisk::new(Ridge::new(Relu, risk.inputs().dim()), risk).unwrap();
+    energy.regularized(WeightDecay::new(lambda).unwrap())
+}
+
+/// Predictions of a teacher of `m0` rectifier neurons of length `2 m0`.
+fn targets(x: &DMatrix<f64>, m0: usize, rng: &mut ChaCha8Rng) -> DVector<f64> {
+    let teacher = init::balanced::<f64>(x.nrows(), m0, (m0 as f64).sqrt(), rng).unwrap();
+    DVector::from_fn(x.ncols(), |j, _| {
+        let neuron = |w: &[f64]| {
+            w[0] * w[1..].iter().zip(x.column(j).iter()).map(|(b, x)| b * x).sum::<f64>().max(0.0) / m0 as f64
+        };
+        (0..m0).map(|i| neuron(teacher.particle(i))).sum()
+    })
+}
+
+/// What a run to a certified minimum took.
+struct Outcome {
+    gap: f64,
+    steps: usize,
+    /// Neurons born where the flow was trapped, and where it had not arrived in twenty steps.
+    trapped: usize,
+    slow: usize,
+}
+
+/// Proximal steps, short ones first, until the gap is certified; where the flow does not get there the escape neuron is born.
+fn minimise(energy: impl Certifiable<f64>, start: EmpiricalMeasure<f64>, gap: f64) -> Outcome {
+    let mut flow = ParticleFlow::new(energy, Jko::default(), 1e3).unwrap();
+    let mut state = flow.start(start).unwrap();
+    flow.run(&mut state, 2, &mut ()).unwrap();
+    let mut flow = ParticleFlow::new(flow.energy_mut(), Jko::new(1e-10, 1000), 1e6).unwrap();
+    let (mut trapped, mut slow) = (0, 0);
+    loop {
+        let (reason, certificate) = run_until_optimal(&mut flow, &mut state, gap, 1, 20).unwrap();
+        match reason {
+            StopReason::Trapped { .. } => trapped += 1,
+            StopReason::Steps if slow + trapped < 20 => slow += 1,
+            _ => return Outcome { gap: certificate.gap(), steps: state.step(), trapped, slow },
+        }
+        let born = certificate.escape().and_then(|w| insert(flow.energy_mut(), state.measure(), w));
+        if let Some(born) = born {
+            *state.measure_mut() = born;
+        }
+    }
+}
+
+/// A random planar problem: 5 to 40 samples, 10 to 40 neurons, weight decay 1e-3 to 1e-1, square loss or logistic.
+fn random_problem(seed: u64) -> (Outcome, String) {
+    let mut rng = rng(9000 + seed);
+    let (n, m) = (rng.random_range(5..=40), rng.random_range(10..=40));
+    let lambda = 10.0_f64.powf(rng.random_range(-3.0..-1.0));
+    let x = DMatrix::from_fn(2, n, |_, _| 2.0 * rng.random::<f64>() - 1.0);
+    let y = targets(&x, 3, &mut rng);
+    let start = init::balanced(2, m, 2.0_f64.sqrt(), &mut rng).unwrap();
+    let outcome = if seed.is_multiple_of(2) {
+        minimise(network(EmpiricalRisk::new(Square, x, y).unwrap(), lambda), start, 1e-8)
+    } else {
+        let signs = y.map(|y| if y > 0.0 { 1.0 } else { -1.0 });
+        minimise(network(EmpiricalRisk::new(Logistic, x, signs).unwrap(), lambda), start, 1e-8)
+    };
+    (outcome, format!("seed {seed}, n = {n}, m = {m}, lambda = {lambda:.1e}"))
+}
+
+/// Solves problems; those that stay above a gap of 1e-8 must be at most `above`, and below 2e-8.
+fn random_problems(seeds: std::ops::Range<u64>, above: usize) {
+    let (mut trapped, mut slow, mut steps, mut most, mut missed) = (0, 0, 0, 0, 0);
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
+        let (outcome, problem) = random_problem(seed);
+        assert!(outcome.gap <= 2e-8, "{problem}: gap {:e} after {} steps", outcome.gap, outcome.steps);
+        if outcome.gap > 1e-8 {
+            println!("{problem}: gap {:e} after {} steps", outcome.gap, outcome.steps);
+            missed += 1;
+        }
+        trapped += usize::from(outcome.trapped > 0);
+        slow += usize::from(outcome.slow > 0);
+        steps += outcome.steps;
+        most = most.max(outcome.steps);
+    }
+    println!("{count} problems in {steps} steps, at most {most}; {missed} above 1e-8, {trapped} trapped, {slow} slow");
+    assert!(missed <= above, "{missed} problems above 1e-8");
+}
+
+#[test]
+fn random_problems_are_solved() {
+    random_problems(0..60, 0);
+}
+
+/// In one of them (seed 169) a kink 1e-9 away from the optimal neuron spoils the Hessian, and the gap stays at 1.4e-8.
+#[test]
+#[ignore = "the other 140 problems"]
+fn more_random_problems_are_solved() {
+    random_problems(60..200, 1);
+}
+
+/// Counts velocities, first variations and products with the curvature.
+struct Counted<E> {
+    energy: E,
+    count: Rc<Cell<usize>>,
+}
+
+impl<E: Energy<f64>> Energy<f64> for Counted<E> {
+    fn particle_dim(&self) -> usize {
+        self.energy.particle_dim()
+    }
+    fn value(&mut self, mu: &EmpiricalMeasure<f64>) -> f64 {
+        self.energy.value(mu)
+    }
+    fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
+        self.count.set(self.count.get() + 1);
+        self.energy.velocity(mu, out)
+    }
+    fn first_variation(
+        &mut self,
+        mu: &EmpiricalMeasure<f64>,
+        at: &DMatrix<f64>,
+        values: &mut [f64],
+        descent: &mut DMatrix<f64>,
+    ) -> Option<f64> {
+        self.count.set(self.count.get() + 1);
+        self.energy.first_variation(mu, at, values, descent)
+    }
+    fn curvature(&mut self, mu: &EmpiricalMeasure<f64>, v: &DMatrix<f64>, out: &mut DMatrix<f64>) -> Option<()> {
+        self.count.set(self.count.get() + 1);
+        self.energy.curvature(mu, v, out)
+    }
+}
+
+impl<E: Certifiable<f64>> Certifiable<f64> for Counted<E> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, budget: f64) -> Certificate<f64> {
+        self.energy.certificate(mu, budget)
+    }
+}
+
+/// E7 of Chizat, arXiv:1907.10300: d = 2, 15 samples on the circle, a teacher of 3 neurons, 20 neurons of norm 2, weight decay 0.002.
+fn circle(seed: u64) -> (Network<EmpiricalRisk<Square, f64>>, EmpiricalMeasure<f64>) {
+    let mut rng = rng(seed);
+    let x = init::sphere::<f64>(2, 15, &mut rng).unwrap().into_points();
+    let y = targets(&x, 3, &mut rng);
+    let start = init::balanced(2, 20, 2.0_f64.sqrt(), &mut rng).unwrap();
+    (network(EmpiricalRisk::new(Square, x, y).unwrap(), 0.002), start)
+}
+
+#[test]
+fn fewer_gradients_than_euler() {
+    println!("| seed | gap at the start | Euler, 1000 steps | Euler, 20 000 steps | time | Jko | gradients | time |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for seed in 0..5 {
+        let (mut energy, start) = circle(seed);
+        let first = certify(&mut energy, &start).gap();
+        let mut flow = ParticleFlow::new(energy, Euler, 1.0).unwrap();
+        let mut state = flow.start(start.clone()).unwrap();
+        let clock = Instant::now();
+        flow.run(&mut state, 1000, &mut ()).unwrap();
+        let early = certify(flow.energy_mut(), state.measure()).gap();
+        flow.run(&mut state, 19_000, &mut ()).unwrap();
+        let euler = clock.elapsed();
+        let late = certify(flow.energy_mut(), state.measure()).gap();
+
+        let count = Rc::new(Cell::new(0));
+        let energy = Counted { energy: circle(seed).0, count: count.clone() };
+        let mut flow = ParticleFlow::new(energy, Jko::default(), 1e5).unwrap();
+        let mut state = flow.start(start).unwrap();
+        let clock = Instant::now();
+        let (reason, certificate) = run_until_optimal(&mut flow, &mut state, 1e-6, 1, 10).unwrap();
+        let jko = clock.elapsed();
+        println!(
+            "| {seed} | {first:.1e} | {early:.1e} | {late:.1e} | {euler:.1?} | {:.1e} | {} | {jko:.1?} |",
+            certificate.gap(),
+            count.get()
+        );
+        assert!(matches!(reason, StopReason::GloballyOptimal { .. }), "{reason:?}");
+        assert!(count.get() < 3000, "{} gradients where Euler takes 20 000", count.get());
+    }
+}
