@@ -20,6 +20,7 @@ use crate::real::{Real, to_f64};
 mod auction;
 mod cost;
 mod coupling;
+mod dense;
 mod line;
 mod paths;
 mod plan;
@@ -128,6 +129,7 @@ fn couple<T: Real>(
     }
     let cost = Cost::new(problem.dim(), &x.points, &y.points, p);
     let assignment = x.mass.iter().chain(&y.mass).all(|&mass| mass == 1);
+    let by_matrix = assignment && dense::suits(problem.dim(), x.len(), y.len());
     let (plan, u, v) = if let Some(near) = near {
         let mut prices = Prices::new(&cost, problem.prices(near.potentials().1), FEW);
         let start = match problem.assignment(near.plan()) {
@@ -135,6 +137,11 @@ fn couple<T: Real>(
             None => prices.best_columns(),
         };
         let (plan, u) = simplex::solve(&mut prices, &x.mass, &y.mass, &start);
+        (plan, u, prices.v)
+    } else if by_matrix {
+        let guess = dense::Guess::new(&cost);
+        let mut prices = guess.prices(&cost, CANDIDATES);
+        let (plan, u) = paths::repair(&mut prices, guess.columns());
         (plan, u, prices.v)
     } else {
         let mut prices = Prices::new(&cost, auction::coarse_prices(x, y, p, CANDIDATES), CANDIDATES);

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::cost::power;
+use super::cost::{power, squared_distance};
 use super::problem::Problem;
 use super::{TransportError, couple};
 use crate::error::MeasureError;
@@ -136,9 +136,4 @@ impl<T: Real> Coupling<T> {
     pub fn gap(&self) -> T {
         self.gap
     }
-}
-
-/// `|x - y|^2` in f64.
-pub(super) fn squared_distance<T: Real>(x: &[T], y: &[T]) -> f64 {
-    x.iter().zip(y).map(|(&x, &y)| to_f64(x) - to_f64(y)).map(|z| z * z).sum()
 }
