@@ -26,12 +26,14 @@ mod paths;
 mod plan;
 mod prices;
 mod problem;
+mod repair;
 mod simplex;
 mod sliced;
 mod speed;
 
 use cost::Cost;
 pub use coupling::Coupling;
+use plan::Entries;
 use prices::Prices;
 use problem::Problem;
 pub use sliced::sliced_w2;
@@ -128,31 +130,45 @@ fn couple<T: Real>(
         return Ok(Coupling::new(&problem, mu, nu, &plan, &u, &v));
     }
     let cost = Cost::new(problem.dim(), &x.points, &y.points, p);
-    let assignment = x.mass.iter().chain(&y.mass).all(|&mass| mass == 1);
-    let by_matrix = assignment && dense::suits(problem.dim(), x.len(), y.len());
-    let (plan, u, v) = if let Some(near) = near {
-        let mut prices = Prices::new(&cost, problem.prices(near.potentials().1), FEW);
-        let start = match problem.assignment(near.plan()) {
-            Some(start) => start,
-            None => prices.best_columns(),
-        };
-        let (plan, u) = simplex::solve(&mut prices, &x.mass, &y.mass, &start);
-        (plan, u, prices.v)
-    } else if by_matrix {
-        let guess = dense::Guess::new(&cost);
-        let mut prices = guess.prices(&cost, CANDIDATES);
-        let (plan, u) = paths::repair(&mut prices, guess.columns());
-        (plan, u, prices.v)
-    } else {
+    let by_matrix = problem.is_assignment() && dense::suits(problem.dim(), x.len(), y.len());
+    let solved = near.and_then(|near| update(&problem, &cost, near));
+    let solved = solved.or_else(|| if by_matrix { dense::solve(&cost, CANDIDATES) } else { None });
+    let (plan, u, v) = solved.unwrap_or_else(|| {
         let mut prices = Prices::new(&cost, auction::coarse_prices(x, y, p, CANDIDATES), CANDIDATES);
         auction::ascend(&mut prices, &x.mass, &y.mass);
-        let (plan, u) = if assignment {
+        let (plan, u) = if problem.is_assignment() {
             paths::solve(&mut prices, x.mass.clone(), y.mass.clone())
         } else {
             let start = prices.best_columns();
             simplex::solve(&mut prices, &x.mass, &y.mass, &start)
         };
         (plan, u, prices.v)
-    };
+    });
     Ok(Coupling::new(&problem, mu, nu, &plan, &u, &v[..y.len()]))
+}
+
+/// A plan with prices `(u, v)` that certify it.
+type Solution = (Entries, Vec<f64>, Vec<f64>);
+
+/// The optimal plan and prices from a coupling that is near; `None` when it is not.
+fn update<T: Real>(problem: &Problem, cost: &Cost, near: &Coupling<T>) -> Option<(Entries, Vec<f64>, Vec<f64>)> {
+    let (x, y) = (&problem.x, &problem.y);
+    let (u, v) = problem.prices(near.potentials());
+    let columns = problem.assignment(near.plan());
+    if problem.is_assignment() {
+        let columns = columns?;
+        // by how much costs have changed tells which arcs may come in
+        let change = columns.iter().enumerate().map(|(i, &j)| (cost.at(i, j) - u[i] - v[j]).abs());
+        let margin = 8.0 * change.fold(0.0, f64::max);
+        let mut prices = Prices::near(cost, v, &columns, margin, CANDIDATES);
+        let (plan, u) = repair::solve(&mut prices, &columns)?;
+        return Some((plan, u, prices.v));
+    }
+    let mut prices = Prices::new(cost, v, FEW);
+    let start = match columns {
+        Some(columns) => columns.into_iter().enumerate().map(|(i, j)| (j, cost.at(i, j))).collect(),
+        None => prices.best_columns(),
+    };
+    let (plan, u) = simplex::solve(&mut prices, &x.mass, &y.mass, &start);
+    Some((plan, u, prices.v))
 }

@@ -2,13 +2,14 @@
 //! dense and sparse linear assignment problems, Computing 38 (1987); but paths are searched from all rows at once.
 //!
 //! In many dimensions distances are alike: no short list of columns decides, and a row of the matrix is read in less time
-//! than its distances are computed. The matrix is in f32 and all of this only a guess, off by rounding: [`Guess::lists`]
-//! names the arcs that rounding cannot rule out, from which shortest paths in f64 make it exact.
+//! than its distances are computed. The matrix is in f32 and all of this only a guess, off by rounding; the arcs that
+//! rounding cannot rule out are few, and with them the guess is made exact in f64.
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
 use super::cost::{Cost, LANES, Sink};
 use super::prices::{Candidates, Prices};
+use super::{Solution, repair};
 
 /// Numbers in the widest vector of f32.
 const WIDTH: usize = 16;
@@ -27,9 +28,17 @@ pub(super) fn suits(dim: usize, rows: usize, columns: usize) -> bool {
     dim >= DIMENSIONS && rows == columns && 4 * rows * columns.next_multiple_of(WIDTH) <= LARGEST
 }
 
+/// The optimal plan with its prices; `None` when rounding in f32 led astray.
+pub(super) fn solve(cost: &Cost, size: usize) -> Option<Solution> {
+    let guess = Guess::new(cost);
+    let mut prices = guess.prices(cost, size);
+    let (plan, u) = repair::solve(&mut prices, &guess.column)?;
+    Some((plan, u, prices.v))
+}
+
 /// A complete assignment that is optimal up to rounding in f32, with its prices.
 #[derive(Debug)]
-pub(super) struct Guess {
+struct Guess {
     arch: Arch,
     costs: Matrix,
     v: Vec<f32>,
@@ -76,7 +85,7 @@ impl Sink for Matrix {
 }
 
 impl Guess {
-    pub(super) fn new(cost: &Cost) -> Self {
+    fn new(cost: &Cost) -> Self {
         let n = cost.rows();
         let mut costs = Matrix::new(cost);
         let v = std::mem::take(&mut costs.least);
@@ -86,13 +95,8 @@ impl Guess {
         guess
     }
 
-    /// The column of each row.
-    pub(super) fn columns(&self) -> &[usize] {
-        &self.column
-    }
-
     /// The prices and, for each row, all arcs that may be better than the one guessed.
-    pub(super) fn prices<'a>(&self, cost: &'a Cost<'a>, size: usize) -> Prices<'a> {
+    fn prices<'a>(&self, cost: &'a Cost<'a>, size: usize) -> Prices<'a> {
         let n = self.column.len();
         let v: Vec<f64> = self.v[..n].iter().map(|&v| f64::from(v)).collect();
         let own: Vec<f64> = self.column.iter().enumerate().map(|(i, &j)| cost.at(i, j) - v[j]).collect();

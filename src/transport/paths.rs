@@ -59,36 +59,6 @@ pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i
             demand[j] -= mass;
         }
     }
-    finish(prices, supply, demand, plan, u)
-}
-
-/// The optimal assignment from one that is near, with the prices `u`: keeps what is still best for its row.
-pub(super) fn repair(prices: &mut Prices, columns: &[usize]) -> (Entries, Vec<f64>) {
-    let n = columns.len();
-    let (mut supply, mut demand) = (vec![0; n], vec![0; n]);
-    let mut plan = Plan::new(n);
-    let mut u = Vec::with_capacity(n);
-    for (i, &j) in columns.iter().enumerate() {
-        let own = prices.cost.at(i, j) - prices.v[j];
-        let best = prices.best_now(i).value;
-        if own <= best {
-            plan.add(i as u32, j, 1);
-        } else {
-            (supply[i], demand[j]) = (1, 1);
-        }
-        u.push(own.min(best));
-    }
-    finish(prices, supply, demand, plan, u)
-}
-
-/// Sends what is left of supply and demand, by shortest paths.
-fn finish(
-    prices: &mut Prices,
-    mut supply: Vec<i64>,
-    mut demand: Vec<i64>,
-    mut plan: Plan,
-    mut u: Vec<f64>,
-) -> (Entries, Vec<f64>) {
     let (n, m) = (supply.len(), demand.len());
     let row = Row { distance: f64::INFINITY, parent: NONE, root: NONE, seen: 0 };
     let column = Column { distance: f64::INFINITY, parent: NONE, settled: false };

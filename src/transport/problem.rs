@@ -66,6 +66,11 @@ impl Problem {
         self.x.dim
     }
 
+    /// Whether all masses are equal, one to one.
+    pub(super) fn is_assignment(&self) -> bool {
+        self.x.mass.iter().chain(&self.y.mass).all(|&mass| mass == 1)
+    }
+
     /// The point of row `r`.
     pub(super) fn row(&self, r: usize) -> &[f64] {
         &self.x.points[r * self.dim()..][..self.dim()]
@@ -80,15 +85,18 @@ impl Problem {
         self.centre[0].iter().zip(&self.centre[1]).map(|(a, b)| (a - b) / self.scale).collect()
     }
 
-    /// Potentials of nu as prices of the columns.
-    pub(super) fn prices<T: Real>(&self, psi: &[T]) -> Vec<f64> {
+    /// Potentials of mu and nu as prices `(u, v)` of rows and columns: the inverse of [`potentials`](Self::potentials).
+    pub(super) fn prices<T: Real>(&self, (phi, psi): (&[T], &[T])) -> (Vec<f64>, Vec<f64>) {
         let (shift, unit) = (self.shift(), self.scale.powf(self.p));
+        let rows = self.rows.iter().enumerate();
+        let u = rows.map(|(r, &i)| to_f64(phi[i]) / unit - 2.0 * dot(&shift, self.row(r)) - dot(&shift, &shift));
         let columns = self.columns.iter().enumerate();
-        columns.map(|(s, &j)| to_f64(psi[j]) / unit + 2.0 * dot(&shift, self.column(s))).collect()
+        let v = columns.map(|(s, &j)| to_f64(psi[j]) / unit + 2.0 * dot(&shift, self.column(s)));
+        (u.collect(), v.collect())
     }
 
-    /// The column of each row in a plan, with its cost, if the plan sends no row to more than one.
-    pub(super) fn assignment<T: Real>(&self, plan: &[(usize, usize, T)]) -> Option<Vec<(usize, f64)>> {
+    /// The column of each row in a plan, if the plan sends no row to more than one.
+    pub(super) fn assignment<T: Real>(&self, plan: &[(usize, usize, T)]) -> Option<Vec<usize>> {
         let mut of_atom = vec![None; self.columns.iter().max()? + 1];
         for (s, &j) in self.columns.iter().enumerate() {
             of_atom[j] = Some(s);
@@ -99,9 +107,7 @@ impl Problem {
                 return None;
             }
         }
-        let rows = self.rows.iter().enumerate();
-        let cost = |r, s| power(squared_distance(self.row(r), self.column(s)), self.p);
-        rows.map(|(r, &i)| column[i].map(|s| (s, cost(r, s)))).collect()
+        self.rows.iter().map(|&i| column[i]).collect()
     }
 
     /// The potentials of all atoms of the measures, from prices in the solver's units; atoms without mass get the
