@@ -2,12 +2,13 @@
 //!
 //! `W_p^p(mu, nu) = min sum_ij pi_ij |x_i - y_j|^p` over couplings `pi_ij >= 0` with marginals `a_i`, `b_j`.
 //!
-//! One solver for assignment (as many equal atoms on both sides) and for transport (any weights, any numbers):
+//! In many dimensions and up to a few thousand equal atoms, the assignment is guessed on a stored matrix of costs in f32 and made
+//! exact in f64. Everywhere else one solver does assignment and transport (any weights, any numbers):
 //! 1. coarse to fine, centres of groups of neighbours are coupled first and their potentials give prices to the next level;
 //! 2. an auction brings the prices near the optimum;
-//! 3. shortest paths, many at a time, make plan and prices exact.
+//! 3. shortest paths, many at a time, or the network simplex method make plan and prices exact.
 //!
-//! No cost matrix is kept: a row remembers its cheapest columns and a bound on all the others, and computes a row of
+//! It keeps no cost matrix: a row remembers its cheapest columns and a bound on all the others, and computes a row of
 //! costs again when that bound no longer settles a question. On the line (d = 1) sorting does it all.
 //! Everything is computed in f64, masses are integers, and no step depends on the number of threads.
 
@@ -18,6 +19,7 @@ use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, to_f64};
 
 mod auction;
+mod cone;
 mod cost;
 mod coupling;
 mod dense;
@@ -31,6 +33,7 @@ mod simplex;
 mod sliced;
 mod speed;
 
+pub use cone::{balanced, cone_w2};
 use cost::Cost;
 pub use coupling::Coupling;
 use plan::Entries;
@@ -91,7 +94,8 @@ pub enum TransportError {
 /// [`TransportError`] when dimensions or total masses differ, or a mass is zero.
 ///
 /// # Cost
-/// Memory `O((n + m) d)`. Time: typically a few passes over all `n m d` differences; `O(n log n)` on the line.
+/// Memory `O((n + m) d)`, and for equal atoms in 6 dimensions or more up to 32 MiB for a matrix of costs in f32. Time:
+/// typically a few passes over all `n m d` differences; `O(n log n)` on the line.
 pub fn w2<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result<Coupling<T>, TransportError> {
     couple(mu, nu, 2.0, None)
 }
