@@ -94,7 +94,8 @@ pub enum TransportError {
 /// [`TransportError`] when dimensions or total masses differ, or a mass is zero.
 ///
 /// # Cost
-/// Memory `O((n + m) d)`, and for equal atoms in 6 dimensions or more up to 32 MiB for a matrix of costs in f32. Time:
+/// Memory `O((n + m) d)`, and for equal atoms a matrix of costs in f32: up to 32 MiB in 6 dimensions
+/// or more, 128 MiB in 32 or more. Time:
 /// typically a few passes over all `n m d` differences; `O(n log n)` on the line.
 pub fn w2<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result<Coupling<T>, TransportError> {
     couple(mu, nu, 2.0, None)
@@ -161,9 +162,15 @@ fn update<T: Real>(problem: &Problem, cost: &Cost, near: &Coupling<T>) -> Option
     let columns = problem.assignment(near.plan());
     if problem.is_assignment() {
         let columns = columns?;
-        // by how much costs have changed tells which arcs may come in
-        let change = columns.iter().enumerate().map(|(i, &j)| (cost.at(i, j) - u[i] - v[j]).abs());
-        let margin = 8.0 * change.fold(0.0, f64::max);
+        // How far costs are off tells which arcs may come in. Prices give way over the whole cloud (of size 1), so by as
+        // much more as that is longer than the way of an atom.
+        let mean = |value: &dyn Fn(usize, usize) -> f64| {
+            columns.iter().enumerate().map(|(i, &j)| value(i, j)).sum::<f64>() / x.len() as f64
+        };
+        let way = mean(&|i, j| cost.at(i, j)).sqrt();
+        let off = mean(&|i, j| (cost.at(i, j) - u[i] - v[j]).abs());
+        let margin = if off > 0.0 { 2.0 * off * (4.0 + 1.0 / way) } else { 0.0 };
+        let margin = if margin.is_finite() { margin } else { off };
         let mut prices = Prices::near(cost, v, &columns, margin, CANDIDATES);
         let (plan, u) = repair::solve(&mut prices, &columns)?;
         return Some((plan, u, prices.v));

@@ -16,16 +16,20 @@ const WIDTH: usize = 16;
 const NONE: usize = usize::MAX;
 /// Bids a row, on average, before the rows that are left search paths.
 const BIDS: usize = 8;
-/// Bytes of the largest matrix.
-const LARGEST: usize = 32 << 20;
+/// Bytes of the largest matrix, in few dimensions and in many.
+const LARGEST: [usize; 2] = [32 << 20, 128 << 20];
 /// Dimensions from which on lists of candidates are too short.
 const DIMENSIONS: usize = 6;
+/// Dimensions from which on distances take most of the time of lists.
+const MANY: usize = 32;
 /// Arcs within so many roundings of the best go to the lists.
 const MARGIN: f64 = 32.0;
 
 /// Whether a matrix is worth its memory.
 pub(super) fn suits(dim: usize, rows: usize, columns: usize) -> bool {
-    dim >= DIMENSIONS && rows == columns && 4 * rows * columns.next_multiple_of(WIDTH) <= LARGEST
+    dim >= DIMENSIONS
+        && rows == columns
+        && 4 * rows * columns.next_multiple_of(WIDTH) <= LARGEST[usize::from(dim >= MANY)]
 }
 
 /// The optimal plan with its prices; `None` when rounding in f32 led astray.
