@@ -32,8 +32,11 @@ pub(super) fn suits(dim: usize, rows: usize, columns: usize) -> bool {
         && 4 * rows * columns.next_multiple_of(WIDTH) <= LARGEST[usize::from(dim >= MANY)]
 }
 
-/// The optimal plan with its prices; `None` when rounding in f32 led astray.
+/// The optimal plan with its prices; `None` when costs (for a large exponent) leave the range of f32, or rounding led astray.
 pub(super) fn solve(cost: &Cost, size: usize) -> Option<Solution> {
+    if cost.largest() > f64::from(f32::MAX).sqrt() {
+        return None;
+    }
     let guess = Guess::new(cost);
     let mut prices = guess.prices(cost, size);
     let (plan, u) = repair::solve(&mut prices, &guess.column)?;
