@@ -1,18 +1,21 @@
-//! What transport sees of a flow: the plan between two states, and how fast samples approach each other with their number.
+//! What transport sees of a flow: the plan between two states, and propagation of chaos.
 //!
-//! Left, a cloud flows to a circle and the optimal plan couples two of its states. Right, the mean `W_2^2` between two
-//! samples of the unit square, which falls like `log(m) / m`. Writes `target/transport.svg`.
+//! Left, a cloud flows to a circle and the optimal plan couples two of its states. Right, runs of m neurons against one of many
+//! from another start: the mean `W_2` of their states at one time falls with m. Writes `target/transport.svg`.
 
 #[path = "common/svg.rs"]
 mod svg;
 
 use std::error::Error;
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use svg::{Axis, Svg};
-use wasserflow::nalgebra::DMatrix;
-use wasserflow::{EmpiricalMeasure, Gaussian, Heun, Mmd, ParticleFlow, init, transport};
+use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::{
+    EmpiricalMeasure, EmpiricalRisk, Gaussian, Heun, MeanFieldRisk, Mmd, ParticleFlow, Ridge, Square, Tanh, init,
+    study, transport,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -37,32 +40,42 @@ fn main() -> Result<(), Box<dyn Error>> {
         picture.circle(at(late.particle(j)), 3.0, "fill=\"#D55E00\"");
     }
 
-    let sizes = [50, 100, 200, 400, 800];
-    let mut means = Vec::new();
-    for m in sizes {
-        let mut sum = 0.0;
-        for _ in 0..8 {
-            let mut sample = || EmpiricalMeasure::uniform(DMatrix::from_fn(2, m, |_, _| rng.random::<f64>()));
-            sum += transport::w2(&sample()?, &sample()?)?.squared_distance();
-        }
-        means.push(sum / 8.0);
-        println!("m = {m:>4}  mean W2^2 = {:.2e}", sum / 8.0);
-    }
-    let slope = (means[4] / means[0]).ln() / 16.0_f64.ln();
-    println!("slope in m: {slope:.2}");
-    assert!((-1.2..-0.6).contains(&slope));
-    let (m, w) = (Axis::log([40.0, 1000.0], [460.0, 800.0]), Axis::log([5e-4, 5e-2], [360.0, 20.0]));
-    let points: Vec<_> =
-        sizes.iter().zip(&means).map(|(&size, &mean)| [m.at(f64::from(size as u32)), w.at(mean)]).collect();
+    let sizes = [25, 50, 100, 200, 400];
+    let many = run(1000, 1000).map_err(|error| error.to_string())?;
+    let widths = study::width(&sizes, 0..8, |m, seed| -> Result<f64, Box<dyn Error + Send + Sync>> {
+        Ok(transport::w2(&run(m, seed)?, &many)?.distance())
+    });
+    let widths = widths.map_err(|error| error.to_string())?;
+    let slope = study::slope(&widths);
+    println!("propagation of chaos: slope in m {slope:.2}");
+    assert!((-0.6..-0.2).contains(&slope));
+    let (m, w) = (Axis::log([20.0, 500.0], [460.0, 800.0]), Axis::log([0.03, 1.0], [360.0, 20.0]));
+    let means = widths.iter().map(|width| width.values.iter().sum::<f64>() / width.values.len() as f64);
+    let points: Vec<_> = widths.iter().zip(means).map(|(width, mean)| (width.particles, mean)).collect();
+    let at = |(size, mean): (usize, f64)| [m.at(size as f64), w.at(mean)];
     picture.line([[460.0, 20.0], [460.0, 360.0], [800.0, 360.0]], "fill=\"none\" stroke=\"#333\"");
-    picture.line(points.iter().copied(), "fill=\"none\" stroke=\"#0072B2\"");
-    for (&point, (size, mean)) in points.iter().zip(sizes.iter().zip(&means)) {
-        picture.circle(point, 4.0, "fill=\"#0072B2\"");
-        picture.text([point[0] - 8.0, 376.0], "font-size=\"12\"", &size.to_string());
-        picture.text([point[0] + 6.0, point[1] - 6.0], "font-size=\"12\"", &format!("{mean:.1e}"));
+    picture.line(points.iter().map(|&point| at(point)), "fill=\"none\" stroke=\"#0072B2\"");
+    for &(size, mean) in &points {
+        let [x, y] = at((size, mean));
+        println!("m = {size:>4}  mean W2 = {mean:.3}");
+        picture.circle([x, y], 4.0, "fill=\"#0072B2\"");
+        picture.text([x - 8.0, 376.0], "font-size=\"12\"", &size.to_string());
+        picture.text([x + 6.0, y - 6.0], "font-size=\"12\"", &format!("{mean:.2}"));
     }
     picture.text([600.0, 394.0], "font-size=\"13\"", "m");
-    picture.text([470.0, 34.0], "font-size=\"13\"", "mean W2^2 between two samples");
+    let title = format!("mean W2 to a run of 1000 neurons, slope {slope:.2}");
+    picture.text([500.0, 34.0], "font-size=\"13\"", &title);
     println!("Figure: {}", picture.write("transport.svg")?.display());
     Ok(())
+}
+
+/// The state of m neurons `a tanh(b x)` at time 5, from a Gaussian start.
+fn run(m: usize, seed: u64) -> Result<EmpiricalMeasure<f64>, Box<dyn Error + Send + Sync>> {
+    let x = DMatrix::from_fn(1, 20, |_, j| (j as f64 - 9.5) / 5.0);
+    let y = DVector::from_fn(20, |j, _| (2.0 * x[j]).sin());
+    let energy = MeanFieldRisk::new(Ridge::new(Tanh, 1), EmpiricalRisk::new(Square, x, y)?)?;
+    let mut flow = ParticleFlow::new(energy, Heun, 0.1)?;
+    let mut state = flow.start(init::gaussian(2, m, 1.0, &mut ChaCha8Rng::seed_from_u64(seed))?)?;
+    flow.run_until(&mut state, 5.0, &mut ())?;
+    Ok(state.into_measure())
 }

@@ -115,6 +115,28 @@ pub fn width<E: Send>(
     Ok(runs.into_iter().map(|(particles, values)| Width { particles, values }).collect())
 }
 
+/// The slope s of `mean value ~ m^s`: least squares of the logarithms, over widths whose mean is positive and finite. NaN below two widths.
+///
+/// With the distance to a run of many particles as the value, this is the rate of propagation of chaos.
+///
+/// ```
+/// use wasserflow::study::{self, Width};
+///
+/// let width = |m: usize| Width { particles: m, values: vec![0.9 / (m as f64).sqrt(), 1.1 / (m as f64).sqrt()] };
+/// assert!((study::slope(&[width(10), width(100), width(1000)]) + 0.5).abs() < 1e-12);
+/// ```
+pub fn slope(widths: &[Width]) -> f64 {
+    let logarithms = |width: &Width| {
+        let mean = width.values.iter().sum::<f64>() / width.values.len() as f64;
+        (mean > 0.0 && mean.is_finite()).then(|| ((width.particles as f64).ln(), mean.ln()))
+    };
+    let points: Vec<(f64, f64)> = widths.iter().filter_map(logarithms).collect();
+    let n = points.len() as f64;
+    let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / n, y + point.1 / n));
+    let (xy, xx) = points.iter().fold((0.0, 0.0), |(xy, xx), p| (xy + (p.0 - x) * (p.1 - y), xx + (p.0 - x).powi(2)));
+    xy / xx
+}
+
 /// The 95 % interval of Wilson for a success rate, `(low, high)`, from `successes` of `trials`; `(0, 1)` without trials.
 ///
 /// ```

@@ -159,3 +159,74 @@ fn slices_are_shorter_and_exact_for_a_shift() {
     assert!(transport::sliced_w2(&mu, &nu, &DMatrix::zeros(2, 0)).is_err());
     assert!(transport::sliced_w2(&mu, &nu, &DMatrix::identity(3, 1)).is_err());
 }
+
+/// The cone does not see how a neuron is scaled, and its metric is `r^2 + r'^2 - 2 r r' cos(angle)`.
+#[test]
+fn the_cone_does_not_see_the_scale_of_a_neuron() {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let (mu, nu) = (cloud(&mut rng, 5, 30), cloud(&mut rng, 5, 30));
+    let mut scaled = mu.clone();
+    for w in scaled.points_mut().chunks_exact_mut(5) {
+        let t = rng.random_range(0.1..10.0);
+        w[..2].iter_mut().for_each(|a| *a *= t);
+        w[2..].iter_mut().for_each(|b| *b /= t);
+    }
+    let distance = transport::cone_w2(&mu, &nu, 2).unwrap();
+    assert!(transport::cone_w2(&mu, &scaled, 2).unwrap().distance() < 1e-14);
+    assert!(transport::w2(&mu, &scaled).unwrap().distance() > 0.1);
+    assert!((transport::cone_w2(&scaled, &nu, 2).unwrap().cost() - distance.cost()).abs() <= 1e-13 * distance.cost());
+    let polar = |w: &[f64]| {
+        let (a, b) = (DVector::from_column_slice(&w[..2]), DVector::from_column_slice(&w[2..]));
+        (2.0 * a.norm() * b.norm(), a.normalize(), b.normalize())
+    };
+    for &(i, j, _) in distance.plan() {
+        let ((r, a, b), (s, c, d)) = (polar(mu.particle(i)), polar(nu.particle(j)));
+        let metric = r + s - (r * s).sqrt() * (a.dot(&c) + b.dot(&d));
+        let (phi, psi) = distance.potentials();
+        assert!((metric - phi[i] - psi[j]).abs() <= 1e-12 * (r + s));
+    }
+    for outputs in [0, 5] {
+        assert!(matches!(transport::cone_w2(&mu, &nu, outputs), Err(transport::TransportError::Parameter(_))));
+    }
+}
+
+/// In many dimensions the assignment is guessed in f32: what comes out is certified in f64, on ties and near ties too.
+#[test]
+fn many_dimensions_are_exact() {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    for (dim, m) in [(6, 1), (6, 7), (8, 150), (40, 90)] {
+        let base = cloud(&mut rng, dim, m);
+        let mut clouds = vec![base.clone(), cloud(&mut rng, dim, m)];
+        for factor in [1e-9, 1e-5] {
+            let mut near = base.clone();
+            near.points_mut().iter_mut().for_each(|x| *x += factor * rng.random_range(-1.0..1.0));
+            clouds.push(near);
+        }
+        let mut grid = base.clone();
+        grid.points_mut().iter_mut().for_each(|x| *x = x.round());
+        clouds.push(grid);
+        let mut few = base.clone();
+        few.points_mut().chunks_exact_mut(dim).enumerate().for_each(|(i, w)| w.fill((i % 3) as f64));
+        clouds.push(few);
+        for mu in &clouds {
+            for nu in &clouds {
+                let coupling = transport::w2(mu, nu).unwrap();
+                let (phi, psi) = coupling.potentials();
+                let mut largest = 0.0_f64;
+                let mut slack = f64::INFINITY;
+                for i in 0..m {
+                    for j in 0..m {
+                        let c: f64 = mu.particle(i).iter().zip(nu.particle(j)).map(|(x, y)| (x - y).powi(2)).sum();
+                        largest = largest.max(c);
+                        slack = slack.min(c - phi[i] - psi[j]);
+                    }
+                }
+                assert!(slack >= -1e-13 * largest, "d = {dim}, m = {m}: slack {slack} of {largest}");
+                assert!(coupling.gap() <= 1e-13 * largest, "d = {dim}, m = {m}: gap {} of {largest}", coupling.gap());
+                let mut columns: Vec<usize> = coupling.plan().iter().map(|entry| entry.1).collect();
+                columns.sort_unstable();
+                assert!(columns.into_iter().eq(0..m));
+            }
+        }
+    }
+}

@@ -12,7 +12,7 @@ const COARSEST: usize = 64;
 /// Neighbours that become one point of the next coarser level.
 const GROUP: usize = 4;
 /// Rows whose lists are made again together.
-const BATCH: usize = 64;
+const BATCH: usize = 60;
 /// Bids a row, on average, after which an auction is cut short.
 const BIDS: usize = 50;
 

@@ -1,13 +1,17 @@
-//! Costs `c_ij = |x_i - y_j|^p` on the fly: tiles of 4 rows by 8 columns, never the whole matrix.
+//! Costs `c_ij = |x_i - y_j|^p` on the fly: tiles of 6 rows by 8 columns, never the whole matrix.
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::real::{Real, to_f64};
+
 /// Columns a panel: two vectors of four numbers.
 pub(super) const LANES: usize = 8;
-/// Rows a tile: its 4 x 8 running sums stay in registers.
-const ROWS: usize = 4;
-/// Coordinates of columns that stay in cache while all rows pass: 128 KiB.
-const BLOCK: usize = 16 * 1024;
+/// Rows a tile: its 6 x 8 running sums stay in registers.
+const ROWS: usize = 6;
+/// Panels that a single row passes together.
+const FEW: usize = 4;
+/// Coordinates of columns that stay in cache while all rows pass: 16 KiB.
+const BLOCK: usize = 2 * 1024;
 
 /// The ground cost between `n` rows `x_i` and `m` columns `y_j`.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub(super) struct Cost<'a> {
     dim: usize,
     /// `n x d`, one row after the other.
     x: &'a [f64],
+    /// `m x d`, one column after the other.
+    points: &'a [f64],
     /// `ceil(m / 8)` panels of `d x 8`: coordinate k of eight columns side by side.
     y: Vec<f64>,
     columns: usize,
@@ -35,7 +41,7 @@ pub(super) fn padded(mut v: Vec<f64>) -> Vec<f64> {
 
 impl<'a> Cost<'a> {
     /// Packs the columns; points are `dim` numbers each, one point after the other.
-    pub(super) fn new(dim: usize, x: &'a [f64], y: &[f64], p: f64) -> Self {
+    pub(super) fn new(dim: usize, x: &'a [f64], y: &'a [f64], p: f64) -> Self {
         let columns = y.len() / dim;
         let mut panels = vec![0.0; columns.next_multiple_of(LANES) * dim];
         for (j, y) in y.chunks_exact(dim).enumerate() {
@@ -44,7 +50,7 @@ impl<'a> Cost<'a> {
                 panel[k * LANES + j % LANES] = y;
             }
         }
-        Self { dim, x, y: panels, columns, p }
+        Self { dim, x, points: y, y: panels, columns, p }
     }
 
     pub(super) fn dim(&self) -> usize {
@@ -62,6 +68,12 @@ impl<'a> Cost<'a> {
 
     pub(super) fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// `c_ij`.
+    pub(super) fn at(&self, i: usize, j: usize) -> f64 {
+        let (x, y) = (&self.x[i * self.dim..][..self.dim], &self.points[j * self.dim..][..self.dim]);
+        power(squared_distance(x, y), self.p)
     }
 
     /// The c-transform `min_j c_ij - v_j` of the rows listed, infinite elsewhere; `v` is [`padded`].
@@ -97,47 +109,87 @@ impl<K: Sink> WithSimd for Visit<'_, K> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        match self.cost.dim {
-            2 => self.run::<S, 2>(),
-            3 => self.run::<S, 3>(),
-            _ => self.run::<S, 0>(),
+    fn with_simd<S: Simd>(self, simd: S) {
+        match LANES / S::F64_LANES {
+            1 => self.run::<S, 1>(simd),
+            2 => self.run::<S, 2>(simd),
+            4 => self.run::<S, 4>(simd),
+            _ => self.run::<pulp::Scalar, LANES>(pulp::Scalar::new()),
         }
     }
 }
 
 impl<K: Sink> Visit<'_, K> {
-    /// `D` is the dimension where the compiler may know it, else 0.
+    /// A panel is `V` vectors wide.
     #[inline(always)]
-    fn run<S: Simd, const D: usize>(mut self) {
-        let dim = if D > 0 { D } else { self.cost.dim };
+    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+        let dim = self.cost.dim;
         let block = (BLOCK / (dim * LANES)).max(1) * dim * LANES;
         for (q, y) in self.cost.y.chunks(block).enumerate() {
             let j0 = q * (block / dim);
-            let mut quads = self.rows.chunks_exact(ROWS);
-            for quad in &mut quads {
-                self.rows_by_panels::<S, D, ROWS>(std::array::from_fn(|r| quad[r] as usize), j0, y);
+            let mut tiles = self.rows.chunks_exact(ROWS);
+            for tile in &mut tiles {
+                self.rows_by_panels::<S, V, ROWS>(simd, std::array::from_fn(|r| tile[r] as usize), j0, y);
             }
-            for &i in quads.remainder() {
-                self.rows_by_panels::<S, D, 1>([i as usize], j0, y);
+            for &i in tiles.remainder() {
+                self.row_by_panels::<S, V>(simd, i as usize, j0, y);
             }
         }
     }
 
+    /// One row by four panels at a time, which keep the adders as busy.
     #[inline(always)]
-    fn rows_by_panels<S: Simd, const D: usize, const R: usize>(&mut self, i: [usize; R], j0: usize, y: &[f64]) {
-        let dim = if D > 0 { D } else { self.cost.dim };
+    fn row_by_panels<S: Simd, const V: usize>(&mut self, simd: S, i: usize, j0: usize, y: &[f64]) {
+        let (size, x) = (self.cost.dim * LANES, &self.cost.x[i * self.cost.dim..][..self.cost.dim]);
+        let panel = |q: usize| &y[q * size..][..size];
+        let panels = y.len() / size;
+        for q in (0..panels).step_by(FEW) {
+            if q + FEW <= panels {
+                let y = std::array::from_fn(|r| panel(q + r));
+                for (r, squares) in squared_distances::<S, V, FEW>(simd, [x; FEW], y).iter().enumerate() {
+                    self.deliver(simd, i, j0 + (q + r) * LANES, squares);
+                }
+            } else {
+                for q in q..panels {
+                    let [squares] = squared_distances::<S, V, 1>(simd, [x], [panel(q)]);
+                    self.deliver(simd, i, j0 + q * LANES, &squares);
+                }
+            }
+        }
+    }
+
+    /// Turns squared distances into costs and reduced costs, and hands them over.
+    #[inline(always)]
+    fn deliver<S: Simd, const V: usize>(&mut self, simd: S, i: usize, j0: usize, squares: &[S::f64s; V]) {
+        let (mut c, mut b) = ([0.0; LANES], [0.0; LANES]);
+        S::as_mut_simd_f64s(&mut c).0.copy_from_slice(squares);
+        if self.cost.p == 2.0 {
+            let v = S::as_simd_f64s(&self.v[j0..j0 + LANES]).0;
+            for ((b, &c), &v) in S::as_mut_simd_f64s(&mut b).0.iter_mut().zip(squares).zip(v) {
+                *b = simd.sub_f64s(c, v);
+            }
+        } else {
+            c = c.map(|c| power(c, self.cost.p));
+            b = std::array::from_fn(|l| c[l] - self.v[j0 + l]);
+        }
+        self.sink.tile(i, j0, &c, &b);
+    }
+
+    #[inline(always)]
+    fn rows_by_panels<S: Simd, const V: usize, const R: usize>(
+        &mut self,
+        simd: S,
+        i: [usize; R],
+        j0: usize,
+        y: &[f64],
+    ) {
+        let dim = self.cost.dim;
         let x: [&[f64]; R] = i.map(|i| &self.cost.x[i * dim..][..dim]);
         for (q, panel) in y.chunks_exact(dim * LANES).enumerate() {
             let j0 = j0 + q * LANES;
-            let v = &self.v[j0..j0 + LANES];
-            let mut c = squared_distances::<S, D, R>(x, panel);
+            let squares = squared_distances::<S, V, R>(simd, x, [panel; R]);
             for r in 0..R {
-                if self.cost.p != 2.0 {
-                    c[r] = c[r].map(|c| power(c, self.cost.p));
-                }
-                let b = std::array::from_fn(|l| c[r][l] - v[l]);
-                self.sink.tile(i[r], j0, &c[r], &b);
+                self.deliver(simd, i[r], j0, &squares[r]);
             }
         }
     }
@@ -154,18 +206,33 @@ pub(super) fn power(s: f64, p: f64) -> f64 {
     }
 }
 
-/// `|x_r - y_j|^2` for `R` rows and the eight columns of a panel.
+/// `|x - y|^2` in f64, in four running sums.
+pub(super) fn squared_distance<T: Real>(x: &[T], y: &[T]) -> f64 {
+    let mut s = [0.0; 4];
+    for (x, y) in x.chunks(4).zip(y.chunks(4)) {
+        for ((s, &x), &y) in s.iter_mut().zip(x).zip(y) {
+            let z = to_f64(x) - to_f64(y);
+            *s += z * z;
+        }
+    }
+    (s[0] + s[1]) + (s[2] + s[3])
+}
+
+/// `|x_r - y_j|^2` for `R` rows, each with the eight columns of its panel.
 #[inline(always)]
-fn squared_distances<S: Simd, const D: usize, const R: usize>(x: [&[f64]; R], panel: &[f64]) -> [[f64; LANES]; R] {
-    let dim = if D > 0 { D } else { x[0].len() };
-    let x = x.map(|x| &x[..dim]);
-    let mut s = [[0.0; LANES]; R];
-    for (k, y) in panel.as_chunks::<LANES>().0[..dim].iter().enumerate() {
+fn squared_distances<S: Simd, const V: usize, const R: usize>(
+    simd: S,
+    x: [&[f64]; R],
+    y: [&[f64]; R],
+) -> [[S::f64s; V]; R] {
+    let y = y.map(|y| S::as_simd_f64s(y).0.as_chunks::<V>().0);
+    let mut s = [[simd.splat_f64s(0.0); V]; R];
+    for k in 0..x[0].len() {
         for r in 0..R {
-            for l in 0..LANES {
-                let z = x[r][k] - y[l];
-                // without vector units there is no fused product either, and its emulation is slow
-                s[r][l] = if S::IS_SCALAR { s[r][l] + z * z } else { z.mul_add(z, s[r][l]) };
+            let x = simd.splat_f64s(x[r][k]);
+            for l in 0..V {
+                let z = simd.sub_f64s(x, y[r][k][l]);
+                s[r][l] = simd.mul_add_e_f64s(z, z, s[r][l]);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::cost::power;
+use super::cost::{power, squared_distance};
 use super::problem::Problem;
 use super::{TransportError, couple};
 use crate::error::MeasureError;
@@ -65,12 +65,12 @@ impl<T: Real> Coupling<T> {
 
     /// The optimal coupling, for the same p, of measures near those that this one couples: after a step of a flow, say.
     ///
-    /// Exact from any start: plan and potentials only make it faster, which needs as many atoms in `nu` as there were.
+    /// Exact from any start: plan and potentials only make it faster, which needs as many atoms as there were.
     ///
     /// # Errors
     /// Those of [`w2`](super::w2).
     pub fn update(&self, mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result<Self, TransportError> {
-        let near = (self.psi.len() == nu.len()).then_some(self);
+        let near = (self.phi.len() == mu.len() && self.psi.len() == nu.len()).then_some(self);
         couple(mu, nu, to_f64(self.p), near)
     }
 
@@ -136,9 +136,4 @@ impl<T: Real> Coupling<T> {
     pub fn gap(&self) -> T {
         self.gap
     }
-}
-
-/// `|x - y|^2` in f64.
-pub(super) fn squared_distance<T: Real>(x: &[T], y: &[T]) -> f64 {
-    x.iter().zip(y).map(|(&x, &y)| to_f64(x) - to_f64(y)).map(|z| z * z).sum()
 }

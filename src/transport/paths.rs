@@ -24,8 +24,6 @@ struct Forest {
     column: Vec<Column>,
     /// Distance (its bits: it is >= 0), then a column j, or a row i as `columns + i` for its next arcs.
     heap: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Trees that have reached free room.
-    complete: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +34,6 @@ struct Row {
     root: u32,
     /// Arcs looked at.
     seen: u32,
-    complete: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,10 +46,9 @@ struct Column {
 
 /// The optimal plan `(row, column, mass)` from `supply` to `demand`, with prices `u` that certify it beside those in `prices`.
 pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i64>) -> (Entries, Vec<f64>) {
-    let (n, m) = (supply.len(), demand.len());
-    let mut plan = Plan::new(m);
-    let mut u = Vec::with_capacity(n);
-    for i in 0..n {
+    let mut plan = Plan::new(demand.len());
+    let mut u = Vec::with_capacity(supply.len());
+    for i in 0..supply.len() {
         let best = prices.best_now(i);
         let j = best.arc.column as usize;
         u.push(best.value);
@@ -63,9 +59,10 @@ pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i
             demand[j] -= mass;
         }
     }
-    let row = Row { distance: f64::INFINITY, parent: NONE, root: NONE, seen: 0, complete: false };
+    let (n, m) = (supply.len(), demand.len());
+    let row = Row { distance: f64::INFINITY, parent: NONE, root: NONE, seen: 0 };
     let column = Column { distance: f64::INFINITY, parent: NONE, settled: false };
-    let mut forest = Forest { row: vec![row; n], column: vec![column; m], heap: BinaryHeap::new(), complete: 0 };
+    let mut forest = Forest { row: vec![row; n], column: vec![column; m], heap: BinaryHeap::new() };
     loop {
         let roots: Vec<u32> = (0..n as u32).filter(|&i| supply[i as usize] > 0).collect();
         if roots.is_empty() {
@@ -74,7 +71,6 @@ pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i
         forest.row.fill(row);
         forest.column.fill(column);
         forest.heap.clear();
-        forest.complete = 0;
         let (free, end) = forest.grow(prices, &u, &plan, &roots, &demand);
         forest.reprice(prices, &mut u, end);
         for &j in &free {
@@ -85,7 +81,7 @@ pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i
 }
 
 impl Forest {
-    /// Grows until most trees have reached columns with free room: those columns, and the distance covered.
+    /// Grows until columns with free room are reached, one for most of the trees: those columns, and the distance covered.
     fn grow(&mut self, prices: &mut Prices, u: &[f64], plan: &Plan, roots: &[u32], demand: &[i64]) -> (Vec<u32>, f64) {
         let m = self.column.len();
         let mut free = Vec::new();
@@ -113,10 +109,7 @@ impl Forest {
                 let root = self.row[self.column[at].parent as usize].root;
                 if demand[at] > 0 {
                     free.push(at as u32);
-                    if !std::mem::replace(&mut self.row[root as usize].complete, true) {
-                        self.complete += 1;
-                    }
-                    if 4 * self.complete >= 3 * roots.len() {
+                    if 4 * free.len() >= 3 * roots.len() {
                         break;
                     }
                 }
@@ -131,7 +124,7 @@ impl Forest {
     }
 
     fn reach(&mut self, prices: &Prices, u: &[f64], i: usize, distance: f64, parent: u32, root: u32) {
-        self.row[i] = Row { distance, parent, root, seen: 0, complete: false };
+        self.row[i] = Row { distance, parent, root, seen: 0 };
         self.look(prices, u, i);
     }
 

@@ -60,6 +60,28 @@ impl<'a> Prices<'a> {
         prices
     }
 
+    /// Lists of the arcs that are better than arc `(i, columns[i])` by less than `margin`, or better, at most `size` of them.
+    pub(super) fn near(cost: &'a Cost<'a>, v: Vec<f64>, columns: &[usize], margin: f64, size: usize) -> Self {
+        let rounding = 64.0 * f64::EPSILON;
+        let list = |(i, &j): (usize, &usize)| {
+            let c = cost.at(i, j);
+            let rest = c - v[j] + margin + rounding * (c + v[j].abs());
+            Candidates { rest, size, ..Candidates::default() }
+        };
+        let lists = columns.iter().enumerate().map(list).collect();
+        let mut prices = Self { cost, v: padded(v), lists, version: 0, size: size.min(cost.columns()) };
+        let rows: Vec<u32> = (0..cost.rows() as u32).collect();
+        prices.cost.visit(&rows, &prices.v, &mut Select(&mut prices.lists));
+        prices.lists.iter_mut().for_each(|list| list.arcs.sort_unstable_by(by_bound));
+        prices
+    }
+
+    /// These lists, at prices `v`.
+    pub(super) fn with_lists(cost: &'a Cost<'a>, v: Vec<f64>, mut lists: Vec<Candidates>, size: usize) -> Self {
+        lists.iter_mut().for_each(|list| list.arcs.sort_unstable_by(by_bound));
+        Self { cost, v: padded(v), lists, version: 0, size: size.min(cost.columns()) }
+    }
+
     /// Makes the lists of `rows` again at today's prices.
     pub(super) fn refresh(&mut self, rows: &[u32]) {
         for &i in rows {
@@ -142,6 +164,11 @@ fn by_bound(a: &Arc, b: &Arc) -> std::cmp::Ordering {
 }
 
 impl Candidates {
+    /// Adds the arc to column `j` of cost `c` and price `v`.
+    pub(super) fn insert(&mut self, j: usize, c: f64, v: f64) {
+        self.arcs.push(Arc { cost: c, bound: c - v, column: j as u32 });
+    }
+
     /// Keeps the `size` least arcs.
     fn cut(&mut self) {
         self.rest = self.arcs.select_nth_unstable_by(self.size, by_bound).1.bound;

@@ -2,8 +2,7 @@
 
 use super::TransportError;
 use super::auction::Cloud;
-use super::cost::power;
-use super::coupling::squared_distance;
+use super::cost::{power, squared_distance};
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, epsilon, real, to_f64};
 
@@ -51,19 +50,25 @@ impl Problem {
             let middle: Vec<f64> = centre[0].iter().zip(&centre[1]).map(|(x, y)| 0.5 * x + 0.5 * y).collect();
             centre = [middle.clone(), middle];
         }
-        let (mut x, rows) = cloud(mu, a, &centre[0]);
-        let (mut y, columns) = cloud(nu, b, &centre[1]);
+        let by_cells = !super::dense::suits(mu.dim(), mu.len(), nu.len());
+        let (mut x, rows) = cloud(mu, a, &centre[0], by_cells);
+        let (mut y, columns) = cloud(nu, b, &centre[1], by_cells);
         let size = x.points.iter().chain(&y.points).fold(0.0_f64, |size, z| size.max(z.abs()));
         let scale = if size > 0.0 { 2.0_f64.powi(size.log2().floor() as i32) } else { 1.0 };
-        for z in x.points.iter_mut().chain(&mut y.points) {
-            *z /= scale;
-        }
+        let inverse = scale.recip();
+        x.points.iter_mut().for_each(|z| *z *= inverse);
+        y.points.iter_mut().for_each(|z| *z *= inverse);
         Ok(Self { x, y, rows, columns, p, unit, scale, centre })
     }
 
     /// `d`.
     pub(super) fn dim(&self) -> usize {
         self.x.dim
+    }
+
+    /// Whether all masses are equal, one to one.
+    pub(super) fn is_assignment(&self) -> bool {
+        self.x.mass.iter().chain(&self.y.mass).all(|&mass| mass == 1)
     }
 
     /// The point of row `r`.
@@ -80,15 +85,18 @@ impl Problem {
         self.centre[0].iter().zip(&self.centre[1]).map(|(a, b)| (a - b) / self.scale).collect()
     }
 
-    /// Potentials of nu as prices of the columns.
-    pub(super) fn prices<T: Real>(&self, psi: &[T]) -> Vec<f64> {
+    /// Potentials of mu and nu as prices `(u, v)` of rows and columns: the inverse of [`potentials`](Self::potentials).
+    pub(super) fn prices<T: Real>(&self, (phi, psi): (&[T], &[T])) -> (Vec<f64>, Vec<f64>) {
         let (shift, unit) = (self.shift(), self.scale.powf(self.p));
+        let rows = self.rows.iter().enumerate();
+        let u = rows.map(|(r, &i)| to_f64(phi[i]) / unit - 2.0 * dot(&shift, self.row(r)) - dot(&shift, &shift));
         let columns = self.columns.iter().enumerate();
-        columns.map(|(s, &j)| to_f64(psi[j]) / unit + 2.0 * dot(&shift, self.column(s))).collect()
+        let v = columns.map(|(s, &j)| to_f64(psi[j]) / unit + 2.0 * dot(&shift, self.column(s)));
+        (u.collect(), v.collect())
     }
 
-    /// The column of each row in a plan, with its cost, if the plan sends no row to more than one.
-    pub(super) fn assignment<T: Real>(&self, plan: &[(usize, usize, T)]) -> Option<Vec<(usize, f64)>> {
+    /// The column of each row in a plan, if the plan sends no row to more than one.
+    pub(super) fn assignment<T: Real>(&self, plan: &[(usize, usize, T)]) -> Option<Vec<usize>> {
         let mut of_atom = vec![None; self.columns.iter().max()? + 1];
         for (s, &j) in self.columns.iter().enumerate() {
             of_atom[j] = Some(s);
@@ -99,9 +107,7 @@ impl Problem {
                 return None;
             }
         }
-        let rows = self.rows.iter().enumerate();
-        let cost = |r, s| power(squared_distance(self.row(r), self.column(s)), self.p);
-        rows.map(|(r, &i)| column[i].map(|s| (s, cost(r, s)))).collect()
+        self.rows.iter().map(|&i| column[i]).collect()
     }
 
     /// The potentials of all atoms of the measures, from prices in the solver's units; atoms without mass get the
@@ -114,8 +120,9 @@ impl Problem {
         v: &[f64],
     ) -> (Vec<T>, Vec<T>) {
         let all = |mu: &EmpiricalMeasure<T>, side: usize| -> Vec<f64> {
-            let points = mu.points().as_slice().iter().zip(self.centre[side].iter().cycle());
-            points.map(|(&w, centre)| (to_f64(w) - centre) / self.scale).collect()
+            let (centre, inverse) = (&self.centre[side], self.scale.recip());
+            let points = mu.points().as_slice().chunks_exact(self.dim());
+            points.flat_map(|w| w.iter().zip(centre).map(|(&w, centre)| (to_f64(w) - centre) * inverse)).collect()
         };
         let (x, y) = (all(mu, 0), all(nu, 1));
         let (mut phi, mut psi) = (vec![f64::NAN; mu.len()], vec![f64::NAN; nu.len()]);
@@ -200,9 +207,11 @@ fn mean<T: Real>(mu: &EmpiricalMeasure<T>, mass: &[i64], units: i64) -> Vec<f64>
 }
 
 /// The atoms with mass, neighbours side by side, and which atoms they are.
-fn cloud<T: Real>(mu: &EmpiricalMeasure<T>, mass: Vec<i64>, centre: &[f64]) -> (Cloud, Vec<usize>) {
+fn cloud<T: Real>(mu: &EmpiricalMeasure<T>, mass: Vec<i64>, centre: &[f64], by_cells: bool) -> (Cloud, Vec<usize>) {
     let mut index: Vec<usize> = (0..mu.len()).filter(|&i| mass[i] > 0).collect();
-    sort_by_cells(&mut index, &|i| mu.particle(i));
+    if by_cells {
+        sort_by_cells(&mut index, &|i| mu.particle(i));
+    }
     let mut points = Vec::with_capacity(index.len() * mu.dim());
     for &i in &index {
         points.extend(mu.particle(i).iter().zip(centre).map(|(&w, centre)| to_f64(w) - centre));
