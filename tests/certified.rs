@@ -7,7 +7,7 @@ use std::time::Instant;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use wasserflow::optimality::{Certifiable, Certificate, certify, insert, run_until_optimal};
+use wasserflow::optimality::{Certifiable, Certificate, FrankWolfe, certify, insert, run_until_optimal};
 use wasserflow::{
     EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Jko, Logistic, MeanFieldRisk, ParticleFlow, Relu, Ridge, Risk,
     Square, StopReason, WeightDecay, init, nalgebra,
@@ -114,10 +114,17 @@ fn more_random_problems_are_solved() {
     random_problems(60..200, 1);
 }
 
-/// Counts velocities, first variations and products with the curvature.
+/// Counts velocities, first variations, products with the curvature and certificates; and the neurons in them.
 struct Counted<E> {
     energy: E,
-    count: Rc<Cell<usize>>,
+    count: Rc<Cell<[usize; 2]>>,
+}
+
+impl<E> Counted<E> {
+    fn add(&self, neurons: usize) {
+        let [gradients, all] = self.count.get();
+        self.count.set([gradients + 1, all + neurons]);
+    }
 }
 
 impl<E: Energy<f64>> Energy<f64> for Counted<E> {
@@ -128,7 +135,7 @@ impl<E: Energy<f64>> Energy<f64> for Counted<E> {
         self.energy.value(mu)
     }
     fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
-        self.count.set(self.count.get() + 1);
+        self.add(mu.len());
         self.energy.velocity(mu, out)
     }
     fn first_variation(
@@ -138,17 +145,18 @@ impl<E: Energy<f64>> Energy<f64> for Counted<E> {
         values: &mut [f64],
         descent: &mut DMatrix<f64>,
     ) -> Option<f64> {
-        self.count.set(self.count.get() + 1);
+        self.add(at.ncols().max(mu.len()));
         self.energy.first_variation(mu, at, values, descent)
     }
     fn curvature(&mut self, mu: &EmpiricalMeasure<f64>, v: &DMatrix<f64>, out: &mut DMatrix<f64>) -> Option<()> {
-        self.count.set(self.count.get() + 1);
+        self.add(mu.len());
         self.energy.curvature(mu, v, out)
     }
 }
 
 impl<E: Certifiable<f64>> Certifiable<f64> for Counted<E> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, budget: f64) -> Certificate<f64> {
+        self.add(mu.len());
         self.energy.certificate(mu, budget)
     }
 }
@@ -178,7 +186,7 @@ fn fewer_gradients_than_euler() {
         let euler = clock.elapsed();
         let late = certify(flow.energy_mut(), state.measure()).gap();
 
-        let count = Rc::new(Cell::new(0));
+        let count = Rc::new(Cell::new([0; 2]));
         let energy = Counted { energy: circle(seed).0, count: count.clone() };
         let mut flow = ParticleFlow::new(energy, Jko::default(), 1e5).unwrap();
         let mut state = flow.start(start).unwrap();
@@ -188,9 +196,26 @@ fn fewer_gradients_than_euler() {
         println!(
             "| {seed} | {first:.1e} | {early:.1e} | {late:.1e} | {euler:.1?} | {:.1e} | {} | {jko:.1?} |",
             certificate.gap(),
-            count.get()
+            count.get()[0]
         );
         assert!(matches!(reason, StopReason::GloballyOptimal { .. }), "{reason:?}");
-        assert!(count.get() < 3000, "{} gradients where Euler takes 20 000", count.get());
+        assert!(count.get()[0] < 3000, "{:?} gradients where Euler takes 20 000", count.get());
+    }
+}
+
+/// The same problems with atoms born one by one: Euler moves 20 neurons 20 000 times.
+#[test]
+fn frank_wolfe_takes_a_hundredth_of_the_work() {
+    println!("| seed | atoms | gap | gradients | of neurons | time |\n|---|---|---|---|---|---|");
+    for seed in 0..5 {
+        let count = Rc::new(Cell::new([0; 2]));
+        let mut energy = Counted { energy: circle(seed).0, count: count.clone() };
+        let mut mu = EmpiricalMeasure::uniform(DMatrix::zeros(3, 1)).unwrap();
+        let clock = Instant::now();
+        let (reason, certificate) = FrankWolfe::Sliding.run(&mut energy, &mut mu, 1e-6, 100).unwrap();
+        let ([gradients, neurons], time) = (count.get(), clock.elapsed());
+        println!("| {seed} | {} | {:.1e} | {gradients} | {neurons} | {time:.1?} |", mu.len(), certificate.gap());
+        assert!(matches!(reason, StopReason::GloballyOptimal { .. }), "{reason:?}");
+        assert!(100 * neurons < 20 * 20_000, "{gradients} gradients, of {neurons} neurons");
     }
 }
