@@ -1,7 +1,7 @@
 //! The kernel of rectifier neurons on Gaussian inputs.
 
 use super::Kernel;
-use crate::real::Real;
+use crate::real::{Real, real};
 
 /// Arc-cosine kernel `K(w, v) = E[(w.x)_+ (v.x)_+]`, `x ~ N(0, I_d)`.
 ///
@@ -36,9 +36,6 @@ impl ArcCosine {
 }
 
 /// Two neurons: `s = w.v`, `area = |w| |v| sin t`, the angle t between them.
-///
-/// The three belong to one angle, however s was rounded, and so what follows from them is good to rounding near 0 and pi, too,
-/// where t itself is not: `d(sin t + (pi - t) cos t) = -(pi - t) sin t dt = (pi - t) d(cos t)`.
 #[derive(Debug, Clone, Copy)]
 struct Pair<T> {
     ww: T,
@@ -57,7 +54,12 @@ impl<T: Real> Pair<T> {
             return None;
         }
         let norms = ww.sqrt() * vv.sqrt();
-        let area = (norms - s).max(T::zero()).sqrt() * (norms + s).max(T::zero()).sqrt();
+        let area = if s.abs() < norms * real(0.9) {
+            (norms - s).sqrt() * (norms + s).sqrt()
+        } else {
+            // Near 0 and pi the differences cancel: from the part of v across w.
+            ww.sqrt() * across(w, v, s / ww)
+        };
         Some(Self { ww, vv, s, area, t: area.atan2(s) })
     }
 
@@ -100,6 +102,15 @@ fn products<T: Real>(w: &[T], v: &[T]) -> [T; 3] {
         sums[2][l] += w * v;
     }
     sums.map(|[a, b, c, d]| (a + b) + (c + d))
+}
+
+/// `|v - c w|`.
+fn across<T: Real>(w: &[T], v: &[T], c: T) -> T {
+    let mut sum = T::zero();
+    for (&w, &v) in w.iter().zip(v) {
+        sum += (v - c * w) * (v - c * w);
+    }
+    sum.sqrt()
 }
 
 /// `out += a w + b v`.
