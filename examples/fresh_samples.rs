@@ -235,7 +235,7 @@ fn main() -> Result<(), Failure> {
          Students  m neurons, h = (1/m) sum_i a_i (b_i.x)_+, both layers learn; start |a| = |b| = {RADIUS}, b on the circle, a half or a tenth of it\n\
          Loss      square on y = h(x), logistic on y = sign h(x); weight decay {LAMBDA}\n\
          Steps     {steps} of Euler, dt = {DT}, each on {BATCH} fresh samples of the circle; seeds {seed} to {}\n\
-         Found     F - F* <= {FOUND:e} R(0), proved by the duality gap on {GRID} points of the circle; interval 95 %\n\n\
+         Found     F - F* <= {FOUND:e} R(0), F on {GRID} points of the circle, F* from below by a certificate; interval 95 %\n\n\
          {:>8}  {:>6}  {:>4}  {:>13}  {:>6}  {:>12}",
         seed + seeds - 1,
         "loss",

@@ -42,13 +42,19 @@ fn draw_panel(svg: &mut Svg, [left, top]: [f64; 2], panel: &Curves, floor: f64, 
             let label = format!("10<tspan dy=\"-4\" font-size=\"9\">{}</tspan>", k.to_string().replace('-', "−"));
             svg.text([left - 5.0, at + 4.0], "text-anchor=\"end\"", if k == 0 { "1" } else { &label });
         }
-        for width in &panel.fixed {
-            let m = width.particles;
-            svg.text([x.at(m as f64), top + SIDE + 16.0], "text-anchor=\"middle\" font-size=\"11\"", &m.to_string());
+        let mut free = left;
+        for m in panel.fixed.iter().map(|width| width.particles) {
+            let at = x.at(m as f64);
+            svg.line([[at, top + SIDE], [at, top + SIDE + 4.0]], "stroke=\"#999\"");
+            if at >= free {
+                svg.text([at, top + SIDE + 17.0], "text-anchor=\"middle\"", &m.to_string());
+                free = at + 26.0;
+            }
         }
         svg.text([left + SIDE / 2.0, top + SIDE + 36.0], "text-anchor=\"middle\"", "neurons m");
         let at = x.at(teacher as f64);
         svg.line([[at, top], [at, top + SIDE]], "stroke=\"#777\" stroke-dasharray=\"5 3\"");
+        svg.text([at - 5.0, top + SIDE - 8.0], "text-anchor=\"end\"", "teacher");
     });
     for ((curve, colour), name) in [&panel.moving, &panel.fixed].into_iter().zip(COLOURS).zip(["flow", "fixed neurons"])
     {
@@ -63,9 +69,8 @@ fn draw_panel(svg: &mut Svg, [left, top]: [f64; 2], panel: &Curves, floor: f64, 
             }
         });
         if let Some(first) = curve.first() {
-            let shift = if name == "flow" { 18.0 } else { -10.0 };
             let [x, y] = at(first, first.median());
-            svg.text([x, y + shift], &format!("fill=\"{colour}\" font-weight=\"bold\""), name);
+            svg.text([x, y + 18.0], &format!("fill=\"{colour}\" font-weight=\"bold\""), name);
         }
     }
 }

@@ -52,6 +52,8 @@ const DIM: usize = 100;
 const GAMMA: f64 = 1e3;
 const TIME: f64 = 2e5;
 const FLOOR: f64 = 1e-6;
+/// A student has reached its teacher when `F <= REACHED R(0)`.
+const REACHED: f64 = 1e-4;
 
 /// So many fixed neurons are tried beyond those of the flow.
 const FIXED: [usize; 3] = [200, 400, 800];
@@ -117,7 +119,14 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
         let mut state = flow.start(self.start(m, seed)?)?;
         match flow.run_until(&mut state, time, &mut UntilTarget::new(FLOOR * silent)?) {
             // At rest, where no step can lower its residual below the rounding of F.
-            Err(StepError::Inner { .. }) => Ok(state.energy() / silent),
+            Err(StepError::Inner { .. }) => {
+                eprintln!(
+                    "m = {m}, seed {seed}: at rest at t = {}, F = {:.1e} R(0)",
+                    state.time(),
+                    state.energy() / silent
+                );
+                Ok(state.energy() / silent)
+            }
             reason => reason.map(|_| state.energy() / silent).map_err(Failure::from),
         }
     }
@@ -152,9 +161,10 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
         println!("\n{}, |b| = {}\n   m  flow: median     reached  fixed neurons: median", self.name, self.norm);
         for (l, fixed) in fixed.iter().enumerate() {
             let (median, reached) = match moving.get(l) {
-                Some(moving) => {
-                    (format!("{:.1e}", moving.median()), format!("{}/{}", moving.successes(FLOOR), moving.values.len()))
-                }
+                Some(moving) => (
+                    format!("{:.1e}", moving.median()),
+                    format!("{}/{}", moving.successes(REACHED), moving.values.len()),
+                ),
                 None => (String::new(), String::new()),
             };
             println!("{:>4}  {median:>12}  {reached:>10}  {:>21.1e}", fixed.particles, fixed.median());
@@ -180,7 +190,7 @@ fn main() -> Result<(), Failure> {
         "Teacher  h(x) = (1/{TEACHER}) sum_k a_k sigma(b_k.x), a = 1, -1, .., b in random directions of R^{DIM}, x ~ N(0, I)\n\
          Flow     proximal steps of {GAMMA}, to T = {:e} or F <= {FLOOR:e} R(0); start a = +-1, b in random directions\n\
          Fixed    the same start, b kept, a the minimiser of F\n\
-         Risks    F / R(0), exact; F* = 0; seeds {} to {}",
+         Risks    F / R(0), exact; F* = 0; reached: F <= {REACHED:e} R(0); seeds {} to {}",
         options.time,
         options.seed,
         options.seed + options.seeds - 1,
