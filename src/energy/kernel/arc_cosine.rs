@@ -54,13 +54,14 @@ impl<T: Real> Pair<T> {
             return None;
         }
         let norms = ww.sqrt() * vv.sqrt();
-        let area = if s.abs() < norms * real(0.9) {
-            (norms - s).sqrt() * (norms + s).sqrt()
-        } else {
-            // Near 0 and pi the differences cancel: from the part of v across w.
-            ww.sqrt() * across(w, v, s / ww)
-        };
-        Some(Self { ww, vv, s, area, t: area.atan2(s) })
+        if s.abs() < norms * real(0.9) {
+            let area = (norms - s).sqrt() * (norms + s).sqrt();
+            return Some(Self { ww, vv, s, area, t: area.atan2(s) });
+        }
+        // Near 0 and pi the differences cancel.
+        let t = angle(w, v, ww.sqrt(), vv.sqrt());
+        let (sin, cos) = t.sin_cos();
+        Some(Self { ww, vv, s: norms * cos, area: norms * sin, t })
     }
 
     /// `K(w, v) = (|w| |v| sin t + (pi - t) w.v) / (2 pi)`.
@@ -104,13 +105,15 @@ fn products<T: Real>(w: &[T], v: &[T]) -> [T; 3] {
     sums.map(|[a, b, c, d]| (a + b) + (c + d))
 }
 
-/// `|v - c w|`.
-fn across<T: Real>(w: &[T], v: &[T], c: T) -> T {
-    let mut sum = T::zero();
+/// The angle of w and v of norms p and q, accurate near 0 and pi: `tan(t/2) = |w/p - v/q| / |w/p + v/q|`.
+fn angle<T: Real>(w: &[T], v: &[T], p: T, q: T) -> T {
+    let (mut minus, mut plus) = (T::zero(), T::zero());
     for (&w, &v) in w.iter().zip(v) {
-        sum += (v - c * w) * (v - c * w);
+        let (w, v) = (w / p, v / q);
+        minus += (w - v) * (w - v);
+        plus += (w + v) * (w + v);
     }
-    sum.sqrt()
+    real::<T>(2.0) * minus.sqrt().atan2(plus.sqrt())
 }
 
 /// `out += a w + b v`.
