@@ -1,14 +1,18 @@
 //! Positive definite kernels `K(w, v)` on particles.
 
 use crate::error::ParameterError;
-use crate::feature::dot;
 use crate::real::{Real, real, to_f64};
+
+mod arc_cosine;
+
+pub use arc_cosine::ArcCosine;
 
 /// A symmetric positive semidefinite kernel `K: R^p x R^p -> R`.
 ///
 /// # Laws
 /// - `K(w, v) = K(v, w)`; Gram matrices have no negative eigenvalue.
 /// - `gradient` adds `scale grad_w K(w, v)` to `out`: the derivative in the *first* argument.
+/// - `value_and_gradient` and `value_and_gradients` are `value` and `gradient` up to rounding.
 ///
 /// ```
 /// use wasserflow::{Kernel, Real};
@@ -41,6 +45,30 @@ pub trait Kernel<T: Real> {
 
     /// `out += scale grad_w K(w, v)`.
     fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]);
+
+    /// `K(w, v)`, and `out += scale grad_w K(w, v)`: worth overriding where the two share work.
+    #[inline]
+    fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
+        self.gradient(w, v, scale, out);
+        self.value(w, v)
+    }
+
+    /// `K(w, v)` and both its gradients, `at_w += scales[0] grad_w K(w, v)` and `at_v += scales[1] grad_v K(w, v)`: what a
+    /// pair of particles does to each other. Worth overriding where the three share work.
+    ///
+    /// ```
+    /// use wasserflow::{ArcCosine, Kernel};
+    ///
+    /// let (w, v) = ([3.0, 0.0], [1.0, 0.0]);
+    /// let (mut at_w, mut at_v) = ([0.0; 2], [0.0; 2]);
+    /// assert_eq!(ArcCosine::new(2).value_and_gradients(&w, &v, [1.0, 2.0], &mut at_w, &mut at_v), 1.5);
+    /// assert_eq!((at_w, at_v), ([0.5, 0.0], [3.0, 0.0])); // v / 2 and 2 w / 2, at an angle of 0
+    /// ```
+    #[inline]
+    fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
+        self.gradient(v, w, scales[1], at_v);
+        self.value_and_gradient(w, v, scales[0], at_w)
+    }
 }
 
 macro_rules! forward_kernel {
@@ -55,78 +83,16 @@ macro_rules! forward_kernel {
             fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
                 (**self).gradient(w, v, scale, out);
             }
+            fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
+                (**self).value_and_gradient(w, v, scale, out)
+            }
+            fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
+                (**self).value_and_gradients(w, v, scales, at_w, at_v)
+            }
         }
     )*};
 }
 forward_kernel!(&K, Box<K>);
-
-/// Arc-cosine kernel `K(w, v) = E[(w.x)_+ (v.x)_+]`, `x ~ N(0, I_d)`.
-///
-/// `K(w, v) = |w| |v| (sin t + (pi - t) cos t) / (2 pi)`, t the angle between w and v; for x uniform on the unit sphere
-/// divide by d. With [`Mmd`](super::Mmd) it gives the population risk of rectifier neurons whose output weights are 1, without
-/// sampling; [`Lifted`] adds the output weights. `grad_w K = (|v| sin t w/|w| + (pi - t) v) / (2 pi)`, and 0 at `w = 0`.
-///
-/// ```
-/// use wasserflow::{ArcCosine, Kernel};
-///
-/// let k = ArcCosine::new(2);
-/// assert_eq!(k.value(&[3.0, 0.0], &[1.0, 0.0]), 1.5);      // |w| |v| / 2 for t = 0
-/// assert!(k.value(&[1.0, 0.0], &[-1.0, 0.0_f64]).abs() < 1e-16); // 0 for t = pi
-/// ```
-///
-/// Source: Y. Cho and L. Saul, Kernel methods for deep learning, 2009.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ArcCosine {
-    input_dim: usize,
-}
-
-impl ArcCosine {
-    /// The kernel on `R^d`, `d = input_dim`.
-    pub fn new(input_dim: usize) -> Self {
-        Self { input_dim }
-    }
-
-    /// `d`.
-    pub fn dim(&self) -> usize {
-        self.input_dim
-    }
-}
-
-/// `(|w|, |v|, t)`, or `None` where one of them is 0. The angle is accurate near 0 and pi, where `acos` is not:
-/// `tan(t/2) = |w/|w| - v/|v|| / |w/|w| + v/|v||`.
-fn norms_and_angle<T: Real>(w: &[T], v: &[T]) -> Option<(T, T, T)> {
-    let (p, q) = (dot(w, w).sqrt(), dot(v, v).sqrt());
-    if p == T::zero() || q == T::zero() {
-        return None;
-    }
-    let (mut minus, mut plus) = (T::zero(), T::zero());
-    for (&w, &v) in w.iter().zip(v) {
-        let (w, v) = (w / p, v / q);
-        minus += (w - v) * (w - v);
-        plus += (w + v) * (w + v);
-    }
-    Some((p, q, real::<T>(2.0) * minus.sqrt().atan2(plus.sqrt())))
-}
-
-impl<T: Real> Kernel<T> for ArcCosine {
-    fn dim(&self) -> usize {
-        self.input_dim
-    }
-
-    fn value(&self, w: &[T], v: &[T]) -> T {
-        let Some((p, q, t)) = norms_and_angle(w, v) else { return T::zero() };
-        let (sin, cos) = t.sin_cos();
-        p * q * (sin + (T::pi() - t) * cos) / T::two_pi()
-    }
-
-    fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
-        let Some((p, q, t)) = norms_and_angle(w, v) else { return };
-        let (along, across) = (scale * q * t.sin() / (p * T::two_pi()), scale * (T::pi() - t) / T::two_pi());
-        for ((out, &w), &v) in out.iter_mut().zip(w).zip(v) {
-            *out += along * w + across * v;
-        }
-    }
-}
 
 /// A kernel on neurons `(a, b)` from one on `b`: `K((a, b), (a', b')) = a a' k(b, b')`.
 ///
@@ -157,6 +123,21 @@ impl<T: Real, K: Kernel<T>> Kernel<T> for Lifted<K> {
     fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
         out[0] += scale * v[0] * self.0.value(&w[1..], &v[1..]);
         self.0.gradient(&w[1..], &v[1..], scale * w[0] * v[0], &mut out[1..]);
+    }
+
+    fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
+        let aa = w[0] * v[0];
+        let k = self.0.value_and_gradient(&w[1..], &v[1..], scale * aa, &mut out[1..]);
+        out[0] += scale * v[0] * k;
+        aa * k
+    }
+
+    fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
+        let aa = w[0] * v[0];
+        let k = self.0.value_and_gradients(&w[1..], &v[1..], scales.map(|s| s * aa), &mut at_w[1..], &mut at_v[1..]);
+        at_w[0] += scales[0] * v[0] * k;
+        at_v[0] += scales[1] * w[0] * k;
+        aa * k
     }
 }
 
@@ -204,9 +185,25 @@ impl<T: Real> Kernel<T> for Gaussian<T> {
     }
 
     fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
-        let s = scale * self.value(w, v) / (self.bandwidth * self.bandwidth);
+        self.value_and_gradient(w, v, scale, out);
+    }
+
+    fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
+        let k = self.value(w, v);
+        let s = scale * k / (self.bandwidth * self.bandwidth);
         for ((out, &w), &v) in out.iter_mut().zip(w).zip(v) {
             *out += s * (v - w);
         }
+        k
+    }
+
+    fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
+        let k = self.value(w, v);
+        let [s, t] = scales.map(|scale| scale * k / (self.bandwidth * self.bandwidth));
+        for ((at_w, at_v), (&w, &v)) in at_w.iter_mut().zip(at_v).zip(w.iter().zip(v)) {
+            *at_w += s * (v - w);
+            *at_v += t * (w - v);
+        }
+        k
     }
 }

@@ -25,7 +25,8 @@ use crate::real::{Real, real};
 /// # Ok::<(), wasserflow::MeasureError>(())
 /// ```
 ///
-/// Cost: `O(m (m + m') p)` kernel evaluations for m particles and m' points of the target; nothing is stored.
+/// Cost: a velocity takes `m (m + 1) / 2 + m m'` kernel evaluations with their gradients, `O(p)` each, for m particles and m'
+/// points of the target; nothing is stored.
 #[derive(Debug, Clone)]
 pub struct Mmd<K, T> {
     kernel: K,
@@ -41,7 +42,7 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
     /// [`ShapeError`] when the target's points are not of the kernel's dimension.
     pub fn new(kernel: K, target: EmpiricalMeasure<T>) -> Result<Self, ShapeError> {
         ShapeError::check("particle dimension of the target", kernel.dim(), target.dim())?;
-        let self_energy = energy_between(&kernel, &target, &target);
+        let self_energy = energy_within(&kernel, &target);
         Ok(Self { kernel, target, self_energy })
     }
 
@@ -55,23 +56,16 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
         &self.target
     }
 
-    /// `int K(w, .) d(mu - nu)`.
-    fn witness(&self, w: &[T], mu: &EmpiricalMeasure<T>) -> T {
-        mean(&self.kernel, w, mu) - mean(&self.kernel, w, &self.target)
+    /// `int K(w, .) d(mu - nu)`, and `out += -grad_w` of it.
+    fn witness(&self, w: &[T], mu: &EmpiricalMeasure<T>, out: &mut [T]) -> T {
+        mean_and_gradient(&self.kernel, w, mu, -T::one(), out)
+            - mean_and_gradient(&self.kernel, w, &self.target, T::one(), out)
     }
 
-    /// `out_i = -grad_w int K(w, .) d(mu - nu)` at every point `w` of `at`.
-    fn descend(&self, mu: &EmpiricalMeasure<T>, at: &DMatrix<T>, out: &mut DMatrix<T>) {
-        let p = at.nrows();
-        out.fill(T::zero());
-        for (w, out) in columns(at.as_slice(), p).zip(columns_mut(out.as_mut_slice(), p)) {
-            for j in 0..mu.len() {
-                self.kernel.gradient(w, mu.particle(j), -mu.weight(j), out);
-            }
-            for j in 0..self.target.len() {
-                self.kernel.gradient(w, self.target.particle(j), self.target.weight(j), out);
-            }
-        }
+    /// `F = (K(mu, mu) - 2 K(mu, nu) + K(nu, nu)) / 2` from its parts, rounded up to 0.
+    fn discrepancy(&self, within: T, cross: T) -> T {
+        let half = (within - cross - cross + self.self_energy) * real(0.5);
+        if half < T::zero() { T::zero() } else { half }
     }
 }
 
@@ -80,6 +74,35 @@ fn mean<T: Real>(kernel: &impl Kernel<T>, w: &[T], mu: &EmpiricalMeasure<T>) -> 
     let mut sum = T::zero();
     for j in 0..mu.len() {
         sum += mu.weight(j) * kernel.value(w, mu.particle(j));
+    }
+    sum
+}
+
+/// `int K(w, .) dmu`, and `out += scale grad_w` of it.
+fn mean_and_gradient<T: Real>(
+    kernel: &impl Kernel<T>,
+    w: &[T],
+    mu: &EmpiricalMeasure<T>,
+    scale: T,
+    out: &mut [T],
+) -> T {
+    let mut sum = T::zero();
+    for j in 0..mu.len() {
+        let c = mu.weight(j);
+        sum += c * kernel.value_and_gradient(w, mu.particle(j), scale * c, out);
+    }
+    sum
+}
+
+/// `int int K dmu dmu`, every pair once.
+fn energy_within<T: Real>(kernel: &impl Kernel<T>, mu: &EmpiricalMeasure<T>) -> T {
+    let mut sum = T::zero();
+    for i in 0..mu.len() {
+        let (w, mut pairs) = (mu.particle(i), T::zero());
+        for j in 0..i {
+            pairs += mu.weight(j) * kernel.value(w, mu.particle(j));
+        }
+        sum += mu.weight(i) * (pairs + pairs + mu.weight(i) * kernel.value(w, w));
     }
     sum
 }
@@ -99,16 +122,27 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
     }
 
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-        // (K(mu, mu) - 2 K(mu, nu) + K(nu, nu)) / 2, rounded up to 0.
         let cross = energy_between(&self.kernel, mu, &self.target);
-        let sum = energy_between(&self.kernel, mu, mu) - cross - cross + self.self_energy;
-        let half = sum * real(0.5);
-        if half < T::zero() { T::zero() } else { half }
+        self.discrepancy(energy_within(&self.kernel, mu), cross)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
-        self.descend(mu, mu.points(), out);
-        self.value(mu)
+        let (p, kernel) = (mu.dim(), &self.kernel);
+        let (mut within, mut cross) = (T::zero(), T::zero());
+        out.fill(T::zero());
+        for i in 0..mu.len() {
+            // -grad_w int K(w, .) d(mu - nu): every pair of particles moves both.
+            let (w, c) = (mu.particle(i), mu.weight(i));
+            let (before, from) = out.as_mut_slice().split_at_mut(i * p);
+            let (at_w, mut pairs) = (&mut from[..p], T::zero());
+            for (j, at_v) in columns_mut(before, p).enumerate() {
+                let b = mu.weight(j);
+                pairs += b * kernel.value_and_gradients(w, mu.particle(j), [-b, -c], at_w, at_v);
+            }
+            within += c * (pairs + pairs + c * kernel.value_and_gradient(w, w, -c, at_w));
+            cross += c * mean_and_gradient(kernel, w, &self.target, T::one(), at_w);
+        }
+        self.discrepancy(within, cross)
     }
 
     fn first_variation(
@@ -118,10 +152,12 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
-        for (w, value) in columns(at.as_slice(), at.nrows()).zip(values) {
-            *value = self.witness(w, mu);
+        let p = at.nrows();
+        descent.fill(T::zero());
+        let points = columns(at.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p));
+        for ((w, out), value) in points.zip(values) {
+            *value = self.witness(w, mu, out);
         }
-        self.descend(mu, at, descent);
         Some(self.value(mu))
     }
 }

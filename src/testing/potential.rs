@@ -94,7 +94,8 @@ pub(super) fn adds<T: Real>(
 /// - `K(w, v) = K(v, w)`;
 /// - the Gram matrix of the points has no negative eigenvalue;
 /// - `K(w + u, v) - K(w, v) = int_0^1 <grad_w K(w + t u, v), u> dt`, to rounding, across any kinks;
-/// - `gradient` adds `scale grad_w K(w, v)` to what is there.
+/// - `gradient` adds `scale grad_w K(w, v)` to what is there;
+/// - `value_and_gradient` and `value_and_gradients` are `value` and `gradient`, and add as these do.
 ///
 /// ```
 /// use wasserflow::{ArcCosine, testing::check_kernel};
@@ -133,5 +134,46 @@ pub fn check_kernel<T: Real>(kernel: &dyn Kernel<T>, m: usize, seed: u64) -> Res
     };
     let law = "K(w + u, v) - K(w, v) = int_0^1 <grad_w K(w + t u, v), u> dt";
     Segment { law, ends, scale: 0.0, bisections: 100 }.check::<T>(slope, at)?;
-    adds("gradient adds scale grad_w K(w, v)", &mut draws, p, |scale, out| kernel.gradient(w, v, scale, out), at)
+    adds("gradient adds scale grad_w K(w, v)", &mut draws, p, |scale, out| kernel.gradient(w, v, scale, out), at)?;
+    fused(kernel, [w, v], &mut draws, at)
+}
+
+/// The fused methods of a kernel are its plain ones.
+fn fused<T: Real>(
+    kernel: &dyn Kernel<T>,
+    [w, v]: [&[T]; 2],
+    draws: &mut Draws,
+    at: impl Fn() -> String,
+) -> Result<(), Violation> {
+    let p = w.len();
+    let before: [Vec<T>; 2] = [draws.coordinates(p), draws.coordinates(p)];
+    let scales: [T; 2] = [draws.uniform(-2.0, 2.0), draws.uniform(-2.0, 2.0)];
+    let mut plain = before.clone();
+    kernel.gradient(w, v, scales[0], &mut plain[0]);
+    kernel.gradient(v, w, scales[1], &mut plain[1]);
+    let (mut alone, [mut at_w, mut at_v]) = (before[0].clone(), before.clone());
+    let values = [
+        kernel.value(w, v),
+        kernel.value_and_gradient(w, v, scales[0], &mut alone),
+        kernel.value_and_gradients(w, v, scales, &mut at_w, &mut at_v),
+    ]
+    .map(to_f64);
+
+    // What a sum inside may cancel is of the size of K(w, w) and K(v, v), and of what they are made of.
+    let size = [(w, w), (v, v)].iter().fold(values[0].abs(), |max, (w, v)| max.max(to_f64(kernel.value(w, v)).abs()));
+    for (law, value) in [("value_and_gradient = value", values[1]), ("value_and_gradients = value", values[2])] {
+        within(law, (value - values[0]).abs(), rounding::<T>() * size, &at)?;
+    }
+    let size = plain.iter().chain(&before).flatten().fold(size, |max, &x| max.max(to_f64(x).abs()));
+    for (law, found, plain) in [
+        ("value_and_gradient adds gradient", alone, &plain[0]),
+        ("value_and_gradients adds gradient(w, v)", at_w, &plain[0]),
+        ("value_and_gradients adds gradient(v, w)", at_v, &plain[1]),
+    ] {
+        for l in 0..p {
+            let error = (to_f64(found[l]) - to_f64(plain[l])).abs();
+            within(law, error, 2.0 * rounding::<T>() * size, || format!("coordinate {l}, {}", at()))?;
+        }
+    }
+    Ok(())
 }

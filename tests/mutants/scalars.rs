@@ -242,6 +242,8 @@ enum Sums {
     NotSymmetric,
     Indefinite,
     GradientOfTheSecond,
+    FusedWithoutScale,
+    FusedSwapped,
 }
 
 impl<T: Real> Kernel<T> for Sums {
@@ -253,7 +255,7 @@ impl<T: Real> Kernel<T> for Sums {
         match self {
             Sums::NotSymmetric => s * t + s,
             Sums::Indefinite => s * t + (s * s + t * t) * real(0.1),
-            Sums::GradientOfTheSecond => s * t,
+            _ => s * t,
         }
     }
     fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
@@ -262,8 +264,19 @@ impl<T: Real> Kernel<T> for Sums {
             Sums::NotSymmetric => t + T::one(),
             Sums::Indefinite => t + s * real(0.2),
             Sums::GradientOfTheSecond => s,
+            _ => t,
         };
         out.iter_mut().for_each(|out| *out += scale * slope);
+    }
+    fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
+        self.gradient(w, v, if *self == Sums::FusedWithoutScale { T::one() } else { scale }, out);
+        self.value(w, v)
+    }
+    fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
+        let [s, t] = if *self == Sums::FusedSwapped { [scales[1], scales[0]] } else { scales };
+        self.gradient(w, v, s, at_w);
+        self.gradient(v, w, t, at_v);
+        self.value(w, v)
     }
 }
 
@@ -273,6 +286,8 @@ fn kernels() {
         ("kernel: not symmetric", Sums::NotSymmetric),
         ("kernel: indefinite", Sums::Indefinite),
         ("kernel: gradient in the second argument", Sums::GradientOfTheSecond),
+        ("kernel: fused gradient without its scale", Sums::FusedWithoutScale),
+        ("kernel: scales of a pair swapped", Sums::FusedSwapped),
     ] {
         mutant!(mistake, cases(), case => check_kernel::<T>(&kernel, case.m, case.seed));
     }
