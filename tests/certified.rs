@@ -161,7 +161,7 @@ impl<E: Certifiable<f64>> Certifiable<f64> for Counted<E> {
     }
 }
 
-/// E7 of Chizat, arXiv:1907.10300: d = 2, 15 samples on the circle, a teacher of 3 neurons, 20 neurons of norm 2, weight decay 0.002.
+/// A run of L. Chizat, arXiv:1907.10300: d = 2, 15 samples on the circle, a teacher of 3 neurons, 20 neurons of norm 2, weight decay 0.002.
 fn circle(seed: u64) -> (Network<EmpiricalRisk<Square, f64>>, EmpiricalMeasure<f64>) {
     let mut rng = rng(seed);
     let x = init::sphere::<f64>(2, 15, &mut rng).unwrap().into_points();

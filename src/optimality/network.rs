@@ -1,5 +1,7 @@
 //! The certificate of a two-layer network with a 1-homogeneous activation.
 
+use std::any::Any;
+
 use nalgebra::DVector;
 
 use super::dual::{DualRisk, maximise};
@@ -62,7 +64,11 @@ where
     V: Potential<T> + Decay,
 {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
-        let x = Inputs::new(self.risk().inputs().points().map(to_f64));
+        let inputs: &dyn Any = self.risk().inputs();
+        let x = match inputs.downcast_ref::<Inputs<f64>>() {
+            Some(x) => Ok(x.clone()), // with their order round the circle
+            None => Inputs::new(self.risk().inputs().points().map(to_f64)),
+        };
         let nu = EmpiricalMeasure::weighted(
             mu.points().map(to_f64),
             DVector::from_iterator(mu.len(), mu.weights().iter().map(|&c| to_f64(c))),
