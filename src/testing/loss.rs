@@ -11,6 +11,7 @@ use crate::risk::Loss;
 /// - `l(y, b) - l(y, a) = int_a^b dl/dh dh`, to rounding, across any kinks;
 /// - `value_and_derivative = (value, derivative)`;
 /// - `second_derivative >= 0`, and the derivative of `derivative` wherever that has one;
+/// - `l(y, h) + l*(y, u) >= u h`, with equality at `u = dl/dh` (Fenchel and Young), where the conjugate is given;
 /// - no prediction within `[-1000, 1000]` gives NaN, nor an infinite value beside a finite derivative;
 /// - NaN and infinity are refused as targets, and `check` accepts the parameters.
 ///
@@ -38,6 +39,7 @@ pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), V
             within(law, error, rounding::<T>() * to_f64(alone.abs()), at(h))?;
         }
         bend(loss, y, h)?;
+        conjugate(loss, y, h, [a, h, b])?;
     }
     for size in [1.0, 30.0, 100.0, 1000.0] {
         for h in [real::<T>(size), real(-size)] {
@@ -79,6 +81,26 @@ fn convex<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), Violation
     }
     let law = "l(y, b) - l(y, a) = int_a^b dl/dh dh";
     Segment { law, ends, scale: 0.0, bisections: 200 }.check::<T>(slope, at)
+}
+
+/// The conjugate at the slope of h, against the loss there and at other predictions.
+fn conjugate<T: Real>(loss: &dyn Loss<T>, y: T, h: T, predictions: [T; 3]) -> Result<(), Violation> {
+    let u = loss.derivative(y, h);
+    let Some(conjugate) = loss.conjugate(y, u) else { return Ok(()) };
+    for g in predictions {
+        let [value, conjugate, product] = [to_f64(loss.value(y, g)), to_f64(conjugate), to_f64(u) * to_f64(g)];
+        if !(value.is_finite() && product.is_finite()) {
+            continue;
+        }
+        let at = || format!("y = {y}, h = {g}, u = {u}");
+        let (excess, scale) = (value + conjugate - product, value.abs() + conjugate.abs() + product.abs());
+        let tolerance = if scale.is_finite() { rounding::<T>() * scale } else { 0.0 };
+        if g == h {
+            within("l(y, h) + l*(y, u) = u h at u = dl/dh", excess.abs(), tolerance, at)?;
+        }
+        within("l(y, h) + l*(y, u) >= u h", -excess, tolerance, at)?;
+    }
+    Ok(())
 }
 
 /// `second_derivative` against the differences of `derivative` to both sides, unless there is a kink.

@@ -155,6 +155,21 @@ impl<T: Real> Loss<T> for Careless {
     }
 }
 
+/// Square loss whose conjugate has the target's sign wrong.
+struct Mirrored;
+
+impl<T: Real> Loss<T> for Mirrored {
+    fn value(&self, y: T, h: T) -> T {
+        (h - y) * (h - y) * real(0.5)
+    }
+    fn derivative(&self, y: T, h: T) -> T {
+        h - y
+    }
+    fn conjugate(&self, y: T, u: T) -> Option<T> {
+        Some(u * (u * real(0.5) - y))
+    }
+}
+
 #[test]
 fn losses() {
     let square = |r: f64| r * r / 2.0;
@@ -182,6 +197,9 @@ fn losses() {
     }
     mutant!("loss: NaN accepted as a target", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
         check_loss::<T>(&Careless, y, a, b)
+    });
+    mutant!("loss: wrong conjugate", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
+        check_loss::<T>(&Mirrored, y, a, b)
     });
 }
 
