@@ -10,7 +10,7 @@ mod lines;
 
 use circle::Circle;
 use lines::Lines;
-pub(crate) use lines::{Aligned, WIDE, line};
+pub(crate) use lines::{Aligned, line, whole_lines};
 
 /// The sample points `x_j` in `R^d`: the columns of a `d x n` matrix, finite, `n >= 1`.
 ///

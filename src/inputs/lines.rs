@@ -61,7 +61,13 @@ pub(crate) const fn line<T>() -> usize {
 }
 
 /// Features below which the samples have no lines of features.
-pub(crate) const WIDE: usize = 24;
+const WIDE: usize = 24;
+
+/// The features, of d, that fill whole lines of features.
+#[inline]
+pub(crate) const fn whole_lines<T>(d: usize) -> usize {
+    if d < WIDE { 0 } else { d / line::<T>() * line::<T>() }
+}
 
 /// The samples, `W` at a time, in two layouts; 0 beyond the last sample.
 #[derive(Debug, Clone)]
@@ -93,10 +99,10 @@ impl<T: Real> Lines<T> {
                 }
             }
         }
-        let whole = if d < WIDE { 0 } else { d / width };
-        self.features.resize(lines * whole * width * width, T::zero());
+        let whole = whole_lines::<T>(d);
+        self.features.resize(lines * whole * width, T::zero());
         for (group, to) in
-            x.chunks(width * d).zip(self.features.as_mut_slice().chunks_exact_mut((whole * width * width).max(1)))
+            x.chunks(width * d).zip(self.features.as_mut_slice().chunks_exact_mut((whole * width).max(1)))
         {
             to.fill(T::zero());
             for (w, x) in group.chunks_exact(d).enumerate() {

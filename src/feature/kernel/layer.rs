@@ -2,7 +2,7 @@
 
 use super::lanes::{self, Lane};
 use super::plan::SAMPLES;
-use crate::inputs::{WIDE, line};
+use crate::inputs::whole_lines;
 use crate::real::Real;
 
 /// Particles and samples of a pass.
@@ -76,11 +76,6 @@ impl<'a, T: Real> Panel<'a, T> {
     pub(super) fn with_lanes<E: Lane>(&self) -> Panel<'a, E> {
         Panel { samples: lanes::same(self.samples), features: lanes::same(self.features) }
     }
-}
-
-/// The features in whole lines of features, of d.
-pub(super) fn whole_lines<T>(d: usize) -> usize {
-    if d < WIDE { 0 } else { d / line::<T>() * line::<T>() }
 }
 
 /// Tiles that go through a line of features while it is in the first cache.

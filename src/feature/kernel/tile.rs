@@ -5,9 +5,9 @@
 use pulp::Simd;
 
 use super::lanes::Lane;
-use super::layer::{Panel, Rows, whole_lines};
+use super::layer::{Panel, Rows};
 use super::plan::SAMPLES;
-use crate::inputs::line;
+use crate::inputs::{line, whole_lines};
 
 /// Bytes of a particle that a tile goes through at a time, so that particles and line stay in the first cache.
 const DEPTH: usize = 1024;
