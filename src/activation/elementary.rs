@@ -43,6 +43,12 @@ fn polynomial<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
     fours.fold(last, |p, c| fma::<E, FUSED>(p, fourth, four(c)))
 }
 
+/// `c_0 + x (c_1 + x (c_2 + ..))`: the fewest operations, for loops that have other elements to go on with.
+#[inline(always)]
+fn horner<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
+    c.iter().rev().copied().reduce(|sum, c| fma::<E, FUSED>(sum, x, c)).unwrap_or(E::zero())
+}
+
 #[inline(always)]
 fn constant<E: Float>(x: f64) -> E {
     E::narrow(x)
@@ -85,24 +91,19 @@ pub(super) fn exp<E: Float, const FUSED: bool>(x: E) -> E {
     exp_sum::<E, FUSED>(x, E::zero())
 }
 
-/// `tanh(x)`: with `e = exp(-2 |x|)`, `1 - 2 e / (1 + e)` where that is at least 1/2, and `(1 - e) / (1 + e)` nearer to 0,
-/// where `e - 1` keeps its digits.
+/// `tanh(x) = 2 s c / (c^2 + s^2)` with `s = |x| S(t)`, `c = 2 S(t) + t V(t)`, `t = x^2`, so that `s/c = tanh(|x|/2)`: as
+/// `x - x t (c V + S^2) / (c^2 + s^2)` near 0 and `1 - (c - s)^2 / (c^2 + s^2)` elsewhere, where the quotient is the smaller part.
 #[inline(always)]
 pub(super) fn tanh<E: Float, const FUSED: bool>(x: E) -> E {
-    let z = at_least(constant::<E>(-2.0) * x.abs(), constant(-40.0)); // there tanh is 1
-    let (shifted, p) = reduced_exp::<E, FUSED>(z, E::zero());
-    let scale = E::power(shifted);
-    let e = fma::<E, FUSED>(scale, p, scale);
-    let below = fma::<E, FUSED>(scale, p, scale - E::one());
-    let far = z < constant(-1.1);
-    let (whole, part) = if far { (E::one(), e + e) } else { (E::zero(), below) };
-    let sum = below + constant(2.0);
-    let mut ratio = part / sum;
-    if !E::DOUBLE {
-        let lost = (constant::<E>(2.0) - sum) + below; // of the sum, which is about 5/3 near 0
-        ratio = fma::<E, FUSED>(constant::<E>(-0.6) * ratio, lost, ratio);
-    }
-    (whole - ratio).copysign(x)
+    let size = at_most(x.abs(), E::TANH_END);
+    let t = size * size;
+    let [s_by_x, v] = E::TANH.map(|c| horner::<E, FUSED>(c, t));
+    let c = fma::<E, FUSED>(t, v, s_by_x + s_by_x);
+    let s = size * s_by_x;
+    let d = c - s;
+    let near = size * t * fma::<E, FUSED>(c, v, s_by_x * s_by_x);
+    let (whole, part) = if size < E::one() { (size, near) } else { (E::one(), d * d) };
+    (whole - part / fma::<E, FUSED>(s, s, c * c)).copysign(x)
 }
 
 /// `(s(x), s(-x))` with `s(x) = 1 / (1 + exp(-x))`.
