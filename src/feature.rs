@@ -125,6 +125,25 @@ pub trait FeatureMap<T: Real> {
         risk
     }
 
+    /// As [`velocity`](Self::velocity), for a risk that is a sum over samples.
+    ///
+    /// `gradient(first, h, g)` is called for runs of samples, all in order: it reads the predictions of those from `first` on, writes `g`
+    /// there and returns their part of `R(h)`. So a batch may go forward and backward over samples that fit in the cache, and
+    /// evaluate each feature once.
+    ///
+    /// # Panics
+    /// When the shapes do not fit the map, as indexing does.
+    fn velocity_by_samples(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        x: &Inputs<T>,
+        gradient: &mut GradientAt<'_, T>,
+        out: &mut DMatrix<T>,
+        ws: &mut Workspace<T>,
+    ) -> T {
+        self.velocity(mu, x, &mut |h, g| gradient(0, h, g), out, ws)
+    }
+
     /// The linear form of `g` (`k x n`) at any points `w` (`p x q`):
     /// `values[i] = sum_j <g_j, Phi(w_i)(x_j)>` and its descent direction `descent_i = -sum_j DPhi(w_i)(x_j)^T g_j`.
     ///
@@ -180,6 +199,9 @@ pub trait FeatureMap<T: Real> {
     }
 }
 
+/// The gradient of a risk by runs of samples: `(first, h, g)`, see [`FeatureMap::velocity_by_samples`].
+pub type GradientAt<'a, T> = dyn FnMut(usize, &[T], &mut [T]) -> T + 'a;
+
 /// Pointers forward every method, the provided ones too: else a box would silently lose the fused path.
 macro_rules! forward_feature_map {
     ($($pointer:ty),*) => {$(
@@ -214,6 +236,16 @@ macro_rules! forward_feature_map {
                 ws: &mut Workspace<T>,
             ) -> T {
                 (**self).velocity(mu, x, gradient, out, ws)
+            }
+            fn velocity_by_samples(
+                &self,
+                mu: &EmpiricalMeasure<T>,
+                x: &Inputs<T>,
+                gradient: &mut GradientAt<'_, T>,
+                out: &mut DMatrix<T>,
+                ws: &mut Workspace<T>,
+            ) -> T {
+                (**self).velocity_by_samples(mu, x, gradient, out, ws)
             }
             fn variation(
                 &self,

@@ -92,7 +92,7 @@ pub use energy::{
     WeightDecay,
 };
 pub use error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
-pub use feature::{FeatureMap, Radial, Ridge, Workspace, predict};
+pub use feature::{FeatureMap, GradientAt, Radial, Ridge, Workspace, predict};
 pub use flow::{ParticleFlow, StartError};
 pub use inputs::{Inputs, with_bias};
 pub use integrator::{Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish};

@@ -22,6 +22,7 @@ pub use softmax::SoftmaxCrossEntropy;
 /// # Laws
 /// - Convex: `R((1-t) h + t g) <= (1-t) R(h) + t R(g)`.
 /// - `value_and_gradient` writes the gradient of `value` (a subgradient at kinks) and returns the same value.
+/// - The parts of `value_and_gradient_at` over runs of samples make up `value_and_gradient`, or none is there.
 /// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever that exists.
 ///
 /// ```
@@ -68,6 +69,15 @@ pub trait Risk<T: Real> {
     /// Writes `grad R(h)` to `out` and returns `R(h)`.
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T;
 
+    /// The part of the samples from `first` on, where `R` is a sum over samples: reads their predictions `h` (`k x` some), writes
+    /// `grad R(h)` there to `out` and returns their part of `R(h)`. Else `None`, and nothing is written.
+    ///
+    /// A batch of features may then go forward and backward over the samples that fit in the cache. Empty slices ask whether it may.
+    fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
+        let _ = (first, h, out);
+        None
+    }
+
     /// `out = R''(h) u`, the Gauss-Newton curvature.
     ///
     /// Provided by central differences of the gradient, which allocates; worth overriding for integrators that use it.
@@ -108,6 +118,9 @@ macro_rules! forward_risk {
             }
             fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
                 (**self).value_and_gradient(h, out)
+            }
+            fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
+                (**self).value_and_gradient_at(first, h, out)
             }
             fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
                 (**self).curvature(h, u, out);

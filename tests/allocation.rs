@@ -97,16 +97,18 @@ fn nothing_is_allocated_after_the_first_step() {
     maps::<f32>("Heun", Heun);
     maps::<f64>("Rk4", Rk4);
     maps::<f32>("Rk4", Rk4);
-    // Shapes that are worth two threads: tiles with kept signs, the register kernel, kept values.
+    // Shapes that are worth two threads: tiles with kept signs, the register kernel, kept values, and derivatives too.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    pool.broadcast(|_| ()); // both have started
     let threaded = pool.install(|| {
         [
             allocations::<f64, _>(Ridge::new(Relu, 9), Square, (600, 500), Euler),
             allocations::<f32, _>(Ridge::new(Relu, 4), Square, (900, 600), Euler),
             allocations::<f32, _>(Ridge::new(Tanh, 9), Square, (600, 500), Euler),
+            allocations::<f64, _>(Ridge::new(Softplus, 9), Square, (900, 600), Euler),
         ]
     });
-    assert_eq!(threaded, [0; 3], "on two threads");
+    assert_eq!(threaded, [0; 4], "on two threads");
     maps::<f64>("DormandPrince", DormandPrince::new(1e-2, 1e-3));
     maps::<f32>("DormandPrince", DormandPrince::new(1e-2, 1e-3));
 }

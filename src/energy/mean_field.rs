@@ -171,6 +171,12 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T> for MeanF
         let kn = self.predictions();
         let Self { features, risk, potential, reduce, workspace } = self;
         let value = match reduce {
+            None if risk.value_and_gradient_at(0, &[], &mut []).is_some() => {
+                let gradient = &mut |first: usize, h: &[T], g: &mut [T]| {
+                    risk.value_and_gradient_at(first, h, g).unwrap_or(T::zero())
+                };
+                features.velocity_by_samples(mu, risk.inputs(), gradient, out, workspace)
+            }
             None => {
                 let gradient = &mut |h: &[T], g: &mut [T]| risk.value_and_gradient(h, g);
                 features.velocity(mu, risk.inputs(), gradient, out, workspace)

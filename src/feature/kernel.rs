@@ -6,7 +6,7 @@
 //! first cache; of them only signs are kept where the activation is piecewise linear, and values up to a fixed budget else
 //! ([`plan`]).
 
-use super::Workspace;
+use super::{GradientAt, Workspace};
 use crate::activation::{Activation, Slopes};
 use crate::inputs::Inputs;
 use crate::real::Real;
@@ -60,7 +60,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
                 return;
             }
         }
-        let plan = self.plan(Keep::Nothing);
+        let plan = self.plan(Keep::Nothing, false);
         let [zeros, rows] = ws.split([self.x.dim(), self.k * plan.padded]);
         zeros.fill(T::zero());
         passes::forward(&plan, self.layer(c, zeros), self.sigma, self.slopes(), rows, &mut [], out);
@@ -92,14 +92,55 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             None if d >= DEEP || elementwise::from_values::<T, A>(self.sigma) => Keep::Values,
             None => Keep::Nothing,
         };
-        let plan = self.plan(keep);
-        let [zeros, rows, h, g, kept] = ws.split([d, self.k * plan.padded, self.k * n, self.k * n, plan.kept_len()]);
+        let plan = self.plan(keep, false);
+        self.slabs(&plan, plan.padded, c, &mut |_, h, g| gradient(h, g), out, ws)
+    }
+
+    /// As `velocity`, with `gradient(first, h, g)` for runs of samples.
+    pub(super) fn velocity_by_samples(
+        &self,
+        c: &[T],
+        gradient: &mut GradientAt<'_, T>,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        if self.swept().is_some() || self.slopes().is_some() {
+            return self.velocity(c, &mut |h, g| gradient(0, h, g), out, ws);
+        }
+        let known = elementwise::from_values::<T, A>(self.sigma);
+        let plan = self.plan(if known { Keep::Values } else { Keep::Both }, true);
+        self.slabs(&plan, plan.panel, c, gradient, out, ws)
+    }
+
+    /// Forward and backward, one slab of samples after the other; the gradient for `run` samples at a time.
+    fn slabs(
+        &self,
+        plan: &Plan,
+        run: usize,
+        c: &[T],
+        gradient: &mut GradientAt<'_, T>,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let (k, n, slab) = (self.k, self.x.len(), plan.slab.min(plan.padded));
+        let lens = [self.x.dim(), k * slab, k * slab, k * slab, plan.kept_len()];
+        let [zeros, rows, h, g, kept] = ws.split(lens);
         zeros.fill(T::zero());
-        let layer = self.layer(c, zeros);
-        passes::forward(&plan, layer, self.sigma, self.slopes(), rows, kept, h);
-        let risk = gradient(h, g);
-        self.spread(&plan, g, rows);
-        passes::backward(&plan, layer, self.sigma, self.slopes(), Given { g: rows, kept }, out, &mut []);
+        let (layer, sigma, slopes, mut risk) = (self.layer(c, zeros), self.sigma, self.slopes(), T::zero());
+        out.fill(T::zero());
+        for first in (0..plan.padded).step_by(slab) {
+            let last = (first + slab).min(plan.padded);
+            let (plan, layer, of) = (plan.part(last - first), layer.part(first, last), k * (last.min(n) - first));
+            let (rows, h, g, kept) =
+                (&mut rows[..k * plan.padded], &mut h[..of], &mut g[..of], &mut kept[..plan.kept_len()]);
+            passes::forward(&plan, layer, sigma, slopes, rows, kept, h);
+            for ((h, g), first) in h.chunks(k * run).zip(g.chunks_mut(k * run)).zip((first..).step_by(run)) {
+                risk += gradient(first, h, g);
+            }
+            self.spread(&plan, g, rows);
+            passes::backward(&plan, layer, sigma, slopes, Given { g: rows, kept }, out);
+        }
+        passes::finish(plan, layer, slopes.is_some(), out, &mut []);
         risk
     }
 
@@ -116,17 +157,20 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     }
 
     fn variation_by_tiles(&self, g: &[T], values: &mut [T], descent: &mut [T], ws: &mut Workspace<T>) {
-        let plan = self.plan(Keep::Nothing);
+        let plan = self.plan(Keep::Nothing, false);
         let [zeros, rows] = ws.split([self.x.dim(), self.k * plan.padded]);
         zeros.fill(T::zero());
         self.spread(&plan, g, rows);
         let given = Given { g: rows, kept: &[] };
-        passes::backward(&plan, self.layer(&[], zeros), self.sigma, self.slopes(), given, descent, values);
+        let layer = self.layer(&[], zeros);
+        descent.fill(T::zero());
+        passes::backward(&plan, layer, self.sigma, self.slopes(), given, descent);
+        passes::finish(&plan, layer, self.slopes().is_some(), descent, values);
     }
 
     /// `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written to `out` (`k x n`).
     pub(super) fn push_forward(&self, c: &[T], v: &[T], out: &mut [T], ws: &mut Workspace<T>) {
-        let plan = self.plan(Keep::Nothing);
+        let plan = self.plan(Keep::Nothing, false);
         let [zeros, rows] = ws.split([self.x.dim(), self.k * plan.padded]);
         zeros.fill(T::zero());
         passes::push_forward(&plan, self.layer(c, zeros), self.sigma, v, rows, out);
@@ -138,9 +182,9 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         if self.x.dim() == 2 && planar::pays::<T>(self.x.len(), m) { self.sigma.slopes() } else { None }
     }
 
-    fn plan(&self, keep: Keep) -> Plan {
+    fn plan(&self, keep: Keep, slabs: bool) -> Plan {
         let m = self.w.len() / (self.k + self.x.dim());
-        Plan::new::<T>(self.x.len(), m, self.x.dim(), self.k, keep)
+        Plan::new::<T>([self.x.len(), m, self.x.dim(), self.k], keep, slabs)
     }
 
     /// The slopes to the left and right of 0 where the signs of the preactivations are enough.

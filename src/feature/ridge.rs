@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::kernel::{self, Neurons, Radials};
-use super::{FeatureMap, Workspace, dot};
+use super::{FeatureMap, GradientAt, Workspace, dot};
 use crate::activation::{Activation, Homogeneous};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
@@ -124,6 +124,20 @@ macro_rules! batches {
                 return Plain(self).velocity(mu, x, gradient, out, ws);
             }
             self.$layer(mu.points(), x).velocity(mu.weights(), gradient, out.as_mut_slice(), ws)
+        }
+
+        fn velocity_by_samples(
+            &self,
+            mu: &EmpiricalMeasure<T>,
+            x: &Inputs<T>,
+            gradient: &mut GradientAt<'_, T>,
+            out: &mut DMatrix<T>,
+            ws: &mut Workspace<T>,
+        ) -> T {
+            if !kernel::suits::<T>() {
+                return Plain(self).velocity_by_samples(mu, x, gradient, out, ws);
+            }
+            self.$layer(mu.points(), x).velocity_by_samples(mu.weights(), gradient, out.as_mut_slice(), ws)
         }
 
         fn variation(

@@ -108,6 +108,26 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
     pub fn weights(&self) -> &[T] {
         &self.weights
     }
+
+    /// Writes the gradient at the samples from `first` on to `out` and returns their part of the risk.
+    fn part(&self, first: usize, h: &[T], out: &mut [T]) -> T {
+        let k = self.targets.nrows();
+        let (y, weights) = (&self.targets.as_slice()[first * k..][..h.len()], &self.weights[first..]);
+        let (mut values, mut block) = ([T::zero(); BLOCK], 0..0);
+        sum(h.len() / k, |j| {
+            let (c, mut losses) = (weights[j], T::zero());
+            for i in j * k..(j + 1) * k {
+                if i == block.end {
+                    block = i..h.len().min(i + BLOCK);
+                    let (values, out) = (&mut values[..block.len()], &mut out[block.clone()]);
+                    self.loss.values_and_derivatives(&y[block.clone()], &h[block.clone()], values, out);
+                }
+                losses += values[i - block.start];
+                out[i] = weighted(c, out[i]);
+            }
+            weighted(c, losses)
+        })
+    }
 }
 
 impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
@@ -131,21 +151,11 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
     }
 
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
-        let (k, y) = (self.targets.nrows(), self.targets.as_slice());
-        let (mut values, mut block) = ([T::zero(); BLOCK], 0..0);
-        sum(self.inputs.len(), |j| {
-            let (c, mut losses) = (self.weights[j], T::zero());
-            for i in j * k..(j + 1) * k {
-                if i == block.end {
-                    block = i..y.len().min(i + BLOCK);
-                    let (values, out) = (&mut values[..block.len()], &mut out[block.clone()]);
-                    self.loss.values_and_derivatives(&y[block.clone()], &h[block.clone()], values, out);
-                }
-                losses += values[i - block.start];
-                out[i] = weighted(c, out[i]);
-            }
-            weighted(c, losses)
-        })
+        self.part(0, h, out)
+    }
+
+    fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
+        Some(self.part(first, h, out))
     }
 
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {

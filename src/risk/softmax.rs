@@ -51,6 +51,20 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
     pub fn labels(&self) -> &[usize] {
         &self.labels
     }
+
+    /// Writes the gradient at the samples from `first` on to `out` and returns their part of the risk.
+    fn part(&self, first: usize, h: &[T], out: &mut [T]) -> T {
+        let (labels, k) = (&self.labels[first..], self.classes);
+        let c = reciprocal(self.labels.len());
+        let losses = sum(h.len() / k, |j| {
+            let (h, g, y) = (&h[j * k..(j + 1) * k], &mut out[j * k..(j + 1) * k], labels[j]);
+            let value = log_sum_exp(h, Some(g)) - h[y];
+            g[y] -= T::one();
+            g.iter_mut().for_each(|g| *g *= c);
+            value
+        });
+        losses * c
+    }
 }
 
 /// Writes `softmax(h)` to `out` (when given) and returns `log sum_l exp(h_l)`.
@@ -84,16 +98,11 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
     }
 
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
-        let (n, k) = (self.labels.len(), self.classes);
-        let c = reciprocal(n);
-        let losses = sum(n, |j| {
-            let (h, g, y) = (&h[j * k..(j + 1) * k], &mut out[j * k..(j + 1) * k], self.labels[j]);
-            let value = log_sum_exp(h, Some(g)) - h[y];
-            g[y] -= T::one();
-            g.iter_mut().for_each(|g| *g *= c);
-            value
-        });
-        losses * c
+        self.part(0, h, out)
+    }
+
+    fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
+        Some(self.part(first, h, out))
     }
 
     /// `R'' u = (1/n) (p u - p <p, u>)` a sample, with `p = softmax(h)`.

@@ -31,9 +31,6 @@ pub(crate) trait Float: Real {
     /// Whether the distance from a multiple of `pi/2` is needed to the last bits of `f64`.
     const DOUBLE: bool;
 
-    /// `2^k` for `k + SHIFT`, with k of a normal power.
-    fn power(shifted: Self) -> Self;
-
     /// `2^k` as a product of two normal powers, `|k| <= TAIL / log 2`.
     fn powers(shifted: Self) -> [Self; 2];
 
@@ -159,11 +156,6 @@ impl Float for f64 {
     const DOUBLE: bool = true;
 
     #[inline(always)]
-    fn power(shifted: f64) -> f64 {
-        f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52)
-    }
-
-    #[inline(always)]
     fn powers(shifted: f64) -> [f64; 2] {
         let k = shifted.to_bits().wrapping_sub(Self::SHIFT.to_bits() - 2048); // k + 2048
         let half = k >> 1;
@@ -214,11 +206,6 @@ impl Float for f32 {
     const SIN: &'static [f64] = &[-0.16666654912420012, 0.008332175884548626, -0.0001951697261184884];
     const COS: &'static [f64] = &[0.04166664680974581, -0.001388736460450517, 2.443810332516851e-05];
     const DOUBLE: bool = false;
-
-    #[inline(always)]
-    fn power(shifted: f32) -> f32 {
-        f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
-    }
 
     #[inline(always)]
     fn powers(shifted: f32) -> [f32; 2] {

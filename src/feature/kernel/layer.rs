@@ -52,6 +52,11 @@ impl<'a, T: Real> Layer<'a, T> {
         Panel { samples: &self.x.samples[first * d..last * d], features: &self.x.features[first * whole..last * whole] }
     }
 
+    /// The same particles on the samples from `first` to `last` (of the padded ones).
+    pub(super) fn part(&self, first: usize, last: usize) -> Self {
+        Self { x: self.panel(first, last), ..*self }
+    }
+
     /// The same with lanes: `E` is `T`.
     pub(super) fn with_lanes<E: Lane>(&self) -> Layer<'a, E> {
         Layer {

@@ -26,7 +26,7 @@ pub(super) fn forward<T: Real, A: Activation<T>>(
     let kept = Parts { data: kept, size: plan.panel * plan.kept_rows };
     panels(plan, layer, rows, kept, h, &|lines, h, kept| match slopes {
         Some(slopes) => linear(layer, slopes, lines, h, kept),
-        None => general(layer, sigma, lines, h, kept),
+        None => general(plan, layer, sigma, lines, h, kept),
     });
 }
 
@@ -96,22 +96,45 @@ fn linear<T: Real>(layer: Layer<'_, T>, slopes: (T, T), lines: &[T], h: &mut [T]
 }
 
 /// One panel of any activation.
-fn general<T: Real, A: Activation<T>>(layer: Layer<'_, T>, sigma: &A, lines: &[T], h: &mut [T], kept: &mut [T]) {
+fn general<T: Real, A: Activation<T>>(
+    plan: &Plan,
+    layer: Layer<'_, T>,
+    sigma: &A,
+    lines: &[T],
+    h: &mut [T],
+    kept: &mut [T],
+) {
     let (n, tile) = (h.len() / layer.k, lanes::rows());
     let (mut here, mut there) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
     h.fill(T::zero());
     for i in (0..layer.particles()).step_by(tile) {
-        let keep = (i + tile) * n <= kept.len();
-        let u = if keep { &mut kept[i * n..(i + tile) * n] } else { here.of(tile, n) };
-        products(layer, i, lines, u);
-        let s = if keep && !from_values(sigma) {
-            let s = there.of(tile, n);
-            s.copy_from_slice(u);
-            s
-        } else {
-            u
+        let s = match plan.keep {
+            Keep::Both if i < plan.kept => {
+                let (s, ds) = kept[2 * i * n..][..2 * tile * n].split_at_mut(tile * n);
+                products(layer, i, lines, s);
+                values_and_derivatives(sigma, s, ds);
+                s
+            }
+            Keep::Values if i < plan.kept => {
+                let u = &mut kept[i * n..][..tile * n];
+                products(layer, i, lines, u);
+                let s = if from_values(sigma) {
+                    u
+                } else {
+                    let s = there.of(tile, n);
+                    s.copy_from_slice(u);
+                    s
+                };
+                values(sigma, s);
+                s
+            }
+            _ => {
+                let s = here.of(tile, n);
+                products(layer, i, lines, s);
+                values(sigma, s);
+                s
+            }
         };
-        values(sigma, s);
         combine(layer, i, s, h);
     }
 }
@@ -137,8 +160,8 @@ pub(super) struct Given<'a, T> {
     pub(super) kept: &'a [T],
 }
 
-/// `da_i = -S_i`, `db_i = -G_i` to `out` (`p x m`) and `<a_i, S_i>` to `values`, where it is not empty; with
-/// `S_il = sum_j g_jl sigma(b_i . x_j)`, `G_i = sum_j <g_j, a_i> sigma'(b_i . x_j) x_j`. One task a block of particles.
+/// Adds `(S_i, G_i)` to `out` (`p x m`), `S_il = sum_j g_jl sigma(b_i . x_j)`, `G_i = sum_j <g_j, a_i> sigma'(b_i . x_j) x_j`; without
+/// `a_i` where there is one output, without `S_i` where sigma is piecewise linear. One task a block of particles.
 pub(super) fn backward<T: Real, A: Activation<T>>(
     plan: &Plan,
     layer: Layer<'_, T>,
@@ -146,20 +169,37 @@ pub(super) fn backward<T: Real, A: Activation<T>>(
     slopes: Option<(T, T)>,
     given: Given<'_, T>,
     out: &mut [T],
-    values: &mut [T],
 ) {
-    let p = layer.k + layer.d;
+    let work = Parts { data: out, size: plan.block * (layer.k + layer.d) };
+    each(work, plan.parallel, &|t, out: Parts<T>| match slopes {
+        Some(slopes) => linear_block(plan, layer, slopes, given, t * plan.block, out.data),
+        None => general_block(plan, layer, sigma, given, t * plan.block, out.data),
+    });
+}
+
+/// `da_i = -S_i`, `db_i = -G_i` and `<a_i, S_i>` to `values`, where it is not empty, of the sums in `out`.
+pub(super) fn finish<T: Real>(plan: &Plan, layer: Layer<'_, T>, linear: bool, out: &mut [T], values: &mut [T]) {
+    let (k, p) = (layer.k, layer.k + layer.d);
     let of_values = if values.is_empty() { 0 } else { plan.block };
     let work = (Parts { data: out, size: plan.block * p }, Parts { data: values, size: of_values });
     each(work, plan.parallel, &|t, (out, values): (Parts<T>, Parts<T>)| {
-        let first = t * plan.block;
-        out.data.fill(T::zero());
-        match slopes {
-            Some(slopes) => linear_block(plan, layer, slopes, given, first, out.data),
-            None => general_block(plan, layer, sigma, given, first, out.data),
+        let w = &layer.w[t * plan.block * p..][..out.data.len()];
+        for (i, (out, w)) in out.data.chunks_exact_mut(p).zip(w.chunks_exact(p)).enumerate() {
+            let ((da, db), (a, b)) = (out.split_at_mut(k), w.split_at(k));
+            if linear {
+                da[0] = dot(b, db);
+            }
+            if let Some(value) = values.data.get_mut(i) {
+                *value = dot(a, da);
+            }
+            for da in da.iter_mut() {
+                *da = -*da;
+            }
+            let scale = if k == 1 { -a[0] } else { -T::one() };
+            for db in db.iter_mut() {
+                *db *= scale;
+            }
         }
-        let w = &layer.w[first * p..][..out.data.len()];
-        finish(layer.k, p, slopes.is_some(), w, out.data, values.data);
     });
 }
 
@@ -206,22 +246,27 @@ fn general_block<T: Real, A: Activation<T>>(
         for (i, out) in out.chunks_mut(TILES * tile * p).enumerate() {
             let i = block + i * TILES * tile;
             for ((i, out), t) in (i..).step_by(tile).zip(out.chunks_mut(tile * p)).zip(t.chunks_exact_mut(tile)) {
-                let keeps = plan.keep == Keep::Values && i < plan.kept;
-                let kept = if keeps { &kept[i * n..][..tile * n] } else { &[] };
-                let values = if keeps && derivatives_from_values(sigma, kept, ds) {
-                    kept
-                } else {
-                    if keeps {
-                        here.copy_from_slice(kept);
-                    } else {
-                        products(layer, i, panel.samples, here);
+                let (values, derivatives) = match plan.keep {
+                    Keep::Both if i < plan.kept => kept[2 * i * n..][..2 * tile * n].split_at(tile * n),
+                    Keep::Values if i < plan.kept => {
+                        let u = &kept[i * n..][..tile * n];
+                        if derivatives_from_values(sigma, u, ds) {
+                            (u, &*ds)
+                        } else {
+                            here.copy_from_slice(u);
+                            values_and_derivatives(sigma, here, ds);
+                            (&*here, &*ds)
+                        }
                     }
-                    values_and_derivatives(sigma, here, ds);
-                    &*here
+                    _ => {
+                        products(layer, i, panel.samples, here);
+                        values_and_derivatives(sigma, here, ds);
+                        (&*here, &*ds)
+                    }
                 };
                 with_lanes!(T as E => {
                     let (layer, t) = (layer.with_lanes(), same_mut(t.as_flattened_mut()).as_chunks_mut().0);
-                    let (values, derivatives, g, out) = (same(values), same(ds), same(g), same_mut(out));
+                    let (values, derivatives, g, out) = (same(values), same(derivatives), same(g), same_mut(out));
                     Weigh::<E> { layer, i, values, derivatives, g, t, out }.launch();
                 });
             }
@@ -230,26 +275,6 @@ fn general_block<T: Real, A: Activation<T>>(
                 let t = same(t[..rows].as_flattened()).as_chunks().0;
                 Sums::<E> { layer: layer.with_lanes(), panel: panel.with_lanes(), t, out: same_mut(out) }.launch();
             });
-        }
-    }
-}
-
-/// `da = -S`, `db = -G` and `<a, S>`, of the sums in `out`.
-fn finish<T: Real>(k: usize, p: usize, linear: bool, w: &[T], out: &mut [T], values: &mut [T]) {
-    for (i, (out, w)) in out.chunks_exact_mut(p).zip(w.chunks_exact(p)).enumerate() {
-        let ((da, db), (a, b)) = (out.split_at_mut(k), w.split_at(k));
-        if linear {
-            da[0] = dot(b, db);
-        }
-        if let Some(value) = values.get_mut(i) {
-            *value = dot(a, da);
-        }
-        for da in da.iter_mut() {
-            *da = -*da;
-        }
-        let scale = if k == 1 { -a[0] } else { -T::one() };
-        for db in db.iter_mut() {
-            *db *= scale;
         }
     }
 }

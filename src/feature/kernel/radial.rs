@@ -5,7 +5,7 @@
 
 use super::Neurons;
 use crate::activation::Activation;
-use crate::feature::{Workspace, dot, norm};
+use crate::feature::{GradientAt, Workspace, dot, norm};
 use crate::real::Real;
 
 /// The layer on samples; `w` are the particles `(a_i, b_i)` of the radial map.
@@ -35,6 +35,23 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
         self.polar(w, r);
         products(c, r, cr);
         let risk = self.ridge(w).velocity(cr, gradient, out, ws);
+        self.straighten(w, r, out);
+        risk
+    }
+
+    /// The velocities, and the risk by samples.
+    pub(in crate::feature) fn velocity_by_samples(
+        &self,
+        c: &[T],
+        gradient: &mut GradientAt<'_, T>,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let m = c.len();
+        let ([w, r, cr], ws) = ws.nest([self.0.w.len(), m, m]);
+        self.polar(w, r);
+        products(c, r, cr);
+        let risk = self.ridge(w).velocity_by_samples(cr, gradient, out, ws);
         self.straighten(w, r, out);
         risk
     }

@@ -55,6 +55,14 @@ pub(super) fn each<W: Work>(work: W, parallel: bool, task: &(impl Fn(usize, W) +
     }
 }
 
+/// The threads of the current pool.
+pub(super) fn threads() -> usize {
+    #[cfg(feature = "rayon")]
+    return rayon::current_num_threads();
+    #[cfg(not(feature = "rayon"))]
+    1
+}
+
 #[cfg(feature = "rayon")]
 fn halve<W: Work>(work: W, first: usize, task: &(impl Fn(usize, W) + Sync)) {
     match work.len() {
