@@ -23,6 +23,8 @@ struct Outcome<T> {
     h: Vec<T>,
     risk: T,
     velocity: DMatrix<T>,
+    parts: T,
+    by_samples: DMatrix<T>,
     values: Vec<T>,
     descent: DMatrix<T>,
     push: Vec<T>,
@@ -56,21 +58,25 @@ impl<T: Real> Problem<T> {
             h: vec![nan; kn],
             risk: nan,
             velocity: DMatrix::from_element(p, m, nan),
+            parts: nan,
+            by_samples: DMatrix::from_element(p, m, nan),
             values: vec![nan; m],
             descent: DMatrix::from_element(p, m, nan),
             push: vec![nan; kn],
         };
         map.predict(&self.mu, &self.x, &mut out.h, ws);
         let half = real::<T>(0.5);
-        let mut gradient = |h: &[T], g: &mut [T]| {
+        let k = map.output_dim();
+        let mut gradient = |first: usize, h: &[T], g: &mut [T]| {
             let mut sum = T::zero();
-            for ((g, &h), &y) in g.iter_mut().zip(h).zip(&self.y) {
+            for ((g, &h), &y) in g.iter_mut().zip(h).zip(&self.y[first * k..]) {
                 *g = h - y;
                 sum += half * *g * *g;
             }
             sum
         };
-        out.risk = map.velocity(&self.mu, &self.x, &mut gradient, &mut out.velocity, ws);
+        out.risk = map.velocity(&self.mu, &self.x, &mut |h, g| gradient(0, h, g), &mut out.velocity, ws);
+        out.parts = map.velocity_by_samples(&self.mu, &self.x, &mut gradient, &mut out.by_samples, ws);
         map.variation(self.mu.points(), &self.x, &self.y, &mut out.values, &mut out.descent, ws);
         map.push_forward_all(&self.mu, &self.v, &self.x, &mut out.push, ws);
         out
@@ -96,6 +102,8 @@ fn compare<T: Real>(map: impl FeatureMap<T> + Copy, problem: &Problem<T>) {
     close(&format!("h {shape:?}"), &fused.h, &plain.h, tolerance);
     close(&format!("risk {shape:?}"), &[fused.risk], &[plain.risk], tolerance);
     close(&format!("velocity {shape:?}"), fused.velocity.as_slice(), plain.velocity.as_slice(), tolerance);
+    close(&format!("parts {shape:?}"), &[fused.parts], &[plain.risk], tolerance);
+    close(&format!("by samples {shape:?}"), fused.by_samples.as_slice(), plain.velocity.as_slice(), tolerance);
     close(&format!("values {shape:?}"), &fused.values, &plain.values, tolerance);
     close(&format!("descent {shape:?}"), fused.descent.as_slice(), plain.descent.as_slice(), tolerance);
     close(&format!("push {shape:?}"), &fused.push, &plain.push, tolerance);
@@ -129,6 +137,14 @@ fn all<T: Real>(shape: [usize; 4]) {
     compare(Ridge::with_outputs(Bent, d, k), &problem);
     compare(Radial::with_outputs(Tanh, d, k), &problem);
     compare(Radial::with_outputs(Relu, d, k), &problem);
+}
+
+/// More values and derivatives than are kept of a panel, and several slabs of samples.
+#[test]
+fn slabs_of_samples() {
+    compare::<f64>(Ridge::new(Softplus, 3), &Problem::random([523, 2501, 3, 1]));
+    compare::<f64>(Ridge::new(Tanh, 2), &Problem::random([523, 4101, 2, 1]));
+    compare::<f32>(Ridge::with_outputs(Bent, 1, 2), &Problem::random([530, 4203, 1, 2]));
 }
 
 /// Around the edges of lines (8, 16), tiles (2, 6, 12), words of signs (30, 60), panels (256) and blocks (96).
@@ -279,4 +295,5 @@ fn threads_change_nothing() {
     bits::<f64>(Ridge::new(Tanh, 30), [500, 301, 30, 1]);
     bits::<f32>(Ridge::with_outputs(Tanh, 11, 3), [700, 302, 11, 3]);
     bits::<f64>(Radial::new(Softplus, 6), [1001, 507, 6, 1]);
+    bits::<f64>(Ridge::new(Softplus, 3), [700, 2500, 3, 1]); // more than is kept of a panel, several slabs
 }

@@ -3,13 +3,14 @@
 use super::case::Draws;
 use super::loss::smooth;
 use super::slope::{Segment, Slope, along, rounding};
-use super::violation::{Violation, within};
+use super::violation::{Violation, holds, within};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::risk::Risk;
 
 /// Checks a risk at predictions drawn from `seed`.
 ///
 /// - `value_and_gradient` returns `value`, and what it writes does not depend on what was there;
+/// - its parts over runs of samples, where there are any, make up the risk and its gradient;
 /// - `R(g) - R(h) = int_0^1 <grad R(h + t (g - h)), g - h> dt`, to rounding, across any kinks;
 /// - convex: `R((1-t) h + t g) <= (1-t) R(h) + t R(g)`, `<grad R(g) - grad R(h), g - h> >= 0`;
 /// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever that has one.
@@ -39,6 +40,8 @@ pub fn check_risk<T: Real>(risk: &dyn Risk<T>, seed: u64) -> Result<(), Violatio
     let error = (to_f64(risk.value_and_gradient(&h, &mut out)) - value).abs();
     within("value_and_gradient(h) returns value(h)", error, rounding::<T>() * value.abs(), at("h"))?;
 
+    parts(risk, &h, (value, &out), at("h"))?;
+
     let mut point = h.clone();
     let mut slope = |t: f64| {
         along(&h, t, &v, &mut point);
@@ -58,6 +61,39 @@ pub fn check_risk<T: Real>(risk: &dyn Risk<T>, seed: u64) -> Result<(), Violatio
         within("R((1-t) h + t g) <= (1-t) R(h) + t R(g)", above, scale, at("from h to g"))?;
     }
     curvature(risk, &h, &v, &draws.direction::<T>(kn), at("h"))
+}
+
+/// Runs of 1, 2, 3, .. samples.
+fn parts<T: Real>(
+    risk: &dyn Risk<T>,
+    h: &[T],
+    (value, g): (f64, &[T]),
+    at: impl Fn() -> String,
+) -> Result<(), Violation> {
+    let (k, n) = (risk.output_dim(), risk.inputs().len());
+    let mut out = vec![real(f64::NAN); h.len()];
+    let (mut sum, mut first, mut run) = (0.0, 0, 1);
+    while first < n {
+        let last = (first + run).min(n);
+        let part = risk.value_and_gradient_at(first, &h[k * first..k * last], &mut out[k * first..k * last]);
+        let Some(part) = part else {
+            return holds("a risk is a sum over samples, or is not", first == 0, at);
+        };
+        sum += to_f64(part);
+        (first, run) = (last, run + 1);
+    }
+    let empty = risk.value_and_gradient_at(0, &[], &mut []);
+    holds("no sample has no part of the risk", empty == Some(T::zero()), &at)?;
+    let law = "R(h) is the sum of its parts over samples";
+    within(law, (sum - value).abs(), rounding::<T>() * value.abs(), &at)?;
+    let largest = g.iter().fold(0.0_f64, |max, &g| max.max(to_f64(g).abs()));
+    for (i, (&part, &g)) in out.iter().zip(g).enumerate() {
+        let law = "grad R(h) is made of its parts over samples";
+        within(law, (to_f64(part) - to_f64(g)).abs(), rounding::<T>() * largest, || {
+            format!("{}, prediction {i}", at())
+        })?;
+    }
+    Ok(())
 }
 
 fn curvature<T: Real>(risk: &dyn Risk<T>, h: &[T], u: &[T], v: &[T], at: impl Fn() -> String) -> Result<(), Violation> {

@@ -3,7 +3,7 @@
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::testing::strategies::cases;
 use wasserflow::testing::{Case, Plain, check_feature_map, check_homogeneity, check_same_map};
-use wasserflow::{EmpiricalMeasure, FeatureMap, Homogeneous, Inputs, Real, Ridge, Tanh, Workspace, real};
+use wasserflow::{EmpiricalMeasure, FeatureMap, GradientAt, Homogeneous, Inputs, Real, Ridge, Tanh, Workspace, real};
 
 use crate::mutant;
 
@@ -26,6 +26,7 @@ enum Mistake {
     GradientAskedTwice,
     GradientAtOtherPredictions,
     ValueOfTheRiskLost,
+    LastRunOfSamplesDropped,
     LastPointOfTheVariation,
     VariationKeepsOldOutput,
     PushForwardUnweighted,
@@ -138,6 +139,27 @@ impl<T: Real> FeatureMap<T> for Map {
         }
         if self.mistake == Mistake::ValueOfTheRiskLost { T::zero() } else { value }
     }
+    fn velocity_by_samples(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        x: &Inputs<T>,
+        gradient: &mut GradientAt<'_, T>,
+        out: &mut DMatrix<T>,
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let last = if self.mistake == Mistake::LastRunOfSamplesDropped { 1 } else { 0 };
+        let k = self.ridge.output_dim();
+        let runs = &mut |h: &[T], g: &mut [T]| {
+            g.fill(T::zero());
+            let (mut sum, samples) = (T::zero(), h.len() / k);
+            for first in (0..samples - last.min(samples - 1)).step_by(2) {
+                let run = k * first..k * (first + 2).min(samples);
+                sum += gradient(first, &h[run.clone()], &mut g[run]);
+            }
+            sum
+        };
+        self.velocity(mu, x, runs, out, ws)
+    }
     fn variation(
         &self,
         w: &DMatrix<T>,
@@ -212,6 +234,7 @@ fn maps() {
         ("map: gradient asked twice", Mistake::GradientAskedTwice),
         ("map: gradient at other predictions", Mistake::GradientAtOtherPredictions),
         ("map: value of the risk lost", Mistake::ValueOfTheRiskLost),
+        ("map: last run of samples dropped", Mistake::LastRunOfSamplesDropped),
         ("map: last point of the variation dropped", Mistake::LastPointOfTheVariation),
         ("map: variation adds to its output", Mistake::VariationKeepsOldOutput),
         ("map: push_forward_all unweighted", Mistake::PushForwardUnweighted),

@@ -16,6 +16,7 @@ enum Mistake {
     ValueOfTheGradientDoubled,
     AddsToTheGradient,
     NotConvex,
+    PartOfOtherSamples,
     CurvatureTransposed,
     CurvatureDoubled,
     CurvatureNegative,
@@ -76,6 +77,19 @@ impl<T: Real> Risk<T> for Square<T> {
         let value = self.value(h);
         if self.mistake == Mistake::ValueOfTheGradientDoubled { value + value } else { value }
     }
+    fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
+        if self.mistake != Mistake::PartOfOtherSamples {
+            return None;
+        }
+        let _ = first; // the mistake
+        let mut sum = T::zero();
+        for (i, (&h, out)) in h.iter().zip(out).enumerate() {
+            let (r, c) = (h - self.y[i], self.c[i / self.y.nrows()] * self.reciprocal());
+            *out = c * r;
+            sum += c * r * r * real(0.5);
+        }
+        Some(sum)
+    }
     fn curvature(&self, _: &[T], u: &[T], out: &mut [T]) {
         let (k, n) = self.y.shape();
         for (i, (out, &u)) in out.iter_mut().zip(u).enumerate() {
@@ -101,6 +115,7 @@ fn risks() {
         ("risk: value returned beside the gradient doubled", Mistake::ValueOfTheGradientDoubled),
         ("risk: adds to the gradient", Mistake::AddsToTheGradient),
         ("risk: not convex in one coordinate", Mistake::NotConvex),
+        ("risk: the part of the first samples for all", Mistake::PartOfOtherSamples),
         ("risk: k and n transposed in the curvature", Mistake::CurvatureTransposed),
         ("risk: curvature doubled", Mistake::CurvatureDoubled),
         ("risk: curvature negative", Mistake::CurvatureNegative),

@@ -28,12 +28,21 @@ pub(super) struct Batch<T> {
 pub(super) type Method<T> = fn(&Batch<T>, &dyn FeatureMap<T>) -> Vec<DMatrix<T>>;
 
 /// Every batch method with the law that two maps are the same in it.
-pub(super) const fn methods<T: Real>() -> [(&'static str, Method<T>); 4] {
+pub(super) const fn methods<T: Real>() -> [(&'static str, Method<T>); 5] {
     [
         ("predict is the same bits", |batch, phi| vec![batch.predict(phi)]),
         ("velocity is the same bits", |batch, phi| {
             let (value, h, v, calls) = batch.velocity(phi);
             vec![DMatrix::from_element(1, 1, value), h, v, DMatrix::from_element(1, 1, real(calls as f64))]
+        }),
+        ("velocity_by_samples is the same bits", |batch, phi| {
+            let (value, h, v, inorder) = batch.velocity_by_samples(phi);
+            vec![
+                DMatrix::from_element(1, 1, value),
+                h,
+                v,
+                DMatrix::from_element(1, 1, real(f64::from(u8::from(inorder)))),
+            ]
         }),
         ("variation is the same bits", |batch, phi| {
             let (values, descent) = batch.variation(phi);
@@ -103,6 +112,26 @@ impl<T: Real> Batch<T> {
         };
         let value = phi.velocity(&self.mu, &self.x, &mut gradient, &mut out, &mut self.used());
         (value, seen, out, calls)
+    }
+
+    /// As `velocity`; whether the gradient was asked for every sample once, in order.
+    fn velocity_by_samples(&self, phi: &dyn FeatureMap<T>) -> (T, DMatrix<T>, DMatrix<T>, bool) {
+        let (mut seen, mut next, mut in_order) = (Self::nan(self.kn(), 1), 0, true);
+        let mut out = Self::nan(phi.particle_dim(), self.mu.len());
+        let mut gradient = |first: usize, h: &[T], g: &mut [T]| {
+            let start = first * phi.output_dim();
+            in_order &= start == next && h.len() == g.len() && start + h.len() <= self.kn();
+            if !in_order {
+                return T::zero();
+            }
+            next += h.len();
+            seen.as_mut_slice()[start..next].copy_from_slice(h);
+            g.copy_from_slice(&self.g[start..next]);
+            h.iter().zip(&self.g[start..next]).fold(T::zero(), |sum, (&h, &g)| sum + h * g)
+        };
+        let value = phi.velocity_by_samples(&self.mu, &self.x, &mut gradient, &mut out, &mut self.used());
+        in_order &= next == self.kn();
+        (value, seen, out, in_order)
     }
 
     fn variation(&self, phi: &dyn FeatureMap<T>) -> (Vec<T>, DMatrix<T>) {
@@ -241,6 +270,7 @@ impl Form {
 ///
 /// - `predict`: `h(x_j) = sum_i c_i Phi(w_i)(x_j)`;
 /// - `velocity`: `v_i = -sum_j DPhi(w_i)(x_j)^T g_j`, with the gradient asked once, at these predictions, and its value returned;
+/// - `velocity_by_samples`: the same, with the gradient asked once for every sample, in order;
 /// - `variation`: `sum_j <g_j, Phi(w)(x_j)>` and its descent direction, at any points;
 /// - `push_forward_all`: `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`.
 ///
@@ -268,18 +298,21 @@ fn check<T: Real>(phi: &dyn FeatureMap<T>, batch: &Batch<T>, case: Case) -> Resu
     let u = batch.push_forward_all(phi);
     close("u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i", u.as_slice(), &reference.u, "prediction")?;
 
-    let (value, seen, v, calls) = batch.velocity(phi);
-    holds("velocity asks for the gradient once", calls == 1, at("calls:", calls))?;
-    close("velocity asks for the gradient at the predictions", seen.as_slice(), &reference.h, "prediction")?;
-    let (mut risk, mut scale) = (0.0, 0.0);
-    for (&h, &g) in seen.iter().zip(&batch.g) {
-        risk += to_f64(h) * to_f64(g);
-        scale += (to_f64(h) * to_f64(g)).abs();
-    }
-    within("velocity returns R(h)", (to_f64(value) - risk).abs(), rounding::<T>() * scale, at("of", 0))?;
-    for (i, found) in columns(v.as_slice(), p).enumerate() {
-        let form = Form::new(phi, batch.mu.particle(i), &batch.x, &batch.g);
-        close("v_i = -sum_j DPhi(w_i)(x_j)^T g_j", found, &form.descent, "coordinate")?;
+    let (whole, by_samples) = (batch.velocity(phi), batch.velocity_by_samples(phi));
+    holds("velocity asks for the gradient once", whole.3 == 1, at("calls:", whole.3))?;
+    holds("velocity_by_samples asks for the gradient of every sample once, in order", by_samples.3, at("of", 0))?;
+    for (value, seen, v) in [(whole.0, whole.1, whole.2), (by_samples.0, by_samples.1, by_samples.2)] {
+        close("velocity asks for the gradient at the predictions", seen.as_slice(), &reference.h, "prediction")?;
+        let (mut risk, mut scale) = (0.0, 0.0);
+        for (&h, &g) in seen.iter().zip(&batch.g) {
+            risk += to_f64(h) * to_f64(g);
+            scale += (to_f64(h) * to_f64(g)).abs();
+        }
+        within("velocity returns R(h)", (to_f64(value) - risk).abs(), rounding::<T>() * scale, at("of", 0))?;
+        for (i, found) in columns(v.as_slice(), p).enumerate() {
+            let form = Form::new(phi, batch.mu.particle(i), &batch.x, &batch.g);
+            close("v_i = -sum_j DPhi(w_i)(x_j)^T g_j", found, &form.descent, "coordinate")?;
+        }
     }
     let (values, descent) = batch.variation(phi);
     for (i, (w, found)) in columns(batch.at.as_slice(), p).zip(columns(descent.as_slice(), p)).enumerate() {
