@@ -6,7 +6,7 @@
 use pulp::Simd;
 
 use super::lanes::{Kernel, Lane, launch};
-use super::layer::{Layer, Panel, Rows, TILES, Tiles};
+use super::layer::{Layer, Panel, Rows, STRIP, Strip};
 use super::plan::{Keep, Plan, SAMPLES};
 use super::tile::{preactivations, sums};
 
@@ -36,7 +36,8 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
         let Self { layer, plan, slopes: (left, right), g, kept, first: block, out } = self;
         let p = layer.k + layer.d;
         let (mut partial, mut sides) = (Rows::<E, R>::new(), Rows::<E, 2>::new());
-        let mut tiles = Tiles::<E, R>::new();
+        let mut strip = Strip::<E>::new();
+        let (tiles, _) = strip.0.as_chunks_mut::<R>();
         for first in (0..plan.padded).step_by(plan.panel) {
             let last = (first + plan.panel).min(plan.padded);
             let n = last - first;
@@ -47,9 +48,9 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
             let sides = [&*on, &*off];
             let panel = layer.panel(first, last);
             let kept = &kept[first * plan.kept_rows..last * plan.kept_rows];
-            for (i, out) in out.chunks_mut(TILES * R * p).enumerate() {
-                let i = block + i * TILES * R;
-                let tiles = &mut tiles.0[..out.len().div_ceil(R * p)];
+            for (i, out) in out.chunks_mut(STRIP * p).enumerate() {
+                let i = block + i * STRIP;
+                let tiles = &mut tiles[..out.len().div_ceil(R * p)];
                 for (t, i) in tiles.iter_mut().zip((i..).step_by(R)) {
                     match plan.keep {
                         Keep::Signs { signs } if i < plan.kept => {

@@ -102,10 +102,11 @@ impl<E: Lane> Kernel for Weigh<'_, E> {
             for (sum, g) in out.iter_mut().zip(self.g.chunks_exact(n)) {
                 *sum += dot::<E, S, V>(s, values, g);
             }
-            let mut mixed = [E::zero(); SAMPLES];
+            let mut mixed;
             let q = if k == 1 {
                 self.g
             } else {
+                mixed = [E::zero(); SAMPLES];
                 for (&a, g) in w[..k].iter().zip(self.g.chunks_exact(n)) {
                     for (q, &g) in mixed.iter_mut().zip(g) {
                         *q += a * g;

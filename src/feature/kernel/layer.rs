@@ -83,18 +83,18 @@ impl<'a, T: Real> Panel<'a, T> {
     }
 }
 
-/// Tiles that go through a line of features while it is in the first cache.
-pub(super) const TILES: usize = 4;
+/// Rows of the tiles that go through a line of features while it is in the first cache: whole tiles on any machine.
+pub(super) const STRIP: usize = 24;
 
-/// The rows of some tiles of `R` particles on a panel, on the stack.
+/// The rows of some tiles on a panel, on the stack.
 #[derive(Debug)]
 #[repr(align(64))]
-pub(super) struct Tiles<T, const R: usize>(pub(super) [[[T; SAMPLES]; R]; TILES]);
+pub(super) struct Strip<T>(pub(super) [[T; SAMPLES]; STRIP]);
 
-impl<T: Real, const R: usize> Tiles<T, R> {
+impl<T: Real> Strip<T> {
     #[inline(always)]
     pub(super) fn new() -> Self {
-        Self([[[T::zero(); SAMPLES]; R]; TILES])
+        Self([[T::zero(); SAMPLES]; STRIP])
     }
 }
 

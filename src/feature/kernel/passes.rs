@@ -5,7 +5,7 @@ use super::elementwise::{derivatives_from_values, from_values, values, values_an
 use super::forward::Linear;
 use super::general::{Combine, Products, ROWS, Sums, Weigh};
 use super::lanes::{self, Launch, same, same_mut, signs, with_lanes};
-use super::layer::{Layer, Rows, TILES, Tiles};
+use super::layer::{Layer, Rows, STRIP, Strip};
 use super::narrow::{INPUTS, Narrow, NarrowSlopes};
 use super::plan::{Keep, Plan};
 use super::threads::{Parts, each};
@@ -235,17 +235,16 @@ fn general_block<T: Real, A: Activation<T>>(
     out: &mut [T],
 ) {
     let (k, p, tile) = (layer.k, layer.k + layer.d, lanes::rows());
-    let (mut here, mut ds, mut t) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new(), Tiles::<T, ROWS>::new());
-    let t = t.0.as_flattened_mut();
+    let (mut here, mut ds, mut t) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new(), Strip::<T>::new());
     for first in (0..plan.padded).step_by(plan.panel) {
         let last = (first + plan.panel).min(plan.padded);
         let n = last - first;
         let (panel, g) = (layer.panel(first, last), &given.g[first * k..last * k]);
         let kept = &given.kept[first * plan.kept_rows..last * plan.kept_rows];
         let (here, ds) = (here.of(tile, n), ds.of(tile, n));
-        for (i, out) in out.chunks_mut(TILES * tile * p).enumerate() {
-            let i = block + i * TILES * tile;
-            for ((i, out), t) in (i..).step_by(tile).zip(out.chunks_mut(tile * p)).zip(t.chunks_exact_mut(tile)) {
+        for (i, out) in out.chunks_mut(STRIP * p).enumerate() {
+            let i = block + i * STRIP;
+            for ((i, out), t) in (i..).step_by(tile).zip(out.chunks_mut(tile * p)).zip(t.0.chunks_exact_mut(tile)) {
                 let (values, derivatives) = match plan.keep {
                     Keep::Both if i < plan.kept => kept[2 * i * n..][..2 * tile * n].split_at(tile * n),
                     Keep::Values if i < plan.kept => {
@@ -272,7 +271,7 @@ fn general_block<T: Real, A: Activation<T>>(
             }
             with_lanes!(T as E => {
                 let rows = (out.len() / p).next_multiple_of(tile);
-                let t = same(t[..rows].as_flattened()).as_chunks().0;
+                let t = same(t.0[..rows].as_flattened()).as_chunks().0;
                 Sums::<E> { layer: layer.with_lanes(), panel: panel.with_lanes(), t, out: same_mut(out) }.launch();
             });
         }

@@ -12,6 +12,9 @@ pub(super) const SAMPLES: usize = 256;
 /// Bytes of the samples of a panel: a part of the second cache.
 const PANEL: usize = 192 << 10;
 
+/// Bytes of the particles of a backward task that are many: a part of the second cache.
+const BLOCK: usize = 64 << 10;
+
 /// Bytes that a step may keep of the `n x m` preactivations between its passes; what does not fit is computed again.
 const KEPT: usize = 256 << 20;
 
@@ -63,7 +66,7 @@ impl Plan {
         // Enough panels for threads, but not so short that setting up a tile costs more than going through it.
         let shared = n.div_ceil(if slabs { 8 } else { 16 }).max(if d < 24 { 128 } else { 2 * width });
         let panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
-        let block = m.div_ceil(16).clamp(rows, 192).next_multiple_of(rows);
+        let block = m.div_ceil(16).clamp(rows, (BLOCK / ((k + d) * bytes)).max(192)).next_multiple_of(rows);
         let fit = if slabs { CACHED / (panel * bytes) } else { KEPT / (padded * bytes) };
         let fit_tiles = |scalars: usize| (fit / scalars / rows * rows).min(m.next_multiple_of(rows));
         let (kept_rows, kept) = match keep {
