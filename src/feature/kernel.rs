@@ -1,10 +1,12 @@
 //! The fused passes of ridge features `Phi(a, b)(x) = a sigma(b.x)`: products, lanes, blocking and threads.
 //!
 //! A step is two passes. Forward, each task owns a panel of samples and runs over all particles; backward, each owns a
-//! block of particles and runs over all samples. So every output has one owner that sums in a fixed order: there is no
-//! reduction over threads, and the results do not depend on their number. The `n x m` preactivations live in tiles in the
-//! first cache; of them only signs are kept where the activation is piecewise linear, and values up to a fixed budget else
-//! ([`plan`]).
+//! block of particles and runs over the panels of samples. So every output has one owner that sums in a fixed order: there is no
+//! reduction over threads, and the results do not depend on their number.
+//!
+//! The `n x m` preactivations live in tiles in the first cache; of them only signs are kept where the activation is piecewise
+//! linear. Any other one is evaluated once where the risk is a sum over samples: a slab of panels goes forward and then backward, while its
+//! values and derivatives are in the last cache. Else values are kept up to a fixed budget, or computed again ([`plan`]).
 
 use super::{GradientAt, Workspace};
 use crate::activation::{Activation, Slopes};
