@@ -91,7 +91,9 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         let keep = match self.slopes() {
             Some(_) if d <= narrow::INPUTS => Keep::Nothing,
             Some(_) => Keep::Signs { signs: lanes::signs::<T>() },
-            None if d >= DEEP || elementwise::from_values::<T, A>(self.sigma) => Keep::Values,
+            None if elementwise::from_values::<T, A>(self.sigma) => Keep::Values,
+            None if 2 * self.x.len() * c.len() * size_of::<T>() <= plan::CACHED => Keep::Both,
+            None if d >= DEEP => Keep::Values,
             None => Keep::Nothing,
         };
         let plan = self.plan(keep, false);

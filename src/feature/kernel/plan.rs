@@ -20,7 +20,7 @@ const KEPT: usize = 256 << 20;
 
 /// Bytes that are kept of a panel at most, and of a slab on one thread, where the backward pass follows at once: a part of the last
 /// cache.
-const CACHED: usize = 8 << 20;
+pub(super) const CACHED: usize = 8 << 20;
 
 /// Multiplications below which one thread is faster: some 50 us of work.
 const ALONE: f64 = 2e6;
