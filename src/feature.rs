@@ -129,7 +129,23 @@ pub trait FeatureMap<T: Real> {
     ///
     /// `gradient(first, h, g)` is called for runs of samples, all in order: it reads the predictions of those from `first` on, writes `g`
     /// there and returns their part of `R(h)`. So a batch may go forward and backward over samples that fit in the cache, and
-    /// evaluate each feature once.
+    /// evaluate each feature once. [`Risk::value_and_gradient_at`](crate::Risk::value_and_gradient_at) is such a gradient.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::{DMatrix, DVector};
+    /// use wasserflow::{EmpiricalMeasure, EmpiricalRisk, FeatureMap, Ridge, Risk, Square, Tanh, Workspace};
+    ///
+    /// let x = DMatrix::from_row_slice(1, 3, &[-1.0, 0.5, 2.0]);
+    /// let risk = EmpiricalRisk::new(Square, x, DVector::from_vec(vec![1.0, 0.0, -1.0]))?;
+    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[0.5, 2.0]))?;
+    /// let (phi, mut ws) = (Ridge::new(Tanh, 1), Workspace::default());
+    /// let (mut v, mut u) = (DMatrix::zeros(2, 1), DMatrix::zeros(2, 1));
+    /// let whole = phi.velocity(&mu, risk.inputs(), &mut |h, g| risk.value_and_gradient(h, g), &mut v, &mut ws);
+    /// let part = &mut |first: usize, h: &[f64], g: &mut [f64]| risk.value_and_gradient_at(first, h, g).unwrap();
+    /// let by_samples = phi.velocity_by_samples(&mu, risk.inputs(), part, &mut u, &mut ws);
+    /// assert!((whole - by_samples).abs() < 1e-15 && (v - u).amax() < 1e-15);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Panics
     /// When the shapes do not fit the map, as indexing does.

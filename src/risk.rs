@@ -73,6 +73,17 @@ pub trait Risk<T: Real> {
     /// `grad R(h)` there to `out` and returns their part of `R(h)`. Else `None`, and nothing is written.
     ///
     /// A batch of features may then go forward and backward over the samples that fit in the cache. Empty slices ask whether it may.
+    ///
+    /// ```
+    /// use wasserflow::{EmpiricalRisk, Risk, Square, nalgebra::{DMatrix, DVector}};
+    ///
+    /// let y = DVector::from_vec(vec![1.0, 2.0, 3.0, 4.0]);
+    /// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 4, 1.0), y)?;
+    /// let mut g = [0.0; 2];
+    /// assert_eq!(risk.value_and_gradient_at(2, &[3.0, 0.0], &mut g), Some(2.0)); // 4^2 / 2 / n, at the last two samples
+    /// assert_eq!(g, [0.0, -1.0]);
+    /// # Ok::<(), wasserflow::RiskError>(())
+    /// ```
     fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
         let _ = (first, h, out);
         None
