@@ -1,9 +1,44 @@
 //! One table: every part of the crate, by the macros that a dependent uses.
 
+use wasserflow::nalgebra::DMatrix;
 use wasserflow::testing::problems::{Dirichlet, Quadratic, Quartic};
 use wasserflow::testing::strategies::{cases, prove, seeds};
 use wasserflow::testing::{Rank, check_distributed, check_energy, check_reduce};
 use wasserflow::*;
+
+/// A part that leaves to the trait what the trait provides.
+struct Bare<P>(P);
+
+impl<T: Real, A: Activation<T>> Activation<T> for Bare<A> {
+    fn value(&self, u: T) -> T {
+        self.0.value(u)
+    }
+    fn derivative(&self, u: T) -> T {
+        self.0.derivative(u)
+    }
+}
+
+impl<T: Real, L: Loss<T>> Loss<T> for Bare<L> {
+    fn value(&self, target: T, prediction: T) -> T {
+        self.0.value(target, prediction)
+    }
+    fn derivative(&self, target: T, prediction: T) -> T {
+        self.0.derivative(target, prediction)
+    }
+}
+
+/// With one output.
+impl<T: Real, R: Risk<T>> Risk<T> for Bare<R> {
+    fn inputs(&self) -> &Inputs<T> {
+        self.0.inputs()
+    }
+    fn value(&self, h: &[T]) -> T {
+        self.0.value(h)
+    }
+    fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
+        self.0.value_and_gradient(h, out)
+    }
+}
 
 activation_laws!(relu: Relu, homogeneous);
 activation_laws!(leaky_relu: LeakyRelu(0.1), homogeneous);
@@ -18,6 +53,8 @@ activation_laws!(erf: Erf);
 activation_laws!(gelu: Gelu);
 activation_laws!(silu: Silu);
 activation_laws!(sine: Sine);
+activation_laws!(borrowed: &ReluPower(2), homogeneous);
+activation_laws!(bare_tanh: Bare(Tanh));
 
 loss_laws!(square: Square);
 loss_laws!(huber: Huber(0.5));
@@ -26,6 +63,8 @@ loss_laws!(logistic: Logistic);
 loss_laws!(exponential: Exponential);
 loss_laws!(hinge: Hinge);
 loss_laws!(smooth_hinge: SmoothHinge(0.5));
+loss_laws!(bare_square: Bare(Square));
+loss_laws!(bare_huber: Bare(Huber(0.5)));
 
 risk_laws!(square_risk: |case| EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap());
 risk_laws!(huber_risk: |case| EmpiricalRisk::with_outputs(Huber(0.5), case.inputs(), case.targets()).unwrap());
@@ -34,6 +73,10 @@ risk_laws!(hinge_risk: |case| EmpiricalRisk::with_outputs(Hinge, case.inputs(), 
 risk_laws!(weighted_risk: |case| {
     let weights = case.draws(20).measure::<T>(1, case.n).weights().to_vec();
     EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap().sample_weights(weights).unwrap()
+});
+risk_laws!(bare_risk: |case| {
+    let y = testing::Case { k: 1, ..case }.signs::<T>();
+    Bare(EmpiricalRisk::with_outputs(Logistic, case.inputs(), y).unwrap())
 });
 risk_laws!(softmax: |case| SoftmaxCrossEntropy::new(case.inputs(), case.labels(), case.k).unwrap());
 
@@ -146,4 +189,50 @@ fn problems() {
     flow.run_until(&mut state, 200.0, &mut ()).unwrap();
     assert!(state.dissipation() < 1e-20, "the flow polishes it: {}", state.dissipation());
     assert!((state.energy() - 0.02508).abs() < 5e-6, "and does not leave it: {}", state.energy());
+}
+
+/// What a trait leaves open, and no law can ask for, is given by every part that can.
+#[test]
+fn what_is_optional_is_given() {
+    let losses: [&dyn Loss<f64>; 7] =
+        [&Square, &Huber(0.5), &Quantile(0.75), &Logistic, &Exponential, &Hinge, &SmoothHinge(0.5)];
+    for (i, loss) in losses.into_iter().enumerate() {
+        for (y, h) in [(1.0, 0.25), (-1.0, 0.25), (1.0, -3.0), (-1.0, -3.0)] {
+            let conjugate = loss.conjugate(y, loss.derivative(y, h));
+            assert!(conjugate.is_some_and(f64::is_finite), "loss {i}: {conjugate:?} at a slope of the loss");
+        }
+        let beyond = [-2.0, 2.0].map(|u| loss.conjugate(1.0, u));
+        let infinite = beyond.iter().filter(|l| **l == Some(f64::INFINITY)).count();
+        assert_eq!(infinite, [0, 2, 2, 2, 1, 2, 2][i], "loss {i}: {beyond:?} beyond its slopes");
+    }
+    let linear: [&dyn Activation<f64>; 4] = [&Relu, &LeakyRelu(0.1), &Abs, &Identity];
+    assert!(linear.iter().all(|sigma| sigma.slopes().is_some()));
+    let of_values: [&dyn Activation<f64>; 2] = [&Tanh, &Sigmoid];
+    assert!(of_values.iter().all(|sigma| sigma.derivative_from_value(0.5).is_some()));
+}
+
+/// A potential may leave its curvature out, so no law can ask for it: weight decay has `2 lambda v`, wherever it is added.
+#[test]
+fn weight_decay_bends_every_energy() {
+    let case = testing::Case { n: 5, m: 4, d: 2, k: 1, seed: 1 };
+    let (mu, v) = (case.measure::<f64>(3), case.draws(23).matrix::<f64>(3, 4));
+    let decay = |lambda| WeightDecay::new(lambda).unwrap();
+    let network = || mean_field(Ridge::new(Tanh, 2), square::<f64>(case));
+    let curved = |energy: &mut dyn Energy<f64>| {
+        let mut out = DMatrix::from_element(3, 4, f64::NAN);
+        energy.curvature(&mu, &v, &mut out).unwrap();
+        out
+    };
+    let alone = curved(&mut network());
+    let potential = || PotentialEnergy::new((decay(0.25), decay(0.5)), 3);
+    for (energy, base) in [
+        (&mut potential() as &mut dyn Energy<f64>, &DMatrix::zeros(3, 4)),
+        (&mut network().regularized((decay(0.25), decay(0.5))), &alone),
+        (&mut Sum::new(network(), potential()).unwrap(), &alone),
+    ] {
+        let error = (curved(energy) - base - &v * 1.5).amax();
+        assert!(error < 1e-14, "{error:e}");
+        let (mut values, mut descent) = ([0.0; 4], v.clone());
+        assert!(energy.first_variation(&mu, &v, &mut values, &mut descent).is_some());
+    }
 }

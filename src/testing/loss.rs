@@ -9,11 +9,12 @@ use crate::risk::Loss;
 ///
 /// - convex: chords lie above, and `dl/dh` does not decrease at 65 points from a to b;
 /// - `l(y, b) - l(y, a) = int_a^b dl/dh dh`, to rounding, across any kinks;
-/// - `value_and_derivative = (value, derivative)`;
+/// - `value_and_derivative = (value, derivative)`, and `values_and_derivatives` is that on slices, up to 4 units in the last place;
 /// - `second_derivative >= 0`, and the derivative of `derivative` wherever that has one;
 /// - `l(y, h) + l*(y, u) >= u h`, with equality at `u = dl/dh` (Fenchel and Young), where the conjugate is given;
 /// - no prediction within `[-1000, 1000]` gives NaN, nor an infinite value beside a finite derivative;
-/// - NaN and infinity are refused as targets, and `check` accepts the parameters.
+/// - NaN and infinity are refused as targets, and `check` accepts the parameters;
+/// - a borrowed loss is the loss, bit for bit.
 ///
 /// ```
 /// use wasserflow::{Hinge, testing::check_loss};
@@ -27,7 +28,7 @@ pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), V
     let at = |h: T| move || format!("y = {y}, h = {h}");
     holds("the parameters of the loss are in range", loss.check().is_ok(), || format!("{:?}", loss.check()))?;
     for target in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        let refused = loss.check_target(real(target)).is_err();
+        let refused = loss.check_target(real(target)).is_err() && (&loss).check_target(real(target)).is_err();
         holds("targets that are not finite are refused", refused, || format!("y = {target}"))?;
     }
     let (a, b) = if a <= b { (a, b) } else { (b, a) };
@@ -49,7 +50,33 @@ pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), V
             holds("l(y, h) is finite where dl/dh is", value.is_finite() || !derivative.is_finite(), at(h))?;
         }
     }
+    let plain = slices(loss, y, a, b)?;
+    holds("a borrowed loss is the same bits", slices(&loss, y, a, b)? == plain, || {
+        format!("y = {y}, a = {a}, b = {b}")
+    })?;
     convex(loss, y, a, b)
+}
+
+/// The slice hook at predictions from a to b, more than fit one line of lanes; returns what it writes, and all else that the
+/// loss says at a.
+fn slices<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<[Vec<T>; 3], Violation> {
+    const POINTS: usize = 19;
+    let predictions: Vec<T> = (0..POINTS).map(|j| a + (b - a) * real(j as f64 / (POINTS - 1) as f64)).collect();
+    let [mut values, mut derivatives] = [(); 2].map(|()| vec![real(f64::NAN); POINTS]);
+    loss.values_and_derivatives(&[y; POINTS], &predictions, &mut values, &mut derivatives);
+    // A product with a subnormal number keeps the digits of that.
+    let subnormal = rounding::<T>() / to_f64(T::max_value().unwrap_or(real(1e30)));
+    for (j, &h) in predictions.iter().enumerate() {
+        let (value, derivative) = loss.value_and_derivative(y, h);
+        for (found, exact) in [(values[j], value), (derivatives[j], derivative)] {
+            let error = if found == exact { 0.0 } else { to_f64((found - exact).abs()) };
+            let tolerance = 4.0 * to_f64(epsilon::<T>() * exact.abs()) + subnormal;
+            let law = "values_and_derivatives writes (l(y_j, h_j), dl/dh(y_j, h_j))";
+            within(law, error, tolerance, || format!("y = {y}, h = {h}, place {j} of {POINTS}"))?;
+        }
+    }
+    let more = vec![loss.second_derivative(y, a), loss.conjugate(y, derivatives[0]).unwrap_or(real(-1.0))];
+    Ok([values, derivatives, more])
 }
 
 fn convex<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), Violation> {

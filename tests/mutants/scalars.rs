@@ -4,7 +4,7 @@ use wasserflow::testing::strategies::{cases, intervals, numbers, scales};
 use wasserflow::testing::{
     accepted_target, check_activation, check_homogeneous_activation, check_kernel, check_loss, check_potential,
 };
-use wasserflow::{Activation, Homogeneous, Kernel, Loss, Potential, Real, real};
+use wasserflow::{Activation, Homogeneous, Kernel, Loss, Potential, Real, Slopes, real};
 
 use crate::mutant;
 
@@ -71,6 +71,30 @@ impl<T: Real> Activation<T> for NotANumber {
     }
 }
 
+/// Identity with a mistake in a hook for the kernels.
+#[derive(Clone, Copy, PartialEq)]
+enum Hook {
+    TailOfSlices,
+    Slopes,
+}
+
+impl<T: Real> Activation<T> for Hook {
+    fn value(&self, u: T) -> T {
+        u
+    }
+    fn derivative(&self, _: T) -> T {
+        T::one()
+    }
+    fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]) {
+        let len = if *self == Hook::TailOfSlices { u.len() / 8 * 8 } else { u.len() };
+        ds[..len].fill(T::one());
+    }
+    fn slopes(&self) -> Option<Slopes<T>> {
+        let negative = if *self == Hook::Slopes { T::zero() } else { T::one() };
+        Some(Slopes { negative, zero: T::one(), positive: T::one() })
+    }
+}
+
 fn step(u: f64) -> f64 {
     if u > 0.0 { 1.0 } else { 0.0 }
 }
@@ -94,6 +118,12 @@ fn activations() {
     mutant!("activation: NaN at infinity over infinity", intervals::<T>(), (a, b) => {
         check_activation::<T>(&NotANumber, a, b)
     });
+    for (mistake, hook) in [
+        ("activation: slices but for the tail n mod 8", Hook::TailOfSlices),
+        ("activation: slopes of another one", Hook::Slopes),
+    ] {
+        mutant!(mistake, intervals::<T>(), (a, b) => check_activation::<T>(&hook, a, b));
+    }
     let steep = Sigma(|u| u.max(0.0).powf(1.1), |u| if u > 0.0 { 1.1 * u.powf(0.1) } else { 0.0 });
     mutant!("activation: degree off by 0.1", (intervals::<T>(), scales::<T>()), ((u, _), s) => {
         check_homogeneous_activation::<T>(&steep, u, s)
@@ -170,6 +200,26 @@ impl<T: Real> Loss<T> for Mirrored {
     }
 }
 
+/// Logistic loss whose slices forget the target in the derivative.
+struct Slices;
+
+impl<T: Real> Loss<T> for Slices {
+    fn value(&self, y: T, h: T) -> T {
+        wasserflow::Logistic.value(y, h)
+    }
+    fn derivative(&self, y: T, h: T) -> T {
+        wasserflow::Logistic.derivative(y, h)
+    }
+    fn values_and_derivatives(&self, y: &[T], h: &[T], values: &mut [T], derivatives: &mut [T]) {
+        for (j, (&y, &h)) in y.iter().zip(h).enumerate() {
+            (values[j], derivatives[j]) = (self.value(y, h), y * self.derivative(y, h));
+        }
+    }
+    fn check_target(&self, y: T) -> Result<(), &'static str> {
+        if y.abs() == T::one() { Ok(()) } else { Err("-1 or 1") }
+    }
+}
+
 #[test]
 fn losses() {
     let square = |r: f64| r * r / 2.0;
@@ -197,6 +247,9 @@ fn losses() {
     }
     mutant!("loss: NaN accepted as a target", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
         check_loss::<T>(&Careless, y, a, b)
+    });
+    mutant!("loss: slices forget the target", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
+        check_loss::<T>(&Slices, accepted_target(&Slices, y)?, a, b)
     });
     mutant!("loss: wrong conjugate", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
         check_loss::<T>(&Mirrored, y, a, b)
