@@ -127,6 +127,23 @@ fn limits_and_special_values() {
     }
 }
 
+/// Next to a multiple of `pi/2` the smaller of sine and cosine is the distance from it, here in whole multiples of `2^-107`.
+#[test]
+fn next_to_multiples_of_a_quarter_turn() {
+    const QUARTER: i128 = 254876276031724631276054471292942;
+    for k in (1..330_000_i128).step_by(7) {
+        let x = k as f64 * std::f64::consts::FRAC_PI_2;
+        let (mantissa, exponent) = (i128::from(x.to_bits() << 12 >> 12 | 1 << 52), (x.to_bits() >> 52) as i32 - 1075);
+        let distance = ((mantissa << (107 + exponent)) - k * QUARTER) as f64 * 2.0_f64.powi(-107);
+        let expected = if k % 4 < 2 { 1.0 } else { -1.0 } * if k % 2 == 0 { distance } else { -distance };
+        for slices in [false, true] {
+            let found = pair(if k % 2 == 0 { "sine" } else { "cosine" }, x, slices);
+            let known = (found - expected).abs() <= k as f64 * 2.0_f64.powi(-107); // of pi/2 itself
+            assert!(known || ulps(found, expected, 0.0) <= 2.0, "{x:e}: {found:e} and {expected:e}");
+        }
+    }
+}
+
 /// Every 9973rd `f32`.
 fn singles() -> impl Iterator<Item = f32> {
     (0..=u32::MAX).step_by(9973).map(f32::from_bits).filter(|x| x.is_finite())

@@ -5,8 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::testing::Plain;
 use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Radial, Real, Relu, Ridge, Softplus,
-    Tanh, Workspace, real,
+    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Radial, Real, Relu, Ridge, Slopes,
+    Softplus, Tanh, Workspace, real,
 };
 
 /// One problem: particles with weights, samples, a field and a gradient `g = h - y`.
@@ -126,6 +126,25 @@ impl<T: Real> Activation<T> for Bent {
     }
 }
 
+/// Piecewise linear with the slopes -1/4 and 3, and the left one at 0.
+#[derive(Debug, Clone, Copy)]
+struct Slanted;
+
+impl<T: Real> Activation<T> for Slanted {
+    #[inline]
+    fn value(&self, u: T) -> T {
+        u * Activation::derivative(self, u)
+    }
+    #[inline]
+    fn derivative(&self, u: T) -> T {
+        real(if u > T::zero() { 3.0 } else { -0.25 })
+    }
+    #[inline]
+    fn slopes(&self) -> Option<Slopes<T>> {
+        Some(Slopes { negative: real(-0.25), zero: real(-0.25), positive: real(3.0) })
+    }
+}
+
 fn all<T: Real>(shape: [usize; 4]) {
     let (problem, [_, _, d, k]) = (Problem::<T>::random(shape), shape);
     compare(Ridge::with_outputs(Relu, d, k), &problem);
@@ -135,6 +154,7 @@ fn all<T: Real>(shape: [usize; 4]) {
     compare(Ridge::with_outputs(Tanh, d, k), &problem);
     compare(Ridge::with_outputs(Softplus, d, k), &problem);
     compare(Ridge::with_outputs(Bent, d, k), &problem);
+    compare(Ridge::with_outputs(Slanted, d, k), &problem);
     compare(Radial::with_outputs(Tanh, d, k), &problem);
     compare(Radial::with_outputs(Relu, d, k), &problem);
 }
@@ -171,6 +191,15 @@ fn every_number_of_particles() {
     for m in (1..=25).chain([29, 30, 31, 59, 60, 61, 95, 96, 97, 193]) {
         all::<f32>([40, m, 6, 1]);
         all::<f64>([40, m, 3, 1]);
+    }
+}
+
+/// More particles than the tiles that share a panel hold, in a task.
+#[test]
+fn many_particles() {
+    for d in [3, 9] {
+        all::<f32>([20, 800, d, 1]);
+        all::<f64>([20, 800, d, 1]);
     }
 }
 

@@ -1,6 +1,5 @@
 //! One table: every part of the crate, by the macros that a dependent uses.
 
-use wasserflow::nalgebra::DMatrix;
 use wasserflow::testing::problems::{Dirichlet, Quadratic, Quartic};
 use wasserflow::testing::strategies::{cases, prove, seeds};
 use wasserflow::testing::{Rank, check_distributed, check_energy, check_reduce};
@@ -42,6 +41,7 @@ impl<T: Real, R: Risk<T>> Risk<T> for Bare<R> {
 
 activation_laws!(relu: Relu, homogeneous);
 activation_laws!(leaky_relu: LeakyRelu(0.1), homogeneous);
+activation_laws!(relu_power_one: ReluPower(1), homogeneous);
 activation_laws!(relu_square: ReluPower(2), homogeneous);
 activation_laws!(relu_cube: ReluPower(3), homogeneous);
 activation_laws!(absolute_value: Abs, homogeneous);
@@ -189,50 +189,4 @@ fn problems() {
     flow.run_until(&mut state, 200.0, &mut ()).unwrap();
     assert!(state.dissipation() < 1e-20, "the flow polishes it: {}", state.dissipation());
     assert!((state.energy() - 0.02508).abs() < 5e-6, "and does not leave it: {}", state.energy());
-}
-
-/// What a trait leaves open, and no law can ask for, is given by every part that can.
-#[test]
-fn what_is_optional_is_given() {
-    let losses: [&dyn Loss<f64>; 7] =
-        [&Square, &Huber(0.5), &Quantile(0.75), &Logistic, &Exponential, &Hinge, &SmoothHinge(0.5)];
-    for (i, loss) in losses.into_iter().enumerate() {
-        for (y, h) in [(1.0, 0.25), (-1.0, 0.25), (1.0, -3.0), (-1.0, -3.0)] {
-            let conjugate = loss.conjugate(y, loss.derivative(y, h));
-            assert!(conjugate.is_some_and(f64::is_finite), "loss {i}: {conjugate:?} at a slope of the loss");
-        }
-        let beyond = [-2.0, 2.0].map(|u| loss.conjugate(1.0, u));
-        let infinite = beyond.iter().filter(|l| **l == Some(f64::INFINITY)).count();
-        assert_eq!(infinite, [0, 2, 2, 2, 1, 2, 2][i], "loss {i}: {beyond:?} beyond its slopes");
-    }
-    let linear: [&dyn Activation<f64>; 4] = [&Relu, &LeakyRelu(0.1), &Abs, &Identity];
-    assert!(linear.iter().all(|sigma| sigma.slopes().is_some()));
-    let of_values: [&dyn Activation<f64>; 2] = [&Tanh, &Sigmoid];
-    assert!(of_values.iter().all(|sigma| sigma.derivative_from_value(0.5).is_some()));
-}
-
-/// A potential may leave its curvature out, so no law can ask for it: weight decay has `2 lambda v`, wherever it is added.
-#[test]
-fn weight_decay_bends_every_energy() {
-    let case = testing::Case { n: 5, m: 4, d: 2, k: 1, seed: 1 };
-    let (mu, v) = (case.measure::<f64>(3), case.draws(23).matrix::<f64>(3, 4));
-    let decay = |lambda| WeightDecay::new(lambda).unwrap();
-    let network = || mean_field(Ridge::new(Tanh, 2), square::<f64>(case));
-    let curved = |energy: &mut dyn Energy<f64>| {
-        let mut out = DMatrix::from_element(3, 4, f64::NAN);
-        energy.curvature(&mu, &v, &mut out).unwrap();
-        out
-    };
-    let alone = curved(&mut network());
-    let potential = || PotentialEnergy::new((decay(0.25), decay(0.5)), 3);
-    for (energy, base) in [
-        (&mut potential() as &mut dyn Energy<f64>, &DMatrix::zeros(3, 4)),
-        (&mut network().regularized((decay(0.25), decay(0.5))), &alone),
-        (&mut Sum::new(network(), potential()).unwrap(), &alone),
-    ] {
-        let error = (curved(energy) - base - &v * 1.5).amax();
-        assert!(error < 1e-14, "{error:e}");
-        let (mut values, mut descent) = ([0.0; 4], v.clone());
-        assert!(energy.first_variation(&mu, &v, &mut values, &mut descent).is_some());
-    }
 }

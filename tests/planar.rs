@@ -3,7 +3,8 @@
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::testing::Plain;
 use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Real, Relu, Ridge, Workspace, real,
+    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Real, Relu, Ridge, Slopes, Workspace,
+    real,
 };
 
 /// Predictions, velocities, and values and descent directions of a fixed linear form.
@@ -38,6 +39,28 @@ fn check<T: Real, A: Activation<T> + Copy>(sigma: A, k: usize, x: &[f64], w: &[f
     }
 }
 
+/// Piecewise linear with the slopes 0 and 2, and 1/2 at 0.
+#[derive(Debug, Clone, Copy)]
+struct Middle;
+
+impl<T: Real> Activation<T> for Middle {
+    fn value(&self, u: T) -> T {
+        if u > T::zero() { u + u } else { T::zero() }
+    }
+    fn derivative(&self, u: T) -> T {
+        real(if u > T::zero() {
+            2.0
+        } else if u == T::zero() {
+            0.5
+        } else {
+            0.0
+        })
+    }
+    fn slopes(&self) -> Option<Slopes<T>> {
+        Some(Slopes { negative: T::zero(), zero: real(0.5), positive: real(2.0) })
+    }
+}
+
 /// Points of the plane of one kind: irregular, an integer grid with its zero, a line with a bias, one ray.
 fn points(kind: usize, len: usize, shift: usize) -> Vec<f64> {
     let t = |j: usize| ((j + shift) as f64 * 0.618_033_988_749_895).fract() * 2.0 - 1.0;
@@ -63,6 +86,7 @@ fn the_batches_are_the_plain_ones() {
             check::<f64, _>(LeakyRelu(0.125), k, &x, &w);
             check::<f64, _>(Abs, k, &x, &w);
             check::<f64, _>(Identity, k, &x, &w);
+            check::<f64, _>(Middle, k, &x, &w);
             check::<f32, _>(Relu, k, &x, &w);
             check::<f32, _>(Abs, k, &x, &w);
         }
