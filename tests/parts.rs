@@ -26,6 +26,15 @@ fn derivatives_at_kinks() {
     assert_eq!((Hinge.derivative(1.0, 1.0), Quantile(0.75).derivative(1.0, 1.0)), (0.0, 0.0));
 }
 
+/// Hints for the kernels that no law can ask for.
+#[test]
+fn hints_are_given() {
+    let linear: [&dyn Activation<f64>; 4] = [&Relu, &LeakyRelu(0.1), &Abs, &Identity];
+    assert!(linear.iter().all(|sigma| sigma.slopes().is_some()));
+    let of_values: [&dyn Activation<f64>; 2] = [&Tanh, &Sigmoid];
+    assert!(of_values.iter().all(|sigma| sigma.derivative_from_value(0.5).is_some()));
+}
+
 /// A loss may leave its conjugate out, so no law can ask for it: it is given, finite on all slopes of the loss and on nothing else,
 /// and at 0 it is the greatest lower bound of the loss, with its sign turned.
 #[test]
