@@ -62,6 +62,38 @@ fn conjugates_of_the_losses() {
     assert_eq!(Logistic.conjugate(1.0, -1.0), Some(0.0));
 }
 
+/// Logistic risk with the curvature that the trait provides.
+struct Bare(EmpiricalRisk<Logistic, f64>);
+
+impl Risk<f64> for Bare {
+    fn inputs(&self) -> &Inputs<f64> {
+        self.0.inputs()
+    }
+    fn value(&self, h: &[f64]) -> f64 {
+        self.0.value(h)
+    }
+    fn value_and_gradient(&self, h: &[f64], out: &mut [f64]) -> f64 {
+        self.0.value_and_gradient(h, out)
+    }
+}
+
+/// The step of the difference follows the sizes of `h` and `u`.
+#[test]
+fn provided_curvature_at_any_scale() {
+    let risk = EmpiricalRisk::new(Logistic, DMatrix::zeros(1, 2), DVector::from_vec(vec![1.0, -1.0])).unwrap();
+    let bare = Bare(risk.clone());
+    for h in [[0.0, 0.0], [1.0, -1.0], [3.0, 0.5]] {
+        for scale in [1e-9, 1.0, 1e9] {
+            let (u, mut exact, mut found) = ([scale, -0.5 * scale], [0.0; 2], [0.0; 2]);
+            risk.curvature(&h, &u, &mut exact);
+            bare.curvature(&h, &u, &mut found);
+            for (found, exact) in found.into_iter().zip(exact) {
+                assert!((found / exact - 1.0).abs() < 1e-8, "{found:e} and {exact:e} at {h:?}");
+            }
+        }
+    }
+}
+
 /// Where one class is nearly sure the curvature is small and keeps its digits: `R'' u = p q (u_1 - u_2)` of two classes.
 #[test]
 fn curvature_of_a_sure_class() {
@@ -150,6 +182,40 @@ impl Energy<f64> for Decay<'_> {
         out.copy_from(&-mu.points());
         self.value(mu)
     }
+}
+
+/// An energy that draws samples, or does not.
+struct Draws(bool);
+
+impl Energy<f64> for Draws {
+    fn particle_dim(&self) -> usize {
+        1
+    }
+    fn value(&mut self, _: &EmpiricalMeasure<f64>) -> f64 {
+        0.0
+    }
+    fn velocity(&mut self, _: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
+        out.fill(0.0);
+        0.0
+    }
+    fn refresh(&mut self) -> bool {
+        self.0
+    }
+}
+
+#[test]
+fn a_sum_changes_when_one_of_its_energies_does() {
+    for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
+        assert_eq!(Sum::new(Draws(a), Draws(b)).unwrap().refresh(), a || b);
+    }
+}
+
+#[test]
+fn predictions_in_a_matrix() {
+    let (mu, x) = (at_one(), Inputs::from_slice(1, &[2.0, 3.0]).unwrap());
+    assert!(predict(&Ridge::new(Identity, 1), &mu, &x).is_err());
+    let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[5.0, 1.0])).unwrap();
+    assert_eq!(predict(&Ridge::new(Identity, 1), &mu, &x), Ok(DMatrix::from_row_slice(1, 2, &[10.0, 15.0])));
 }
 
 fn at_one() -> EmpiricalMeasure<f64> {
