@@ -62,10 +62,19 @@ fn conjugates_of_the_losses() {
     assert_eq!(Logistic.conjugate(1.0, -1.0), Some(0.0));
 }
 
-/// Logistic risk with the curvature that the trait provides.
-struct Bare(EmpiricalRisk<Logistic, f64>);
+/// A part that leaves to the trait what the trait provides.
+struct Bare<P>(P);
 
-impl Risk<f64> for Bare {
+impl Loss<f64> for Bare<Square> {
+    fn value(&self, y: f64, h: f64) -> f64 {
+        self.0.value(y, h)
+    }
+    fn derivative(&self, y: f64, h: f64) -> f64 {
+        self.0.derivative(y, h)
+    }
+}
+
+impl Risk<f64> for Bare<EmpiricalRisk<Logistic, f64>> {
     fn inputs(&self) -> &Inputs<f64> {
         self.0.inputs()
     }
@@ -80,6 +89,10 @@ impl Risk<f64> for Bare {
 /// The step of the difference follows the sizes of `h` and `u`.
 #[test]
 fn provided_curvature_at_any_scale() {
+    for h in [0.0, 1.0, -1.0, 1e4] {
+        let bend = Bare(Square).second_derivative(0.5, h);
+        assert!((bend - 1.0).abs() < 1e-8, "{bend} at {h}");
+    }
     let risk = EmpiricalRisk::new(Logistic, DMatrix::zeros(1, 2), DVector::from_vec(vec![1.0, -1.0])).unwrap();
     let bare = Bare(risk.clone());
     for h in [[0.0, 0.0], [1.0, -1.0], [3.0, 0.5]] {

@@ -92,3 +92,14 @@ fn the_batches_are_the_plain_ones() {
         }
     }
 }
+
+/// More samples and particles than one task takes.
+#[test]
+fn several_tasks() {
+    for (n, m) in [(150, 1100), (1100, 150)] {
+        let (a, b) = (points(0, m, 3), points(0, m, 7));
+        let w: Vec<f64> = (0..m).flat_map(|i| [a[i], b[2 * i], b[2 * i + 1]]).collect();
+        check::<f64, _>(Relu, 1, &points(0, n, 0), &w);
+        check::<f64, _>(Abs, 1, &points(0, n, 0), &w);
+    }
+}
