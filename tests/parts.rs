@@ -59,6 +59,7 @@ fn conjugates_of_the_losses() {
             );
         }
     }
+    assert_eq!(Exponential.conjugate(1.0, -infinity), Some(infinity));
     assert_eq!(Logistic.conjugate(1.0, -1.0), Some(0.0));
 }
 

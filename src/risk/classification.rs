@@ -103,11 +103,11 @@ impl<T: Real> Loss<T> for Exponential {
     fn second_derivative(&self, target: T, prediction: T) -> T {
         (-target * prediction).exp()
     }
-    /// With `p = -u y`: `l* = p log p - p` for `p >= 0`.
+    /// With `p = -u y`: `l* = p (log p - 1)` for `p >= 0`, 0 for `p = 0`.
     #[inline]
     fn conjugate(&self, target: T, u: T) -> Option<T> {
         let p = -u * target;
-        on_domain(p >= T::zero(), || times_log(p) - p)
+        on_domain(p >= T::zero(), || if p == T::zero() { T::zero() } else { p * (p.ln() - T::one()) })
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         sign(target)
