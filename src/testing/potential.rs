@@ -133,8 +133,7 @@ pub fn check_kernel<T: Real>(kernel: &dyn Kernel<T>, m: usize, seed: u64) -> Res
         Slope::new(&gradient, &u, &point)
     };
     let law = "K(w + u, v) - K(w, v) = int_0^1 <grad_w K(w + t u, v), u> dt";
-    // Where nearly opposite points give nearly 0, the rounding of the points is that of a value of usual size.
-    Segment { law, ends, scale, bisections: 100 }.check::<T>(slope, at)?;
+    Segment { law, ends, scale: 0.0, bisections: 100 }.check::<T>(slope, at)?;
     adds("gradient adds scale grad_w K(w, v)", &mut draws, p, |scale, out| kernel.gradient(w, v, scale, out), at)?;
     fused(kernel, [w, v], &mut draws, at)
 }
