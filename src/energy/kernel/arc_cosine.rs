@@ -35,14 +35,14 @@ impl ArcCosine {
     }
 }
 
-/// Two neurons: `s = w.v`, `area = |w| |v| sin t`, the angle t between them.
+/// Two neurons at an angle t: `s = w.v`, `area = |w| |v| sin t`, `rest = pi - t`.
 #[derive(Debug, Clone, Copy)]
 struct Pair<T> {
     ww: T,
     vv: T,
     s: T,
     area: T,
-    t: T,
+    rest: T,
 }
 
 impl<T: Real> Pair<T> {
@@ -56,25 +56,41 @@ impl<T: Real> Pair<T> {
         let norms = ww.sqrt() * vv.sqrt();
         if s.abs() < norms * real(0.9) {
             let area = (norms - s).sqrt() * (norms + s).sqrt();
-            return Some(Self { ww, vv, s, area, t: area.atan2(s) });
+            return Some(Self { ww, vv, s, area, rest: area.atan2(-s) });
         }
         // Near 0 and pi the differences cancel.
-        let t = angle(w, v, ww.sqrt(), vv.sqrt());
-        let (sin, cos) = t.sin_cos();
-        Some(Self { ww, vv, s: norms * cos, area: norms * sin, t })
+        let rest = supplement(w, v, ww.sqrt(), vv.sqrt());
+        let (sin, cos) = rest.sin_cos();
+        Some(Self { ww, vv, s: -norms * cos, area: norms * sin, rest })
     }
 
     /// `K(w, v) = (|w| |v| sin t + (pi - t) w.v) / (2 pi)`.
     #[inline]
     fn value(&self) -> T {
-        (self.area + (T::pi() - self.t) * self.s) / T::two_pi()
+        let sum = if self.rest < real(0.5) { self.opposite() } else { self.area + self.rest * self.s };
+        sum / T::two_pi()
+    }
+
+    /// `|w| |v| (sin r - r cos r)`, `r = pi - t`, where these cancel: `2 k (-1)^(k+1) r^(2k+1) / (2k+1)!` over k.
+    fn opposite(&self) -> T {
+        let r = self.rest;
+        let (mut factorial, mut sum) = (1.0, T::zero());
+        let terms: [f64; 8] = std::array::from_fn(|k| {
+            let k = (k + 1) as f64;
+            factorial *= -2.0 * k * (2.0 * k + 1.0);
+            -2.0 * k / factorial
+        });
+        for term in terms.into_iter().rev() {
+            sum = sum * r * r + real(term);
+        }
+        self.ww.sqrt() * self.vv.sqrt() * sum * r * r * r
     }
 
     /// The factors of `w` and `v` in `scale grad_w K = scale (|w| |v| sin t w/|w|^2 + (pi - t) v) / (2 pi)`.
     #[inline]
     fn gradient(&self, scale: T) -> [T; 2] {
         let scale = scale / T::two_pi();
-        [scale * self.area / self.ww, scale * (T::pi() - self.t)]
+        [scale * self.area / self.ww, scale * self.rest]
     }
 
     /// The same with the roles of `w` and `v` swapped.
@@ -105,15 +121,15 @@ fn products<T: Real>(w: &[T], v: &[T]) -> [T; 3] {
     sums.map(|[a, b, c, d]| (a + b) + (c + d))
 }
 
-/// The angle of w and v of norms p and q, accurate near 0 and pi: `tan(t/2) = |w/p - v/q| / |w/p + v/q|`.
-fn angle<T: Real>(w: &[T], v: &[T], p: T, q: T) -> T {
+/// `pi - t` for w and v of norms p and q, accurate near 0 and pi: `tan(t/2) = |w/p - v/q| / |w/p + v/q|`.
+fn supplement<T: Real>(w: &[T], v: &[T], p: T, q: T) -> T {
     let (mut minus, mut plus) = (T::zero(), T::zero());
     for (&w, &v) in w.iter().zip(v) {
         let (w, v) = (w / p, v / q);
         minus += (w - v) * (w - v);
         plus += (w + v) * (w + v);
     }
-    real::<T>(2.0) * minus.sqrt().atan2(plus.sqrt())
+    real::<T>(2.0) * plus.sqrt().atan2(minus.sqrt())
 }
 
 /// `out += a w + b v`.
