@@ -446,3 +446,35 @@ fn o11_symmetries() {
         }
     }
 }
+
+/// The arc-cosine kernel and its gradient at an angle r from equal or opposite neurons, where the terms of `sin r - r cos r` cancel:
+/// every digit but a few of the last.
+#[test]
+fn the_arc_cosine_kernel_near_equal_and_opposite_neurons() {
+    let kernel = ArcCosine::new(2);
+    for r in [1e-7_f64, 1e-4, 1e-2, 0.1, 0.3, 0.449, 0.499, 0.501] {
+        // sin r - r cos r by its series, in the next powers of r until they vanish.
+        let mut term = r.powi(3) / 3.0;
+        let mut sum = 0.0_f64;
+        for k in 1..20 {
+            let k = k as f64;
+            sum += term;
+            term *= -(k + 1.0) / k * r * r / ((2.0 * k + 2.0) * (2.0 * k + 3.0));
+        }
+        let (w, opposite, equal) = ([2.0, 0.0], [-3.0 * r.cos(), 3.0 * r.sin()], [3.0 * r.cos(), 3.0 * r.sin()]);
+        approx::assert_relative_eq!(kernel.value(&w, &opposite), 6.0 * sum / TAU, max_relative = 1e-13);
+        // grad_w K = (|v| sin t w/|w| + (pi - t) v) / (2 pi)
+        for (v, t, sin) in [(opposite, PI - r, r.sin()), (equal, r, r.sin())] {
+            let rest = if t < 1.0 { PI - r } else { r };
+            let mut gradient = [0.0; 2];
+            kernel.gradient(&w, &v, 1.0, &mut gradient);
+            approx::assert_relative_eq!(gradient[1], rest * v[1] / TAU, max_relative = 1e-13);
+            let first = (3.0 * sin + rest * v[0]) / TAU;
+            assert!(
+                (gradient[0] - first).abs() <= 1e-15 * (3.0 * sin + (rest * v[0]).abs()),
+                "{r}: {} {first}",
+                gradient[0]
+            );
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod pins;
 mod polish;
 mod proximal;
 mod scratch;
+mod search;
 
 use descent::descend;
 pub use polish::{Polished, polish};

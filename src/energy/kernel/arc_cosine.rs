@@ -58,10 +58,12 @@ impl<T: Real> Pair<T> {
             let area = (norms - s).sqrt() * (norms + s).sqrt();
             return Some(Self { ww, vv, s, area, rest: area.atan2(-s) });
         }
-        // Near 0 and pi the differences cancel.
-        let rest = supplement(w, v, ww.sqrt(), vv.sqrt());
-        let (sin, cos) = rest.sin_cos();
-        Some(Self { ww, vv, s: -norms * cos, area: norms * sin, rest })
+        // Near 0 and pi the differences cancel: `tan(t/2) = |w/p - v/q| / |w/p + v/q|`, p = |w|, q = |v|.
+        let [minus, plus] = unit_distances(w, v, ww.sqrt(), vv.sqrt());
+        let small = real::<T>(2.0) * minus.min(plus).atan2(minus.max(plus));
+        let (sin, cos) = small.sin_cos();
+        let (cos, rest) = if plus < minus { (-cos, small) } else { (cos, T::pi() - small) };
+        Some(Self { ww, vv, s: norms * cos, area: norms * sin, rest })
     }
 
     /// `K(w, v) = (|w| |v| sin t + (pi - t) w.v) / (2 pi)`.
@@ -121,15 +123,15 @@ fn products<T: Real>(w: &[T], v: &[T]) -> [T; 3] {
     sums.map(|[a, b, c, d]| (a + b) + (c + d))
 }
 
-/// `pi - t` for w and v of norms p and q, accurate near 0 and pi: `tan(t/2) = |w/p - v/q| / |w/p + v/q|`.
-fn supplement<T: Real>(w: &[T], v: &[T], p: T, q: T) -> T {
+/// `|w/p - v/q|` and `|w/p + v/q|`.
+fn unit_distances<T: Real>(w: &[T], v: &[T], p: T, q: T) -> [T; 2] {
     let (mut minus, mut plus) = (T::zero(), T::zero());
     for (&w, &v) in w.iter().zip(v) {
         let (w, v) = (w / p, v / q);
         minus += (w - v) * (w - v);
         plus += (w + v) * (w + v);
     }
-    real::<T>(2.0) * plus.sqrt().atan2(minus.sqrt())
+    [minus.sqrt(), plus.sqrt()]
 }
 
 /// `out += a w + b v`.

@@ -3,9 +3,10 @@
 use nalgebra::DMatrix;
 
 use super::direction::{Damping, Memory, newton};
-use super::hull::{Kinks, Shares, pinned};
-use super::proximal::{Ending, Goal, Point, Proximal, Search};
+use super::hull::{Kinks, pinned};
+use super::proximal::{Ending, Goal, Point, Proximal};
 use super::scratch::Scratch;
+use super::search::Search;
 use crate::real::{Real, epsilon, real};
 
 /// Descends from `x`, evaluated, to a stationary point of `P`, never to a higher value.
@@ -32,6 +33,7 @@ pub(super) fn descend<T: Real>(
         lessons: 0,
         smooth: false,
         noise: T::zero(),
+        gain: T::zero(),
         forcing: real(0.1),
         evaluations: 0,
         products: 0,
@@ -118,7 +120,7 @@ pub(super) fn descend<T: Real>(
             }
             Search::Failed => {
                 let short = problem.norm(&descent.d) <= real::<T>(16.0) * epsilon::<T>() * problem.norm(&x.v);
-                converged = (short || -slope <= real::<T>(64.0) * problem.noise(x).max(descent.noise))
+                converged = (short || descent.gain <= real::<T>(64.0) * problem.noise(x).max(descent.noise))
                     && descent.lost(problem, x, residual);
                 break;
             }
@@ -130,30 +132,33 @@ pub(super) fn descend<T: Real>(
     Ending { converged, iterations, evaluations, products, residual }
 }
 
-struct Descent<T> {
-    kinks: Kinks<T>,
-    memory: Memory<T>,
-    damping: Option<Damping<T>>,
+/// A descent on its way.
+pub(super) struct Descent<T> {
+    pub kinks: Kinks<T>,
+    pub memory: Memory<T>,
+    pub damping: Option<Damping<T>>,
     /// Whether the energy has a curvature.
-    bends: bool,
+    pub bends: bool,
     /// Whether products are differences of velocities.
-    exact: bool,
+    pub exact: bool,
     /// Whether the last step was taken as the model told.
-    smooth: bool,
+    pub smooth: bool,
     /// The rounding of `P` seen where a search failed.
-    noise: T,
+    pub noise: T,
+    /// What the last search could have gained at most.
+    pub gain: T,
     /// How often in a row a search has only learned.
-    lessons: usize,
+    pub lessons: usize,
     /// The relative residual of the conjugate gradients.
-    forcing: T,
-    evaluations: usize,
-    products: usize,
+    pub forcing: T,
+    pub evaluations: usize,
+    pub products: usize,
     /// `P` at the start.
-    start: T,
+    pub start: T,
     /// The shortest subgradient.
-    z: DMatrix<T>,
+    pub z: DMatrix<T>,
     /// The direction.
-    d: DMatrix<T>,
+    pub d: DMatrix<T>,
 }
 
 impl<T: Real> Descent<T> {
@@ -227,132 +232,6 @@ impl<T: Real> Descent<T> {
         d.copy_from(z);
         d.neg_mut();
         -residual * residual
-    }
-
-    /// A weak Wolfe search along `d` by bisection; `x` becomes the point found.
-    ///
-    /// Source of the search: A. Lewis and M. Overton, Nonsmooth optimization via quasi-Newton methods, 2013.
-    fn search(
-        &mut self,
-        problem: &mut Proximal<'_, T>,
-        x: &mut Point<T>,
-        y: &mut Point<T>,
-        slope: T,
-        residual: T,
-        scratch: &mut Scratch<T>,
-    ) -> Search {
-        const TRIALS: usize = 40;
-        const REFINEMENTS: usize = 4;
-        const LESSONS: usize = 8;
-        let half: T = real(0.5);
-        let (mut low, mut high, mut t) = (T::zero(), None, T::one());
-        let noise = problem.noise(x).max(self.noise);
-        // Below this length a step is lost in the rounding of the points.
-        let (size, resolved) = (problem.norm(&self.d), real::<T>(8.0) * epsilon::<T>() * problem.norm(&x.v));
-        let (mut told, mut last) = (scratch.take(), T::zero());
-        told.copy_from(&x.gradient);
-        self.kinks.project(&mut told);
-        let smooth = problem.norm(&told);
-        let mut shares = Shares::new(x.v.ncols());
-        let mut outcome = Search::Failed;
-        for trial in 0..TRIALS {
-            y.v.copy_from(&x.v);
-            shares.transport(t, &self.d, &mut y.v);
-            problem.evaluate(y);
-            self.evaluations += 1;
-            let finite = y.value.is_finite() && problem.inner(&y.gradient, &y.gradient).is_finite();
-            let told_decrease = -half * t * slope;
-            let lower = finite && y.value < x.value && y.value <= x.value - real::<T>(1e-4) * told_decrease;
-            // Where the decrease is lost in rounding the gradients tell.
-            let level = finite
-                && !lower
-                && -t * slope <= real::<T>(4.0) * noise
-                && y.value <= x.value.min(self.start) + noise
-                && {
-                    told.copy_from(&y.gradient);
-                    self.kinks.project(&mut told);
-                    problem.norm(&told) < smooth * real(0.9)
-                };
-            let good = lower && x.value - y.value >= half * told_decrease;
-            if level || good || lower && (!self.bends || trial >= REFINEMENTS) {
-                let after = problem.inner(&y.gradient, &self.d);
-                if !self.bends && !level && after < real::<T>(0.9) * slope && trial + 1 < TRIALS {
-                    low = t;
-                    t = high.map_or(t + t, |high| half * (low + high));
-                    continue;
-                }
-                self.accept(problem, x, y, (t, trial, slope), &shares, scratch);
-                outcome = Search::Moved;
-                break;
-            }
-            if finite {
-                shares.refine(x, y, &self.d, t);
-            }
-            if trial < REFINEMENTS && finite {
-                continue;
-            }
-            if finite && !lower && self.lessons < LESSONS {
-                self.kinks.gather(&shares, &x.v, &self.d);
-                self.kinks.shortest(x, &mut told);
-                told -= &self.z;
-                if problem.norm(&told) > residual * real(1e-3) {
-                    self.lessons += 1;
-                    outcome = Search::Learned;
-                    break;
-                }
-            }
-            if finite && t * size >= resolved {
-                last = (y.value - x.value).abs();
-            }
-            high = Some(t);
-            t = half * (low + t);
-        }
-        if matches!(outcome, Search::Failed) {
-            self.noise = self.noise.max(last);
-        }
-        scratch.give([told]);
-        if let (Search::Failed, Some(damping)) = (&outcome, &mut self.damping) {
-            damping.value = (damping.value * real(64.0)).max(damping.typical * real(1e-3));
-        }
-        outcome
-    }
-
-    /// Moves `x` to `y`, and learns from the step.
-    fn accept(
-        &mut self,
-        problem: &mut Proximal<'_, T>,
-        x: &mut Point<T>,
-        y: &mut Point<T>,
-        (t, trial, slope): (T, usize, T),
-        shares: &Shares<T>,
-        scratch: &mut Scratch<T>,
-    ) {
-        self.smooth = trial == 0;
-        if let Some(damping) = &mut self.damping {
-            let told = -slope * real(0.5);
-            let gain = (x.value - y.value) / told;
-            if t < T::one() {
-                // The curvature that would have made the step t times as long.
-                let size = problem.inner(&self.d, &self.d);
-                damping.value =
-                    (damping.value * real(4.0)).max((T::one() / t - T::one()).min(real(1e3)) * -slope / size);
-                self.exact &= t > real(0.1);
-            } else if trial == 0 {
-                damping.follow(gain);
-            }
-        } else {
-            let (mut s, mut g) = (scratch.take(), scratch.take());
-            s.copy_from(&y.v);
-            s -= &x.v;
-            g.copy_from(&y.gradient);
-            g -= &x.gradient;
-            self.memory.keep(problem, s, g, scratch);
-        }
-        // A gradient that changes much faster than the model has jumped.
-        let stiff = self.damping.as_ref().map_or(real(1e6), |damping| (problem.rate + damping.typical) * real(100.0));
-        self.kinks.follow(x, y, stiff);
-        self.kinks.gather(shares, &x.v, &self.d);
-        std::mem::swap(x, y);
     }
 
     /// Shrinks the radius a hundredfold, towards the goal's, and the brackets around the kinks with it, all by bisection.

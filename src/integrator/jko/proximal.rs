@@ -144,11 +144,3 @@ pub(super) struct Ending<T> {
     pub products: usize,
     pub residual: T,
 }
-
-/// The outcome of a search along a direction.
-pub(super) enum Search {
-    Moved,
-    /// The trials refused have told enough of the kinks near the point for another direction.
-    Learned,
-    Failed,
-}
