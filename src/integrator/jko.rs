@@ -48,11 +48,11 @@ use scratch::Scratch;
 /// smooth: Newton steps by conjugate gradients with differences of velocities, in a trust region, the Hessian made positive
 /// semidefinite particle by particle; the first step is that of Gauss and Newton (Levenberg and Marquardt for the square loss).
 ///
-/// Energies without [first variation](Energy::first_variation) or [curvature](Energy::curvature), and steps on which the above gets
-/// stuck, are left to a slower method: hulls of the gradients that the search has seen, with brackets around the kinks, and
-/// conjugate gradients or, without a curvature, a limited memory of past gradients (L-BFGS). There a hull is believed when it has been
-/// found twice. Kinks are looked for particle by particle; where it is the loss that has kinks (hinge, quantile) no step
-/// raises `P` either, but the residual may be too small.
+/// Energies without [first variation](Energy::first_variation), and steps on which the above gets stuck, are left to a slower method:
+/// Newton steps with hulls of the gradients that the search has seen, and brackets around the kinks. There a hull is believed when it
+/// has been found twice. Without a [curvature](Energy::curvature) differences of velocities take its place. Kinks are looked for
+/// particle by particle; where it is the loss that has kinks (hinge, quantile) no step raises `P` either, but the residual may be too
+/// small.
 ///
 /// A particle of weight 0 takes the same steps: on another particle it stays with it. The tolerance does not count it.
 ///

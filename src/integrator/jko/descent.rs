@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::direction::{Damping, Memory, newton};
+use super::direction::{Damping, newton};
 use super::hull::{Kinks, pinned};
 use super::proximal::{Ending, Goal, Point, Proximal};
 use super::scratch::Scratch;
@@ -26,9 +26,7 @@ pub(super) fn descend<T: Real>(
     };
     let mut descent = Descent {
         kinks: Kinks::new(x.v.ncols(), radius),
-        memory: Memory::new(),
-        damping: None,
-        bends: true,
+        damping: Damping::new(problem, x, scratch),
         exact: false,
         lessons: 0,
         smooth: false,
@@ -36,7 +34,7 @@ pub(super) fn descend<T: Real>(
         gain: T::zero(),
         forcing: real(0.1),
         evaluations: 0,
-        products: 0,
+        products: 1,
         start: x.value,
         z: scratch.take(),
         d: scratch.take(),
@@ -52,7 +50,7 @@ pub(super) fn descend<T: Real>(
         if !residual.is_finite() {
             break;
         }
-        let stiffness = descent.damping.as_ref().map_or(T::zero(), |damping| problem.rate + damping.typical);
+        let stiffness = problem.rate + descent.damping.typical;
         let floor = real::<T>(4.0) * epsilon::<T>() * stiffness * problem.norm(&x.v);
         if residual <= goal.residual.max(floor) {
             if descent.kinks.radius <= goal.radius || !pinned(problem, &descent.kinks, x, scratch) {
@@ -84,8 +82,7 @@ pub(super) fn descend<T: Real>(
             -slope <= problem.noise(x).max(descent.noise) && last.is_some_and(|last| residual > real::<T>(0.9) * last);
         if still && !descent.lost(problem, x, residual) {
             // It is the damping that makes the decrease small.
-            descent.damping.iter_mut().for_each(|damping| damping.value = damping.typical * real(0.01));
-            descent.memory.clear(scratch);
+            descent.damping.value = descent.damping.typical * real(0.01);
             last = None;
             continue;
         }
@@ -110,10 +107,7 @@ pub(super) fn descend<T: Real>(
                 descent.lessons = 0;
             }
             Search::Learned => {}
-            Search::Failed if !failed => {
-                failed = true;
-                descent.memory.clear(scratch);
-            }
+            Search::Failed if !failed => failed = true,
             Search::Failed if descent.kinks.radius > goal.radius => {
                 descent.shrink(problem, x, &mut y, goal, scratch);
                 failed = false;
@@ -126,8 +120,7 @@ pub(super) fn descend<T: Real>(
             }
         }
     }
-    let Descent { evaluations, products, z, d, mut memory, .. } = descent;
-    memory.clear(scratch);
+    let Descent { evaluations, products, z, d, .. } = descent;
     scratch.give([z, d, y.v, y.velocity, y.gradient]);
     Ending { converged, iterations, evaluations, products, residual }
 }
@@ -135,10 +128,7 @@ pub(super) fn descend<T: Real>(
 /// A descent on its way.
 pub(super) struct Descent<T> {
     pub kinks: Kinks<T>,
-    pub memory: Memory<T>,
-    pub damping: Option<Damping<T>>,
-    /// Whether the energy has a curvature.
-    pub bends: bool,
+    pub damping: Damping<T>,
     /// Whether products are differences of velocities.
     pub exact: bool,
     /// Whether the last step was taken as the model told.
@@ -164,9 +154,8 @@ pub(super) struct Descent<T> {
 impl<T: Real> Descent<T> {
     /// Whether what a step along the gradient could gain, `r^2 / (1/gamma + curvature)`, is lost in the rounding of `P`.
     fn lost(&self, problem: &mut Proximal<'_, T>, x: &Point<T>, residual: T) -> bool {
-        let Some(damping) = &self.damping else { return true };
         let noise = problem.noise(x).max(self.noise);
-        residual * residual <= real::<T>(1e3) * (problem.rate + damping.typical) * noise
+        residual * residual <= real::<T>(1e3) * (problem.rate + self.damping.typical) * noise
     }
 
     /// Finds a direction `d`; returns its slope `<z, d> < 0`.
@@ -179,59 +168,25 @@ impl<T: Real> Descent<T> {
         scratch: &mut Scratch<T>,
     ) -> T {
         const SHIFTS: usize = 6;
-        let Self { kinks, memory, z, d, .. } = self;
-        problem.mu.points_mut().copy_from_slice(x.v.as_slice());
-        let mut found = false;
-        if self.bends && !failed {
-            if self.damping.is_none() {
-                // A hundredth of the curvature along the gradient, to begin with.
-                let mut q = scratch.take();
-                let value = problem.bend(z, T::zero(), &mut q).map(|()| problem.inner(z, &q) / (residual * residual));
-                scratch.give([q]);
-                self.products += 1;
-                self.damping = value.map(|value| Damping { value: value * real(0.01), typical: value });
+        let Self { kinks, damping, z, d, .. } = self;
+        if !failed {
+            for shifts in 0..=SHIFTS {
+                self.exact &= shifts < SHIFTS;
+                let shift = problem.rate + damping.value;
+                let model = (&*z, shift, self.forcing, shift + damping.typical);
+                let negative = newton(problem, (x, self.exact), kinks, model, d, scratch, &mut self.products);
+                let Some(negative) = negative else { break };
+                damping.value = real::<T>(2.0) * (damping.value + negative);
             }
-            if let Some(damping) = &mut self.damping {
-                let mut shift = problem.rate + damping.value;
-                for _ in 0..SHIFTS {
-                    if !self.exact {
-                        break;
-                    }
-                    let model = (&*z, shift, self.forcing, shift + damping.typical);
-                    let negative = newton(problem, Some(x), kinks, model, d, scratch, &mut self.products);
-                    found = negative == Some(T::zero());
-                    if found {
-                        break;
-                    }
-                    damping.value = damping.value * real(2.0) + negative.unwrap_or(T::zero()) * real(2.0);
-                    shift = problem.rate + damping.value;
-                }
-                self.exact = found;
-                if !found {
-                    let model = (&*z, shift, self.forcing, shift + damping.typical);
-                    problem.mu.points_mut().copy_from_slice(x.v.as_slice());
-                    found = newton(problem, None, kinks, model, d, scratch, &mut self.products).is_some();
-                }
-            }
-            self.bends = found;
-        }
-        if !found {
-            let second = problem.norm(&x.v);
-            let length = T::one() / (problem.rate + residual / (real::<T>(0.1) * second + residual));
-            if failed {
-                d.copy_from(z);
-                *d *= -length;
-            } else {
-                memory.direction(problem, (&x.gradient, length), d);
+            let slope = problem.inner(z, d);
+            if slope < T::zero() {
+                return slope;
             }
         }
-        let slope = problem.inner(z, d);
-        if slope < T::zero() {
-            return slope;
-        }
+        let length = problem.cautious(x, residual);
         d.copy_from(z);
-        d.neg_mut();
-        -residual * residual
+        *d *= -length;
+        -residual * residual * length
     }
 
     /// Shrinks the radius a hundredfold, towards the goal's, and the brackets around the kinks with it, all by bisection.

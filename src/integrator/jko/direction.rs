@@ -1,4 +1,4 @@
-//! Directions of descent: Gauss-Newton by conjugate gradients, or the limited memory of past gradients.
+//! Newton directions by conjugate gradients.
 
 use nalgebra::DMatrix;
 
@@ -9,12 +9,12 @@ use crate::real::{Real, epsilon, real};
 
 /// The Newton direction: `d` minimises `<g, d> + <d, (H + K + shift) d> / 2`, by conjugate gradients.
 ///
-/// `H` is the Gauss-Newton curvature, or that of differences at the point `exact`; `K` is the stiffness across the kinks, by which
+/// `H` is the Gauss-Newton curvature at `x`, or the Hessian where `exact`; `K` is the stiffness across the kinks, by which
 /// the iteration is preconditioned. Stops where the residual is below `forcing |g|`, or the curvature is not positive, and returns
-/// how negative it was, for a unit direction. `None` where the energy has no curvature.
+/// then how negative it was, for a unit direction.
 pub(super) fn newton<T: Real>(
     problem: &mut Proximal<'_, T>,
-    exact: Option<&Point<T>>,
+    (x, exact): (&Point<T>, bool),
     kinks: &Kinks<T>,
     (g, shift, forcing, typical): (&DMatrix<T>, T, T, T),
     d: &mut DMatrix<T>,
@@ -31,25 +31,21 @@ pub(super) fn newton<T: Real>(
     s.copy_from(&z);
     let mut rho = problem.inner(&r, &z);
     let enough = forcing * forcing * rho;
-    let mut negative = Some(T::zero());
+    let mut negative = None;
     for _ in 0..LONGEST {
         if rho <= enough {
             break;
         }
-        match exact {
-            Some(x) => problem.differ(x, &s, shift, &mut q),
-            None => {
-                if problem.bend(&s, shift, &mut q).is_none() {
-                    negative = None;
-                    break;
-                }
-            }
+        if exact {
+            problem.differ(x, &s, shift, &mut q);
+        } else {
+            problem.bend(x, &s, shift, &mut q);
         }
         *products += 1;
         kinks.stiffen(&s, &mut q);
         let curvature = problem.inner(&s, &q);
         if curvature <= T::zero() || !curvature.is_finite() {
-            negative = Some(-curvature / problem.inner(&s, &s));
+            negative = Some(if curvature.is_finite() { -curvature / problem.inner(&s, &s) } else { T::zero() });
             break;
         }
         let alpha = rho / curvature;
@@ -66,60 +62,6 @@ pub(super) fn newton<T: Real>(
     negative
 }
 
-/// Pairs kept by a [`Memory`].
-const PAIRS: usize = 10;
-
-/// The limited memory of J. Nocedal, Updating quasi-Newton matrices with limited storage, 1980 (L-BFGS).
-pub(super) struct Memory<T> {
-    /// Steps `s`, changes of the gradient `y`, and `1 / <s, y>`, the oldest first.
-    pairs: Vec<(DMatrix<T>, DMatrix<T>, T)>,
-    /// `<s, y> / <y, y>` of the newest.
-    scale: Option<T>,
-}
-
-impl<T: Real> Memory<T> {
-    pub fn new() -> Self {
-        Self { pairs: Vec::new(), scale: None }
-    }
-
-    pub fn clear(&mut self, scratch: &mut Scratch<T>) {
-        for (s, y, _) in self.pairs.drain(..) {
-            scratch.give([s, y]);
-        }
-        self.scale = None;
-    }
-
-    /// Keeps a step and the change of the gradient along it, where its curvature is positive.
-    pub fn keep(&mut self, problem: &mut Proximal<'_, T>, s: DMatrix<T>, y: DMatrix<T>, scratch: &mut Scratch<T>) {
-        let (sy, yy, ss) = (problem.inner(&s, &y), problem.inner(&y, &y), problem.inner(&s, &s));
-        if sy * sy <= epsilon::<T>() * yy * ss || sy <= T::zero() || !sy.is_finite() {
-            return scratch.give([s, y]);
-        }
-        if self.pairs.len() == PAIRS {
-            let (s, y, _) = self.pairs.remove(0);
-            scratch.give([s, y]);
-        }
-        self.scale = Some(sy / yy);
-        self.pairs.push((s, y, T::one() / sy));
-    }
-
-    /// `d = -H g`, with `H` the inverse curvature that the pairs tell; `H = first` without any.
-    pub fn direction(&self, problem: &mut Proximal<'_, T>, (g, first): (&DMatrix<T>, T), d: &mut DMatrix<T>) {
-        d.copy_from(g);
-        d.neg_mut();
-        let mut alphas = [T::zero(); PAIRS];
-        for (alpha, (s, y, rho)) in alphas.iter_mut().zip(&self.pairs).rev() {
-            *alpha = *rho * problem.inner(s, d);
-            d.zip_apply(y, |d, y| *d -= *alpha * y);
-        }
-        *d *= self.scale.unwrap_or(first);
-        for (&alpha, (s, y, rho)) in alphas.iter().zip(&self.pairs) {
-            let beta = alpha - *rho * problem.inner(y, d);
-            d.zip_apply(s, |d, s| *d += beta * s);
-        }
-    }
-}
-
 /// The damping of Levenberg and Marquardt, added to `1/gamma`: it follows how well the model told the decrease.
 pub(super) struct Damping<T> {
     pub value: T,
@@ -128,6 +70,16 @@ pub(super) struct Damping<T> {
 }
 
 impl<T: Real> Damping<T> {
+    /// A hundredth of the curvature along the gradient, to begin with.
+    pub fn new(problem: &mut Proximal<'_, T>, x: &Point<T>, scratch: &mut Scratch<T>) -> Self {
+        let mut bent = scratch.take();
+        problem.bend(x, &x.gradient, T::zero(), &mut bent);
+        let (along, square) = (problem.inner(&x.gradient, &bent), problem.inner(&x.gradient, &x.gradient));
+        scratch.give([bent]);
+        let typical = if square > T::zero() { (along / square).abs() } else { T::zero() };
+        Self { value: typical * real(0.01), typical }
+    }
+
     /// From the decrease found over the one told.
     pub fn follow(&mut self, gain: T) {
         if gain > real(0.75) {

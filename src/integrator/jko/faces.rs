@@ -10,8 +10,8 @@ use super::scratch::Scratch;
 use crate::feature::dot;
 use crate::real::{Real, epsilon, real};
 
-/// Descends from `x`, evaluated, to a stationary point of `P`, never to a higher value; `None` where the energy lacks first
-/// variation or curvature.
+/// Descends from `x`, evaluated, to a stationary point of `P`, never to a higher value; `None` where the energy has no first
+/// variation.
 pub(super) fn follow<T: Real>(
     problem: &mut Proximal<'_, T>,
     x: &mut Point<T>,
@@ -190,29 +190,31 @@ impl<T: Real> Faces<T> {
         (residual, forcing): (T, T),
         scratch: &mut Scratch<T>,
     ) -> Option<T> {
-        problem.mu.points_mut().copy_from_slice(x.v.as_slice());
-        if self.typical.is_none() {
-            problem.bend(&self.z, T::zero(), &mut self.d)?;
-            self.model.products += 1;
-            self.typical = Some(problem.inner(&self.z, &self.d) / (residual * residual));
-        }
-        let (mut exact, mut shift) = (None, problem.rate);
-        match (self.trust, self.typical) {
-            (Some(trust), _) => {
-                self.model.correct(problem, (x, &self.pins), scratch)?;
-                exact = Some((x, trust));
+        let typical = match self.typical {
+            Some(typical) => typical,
+            None => {
+                problem.bend(x, &self.z, T::zero(), &mut self.d);
+                self.model.products += 1;
+                (problem.inner(&self.z, &self.d) / (residual * residual)).abs()
             }
-            (None, typical) => shift += typical.unwrap_or(T::zero()) * real(0.01),
+        };
+        self.typical = Some(typical);
+        let mut shift = problem.rate;
+        if self.trust.is_some() {
+            self.model.correct(problem, (x, &self.pins), scratch)?;
+        } else {
+            shift += typical * real(0.01);
         }
         let along = (&self.z, &self.pins);
-        self.model.minimise(problem, exact, along, (shift, forcing), &mut self.d, scratch)?;
+        self.model.minimise(problem, (x, self.trust), along, (shift, forcing), &mut self.d, scratch);
         let slope = problem.inner(&self.z, &self.d);
         if slope < T::zero() {
             return Some(slope);
         }
         self.d.copy_from(&self.z);
-        self.d.neg_mut();
-        Some(-residual * residual)
+        let length = problem.cautious(x, residual);
+        self.d *= -length;
+        Some(-residual * residual * length)
     }
 
     /// Corrects the trial point by a Newton step from it with the Hessian at `x`, if that lowers it: the way along a valley is bent.
@@ -222,10 +224,10 @@ impl<T: Real> Faces<T> {
         x: &Point<T>,
         c: &mut DMatrix<T>,
         scratch: &mut Scratch<T>,
-    ) -> Option<()> {
+    ) {
         let trust = real::<T>(0.5) * problem.norm(&self.d);
         let along = (&self.y.gradient, &self.pins);
-        self.model.minimise(problem, Some((x, trust)), along, (problem.rate, real(0.1)), c, scratch)?;
+        self.model.minimise(problem, (x, Some(trust)), along, (problem.rate, real(0.1)), c, scratch);
         let [v, velocity, gradient] = [(); 3].map(|()| scratch.take());
         let y = Point { v, velocity, gradient, energy: x.energy, value: x.value };
         let mut other = std::mem::replace(&mut self.y, y);
@@ -237,7 +239,6 @@ impl<T: Real> Faces<T> {
             std::mem::swap(&mut self.y, &mut other);
         }
         scratch.give([other.v, other.velocity, other.gradient]);
-        Some(())
     }
 
     /// A step along `d`, every particle up to the kink that stops it. Returns whether `x` has moved.
@@ -284,7 +285,7 @@ impl<T: Real> Faces<T> {
         let (full, length) = (problem.norm(&self.d), problem.norm(&step));
         if !stopped && t == T::one() && self.trust.is_some() && gain.is_some_and(|gain| gain < real(0.75)) {
             let told = self.model.told;
-            self.straighten(problem, x, &mut step, scratch)?;
+            self.straighten(problem, x, &mut step, scratch);
             gain = Some((x.value - self.y.value) / told);
         }
         scratch.give([step, told]);

@@ -77,19 +77,19 @@ impl<T: Real> Model<T> {
 
     /// Minimises `<z, d> + <d, (H + shift) d> / 2` along the faces, by conjugate gradients, up to `forcing |z|` in its residual.
     ///
-    /// `H` is the Hessian at `exact`, and the direction stays within the trust region of radius `trust`; or else the Gauss-Newton
-    /// curvature. `None` where the energy has no curvature.
+    /// `H` is the Hessian at `x`, and the direction stays within the trust region of radius `trust`; or else the Gauss-Newton
+    /// curvature.
     ///
     /// Source of the way to the edge: T. Steihaug, The conjugate gradient method and trust regions in large scale optimization, 1983.
     pub fn minimise(
         &mut self,
         problem: &mut Proximal<'_, T>,
-        exact: Option<(&Point<T>, T)>,
+        (x, trust): (&Point<T>, Option<T>),
         (z, pins): (&DMatrix<T>, &Pins<T>),
         (shift, forcing): (T, T),
         d: &mut DMatrix<T>,
         scratch: &mut Scratch<T>,
-    ) -> Option<()> {
+    ) {
         let [mut r, mut s, mut q] = [(); 3].map(|()| scratch.take());
         d.fill(T::zero());
         self.told = T::zero();
@@ -103,19 +103,19 @@ impl<T: Real> Model<T> {
             if rho <= enough {
                 break;
             }
-            match exact {
-                Some((x, _)) => {
+            match trust {
+                Some(_) => {
                     problem.differ(x, &s, shift, &mut q);
                     for (i, correction) in self.corrections.iter().enumerate() {
                         q.column_mut(i).gemv(T::one(), correction, &s.column(i), T::one());
                     }
                 }
-                None => problem.bend(&s, shift, &mut q)?,
+                None => problem.bend(x, &s, shift, &mut q),
             }
             self.products += 1;
             pins.project(&mut q);
             let curvature = problem.inner(&s, &q);
-            let edge = exact.map(|(_, trust)| to_edge(problem, d, &s, trust));
+            let edge = trust.map(|trust| to_edge(problem, d, &s, trust));
             let alpha = rho / curvature;
             let inside = curvature > T::zero() && edge.is_none_or(|edge| alpha < edge);
             let Some(far) = (if inside { Some(alpha) } else { edge }).filter(|_| curvature.is_finite()) else { break };
@@ -131,7 +131,6 @@ impl<T: Real> Model<T> {
             s.zip_apply(&r, |s, r| *s = r + beta * *s);
         }
         scratch.give([r, s, q]);
-        Some(())
     }
 }
 

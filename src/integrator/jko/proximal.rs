@@ -96,11 +96,13 @@ impl<T: Real> Proximal<'_, T> {
         self.inner(u, u).sqrt()
     }
 
-    /// `out = (C + shift) u` with the Gauss-Newton curvature `C` of `F` at the points of `mu`.
-    pub fn bend(&mut self, u: &DMatrix<T>, shift: T, out: &mut DMatrix<T>) -> Option<()> {
-        self.energy.curvature(self.mu, u, out)?;
-        out.zip_apply(u, |out, u| *out += shift * u);
-        Some(())
+    /// `out = (C + shift) u` with the Gauss-Newton curvature `C` of `F` at `x`; the Hessian where the energy has no curvature.
+    pub fn bend(&mut self, x: &Point<T>, u: &DMatrix<T>, shift: T, out: &mut DMatrix<T>) {
+        self.mu.points_mut().copy_from_slice(x.v.as_slice());
+        match self.energy.curvature(self.mu, u, out) {
+            Some(()) => out.zip_apply(u, |out, u| *out += shift * u),
+            None => self.differ(x, u, shift, out),
+        }
     }
 
     /// `out = (H + shift) u` with the Hessian `H` of `F` at `x`, by a difference of velocities along `u`.
@@ -113,6 +115,12 @@ impl<T: Real> Proximal<'_, T> {
         for ((out, &v), &u) in out.as_mut_slice().iter_mut().zip(x.velocity.as_slice()).zip(u.as_slice()) {
             *out = (v - *out) / step + shift * u;
         }
+    }
+
+    /// The length of a gradient step that moves the points by a tenth at most.
+    pub fn cautious(&mut self, x: &Point<T>, residual: T) -> T {
+        let size = self.norm(&x.v);
+        T::one() / (self.rate + residual / (real::<T>(0.1) * size + residual))
     }
 
     /// What rounding may change in `P` at `x`: in its value, and by that of the points.

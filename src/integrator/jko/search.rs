@@ -15,9 +15,7 @@ pub(super) enum Search {
 }
 
 impl<T: Real> Descent<T> {
-    /// A weak Wolfe search along `d` by bisection; `x` becomes the point found.
-    ///
-    /// Source of the search: A. Lewis and M. Overton, Nonsmooth optimization via quasi-Newton methods, 2013.
+    /// A search along `d` by halving; `x` becomes the point found.
     pub fn search(
         &mut self,
         problem: &mut Proximal<'_, T>,
@@ -31,7 +29,7 @@ impl<T: Real> Descent<T> {
         const REFINEMENTS: usize = 4;
         const LESSONS: usize = 8;
         let half: T = real(0.5);
-        let (mut low, mut high, mut t) = (T::zero(), None, T::one());
+        let mut t = T::one();
         let noise = problem.noise(x).max(self.noise);
         // Below this length a step is lost in the rounding of the points.
         let resolved = real::<T>(8.0) * epsilon::<T>() * problem.norm(&x.v);
@@ -61,14 +59,8 @@ impl<T: Real> Descent<T> {
                     problem.norm(&told) < smooth * real(0.9)
                 };
             let good = lower && x.value - y.value >= half * told_decrease;
-            if level || good || lower && (!self.bends || trial >= REFINEMENTS) {
-                let after = problem.inner(&y.gradient, &self.d);
-                if !self.bends && !level && after < real::<T>(0.9) * slope && trial + 1 < TRIALS {
-                    low = t;
-                    t = high.map_or(t + t, |high| half * (low + high));
-                    continue;
-                }
-                self.accept(problem, x, y, (t, trial, slope), &shares, scratch);
+            if level || good || lower && trial >= REFINEMENTS {
+                self.accept(problem, x, y, (t, trial, slope), &shares);
                 outcome = Search::Moved;
                 break;
             }
@@ -100,16 +92,13 @@ impl<T: Real> Descent<T> {
                     (self.gain, seen) = (-problem.inner(&self.z, &told), T::zero());
                 }
             }
-            high = Some(t);
-            t = half * (low + t);
+            t *= half;
         }
         if matches!(outcome, Search::Failed) {
             self.noise = self.noise.max(seen);
+            self.damping.value = (self.damping.value * real(64.0)).max(self.damping.typical * real(1e-3));
         }
         scratch.give([told]);
-        if let (Search::Failed, Some(damping)) = (&outcome, &mut self.damping) {
-            damping.value = (damping.value * real(64.0)).max(damping.typical * real(1e-3));
-        }
         outcome
     }
 
@@ -121,31 +110,20 @@ impl<T: Real> Descent<T> {
         y: &mut Point<T>,
         (t, trial, slope): (T, usize, T),
         shares: &Shares<T>,
-        scratch: &mut Scratch<T>,
     ) {
         self.smooth = trial == 0;
-        if let Some(damping) = &mut self.damping {
+        if t < T::one() {
+            // The curvature that would have made the step t times as long.
+            let size = problem.inner(&self.d, &self.d);
+            let bent = (T::one() / t - T::one()).min(real(1e3)) * -slope / size;
+            self.damping.value = (self.damping.value * real(4.0)).max(bent);
+            self.exact &= t > real(0.1);
+        } else if trial == 0 {
             let told = -slope * real(0.5);
-            let gain = (x.value - y.value) / told;
-            if t < T::one() {
-                // The curvature that would have made the step t times as long.
-                let size = problem.inner(&self.d, &self.d);
-                damping.value =
-                    (damping.value * real(4.0)).max((T::one() / t - T::one()).min(real(1e3)) * -slope / size);
-                self.exact &= t > real(0.1);
-            } else if trial == 0 {
-                damping.follow(gain);
-            }
-        } else {
-            let (mut s, mut g) = (scratch.take(), scratch.take());
-            s.copy_from(&y.v);
-            s -= &x.v;
-            g.copy_from(&y.gradient);
-            g -= &x.gradient;
-            self.memory.keep(problem, s, g, scratch);
+            self.damping.follow((x.value - y.value) / told);
         }
         // A gradient that changes much faster than the model has jumped.
-        let stiff = self.damping.as_ref().map_or(real(1e6), |damping| (problem.rate + damping.typical) * real(100.0));
+        let stiff = (problem.rate + self.damping.typical) * real(100.0);
         self.kinks.follow(x, y, stiff);
         self.kinks.gather(shares, &x.v, &self.d);
         std::mem::swap(x, y);

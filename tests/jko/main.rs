@@ -1,105 +1,14 @@
 //! The JKO step: descent for every step size, its limits, exact solutions, order, kinks, weights, failures.
 
-use std::cell::Cell;
-use std::rc::Rc;
+mod problems;
+mod reserved;
 
 use nalgebra::{DMatrix, DVector};
-use rand::RngExt;
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use problems::{Counted, logistic, population, rectifier, rng, smooth};
 use wasserflow::{
-    ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Integrator, Jko, Logistic, MeanFieldRisk,
-    Mmd, ParticleFlow, PotentialEnergy, Real, Relu, Ridge, Square, State, StepError, Tanh, WeightDecay, init, nalgebra,
-    polish, real,
+    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Integrator, Jko, MeanFieldRisk, ParticleFlow,
+    PotentialEnergy, Real, Relu, Ridge, Square, State, StepError, WeightDecay, init, nalgebra, polish, real,
 };
-
-fn rng(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
-}
-
-fn samples<T: Real>(d: usize, n: usize, seed: u64) -> DMatrix<T> {
-    let mut rng = rng(seed);
-    DMatrix::from_fn(d, n, |_, _| real(2.0 * rng.random::<f64>() - 1.0))
-}
-
-/// Targets of a teacher of `m0` rectifier neurons.
-fn targets<T: Real>(x: &DMatrix<T>, m0: usize, seed: u64) -> DVector<T> {
-    let teacher = init::balanced::<f64>(x.nrows(), m0, (m0 as f64).sqrt(), &mut rng(seed)).unwrap();
-    DVector::from_fn(x.ncols(), |j, _| {
-        let mut y = 0.0;
-        for i in 0..m0 {
-            let w = teacher.particle(i);
-            let u: f64 = (0..x.nrows()).map(|l| w[1 + l] * x[(l, j)].to_f64().unwrap()).sum();
-            y += w[0] * u.max(0.0) / m0 as f64;
-        }
-        real(y)
-    })
-}
-
-fn rectifier<T: Real>(n: usize, d: usize, seed: u64, lambda: f64) -> Box<dyn Energy<T>> {
-    let x = samples(d, n, seed);
-    let y = targets(&x, 5, seed + 1000);
-    let risk = EmpiricalRisk::new(Square, x, y).unwrap();
-    let energy = MeanFieldRisk::new(Ridge::new(Relu, d), risk).unwrap();
-    Box::new(energy.regularized(WeightDecay::new(real(lambda)).unwrap()))
-}
-
-fn smooth<T: Real>(n: usize, d: usize, seed: u64) -> Box<dyn Energy<T>> {
-    let x = samples(d, n, seed);
-    let y = targets(&x, 5, seed + 1000);
-    let energy = MeanFieldRisk::new(Ridge::new(Tanh, d), EmpiricalRisk::new(Square, x, y).unwrap()).unwrap();
-    Box::new(energy.regularized(WeightDecay::new(real(1e-3)).unwrap()))
-}
-
-fn logistic<T: Real>(n: usize, d: usize, seed: u64) -> Box<dyn Energy<T>> {
-    let x = samples(d, n, seed);
-    let y = targets(&x, 5, seed + 1000).map(|y| if y > T::zero() { T::one() } else { -T::one() });
-    let energy = MeanFieldRisk::new(Ridge::new(Relu, d), EmpiricalRisk::new(Logistic, x, y).unwrap()).unwrap();
-    Box::new(energy.regularized(WeightDecay::new(real(1e-3)).unwrap()))
-}
-
-fn population<T: Real>(d: usize, seed: u64) -> Box<dyn Energy<T>> {
-    Box::new(Mmd::new(ArcCosine::new(d), init::sphere(d, 3, &mut rng(seed)).unwrap()).unwrap())
-}
-
-/// Counts what is asked of an energy: velocities, first variations among them, and products with the curvature.
-struct Counted<E> {
-    energy: E,
-    velocities: Rc<Cell<usize>>,
-    products: Rc<Cell<usize>>,
-}
-
-impl<E> Counted<E> {
-    fn new(energy: E) -> Self {
-        Self { energy, velocities: Rc::default(), products: Rc::default() }
-    }
-}
-
-impl<T: Real, E: Energy<T>> Energy<T> for Counted<E> {
-    fn particle_dim(&self) -> usize {
-        self.energy.particle_dim()
-    }
-    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-        self.energy.value(mu)
-    }
-    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
-        self.velocities.set(self.velocities.get() + 1);
-        self.energy.velocity(mu, out)
-    }
-    fn first_variation(
-        &mut self,
-        mu: &EmpiricalMeasure<T>,
-        at: &DMatrix<T>,
-        values: &mut [T],
-        descent: &mut DMatrix<T>,
-    ) -> Option<T> {
-        self.velocities.set(self.velocities.get() + 1);
-        self.energy.first_variation(mu, at, values, descent)
-    }
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
-        self.products.set(self.products.get() + 1);
-        self.energy.curvature(mu, v, out)
-    }
-}
 
 /// `sum_i c_i |v_i - w_i|^2`.
 fn squared<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> T {
@@ -113,32 +22,33 @@ fn squared<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> T {
 
 /// O8: `F(mu+) + W2^2 / (2 gamma) <= F(mu)` for every step of a run, up to the rounding of `F`, a sum of terms of size `scale`
 /// that may cancel.
-fn descends<T: Real>(name: &str, mut energy: Box<dyn Energy<T>>, scale: f64, start: &EmpiricalMeasure<T>) {
+fn descends<T: Real>(name: &str, energy: &mut dyn Energy<T>, scale: f64, start: &EmpiricalMeasure<T>) {
     for gamma in [1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6] {
-        let mut flow = ParticleFlow::new(&mut energy, Jko::default(), real(gamma)).unwrap();
+        let mut flow = ParticleFlow::new(&mut *energy, Jko::default(), real(gamma)).unwrap();
         let mut state = flow.start(start.clone()).unwrap();
         for step in 0..3 {
+            let name = format!("{name}, gamma {gamma}, step {step}");
             let before = state.clone();
-            flow.advance(&mut state).unwrap_or_else(|error| panic!("{name}, gamma {gamma}, step {step}: {error}"));
-            let moved = squared(before.measure(), state.measure()) / real(2.0 * gamma);
-            let rounding = real::<T>(16.0) * T::default_epsilon() * (before.energy().abs() + real(scale));
-            assert!(
-                state.energy() + moved <= before.energy() + rounding,
-                "{name}, gamma {gamma}, step {step}: {} + {moved} > {}",
-                state.energy(),
-                before.energy()
-            );
-            assert!(!state.is_stale() && state.energy() == flow.value(state.measure()));
+            flow.advance(&mut state).unwrap_or_else(|error| panic!("{name}: {error}"));
+            has_descended(&name, &before, &state, gamma, scale);
+            assert!(!state.is_stale() && state.energy() == flow.value(state.measure()), "{name}");
         }
     }
 }
 
+fn has_descended<T: Real>(name: &str, before: &State<T>, after: &State<T>, gamma: f64, scale: f64) {
+    let moved = squared(before.measure(), after.measure()) / real(2.0 * gamma);
+    let rounding = real::<T>(16.0) * T::default_epsilon() * (before.energy().abs() + real(scale));
+    let (p, f) = (after.energy() + moved, before.energy());
+    assert!(p <= f + rounding, "{name}: {} + {moved} > {f}", after.energy());
+}
+
 fn descends_on_all<T: Real>() {
     let neurons = init::balanced(2, 20, 1.0, &mut rng(7)).unwrap();
-    descends::<T>("rectifier with weight decay", rectifier(40, 2, 1, 1e-2), 0.0, &neurons);
-    descends::<T>("tanh", smooth(40, 2, 2), 0.0, &neurons);
-    descends::<T>("logistic", logistic(40, 2, 3), 0.0, &neurons);
-    descends::<T>("population risk", population(3, 4), 1.0, &init::gaussian(3, 8, 0.6, &mut rng(8)).unwrap());
+    descends::<T>("rectifier with weight decay", &mut rectifier(40, 2, 1, 1e-2), 0.0, &neurons);
+    descends::<T>("tanh", &mut smooth(40, 2, 2), 0.0, &neurons);
+    descends::<T>("logistic", &mut logistic(40, 2, 3), 0.0, &neurons);
+    descends::<T>("population risk", &mut population(3, 4), 1.0, &init::gaussian(3, 8, 0.6, &mut rng(8)).unwrap());
 }
 
 #[test]
@@ -152,7 +62,7 @@ fn no_step_raises_the_objective() {
 fn values_lost_in_rounding_end_a_step() {
     for seed in 0..20 {
         let start = init::gaussian(3, 8, 0.6, &mut rng(seed + 50)).unwrap();
-        descends::<f32>("population risk", population(3, seed), 1.0, &start);
+        descends::<f32>("population risk", &mut population(3, seed), 1.0, &start);
     }
 }
 

@@ -1,0 +1,132 @@
+//! Energies to take steps on.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use rand::RngExt;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::{
+    ArcCosine, EmpiricalMeasure, EmpiricalRisk, Energy, Logistic, MeanFieldRisk, Mmd, Real, Relu, Ridge, Square, Tanh,
+    WeightDecay, init, real,
+};
+
+pub fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+pub fn samples<T: Real>(d: usize, n: usize, seed: u64) -> DMatrix<T> {
+    let mut rng = rng(seed);
+    DMatrix::from_fn(d, n, |_, _| real(2.0 * rng.random::<f64>() - 1.0))
+}
+
+/// Targets of a teacher of `m0` rectifier neurons.
+pub fn targets<T: Real>(x: &DMatrix<T>, m0: usize, seed: u64) -> DVector<T> {
+    let teacher = init::balanced::<f64>(x.nrows(), m0, (m0 as f64).sqrt(), &mut rng(seed)).unwrap();
+    DVector::from_fn(x.ncols(), |j, _| {
+        let mut y = 0.0;
+        for i in 0..m0 {
+            let w = teacher.particle(i);
+            let u: f64 = (0..x.nrows()).map(|l| w[1 + l] * x[(l, j)].to_f64().unwrap()).sum();
+            y += w[0] * u.max(0.0) / m0 as f64;
+        }
+        real(y)
+    })
+}
+
+pub fn rectifier<T: Real>(n: usize, d: usize, seed: u64, lambda: f64) -> Box<dyn Energy<T>> {
+    let x = samples(d, n, seed);
+    let y = targets(&x, 5, seed + 1000);
+    let risk = EmpiricalRisk::new(Square, x, y).unwrap();
+    let energy = MeanFieldRisk::new(Ridge::new(Relu, d), risk).unwrap();
+    Box::new(energy.regularized(WeightDecay::new(real(lambda)).unwrap()))
+}
+
+pub fn smooth<T: Real>(n: usize, d: usize, seed: u64) -> Box<dyn Energy<T>> {
+    let x = samples(d, n, seed);
+    let y = targets(&x, 5, seed + 1000);
+    let energy = MeanFieldRisk::new(Ridge::new(Tanh, d), EmpiricalRisk::new(Square, x, y).unwrap()).unwrap();
+    Box::new(energy.regularized(WeightDecay::new(real(1e-3)).unwrap()))
+}
+
+pub fn logistic<T: Real>(n: usize, d: usize, seed: u64) -> Box<dyn Energy<T>> {
+    let x = samples(d, n, seed);
+    let y = targets(&x, 5, seed + 1000).map(|y| if y > T::zero() { T::one() } else { -T::one() });
+    let energy = MeanFieldRisk::new(Ridge::new(Relu, d), EmpiricalRisk::new(Logistic, x, y).unwrap()).unwrap();
+    Box::new(energy.regularized(WeightDecay::new(real(1e-3)).unwrap()))
+}
+
+pub fn population<T: Real>(d: usize, seed: u64) -> Box<dyn Energy<T>> {
+    Box::new(Mmd::new(ArcCosine::new(d), init::sphere(d, 3, &mut rng(seed)).unwrap()).unwrap())
+}
+
+/// Counts what is asked of an energy: velocities, first variations among them, and products with the curvature.
+pub struct Counted<E> {
+    energy: E,
+    pub velocities: Rc<Cell<usize>>,
+    pub products: Rc<Cell<usize>>,
+}
+
+impl<E> Counted<E> {
+    pub fn new(energy: E) -> Self {
+        Self { energy, velocities: Rc::default(), products: Rc::default() }
+    }
+}
+
+impl<T: Real, E: Energy<T>> Energy<T> for Counted<E> {
+    fn particle_dim(&self) -> usize {
+        self.energy.particle_dim()
+    }
+    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        self.energy.value(mu)
+    }
+    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        self.velocities.set(self.velocities.get() + 1);
+        self.energy.velocity(mu, out)
+    }
+    fn first_variation(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        at: &DMatrix<T>,
+        values: &mut [T],
+        descent: &mut DMatrix<T>,
+    ) -> Option<T> {
+        self.velocities.set(self.velocities.get() + 1);
+        self.energy.first_variation(mu, at, values, descent)
+    }
+    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+        self.products.set(self.products.get() + 1);
+        self.energy.curvature(mu, v, out)
+    }
+}
+
+/// An energy that tells less of itself: no first variation, or no curvature.
+pub struct Reserved<E> {
+    pub energy: E,
+    pub variation: bool,
+    pub curvature: bool,
+}
+
+impl<T: Real, E: Energy<T>> Energy<T> for Reserved<E> {
+    fn particle_dim(&self) -> usize {
+        self.energy.particle_dim()
+    }
+    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        self.energy.value(mu)
+    }
+    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        self.energy.velocity(mu, out)
+    }
+    fn first_variation(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        at: &DMatrix<T>,
+        values: &mut [T],
+        descent: &mut DMatrix<T>,
+    ) -> Option<T> {
+        if self.variation { self.energy.first_variation(mu, at, values, descent) } else { None }
+    }
+    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+        if self.curvature { self.energy.curvature(mu, v, out) } else { None }
+    }
+}
