@@ -360,3 +360,6 @@ fn shortest<T: Real>(g: &[T], sites: &mut [Site<T>], z: &mut [T]) -> T {
     }
     share
 }
+
+#[cfg(test)]
+mod tests;
