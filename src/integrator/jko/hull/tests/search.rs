@@ -90,6 +90,8 @@ fn kinks_met_by<T: Real>() {
             let Site { v, gradient, .. } = &kinks.sites[i][0];
             let beyond = way.share(i, v) - turn;
             assert!(beyond > -1e-5 && beyond < 2.0 * 0.5_f64.powi(TRIALS), "{i}: {beyond}");
+            let on = way.x.v.column(i) + way.d.column(i) * real::<T>(way.share(i, v) * t);
+            assert!(lies_near(v, on.as_slice(), real::<T>(100.0) * epsilon::<T>()));
             assert_eq!(*gradient, way.gradient(i, v));
         }
     }
@@ -118,19 +120,19 @@ fn seen(sites: &[Site<f64>]) -> Vec<(&[f64], &[f64])> {
 fn a_site_on_the_same_side_is_replaced() {
     let bracket = Bracket { low: 0.25, high: 0.5, before: vec![-1.0, 0.0], after: vec![3.0, 0.0], first: (4.0, 4.0) };
     let shares = Shares { shares: vec![1.0; 2], brackets: vec![None, Some(bracket)] };
-    let sites = vec![site(&[7.0, 7.0], &[2.5, 0.5]), site(&[8.0, 8.0], &[3.0, 6.0])];
+    let sites = vec![site(&[7.0, 7.0], &[2.5, 0.5]), site(&[8.0, 8.0], &[3.0, 4.25])];
     let mut kinks = kinks(1.0, vec![vec![site(&[6.0, 6.0], &[3.0, 0.0])], sites]);
     kinks.gather(&shares, &field(2, &[1.0, 1.0, 2.0, 3.0]), &field(2, &[5.0, 5.0, -2.0, 4.0]));
     assert_eq!(seen(&kinks.sites[0]), [(&[6.0, 6.0][..], &[3.0, 0.0][..])]);
-    assert_eq!(seen(&kinks.sites[1]), [(&[8.0, 8.0][..], &[3.0, 6.0][..]), (&[1.0, 5.0][..], &[3.0, 0.0][..])]);
+    assert_eq!(seen(&kinks.sites[1]), [(&[8.0, 8.0][..], &[3.0, 4.25][..]), (&[1.0, 5.0][..], &[3.0, 0.0][..])]);
 }
 
 #[test]
 fn sites_follow_an_accepted_step() {
     let x = [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [2.0, 0.0], [0.0, 3.0], [0.0, 0.0], [4.0, 4.0]];
     let y = [[0.5, 0.0], [0.5, 0.0], [1.5, 0.0], [2.5, 1.0], [0.0, 4.0], [0.5, 0.0], [4.5, 4.0]];
-    let xg = [[-9.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [2.0, -1.0], [-9.0, 1.0], [-1.0, 0.0]];
-    let yg = [[9.0, 1.0], [1.0, 1.0], [-2.0, 2.0], [4.0, -3.0], [2.0, 1.0], [-1.0, 9.0], [-1.0, 0.5]];
+    let xg = [[-4.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [2.0, -1.0], [-9.0, 1.0], [-1.0, 0.0]];
+    let yg = [[4.0, 1.0], [1.0, 1.0], [-2.0, 2.0], [4.0, -3.0], [2.0, 1.0], [-1.0, 9.0], [-1.0, 0.5]];
     let far = || site(&[1.0, -1.0], &[5.0, -3.0]);
     let none = Vec::new;
     let sites =
@@ -140,7 +142,7 @@ fn sites_follow_an_accepted_step() {
     kinks.follow(&of(x, xg), &of(y, yg), 10.0);
     let expected: [&[(&[f64], &[f64])]; 7] = [
         // A crossed kink leaves the start behind,
-        &[(&[0.0, 0.0], &[-9.0, 1.0])],
+        &[(&[0.0, 0.0], &[-4.0, 1.0])],
         // a smooth turn nothing.
         &[],
         // Sites move along with place and gradient of their particle,
