@@ -98,9 +98,12 @@ fn the_shortest_vector_of_a_hull_is_optimal() {
     hulls_of::<f32>();
 }
 
+/// The gradient of the point and those of its sites, the shortest vector, and the share of the point in it.
+type Known<'a> = (&'a [f64], &'a [&'a [f64]], &'a [f64], f64);
+
 #[test]
 fn shortest_vectors_of_known_hulls() {
-    let cases: [(&[f64], &[&[f64]], &[f64], f64); 8] = [
+    let cases: [Known<'_>; 8] = [
         (&[3.0, 4.0], &[], &[3.0, 4.0], 1.0),
         (&[-1.0], &[&[3.0]], &[0.0], 0.75),
         (&[1.0, 2.0], &[&[1.0, -2.0]], &[1.0, 0.0], 0.5),
