@@ -89,3 +89,6 @@ impl<T: Real> Damping<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

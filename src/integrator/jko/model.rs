@@ -155,3 +155,6 @@ fn excess<T: Real>(block: DMatrix<T>) -> DMatrix<T> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,3 +152,9 @@ pub(super) struct Ending<T> {
     pub products: usize,
     pub residual: T,
 }
+
+#[cfg(test)]
+pub(super) mod fixture;
+
+#[cfg(test)]
+mod tests;

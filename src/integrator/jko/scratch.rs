@@ -31,3 +31,6 @@ impl<T: Real> Scratch<T> {
         self.fields
     }
 }
+
+#[cfg(test)]
+mod tests;
