@@ -88,10 +88,10 @@ fn corrections_do_not_depend_on_the_unit_of_length() {
     for scale in [1e-6, 1.0, 1e6] {
         let mut case = saddle::<f64>(31, (3, 3));
         case.points *= scale;
+        case.anchor *= scale;
         case.energy.cubic /= scale.cbrt();
         case.energy.linear *= scale;
         case.energy.own = DMatrix::from_diagonal_element(3, 3, -2.0);
-        case.energy.cubic *= scale.powf(-1.0 / 6.0);
         let (x, mut scratch) = (case.start(), Scratch::new((3, 3), Vec::new()));
         let mut model = Model::new();
         model.correct(&mut case.problem(), (&x, &Pins::new(3)), &mut scratch);
