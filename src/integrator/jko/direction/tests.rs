@@ -1,4 +1,4 @@
-//! Directions against dense systems and dense updates, in the inner product of the weights.
+//! Directions against dense systems, in the inner product of the weights.
 
 use nalgebra::DVector;
 
@@ -12,19 +12,20 @@ struct Turn<T> {
     products: usize,
 }
 
-/// `(H + K + shift) d = -g`, up to `forcing`; at `exact` or else by Gauss and Newton.
+/// `(H + K + shift) d = -g`, up to `forcing`; with the Hessian where `exact`, or else by Gauss and Newton.
 fn turn<T: Real>(
     case: &mut Case<T>,
-    exact: Option<&Point<T>>,
+    exact: bool,
     kinks: &Kinks<T>,
     (g, shift, forcing): (&DMatrix<T>, T, T),
 ) -> Turn<T> {
     let (mut scratch, mut d, mut products) = (Scratch::new(case.shape(), Vec::new()), g.clone(), 5);
-    let system = (g, shift, forcing, shift);
-    let negative = newton(&mut case.problem(), exact, kinks, system, &mut d, &mut scratch, &mut products);
+    let (x, system) = (case.start(), (g, shift, forcing, shift));
+    let at = (&x, exact);
+    let negative = newton(&mut case.problem(), at, kinks, system, &mut d, &mut scratch, &mut products);
     let held = scratch.into_fields().len();
     let mut again = (Scratch::new(case.shape(), vec![g.clone(); held]), g.clone(), 0);
-    newton(&mut case.problem(), exact, kinks, system, &mut again.1, &mut again.0, &mut again.2);
+    newton(&mut case.problem(), at, kinks, system, &mut again.1, &mut again.0, &mut again.2);
     assert_eq!(again.0.into_fields().len(), held, "the fields are given back");
     Turn { d, negative, products: products - 5 }
 }
@@ -67,14 +68,13 @@ fn solves<T: Real>() {
         let (kinks, stiffness) = kinked(&mut case);
         for (kinks, stiffness) in [(smooth(&case), &stiffness * T::zero()), (kinks, stiffness)] {
             let stiff = stiffness + identity(&g) * shift;
-            let found = turn(&mut case, None, &kinks, (&g, shift, epsilon()));
+            let found = turn(&mut case, false, &kinks, (&g, shift, epsilon()));
             assert_close(&found.d, &-solve(&(case.gauss_newton() + &stiff), &g), tight);
-            assert_eq!(found.negative, Some(T::zero()));
-            let x = case.start();
-            let found = turn(&mut case, Some(&x), &kinks, (&g, shift, epsilon::<T>().sqrt()));
+            assert_eq!(found.negative, None);
+            let found = turn(&mut case, true, &kinks, (&g, shift, epsilon::<T>().sqrt()));
             let wanted = -solve(&(case.hessian() + &stiff), &g);
             assert_close(&found.d, &wanted, real::<T>(100.0) * epsilon::<T>().sqrt());
-            assert_eq!(found.negative, Some(T::zero()));
+            assert_eq!(found.negative, None);
         }
     }
 }
@@ -99,14 +99,14 @@ fn newton_takes_a_product_an_eigenvalue() {
     for (outer, distinct) in [(zero, 1), (one, 2), (two, 3)] {
         case.energy.outer = outer;
         for (kinks, stiffness) in [(&smooth(&case), &stiffness * 0.0), (&kinks, stiffness.clone())] {
-            let found = turn(&mut case, None, kinks, (&g, 2.0, 1e-6));
+            let found = turn(&mut case, false, kinks, (&g, 2.0, 1e-6));
             assert_eq!(found.products, distinct);
             let wanted = -solve(&(case.gauss_newton() + stiffness + identity(&g) * 2.0), &g);
             assert_close(&found.d, &wanted, 1e-6);
         }
     }
-    let found = turn(&mut case, None, &kinks, (&(&g * 0.0), 2.0, 1e-6));
-    assert_eq!((found.products, found.negative), (0, Some(0.0)));
+    let found = turn(&mut case, false, &kinks, (&(&g * 0.0), 2.0, 1e-6));
+    assert_eq!((found.products, found.negative), (0, None));
     assert_eq!(found.d, &g * 0.0);
 }
 
@@ -123,11 +123,11 @@ fn newton_stops_at_the_forcing() {
     assert!(left > 0.05 && left < 0.95);
     for scale in [1.0, 1e3, 1e-3] {
         let g = &g * scale;
-        assert_eq!(turn(&mut case, None, &kinks, (&g, 1.0, left * 0.999)).products, 2);
-        let found = turn(&mut case, None, &kinks, (&g, 1.0, left * 1.001));
+        assert_eq!(turn(&mut case, false, &kinks, (&g, 1.0, left * 0.999)).products, 2);
+        let found = turn(&mut case, false, &kinks, (&g, 1.0, left * 1.001));
         assert_eq!(found.products, 1);
         assert_close(&found.d, &(&g * -step), 1e-14);
-        assert_eq!(turn(&mut case, None, &kinks, (&g, 1.0, 1.0)).products, 0);
+        assert_eq!(turn(&mut case, false, &kinks, (&g, 1.0, 1.0)).products, 0);
     }
 }
 
@@ -139,10 +139,9 @@ fn newton_tells_how_negative_the_curvature_is() {
     case.energy.outer.fill(0.0);
     case.energy.cubic.fill(0.0);
     case.energy.own = DMatrix::from_diagonal(&DVector::from_vec(vec![4.0, -2.0]));
-    let x = case.start();
     let system = |g: [f64; 2]| DMatrix::from_column_slice(2, 1, &g);
 
-    let found = turn(&mut case, Some(&x), &kinks, (&system([0.0, 3.0]), 0.5, 1e-6));
+    let found = turn(&mut case, true, &kinks, (&system([0.0, 3.0]), 0.5, 1e-6));
     assert_eq!((found.d, found.products), (system([0.0, 0.0]), 1));
     assert_near(found.negative.unwrap(), 1.5, 1e-6);
 
@@ -150,7 +149,7 @@ fn newton_tells_how_negative_the_curvature_is() {
     let h = DVector::from_vec(vec![4.5, -1.5]);
     let bent = DVector::from_vec(vec![9.0, -1.5]);
     let conjugate = DVector::from_vec(vec![1.5, 9.0]).normalize();
-    let found = turn(&mut case, Some(&x), &kinks, (&g, 0.5, 1e-6));
+    let found = turn(&mut case, true, &kinks, (&g, 0.5, 1e-6));
     assert_eq!(found.products, 2);
     assert_close(&found.d, &(&g * (-g.norm_squared() / g.column(0).dot(&bent))), 1e-6);
     assert_near(found.negative.unwrap(), -conjugate.component_mul(&conjugate).dot(&h), 1e-6);
@@ -162,13 +161,10 @@ fn newton_needs_a_finite_curvature() {
     let (g, kinks): (DMatrix<f64>, _) = (case.draw.matrix((2, 3)), smooth(&case));
     for outer in [f64::NAN, f64::INFINITY] {
         case.energy.outer.fill(outer);
-        let found = turn(&mut case, None, &kinks, (&g, 1.0, 1e-6));
+        let found = turn(&mut case, false, &kinks, (&g, 1.0, 1e-6));
         assert_eq!((found.d, found.products), (&g * 0.0, 1));
-        assert!(!found.negative.unwrap().is_finite());
+        assert_eq!(found.negative, Some(0.0), "no number tells how negative it is");
     }
-    case.energy.silent = true;
-    let found = turn(&mut case, None, &kinks, (&g, 1.0, 1e-6));
-    assert_eq!((found.d, found.products, found.negative), (&g * 0.0, 0, None));
 }
 
 /// A particle of weight 0 on another one, with its gradient, goes with it.
@@ -181,93 +177,44 @@ fn a_particle_without_weight_goes_with_its_twin() {
         let twin = u.column(0).clone_owned();
         u.set_column(2, &twin);
     }
-    let (x, kinks) = (case.start(), smooth(&case));
-    for exact in [None, Some(&x)] {
+    let kinks = smooth(&case);
+    for exact in [false, true] {
         let d = turn(&mut case, exact, &kinks, (&g, 2.0, 1e-6)).d;
         assert!(d.norm() > 0.0);
         assert_eq!(d.column(2), d.column(0));
     }
 }
 
-/// `<u, .>` as a row.
-fn row<T: Real>(case: &Case<T>, u: &DMatrix<T>) -> DMatrix<T> {
-    DMatrix::from_fn(1, u.len(), |_, l| case.mu.weight(l / u.nrows()) * u[l])
-}
-
-/// The update of Broyden, Fletcher, Goldfarb and Shanno: `H = (1 - s y*/sy) H (1 - y s*/sy) + s s*/sy`.
-fn update<T: Real>(case: &Case<T>, inverse: &DMatrix<T>, s: &DMatrix<T>, y: &DMatrix<T>) -> DMatrix<T> {
-    let column = |u: &DMatrix<T>| DMatrix::from_column_slice(u.len(), 1, u.as_slice());
-    let (rho, one) = (T::one() / case.inner(s, y), DMatrix::identity(s.len(), s.len()));
-    let left = &one - column(s) * row(case, y) * rho;
-    let right = one - column(y) * row(case, s) * rho;
-    left * inverse * right + column(s) * row(case, s) * rho
-}
-
-fn updates<T: Real>() {
-    let shape = (3, 2);
-    let mut case = Case::<T>::new(21, shape);
-    let mut scratch = Scratch::new(shape, Vec::new());
-    let (mut memory, first, mut kept) = (Memory::new(), real::<T>(0.375), Vec::new());
-    let (g, mut d): (DMatrix<T>, DMatrix<T>) = (case.draw.matrix(shape), DMatrix::zeros(3, 2));
-    let hessian = case.gauss_newton() + identity(&g) * real::<T>(0.5);
-    for count in 0..PAIRS + 4 {
-        let mut inverse = identity(&g) * first;
-        if let Some((s, y)) = kept.last() {
-            inverse = identity(&g) * (case.inner(s, y) / case.inner(y, y));
+/// A hundredth of the size of the curvature along the gradient, as the energy tells it or differences do.
+fn starts<T: Real>() {
+    for (seed, shape) in SHAPES.into_iter().enumerate() {
+        let mut case = Case::<T>::new(21 + seed as u64, shape);
+        case.energy.own *= real::<T>(-4.0);
+        let x = case.start();
+        for silent in [false, true] {
+            case.energy.silent = silent;
+            case.mu.points_mut().fill(real(5.0));
+            let matrix = if silent { case.hessian() } else { case.gauss_newton() };
+            let along = case.inner(&x.gradient, &apply(&matrix, &x.gradient));
+            let wanted = (along / case.inner(&x.gradient, &x.gradient)).abs();
+            let mut scratch = Scratch::new(shape, Vec::new());
+            let damping = Damping::new(&mut case.problem(), &x, &mut scratch);
+            assert_near(damping.typical, wanted, real::<T>(200.0) * epsilon::<T>().sqrt());
+            assert_near(damping.value, damping.typical / real(100.0), real::<T>(4.0) * epsilon());
+            assert_eq!(scratch.into_fields().len(), 1);
         }
-        for (s, y) in &kept[count.saturating_sub(PAIRS)..] {
-            inverse = update(&case, &inverse, s, y);
-        }
-        memory.direction(&mut case.problem(), (&g, first), &mut d);
-        assert_close(&d, &-apply(&inverse, &g), real::<T>(3e4) * epsilon());
-        if let Some((s, y)) = kept.last() {
-            memory.direction(&mut case.problem(), (y, first), &mut d);
-            assert_close(&d, &-s, real::<T>(3e4) * epsilon());
-        }
-        let s: DMatrix<T> = case.draw.matrix(shape);
-        let y = apply(&hessian, &s);
-        memory.keep(&mut case.problem(), s.clone(), y.clone(), &mut scratch);
-        kept.push((s, y));
     }
-    memory.clear(&mut scratch);
-    assert_eq!(scratch.into_fields().len(), 2 * kept.len(), "all fields are given back");
-    memory.direction(&mut case.problem(), (&g, first), &mut d);
-    assert_eq!(d, &g * -first);
+    let mut case = Case::<T>::new(31, (2, 2));
+    let mut x = case.start();
+    x.gradient.fill(T::zero());
+    let damping = Damping::new(&mut case.problem(), &x, &mut Scratch::new((2, 2), Vec::new()));
+    assert_eq!((damping.value, damping.typical), (T::zero(), T::zero()));
 }
 
 #[test]
-fn the_memory_is_the_dense_update() {
-    updates::<f32>();
-    updates::<f64>();
-}
-
-/// Kept are pairs of positive curvature, whatever their units.
-fn keeps<T: Real>() {
-    let mut case = Case::<T>::new(22, (2, 1));
-    let pair = |u: [f64; 2], scale: f64| DMatrix::from_column_slice(2, 1, &u.map(|u| real::<T>(u * scale)));
-    let (g, first) = (pair([1.0, 2.0], 1.0), real::<T>(0.25));
-    let unit = num_traits::ToPrimitive::to_f64(&epsilon::<T>()).unwrap();
-    let (large, nan) = (2_f64.powi(29), f64::NAN);
-    let angles = [(1.0, true), (unit.powf(0.25), true), (unit.powf(0.75), false), (0.0, false), (-0.5, false)];
-    for (s_scale, y_scale) in
-        [(1.0, 1.0), (large, large), (1.0 / large, 1.0 / large), (large, 1.0 / large), (1.0 / large, large)]
-    {
-        for (angle, wanted) in angles.into_iter().chain([(nan, false)]) {
-            let (mut memory, mut scratch) = (Memory::new(), Scratch::new((2, 1), Vec::new()));
-            let (s, y) = (pair([1.0, 0.0], s_scale), pair([angle, 1.0], y_scale));
-            memory.keep(&mut case.problem(), s, y, &mut scratch);
-            let mut d = g.clone();
-            memory.direction(&mut case.problem(), (&g, first), &mut d);
-            assert_eq!(d != &g * -first, wanted, "{angle}, {s_scale}, {y_scale}");
-            assert_eq!(scratch.into_fields().len(), if wanted { 0 } else { 2 });
-        }
-    }
-}
-
-#[test]
-fn the_memory_keeps_positive_curvature() {
-    keeps::<f32>();
-    keeps::<f64>();
+fn the_damping_starts_from_the_curvature_along_the_gradient() {
+    starts::<f32>();
+    starts::<f64>();
 }
 
 /// Less where the model tells the decrease, more where it does not, in the units of a curvature; never 0.

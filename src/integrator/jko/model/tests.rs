@@ -125,11 +125,12 @@ fn without_first_variation_there_is_no_model() {
     let (x, mut scratch) = (case.start(), Scratch::new((2, 2), Vec::new()));
     let (mut model, pins, mut d) = (Model::new(), Pins::new(2), x.v.clone());
     assert!(model.correct(&mut case.problem(), (&x, &pins), &mut scratch).is_none());
-    let along = (&x.gradient, &pins);
-    assert!(model.minimise(&mut case.problem(), None, along, (1.0, 0.1), &mut d, &mut scratch).is_none());
     // Differences of velocities do without.
-    let exact = Some((&x, 9.0));
-    assert!(model.minimise(&mut case.problem(), exact, along, (1.0, 0.1), &mut d, &mut scratch).is_some());
+    let (matrix, along) = (case.hessian() + identity(&d) * 4.0, (&x.gradient, &pins));
+    for trust in [None, Some(9.0)] {
+        model.minimise(&mut case.problem(), (&x, trust), along, (4.0, 1e-6), &mut d, &mut scratch);
+        assert_close(&d, &-solve(&matrix, &x.gradient), 1e-5);
+    }
 }
 
 /// `-<z, d> - <d, M d> / 2`
@@ -158,7 +159,7 @@ fn minimises<T: Real>() {
                 }
                 let wanted = -solve(&along(&matrix), &apply(&faces, &z));
                 let (trust, forcing) = (real::<T>(2.0) * case.norm(&wanted) + T::one(), epsilon::<T>().sqrt());
-                let place = exact.then_some((&x, trust));
+                let place = (&x, exact.then_some(trust));
                 let forcing = if exact { forcing } else { epsilon() };
                 let system = (&z, &pins);
                 model.minimise(&mut case.problem(), place, system, (shift, forcing), &mut d, &mut scratch);
@@ -193,12 +194,12 @@ fn narrow(seed: u64) -> (Case<f64>, DMatrix<f64>) {
 fn find(case: &mut Case<f64>, z: &DMatrix<f64>, trust: Option<f64>, forcing: f64) -> (DMatrix<f64>, f64, usize) {
     let (x, pins, shape) = (case.start(), Pins::new(case.shape().1), case.shape());
     let (mut model, mut scratch) = (Model::new(), Scratch::new(shape, Vec::new()));
-    let (mut d, exact) = (z.clone(), trust.map(|trust| (&x, trust)));
+    let (mut d, at) = (z.clone(), (&x, trust));
     (model.products, model.told) = (3, 7.0);
-    model.minimise(&mut case.problem(), exact, (z, &pins), (1.0, forcing), &mut d, &mut scratch);
+    model.minimise(&mut case.problem(), at, (z, &pins), (1.0, forcing), &mut d, &mut scratch);
     let held = scratch.into_fields().len();
     let mut scratch = Scratch::new(shape, vec![z.clone(); held]);
-    model.minimise(&mut case.problem(), exact, (z, &pins), (1.0, forcing), &mut d, &mut scratch);
+    model.minimise(&mut case.problem(), at, (z, &pins), (1.0, forcing), &mut d, &mut scratch);
     assert_eq!(scratch.into_fields().len(), held, "the fields are given back");
     assert_eq!((model.products - 3) % 2, 0, "the same again");
     (d, model.told, (model.products - 3) / 2)
@@ -274,8 +275,8 @@ fn negative_curvature_leads_to_the_edge() {
     // Gauss and Newton along a direction without curvature, and a model that is not finite.
     let z = DMatrix::from_element(3, 4, 1.0);
     let (mut model, mut scratch, mut d) = (Model::new(), Scratch::new((3, 4), Vec::new()), z.clone());
-    let pins = Pins::new(4);
-    assert!(model.minimise(&mut case.problem(), None, (&z, &pins), (0.0, 1e-6), &mut d, &mut scratch).is_some());
+    let (x, pins) = (case.start(), Pins::new(4));
+    model.minimise(&mut case.problem(), (&x, None), (&z, &pins), (0.0, 1e-6), &mut d, &mut scratch);
     assert_eq!((&d, model.told), (&(&z * 0.0), 0.0));
     case.energy.linear.fill(f64::NAN);
     assert_eq!(find(&mut case, &z, Some(0.5), 1e-6), (&z * 0.0, 0.0, 1));
@@ -294,8 +295,8 @@ fn a_particle_without_weight_goes_with_its_twin() {
     let (x, pins, mut scratch) = (case.start(), Pins::new(3), Scratch::new((3, 3), Vec::new()));
     let (mut model, mut d) = (Model::new(), z.clone());
     model.correct(&mut case.problem(), (&x, &pins), &mut scratch);
-    for exact in [None, Some((&x, 0.1)), Some((&x, 1e3))] {
-        model.minimise(&mut case.problem(), exact, (&z, &pins), (1.0, 1e-4), &mut d, &mut scratch);
+    for trust in [None, Some(0.1), Some(1e3)] {
+        model.minimise(&mut case.problem(), (&x, trust), (&z, &pins), (1.0, 1e-4), &mut d, &mut scratch);
         assert!(d.norm() > 0.0);
         assert_eq!(d.column(2), d.column(0));
     }

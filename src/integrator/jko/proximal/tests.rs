@@ -150,7 +150,10 @@ fn products<T: Real>() {
         let mut out = DMatrix::from_element(shape.0, shape.1, real(9.0));
         for shift in [0.0, 0.5, 3.0].map(real::<T>) {
             let shifted = identity(&u) * shift;
-            assert!(case.problem().bend(&u, shift, &mut out).is_some());
+            let x = case.start();
+            case.mu.points_mut().fill(real(5.0));
+            case.problem().bend(&x, &u, shift, &mut out);
+            assert_eq!(case.mu.points(), &x.v);
             let wanted = apply(&(case.gauss_newton() + &shifted), &u);
             assert_close(&out, &wanted, real::<T>(64.0) * epsilon());
 
@@ -174,8 +177,12 @@ fn products<T: Real>() {
                 case.points = points;
             }
         }
+        // Without a curvature it is the Hessian.
         case.energy.silent = true;
-        assert!(case.problem().bend(&u, T::one(), &mut out).is_none());
+        let x = case.start();
+        case.problem().bend(&x, &u, T::one(), &mut out);
+        let wanted = apply(&(case.hessian() + identity(&u)), &u);
+        assert_close(&out, &wanted, real::<T>(100.0) * epsilon::<T>().sqrt());
     }
 }
 
@@ -223,6 +230,28 @@ fn levels<T: Real>() {
 fn rounding_levels_add_up() {
     levels::<f32>();
     levels::<f64>();
+}
+
+/// A gradient step of this length moves the points by a tenth of their size if the gradient is small against that, and never by more
+/// than `1 / gamma` asks for.
+#[test]
+fn a_cautious_step_is_a_tenth() {
+    let mut case = Case::<f64>::new(45, (2, 3));
+    let mut x = case.start();
+    x.v *= 2.0 / case.norm(&x.v);
+    for residual in [1e-6, 1e-4] {
+        case.rate = 0.0;
+        let free = case.problem().cautious(&x, residual);
+        assert!((free * residual - 0.2).abs() <= 2.0 * residual);
+        case.rate = 3.0;
+        let held = case.problem().cautious(&x, residual);
+        assert!(held < 1.0 / 3.0);
+        assert_near(1.0 / held, 3.0 + 1.0 / free, 1e-14);
+    }
+    // At the origin too there is a length.
+    x.v.fill(0.0);
+    let length = case.problem().cautious(&x, 0.5);
+    assert!(length > 0.0 && length <= 1.0 / 3.0);
 }
 
 /// The fixture keeps the law of an energy: `velocity` is minus the gradient of the first variation at the particles.
