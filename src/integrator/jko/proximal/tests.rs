@@ -232,8 +232,8 @@ fn rounding_levels_add_up() {
     levels::<f64>();
 }
 
-/// A gradient step of this length moves the points by a tenth of their size if the gradient is small against that, and never by more
-/// than `1 / gamma` asks for.
+/// A gradient step of this length moves the points by a tenth of their size, where the gradient is small against that; it is
+/// shorter than `gamma`.
 #[test]
 fn a_cautious_step_is_a_tenth() {
     let mut case = Case::<f64>::new(45, (2, 3));
