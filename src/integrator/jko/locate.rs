@@ -234,3 +234,6 @@ pub(super) fn stops<T: Real>(
 fn distance<T: Real>(u: &[T], v: &[T]) -> T {
     u.iter().zip(v).fold(T::zero(), |sum, (&u, &v)| sum + (u - v) * (u - v)).sqrt()
 }
+
+#[cfg(test)]
+mod tests;

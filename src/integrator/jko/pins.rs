@@ -188,3 +188,6 @@ fn between<T: Real>(z: &mut [T], jumps: &[Vec<T>], normals: &[Vec<T>]) -> Vec<T>
     }
     shares
 }
+
+#[cfg(test)]
+mod tests;
