@@ -89,7 +89,7 @@ pub trait Energy<T: Real> {
     /// The Gauss-Newton curvature along a field `v` (`p x m`), written to `out` (`p x m`).
     ///
     /// Symmetric and positive semidefinite in the inner product of `L2(mu)`: with `J v = sum_i c_i DPhi(w_i) v_i`,
-    /// `out_i = DPhi(w_i)^T R''(h) J v`. `None` where the energy has none.
+    /// `out_i = DPhi(w_i)^T R''(h) J v`. `None` where the energy has none: proximal steps then take differences of velocities.
     fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
         let _ = (mu, v, out);
         None

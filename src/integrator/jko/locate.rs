@@ -95,7 +95,7 @@ impl<T: Real> Bracket<T> {
         let error = if self.sides == (true, true) { (guess - self.guess).abs() * shrunk * real(2.0) } else { width };
         self.look = error.max(inside).min(width * real(0.1));
         self.sides = (false, false);
-        self.guess = if guess.is_finite() && shrunk <= real(0.5) { guess } else { real::<T>(0.5) * (a.t + b.t) };
+        self.guess = if shrunk <= real(0.5) { guess } else { real::<T>(0.5) * (a.t + b.t) };
         self.last = width;
     }
 
@@ -113,7 +113,7 @@ impl<T: Real> Bracket<T> {
     }
 }
 
-/// Follows every particle from `x` along `d` to the kink where it should stop, if there is one.
+/// Follows every particle from `x` along `d`, which keeps to its pins, to the kink where it should stop, if there is one.
 ///
 /// Its slope is that of `F'(mu) + |. - w_i|^2 / (2 gamma)`, with `mu` at `x`; it stops where the slope turns from descent to ascent.
 /// If `d` is a `newton` direction, the other particles move too, and would make the slope 0 at its end were there no kinks: so the

@@ -134,7 +134,7 @@ impl<T: Real> Model<T> {
     }
 }
 
-/// The `far >= 0` with `|d + far s| = trust`; 0 where `d` is beyond.
+/// The `far >= 0` with `|d + far s| = trust`, for `<d, s> >= 0`; 0 where `d` is beyond.
 fn to_edge<T: Real>(problem: &mut Proximal<'_, T>, d: &DMatrix<T>, s: &DMatrix<T>, trust: T) -> T {
     let (dd, ds, ss) = (problem.inner(d, d), problem.inner(d, s), problem.inner(s, s));
     let left = (trust * trust - dd).max(T::zero());

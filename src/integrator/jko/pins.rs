@@ -101,7 +101,7 @@ impl<T: Real> Pins<T> {
             level += 1;
         }
         let mut shares: Vec<Vec<T>> = vec![Vec::new(); m];
-        for i in (0..m).filter(|&i| told.is_some() && !jumps[i].is_empty()) {
+        for i in (0..m).filter(|&i| !jumps[i].is_empty()) {
             let of = i * p..(i + 1) * p;
             let z = &mut z.as_mut_slice()[of.clone()];
             z.copy_from_slice(&corner.as_slice()[of]);

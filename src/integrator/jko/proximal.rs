@@ -117,7 +117,7 @@ impl<T: Real> Proximal<'_, T> {
         }
     }
 
-    /// The length of a gradient step that moves the points by a tenth at most.
+    /// The length of a gradient step: below `gamma`, and the points move by a tenth of their size where the gradient is small.
     pub fn cautious(&mut self, x: &Point<T>, residual: T) -> T {
         let size = self.norm(&x.v);
         T::one() / (self.rate + residual / (real::<T>(0.1) * size + residual))
