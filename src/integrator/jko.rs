@@ -167,7 +167,17 @@ fn solve<T: Real>(
     };
     let ending = match faces::follow(&mut problem, &mut x, reach, &goal, &mut scratch) {
         Some(ending) if ending.converged || ending.iterations == iterations => ending,
-        _ => descend(&mut problem, &mut x, real::<T>(0.01) * reach, &goal, &mut scratch),
+        first => {
+            let [used, evaluations, products] = first.map_or([0; 3], |e| [e.iterations, e.evaluations, e.products]);
+            let goal = Goal { iterations: iterations - used, ..goal };
+            let ending = descend(&mut problem, &mut x, real::<T>(0.01) * reach, &goal, &mut scratch);
+            Ending {
+                iterations: used + ending.iterations,
+                evaluations: evaluations + ending.evaluations,
+                products: products + ending.products,
+                ..ending
+            }
+        }
     };
 
     let w = problem.anchor;

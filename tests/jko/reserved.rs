@@ -3,7 +3,7 @@
 use super::problems::{Counted, Reserved, logistic, population, rectifier, rng, smooth};
 use super::{has_descended, squared};
 use wasserflow::nalgebra::DMatrix;
-use wasserflow::{EmpiricalMeasure, Energy, Jko, ParticleFlow, Real, State, init, real};
+use wasserflow::{EmpiricalMeasure, Energy, Jko, ParticleFlow, Real, State, StepError, init, polish, real};
 
 /// What an energy tells besides its velocity: first variation, curvature.
 const WAYS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
@@ -132,4 +132,44 @@ fn work() {
             assert!(early <= usize::from(gamma > 1.0), "{family}, gamma {gamma}, {way:?}: {early} of 10 ended early");
         }
     }
+}
+
+#[test]
+fn the_limit_of_iterations_is_kept() {
+    for family in ["rectifier", "logistic", "tanh"] {
+        for way in WAYS {
+            for most in [1, 2, 5, 10] {
+                let (energy, start) = problem::<f64>(family, 3, way);
+                let mut flow = ParticleFlow::new(energy, Jko::new(1e-9, most), 1e4).unwrap();
+                let mut state = flow.start(start).unwrap();
+                let error = flow.advance(&mut state).unwrap_err();
+                let StepError::Inner { iterations, residual } = error else { panic!("{error}") };
+                assert!(iterations == most && residual > 0.0, "{family}, {way:?}: {iterations} of {most}");
+            }
+        }
+    }
+}
+
+/// What a polish says of its work is what the energy has been asked for.
+#[test]
+fn a_polish_counts_its_work() {
+    let mut polished = 0;
+    for family in FAMILIES {
+        for (variation, curvature) in WAYS {
+            let (energy, start) = problem::<f64>(family, 4, (variation, curvature));
+            let mut counted = Counted::new(energy);
+            let mut state = State::new(start);
+            state.evaluate(&mut counted);
+            counted.velocities.set(0);
+            // Questions that are not answered do not count: a first variation; a curvature each time.
+            let silent = usize::from(!variation);
+            let curved = curvature && family != "population";
+            if let Ok(work) = polish(&mut counted, &mut state, 3000) {
+                let asked = counted.velocities.get() - silent + if curved { counted.products.get() } else { 0 };
+                assert_eq!(work.evaluations + work.products, asked, "{family}, {variation}, {curvature}: {work:?}");
+                polished += 1;
+            }
+        }
+    }
+    assert!(polished >= 12, "{polished} of 16");
 }

@@ -52,25 +52,22 @@ pub(super) fn descend<T: Real>(
         }
         let stiffness = problem.rate + descent.damping.typical;
         let floor = real::<T>(4.0) * epsilon::<T>() * stiffness * problem.norm(&x.v);
-        if residual <= goal.residual.max(floor) {
-            if descent.kinks.radius <= goal.radius || !pinned(problem, &descent.kinks, x, scratch) {
-                converged = believed || problem.norm(&x.gradient) <= goal.residual.max(floor);
-                if converged {
-                    break;
-                }
-                (believed, last) = (true, None);
-                descent.kinks = Kinks::new(x.v.ncols(), again);
-                iterations += 1;
-                continue;
-            }
-            descent.shrink(problem, x, &mut y, goal, scratch);
-            iterations += 1;
-            continue;
-        }
-        if iterations == goal.iterations {
+        let small = residual <= goal.residual.max(floor);
+        let narrow = small && (descent.kinks.radius <= goal.radius || !pinned(problem, &descent.kinks, x, scratch));
+        converged = narrow && (believed || problem.norm(&x.gradient) <= goal.residual.max(floor));
+        if converged || iterations == goal.iterations {
             break;
         }
         iterations += 1;
+        if narrow {
+            (believed, last) = (true, None);
+            descent.kinks = Kinks::new(x.v.ncols(), again);
+            continue;
+        }
+        if small {
+            descent.shrink(problem, x, &mut y, goal, scratch);
+            continue;
+        }
         // Eisenstat and Walker: as tight as the last step was good.
         let progress = last.map_or(T::one(), |last: T| residual / last);
         descent.exact |= progress > real(0.3);
