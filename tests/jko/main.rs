@@ -202,8 +202,10 @@ impl Energy<f64> for Broken {
     }
 }
 
-/// NaN wherever it has not started.
-struct Hopeless;
+/// NaN wherever it has not started; its first variation, where it tells one, does not know.
+struct Hopeless {
+    variation: bool,
+}
 impl Energy<f64> for Hopeless {
     fn particle_dim(&self) -> usize {
         1
@@ -215,16 +217,29 @@ impl Energy<f64> for Hopeless {
         out.fill(-1.0);
         self.value(mu)
     }
+    fn first_variation(
+        &mut self,
+        mu: &EmpiricalMeasure<f64>,
+        at: &DMatrix<f64>,
+        values: &mut [f64],
+        descent: &mut DMatrix<f64>,
+    ) -> Option<f64> {
+        values.copy_from_slice(at.as_slice());
+        descent.fill(-1.0);
+        self.variation.then(|| self.value(mu))
+    }
 }
 
 #[test]
 fn failure_is_an_error_and_the_last_state_is_kept() {
     let start = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0)).unwrap();
-    let mut flow = ParticleFlow::new(Hopeless, Jko::default(), 1.0).unwrap();
-    let mut state = flow.start(start.clone()).unwrap();
-    let error = flow.advance(&mut state).unwrap_err();
-    assert!(matches!(error, StepError::Inner { .. }), "{error}");
-    assert_eq!((state.measure(), state.energy(), state.step(), state.is_stale()), (&start, 1.0, 0, false));
+    for variation in [false, true] {
+        let mut flow = ParticleFlow::new(Hopeless { variation }, Jko::default(), 1.0).unwrap();
+        let mut state = flow.start(start.clone()).unwrap();
+        let error = flow.advance(&mut state).unwrap_err();
+        assert!(matches!(error, StepError::Inner { .. }), "{error}");
+        assert_eq!((state.measure(), state.energy(), state.step(), state.is_stale()), (&start, 1.0, 0, false));
+    }
 
     // Up to the edge where the energy breaks, the objective falls.
     let mut flow = ParticleFlow::new(Broken, Jko::default(), 10.0).unwrap();
