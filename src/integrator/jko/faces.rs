@@ -307,3 +307,6 @@ impl<T: Real> Faces<T> {
         Some(gain.is_some() && (lowered || !pins))
     }
 }
+
+#[cfg(test)]
+mod tests;
