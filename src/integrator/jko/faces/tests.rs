@@ -13,10 +13,11 @@ mod search;
 /// `F` and its gradient at the points.
 type Function<'a> = &'a dyn Fn(&DMatrix<f64>) -> (f64, DMatrix<f64>);
 
-/// An energy told by a function; its first variation is `sum_c |w_0 - c|`, or `-w_0` without kinks.
+/// An energy told by a function; its first variation is `own`, or else `sum_c |w_0 - c|`, or `-w_0` without kinks.
 struct Told<'a> {
     of: Function<'a>,
     kinks: Vec<f64>,
+    own: Option<fn(&[f64]) -> (f64, [f64; 2])>,
     curvature: f64,
     /// Velocities, first variations and curvatures asked.
     calls: usize,
@@ -44,10 +45,12 @@ impl Energy<f64> for Told<'_> {
     ) -> Option<f64> {
         self.calls += 1;
         for (i, value) in values.iter_mut().enumerate() {
-            let w = at[(0, i)];
-            let (v, slope) = creased(&self.kinks, w);
+            let (v, gradient) = match self.own {
+                Some(own) => own(&[at[(0, i)], at[(1, i)]]),
+                None => creased(&self.kinks, at[(0, i)]),
+            };
             *value = v;
-            descent.column_mut(i).copy_from_slice(&[-slope, 0.0]);
+            descent.column_mut(i).copy_from_slice(&gradient.map(|g| -g));
         }
         Some(self.value(mu))
     }
@@ -58,12 +61,14 @@ impl Energy<f64> for Told<'_> {
     }
 }
 
-/// `sum_c |w - c|` and its slope; `-w` without kinks.
-fn creased(kinks: &[f64], w: f64) -> (f64, f64) {
+/// `sum_c |w_0 - c|` and its gradient; `-w_0` without kinks.
+fn creased(kinks: &[f64], w: f64) -> (f64, [f64; 2]) {
     if kinks.is_empty() {
-        return (-w, -1.0);
+        return (-w, [-1.0, 0.0]);
     }
-    kinks.iter().fold((0.0, 0.0), |(value, slope), c| (value + (w - c).abs(), slope + (w - c).signum()))
+    kinks
+        .iter()
+        .fold((0.0, [0.0; 2]), |(value, [slope, _]), c| (value + (w - c).abs(), [slope + (w - c).signum(), 0.0]))
 }
 
 /// A told energy on two particles of the plane, of weights 5/4 and 1.
@@ -78,7 +83,7 @@ impl<'a> World<'a> {
     fn new(of: Function<'a>, kinks: &[f64], points: &DMatrix<f64>) -> Self {
         let weights = DVector::from_fn(points.ncols(), |i, _| if i == 0 { 1.25 } else { 1.0 });
         let mu = EmpiricalMeasure::weighted(points.clone(), weights).expect("finite");
-        let energy = Told { of, kinks: kinks.to_vec(), curvature: 1.0, calls: 0 };
+        let energy = Told { of, kinks: kinks.to_vec(), own: None, curvature: 1.0, calls: 0 };
         Self { energy, mu, anchor: points.clone(), rate: 0.0 }
     }
 

@@ -64,7 +64,9 @@ fn search(script: Script<'_>, begin: Begin) -> End {
     assert_eq!(world.energy.calls, faces.model.evaluations + faces.model.products);
     assert_eq!(x.value, of(&x.v).0);
     let t = x.v[(1, 1)] / unit;
-    let stopped = begin.kink.map_or(t, |k| t.min(k)) * unit;
+    // What straightens the way moves particle 1 only.
+    let way = if faces.model.products > 0 { 1.0 } else { t };
+    let stopped = begin.kink.map_or(way, |k| way.min(k)) * unit;
     assert!((x.v[(0, 0)] - stopped).abs() < 1e-6 * unit, "{} instead of {stopped}", x.v[(0, 0)]);
     let mut right = plane(&[[1.0, 0.0], [0.0, 0.0]]);
     faces.pins.project(&mut right);
