@@ -13,11 +13,14 @@ mod search;
 /// `F` and its gradient at the points.
 type Function<'a> = &'a dyn Fn(&DMatrix<f64>) -> (f64, DMatrix<f64>);
 
+/// The value and the gradient at a place.
+type Own = fn(&[f64]) -> (f64, [f64; 2]);
+
 /// An energy told by a function; its first variation is `own`, or else `sum_c |w_0 - c|`, or `-w_0` without kinks.
 struct Told<'a> {
     of: Function<'a>,
     kinks: Vec<f64>,
-    own: Option<fn(&[f64]) -> (f64, [f64; 2])>,
+    own: Option<Own>,
     curvature: f64,
     /// Velocities, first variations and curvatures asked.
     calls: usize,
