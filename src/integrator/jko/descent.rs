@@ -225,3 +225,9 @@ impl<T: Real> Descent<T> {
         self.kinks.radius = radius;
     }
 }
+
+#[cfg(test)]
+pub(super) mod fixture;
+
+#[cfg(test)]
+mod tests;

@@ -129,3 +129,6 @@ impl<T: Real> Descent<T> {
         std::mem::swap(x, y);
     }
 }
+
+#[cfg(test)]
+mod tests;
