@@ -2,7 +2,6 @@
 
 use super::super::descent::fixture::{Bench, copy};
 use super::super::direction::Damping;
-use super::super::hull::Kinks;
 use super::*;
 
 /// `V = offset + k w^2 / 2`.
