@@ -263,7 +263,7 @@ fn parameters_are_checked() {
 #[test]
 fn kinks_do_not_chatter() {
     for (gamma, most) in [(100.0, 6000), (1e3, 3000), (1e4, 4000), (1e6, 9000)] {
-        let energy = Counted::new(rectifier::<f64>(200, 2, 0, 1e-3));
+        let energy = Counted::new(rectifier::<f64>(200, 2, 0, 1e-3), (true, true));
         let (velocities, products) = (energy.velocities.clone(), energy.products.clone());
         let mut flow = ParticleFlow::new(energy, Jko::default(), gamma).unwrap();
         let mut state = flow.start(init::balanced(2, 100, 1.0, &mut rng(100)).unwrap()).unwrap();

@@ -60,16 +60,19 @@ pub fn population<T: Real>(d: usize, seed: u64) -> Box<dyn Energy<T>> {
     Box::new(Mmd::new(ArcCosine::new(d), init::sphere(d, 3, &mut rng(seed)).unwrap()).unwrap())
 }
 
-/// Counts what is asked of an energy: velocities, first variations among them, and products with the curvature.
+/// An energy that tells less of itself, no first variation or no curvature; counts what it has told: velocities, first variations
+/// among them, and products with the curvature.
 pub struct Counted<E> {
     energy: E,
+    variation: bool,
+    curvature: bool,
     pub velocities: Rc<Cell<usize>>,
     pub products: Rc<Cell<usize>>,
 }
 
 impl<E> Counted<E> {
-    pub fn new(energy: E) -> Self {
-        Self { energy, velocities: Rc::default(), products: Rc::default() }
+    pub fn new(energy: E, (variation, curvature): (bool, bool)) -> Self {
+        Self { energy, variation, curvature, velocities: Rc::default(), products: Rc::default() }
     }
 }
 
@@ -91,42 +94,13 @@ impl<T: Real, E: Energy<T>> Energy<T> for Counted<E> {
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
-        self.velocities.set(self.velocities.get() + 1);
-        self.energy.first_variation(mu, at, values, descent)
+        let told = self.variation.then(|| self.energy.first_variation(mu, at, values, descent))?;
+        self.velocities.set(self.velocities.get() + usize::from(told.is_some()));
+        told
     }
     fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
-        self.products.set(self.products.get() + 1);
-        self.energy.curvature(mu, v, out)
-    }
-}
-
-/// An energy that tells less of itself: no first variation, or no curvature.
-pub struct Reserved<E> {
-    pub energy: E,
-    pub variation: bool,
-    pub curvature: bool,
-}
-
-impl<T: Real, E: Energy<T>> Energy<T> for Reserved<E> {
-    fn particle_dim(&self) -> usize {
-        self.energy.particle_dim()
-    }
-    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-        self.energy.value(mu)
-    }
-    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
-        self.energy.velocity(mu, out)
-    }
-    fn first_variation(
-        &mut self,
-        mu: &EmpiricalMeasure<T>,
-        at: &DMatrix<T>,
-        values: &mut [T],
-        descent: &mut DMatrix<T>,
-    ) -> Option<T> {
-        if self.variation { self.energy.first_variation(mu, at, values, descent) } else { None }
-    }
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
-        if self.curvature { self.energy.curvature(mu, v, out) } else { None }
+        let told = self.curvature.then(|| self.energy.curvature(mu, v, out))?;
+        self.products.set(self.products.get() + usize::from(told.is_some()));
+        told
     }
 }
