@@ -35,7 +35,7 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
     fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
         let Self { layer, plan, slopes: (left, right), g, kept, first: block, out } = self;
         let p = layer.k + layer.d;
-        let (mut partial, mut sides) = (Rows::<E, R>::new(), Rows::<E, 2>::new());
+        let mut sides = Rows::<E, 2>::new();
         let mut strip = Strip::<E>::new();
         let (tiles, _) = strip.0.as_chunks_mut::<R>();
         for first in (0..plan.padded).step_by(plan.panel) {
@@ -56,7 +56,7 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
                         Keep::Signs { signs } if i < plan.kept => {
                             expand::<E, S, R>(s, &kept[i / signs * n..][..n], i % signs, sides, t);
                         }
-                        _ => recompute::<E, S, R, V>(s, layer.directions(i), panel, sides, &mut partial, t),
+                        _ => recompute::<E, S, R, V>(s, layer.directions(i), panel, sides, t),
                     }
                 }
                 sums::<E, S, R, V>(s, tiles, panel, (layer.d, p), out);
@@ -91,15 +91,15 @@ fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
     b: [&[E]; R],
     panel: Panel<'_, E>,
     sides: [&[E]; 2],
-    partial: &mut Rows<E, R>,
     t: &mut [[E; SAMPLES]; R],
 ) {
     let [on, off] = sides.map(|side| E::view::<S>(side).as_chunks::<V>().0);
+    let lines = on.len();
     preactivations::<E, S, R, V>(
         s,
         b,
         panel.samples,
-        partial,
+        lines,
         #[inline(always)]
         |l, u| {
             for v in 0..V {

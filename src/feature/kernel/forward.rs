@@ -5,7 +5,7 @@
 use pulp::Simd;
 
 use super::lanes::{Kernel, Lane, launch};
-use super::layer::{Layer, Rows};
+use super::layer::Layer;
 use super::tile::{all, preactivations};
 
 /// `sigma(u) = right u` for `u > 0`, `left u` else, marks the signs of the preactivations.
@@ -29,16 +29,15 @@ impl<E: Lane> Kernel for Linear<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(mut self, s: S) {
-        let mut partial = Rows::<E, R>::new();
         self.h.fill(E::zero());
         for i in (0..self.layer.particles()).step_by(R) {
             let row = i / self.signs * self.h.len();
             let marks = row + self.h.len() <= self.words.len();
             match (self.slopes.0 == E::zero(), marks) {
-                (true, true) => self.tiles::<S, R, V, false, true>(s, i, &mut partial),
-                (true, false) => self.tiles::<S, R, V, false, false>(s, i, &mut partial),
-                (false, true) => self.tiles::<S, R, V, true, true>(s, i, &mut partial),
-                (false, false) => self.tiles::<S, R, V, true, false>(s, i, &mut partial),
+                (true, true) => self.tiles::<S, R, V, false, true>(s, i),
+                (true, false) => self.tiles::<S, R, V, false, false>(s, i),
+                (false, true) => self.tiles::<S, R, V, true, true>(s, i),
+                (false, false) => self.tiles::<S, R, V, true, false>(s, i),
             }
         }
     }
@@ -46,12 +45,7 @@ impl<E: Lane> Kernel for Linear<'_, E> {
 
 impl<E: Lane> Linear<'_, E> {
     #[inline(always)]
-    fn tiles<S: Simd, const R: usize, const V: usize, const LEAKY: bool, const MARK: bool>(
-        &mut self,
-        s: S,
-        i: usize,
-        partial: &mut Rows<E, R>,
-    ) {
+    fn tiles<S: Simd, const R: usize, const V: usize, const LEAKY: bool, const MARK: bool>(&mut self, s: S, i: usize) {
         let n = self.h.len();
         let ca = self.layer.coefficients::<R>(i, 0);
         let on = all(s, ca.map(|ca| ca * self.slopes.1));
@@ -64,12 +58,13 @@ impl<E: Lane> Linear<'_, E> {
         let words: &mut [E] = if MARK { &mut self.words[row..row + n] } else { &mut [] };
         let (words, _) = E::view_mut::<S>(words).as_chunks_mut::<V>();
         let (h, _) = E::view_mut::<S>(self.h).as_chunks_mut::<V>();
+        let lines = h.len();
         let b = self.layer.directions::<R>(i);
         preactivations::<E, S, R, V>(
             s,
             b,
             self.lines,
-            partial,
+            lines,
             #[inline(always)]
             |l, u| {
                 for v in 0..V {

@@ -5,9 +5,10 @@
 use pulp::Simd;
 
 use super::lanes::{Kernel, Lane, launch};
-use super::layer::{Layer, Panel, Rows};
+use super::layer::{Layer, Panel};
 use super::plan::SAMPLES;
 use super::tile::{combine, dot, preactivations, sums};
+use crate::inputs::line;
 
 /// Rows of a tile at most, on any machine.
 pub(super) const ROWS: usize = 12;
@@ -30,16 +31,17 @@ impl<E: Lane> Kernel for Products<'_, E> {
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
         let n = self.u.len() / R;
+        let lines = n / line::<E>();
         let mut rows = self.u.chunks_exact_mut(n);
-        let mut out: [_; R] =
-            std::array::from_fn(|_| E::view_mut::<S>(rows.next().unwrap_or_default()).as_chunks_mut::<V>().0);
-        let mut partial = Rows::<E, R>::new();
+        let mut out: [_; R] = std::array::from_fn(|_| {
+            &mut E::view_mut::<S>(rows.next().unwrap_or_default()).as_chunks_mut::<V>().0[..lines]
+        });
         let b = self.layer.directions::<R>(self.i);
         preactivations::<E, S, R, V>(
             s,
             b,
             self.lines,
-            &mut partial,
+            lines,
             #[inline(always)]
             |l, u| {
                 for r in 0..R {

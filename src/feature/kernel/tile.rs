@@ -44,38 +44,39 @@ fn products<E: Lane, S: Simd, const R: usize, const V: usize>(
 }
 
 /// Computes `u = b.x` for `R` particles `b` and all samples in `lines` (each line `d x W`), and hands it to
-/// `emit(line, u)` while it is in registers. Long products go through `partial`.
+/// `emit(line, u)` while it is in registers, `line < lines`. Long products go through rows of partial ones.
 #[inline(always)]
 pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
     s: S,
     b: [&[E]; R],
-    lines: &[E],
-    partial: &mut Rows<E, R>,
+    x: &[E],
+    lines: usize,
     mut emit: impl FnMut(usize, &[[E::Vector<S>; V]; R]),
 ) {
     let d = b[0].len();
     let zero = [[E::all(s, E::zero()); V]; R];
-    let (lines, _) = E::view::<S>(lines).as_chunks::<V>();
+    let (x, _) = E::view::<S>(x).as_chunks::<V>();
     let depth = DEPTH / size_of::<E>();
     let last = (d - 1) / depth * depth;
     if last == 0 {
-        for (l, x) in lines.chunks_exact(d).enumerate() {
-            emit(l, &products::<E, S, R, V>(s, &b, x, zero));
+        for l in 0..lines {
+            emit(l, &products::<E, S, R, V>(s, &b, &x[l * d..][..d], zero));
         }
         return;
     }
+    let mut partial = Rows::<E, R>::new();
     let (partial, _) = E::view_mut::<S>(partial.0.as_flattened_mut()).as_chunks_mut::<V>();
-    let (partial, _) = partial.as_chunks_mut::<R>();
+    let partial = &mut partial.as_chunks_mut::<R>().0[..lines];
     for first in (0..last).step_by(depth) {
         let b = cut(&b, first, depth);
-        for (x, u) in lines.chunks_exact(d).zip(partial.iter_mut()) {
+        for (x, u) in x.chunks_exact(d).zip(partial.iter_mut()) {
             let init = if first == 0 { zero } else { *u };
             *u = products::<E, S, R, V>(s, &b, &x[first..first + depth], init);
         }
     }
     let b = cut(&b, last, d - last);
-    for (l, (x, u)) in lines.chunks_exact(d).zip(partial.iter()).enumerate() {
-        emit(l, &products::<E, S, R, V>(s, &b, &x[last..], *u));
+    for l in 0..lines {
+        emit(l, &products::<E, S, R, V>(s, &b, &x[l * d..][last..d], partial[l]));
     }
 }
 
@@ -93,9 +94,11 @@ pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
     while f < whole {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
             let sums = outer::<E, S, R, V>(s, t, panel.features, whole, f);
-            for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
-                for (g, &sum) in E::view_mut::<S>(&mut g[p - d + f..][..width]).iter_mut().zip(sums) {
-                    *g = E::plus(s, *g, sum);
+            // Counted, so that the sums stay in registers.
+            for r in 0..R.min(out.len() / p) {
+                let g = E::view_mut::<S>(&mut out[r * p + p - d + f..][..width]);
+                for v in 0..V {
+                    g[v] = E::plus(s, g[v], sums[r][v]);
                 }
             }
         }
@@ -105,8 +108,8 @@ pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
             let sums = inner::<E, S, R, V, 2>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
-                g[p - d + f] += E::total(s, sums[0]);
-                g[p - d + f + 1] += E::total(s, sums[1]);
+                g[p - d + f] += sums[0];
+                g[p - d + f + 1] += sums[1];
             }
         }
         f += 2;
@@ -115,7 +118,7 @@ pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
             let sums = inner::<E, S, R, V, 1>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
-                g[p - 1] += E::total(s, sums[0]);
+                g[p - 1] += sums[0];
             }
         }
     }
@@ -151,7 +154,7 @@ fn outer<E: Lane, S: Simd, const R: usize, const V: usize>(
     sums
 }
 
-/// `sum_j t[r][j] x[j][f]` for `F` features from f on, to be summed over lanes: lanes are samples.
+/// `sum_j t[r][j] x[j][f]` for `F` features from f on: lanes are samples.
 #[inline(always)]
 fn inner<E: Lane, S: Simd, const R: usize, const V: usize, const F: usize>(
     s: S,
@@ -159,7 +162,7 @@ fn inner<E: Lane, S: Simd, const R: usize, const V: usize, const F: usize>(
     lines: &[E],
     d: usize,
     f: usize,
-) -> [[E::Vector<S>; F]; R] {
+) -> [[E; F]; R] {
     let (lines, _) = E::view::<S>(lines).as_chunks::<V>();
     let mut sums = [[E::all(s, E::zero()); F]; R];
     for (l, x) in lines.chunks_exact(d).take(SAMPLES / line::<E>()).enumerate() {
@@ -173,7 +176,13 @@ fn inner<E: Lane, S: Simd, const R: usize, const V: usize, const F: usize>(
             }
         }
     }
-    sums
+    let mut totals = [[E::zero(); F]; R];
+    for r in 0..R {
+        for f in 0..F {
+            totals[r][f] = E::total(s, sums[r][f]);
+        }
+    }
+    totals
 }
 
 /// Each entry in all lanes.
@@ -205,19 +214,28 @@ pub(super) fn combine<E: Lane, S: Simd, const R: usize>(s: S, c: [E; R], x: &[E]
     }
 }
 
-/// `<x, y>`, both in whole lines.
+/// `<x, y>`, both in whole lines of `V` vectors.
 #[inline(always)]
 pub(super) fn dot<E: Lane, S: Simd, const V: usize>(s: S, x: &[E], y: &[E]) -> E {
-    let (x, _) = E::view::<S>(x).as_chunks::<V>();
-    let (y, _) = E::view::<S>(y).as_chunks::<V>();
-    let mut sums = [E::all(s, E::zero()); V];
+    if V < 4 { chains::<E, S, 4>(s, x, y) } else { chains::<E, S, V>(s, x, y) }
+}
+
+/// `<x, y>` as `N` sums that do not wait for each other.
+#[inline(always)]
+fn chains<E: Lane, S: Simd, const N: usize>(s: S, x: &[E], y: &[E]) -> E {
+    let (x, x_rest) = E::view::<S>(x).as_chunks::<N>();
+    let (y, y_rest) = E::view::<S>(y).as_chunks::<N>();
+    let mut sums = [E::all(s, E::zero()); N];
     for (x, y) in x.iter().zip(y) {
-        for v in 0..V {
+        for v in 0..N {
             sums[v] = E::fma(s, x[v], y[v], sums[v]);
         }
     }
-    let mut sum = sums[0];
-    for v in 1..V {
+    let mut sum = E::all(s, E::zero());
+    for (&x, &y) in x_rest.iter().zip(y_rest) {
+        sum = E::fma(s, x, y, sum);
+    }
+    for v in 0..N {
         sum = E::plus(s, sum, sums[v]);
     }
     E::total(s, sum)
