@@ -64,7 +64,8 @@ impl Plan {
         let padded = n.next_multiple_of(width);
         let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
         // Enough panels for threads, but not so short that setting up a tile costs more than going through it.
-        let shared = n.div_ceil(if slabs { 8 } else { 16 }).max(if d < 24 { 128 } else { 2 * width });
+        let shortest = if d < 24 { n.div_ceil(4).clamp(128, SAMPLES) } else { 2 * width };
+        let shared = n.div_ceil(if slabs { 8 } else { 16 }).max(shortest);
         let panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
         let block = m.div_ceil(16).clamp(rows, (BLOCK / ((k + d) * bytes)).max(192)).next_multiple_of(rows);
         let fit = if slabs { CACHED / (panel * bytes) } else { KEPT / (padded * bytes) };
