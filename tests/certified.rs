@@ -42,13 +42,21 @@ struct Outcome {
     /// Neurons born where the flow was trapped, and where it had not arrived in twenty steps.
     trapped: usize,
     slow: usize,
+    /// Whether the first steps were too long.
+    shortened: bool,
 }
 
 /// Proximal steps, short ones first, until the gap is certified; where the flow does not get there the escape neuron is born.
+///
+/// Now and then a first step ends early among kinks, as rounding will have it; shorter ones then take its place.
 fn minimise(energy: impl Certifiable<f64>, start: EmpiricalMeasure<f64>, gap: f64) -> Outcome {
     let mut flow = ParticleFlow::new(energy, Jko::default(), 1e3).unwrap();
     let mut state = flow.start(start).unwrap();
-    flow.run(&mut state, 2, &mut ()).unwrap();
+    let shortened = flow.run(&mut state, 2, &mut ()).is_err();
+    if shortened {
+        let mut flow = ParticleFlow::new(flow.energy_mut(), Jko::default(), 1e2).unwrap();
+        flow.run(&mut state, 5, &mut ()).unwrap();
+    }
     let mut flow = ParticleFlow::new(flow.energy_mut(), Jko::new(1e-10, 1000), 1e6).unwrap();
     let (mut trapped, mut slow) = (0, 0);
     loop {
@@ -56,7 +64,7 @@ fn minimise(energy: impl Certifiable<f64>, start: EmpiricalMeasure<f64>, gap: f6
         match reason {
             StopReason::Trapped { .. } => trapped += 1,
             StopReason::Steps if slow + trapped < 20 => slow += 1,
-            _ => return Outcome { gap: certificate.gap(), steps: state.step(), trapped, slow },
+            _ => return Outcome { gap: certificate.gap(), steps: state.step(), trapped, slow, shortened },
         }
         let born = certificate.escape().and_then(|w| insert(flow.energy_mut(), state.measure(), w));
         if let Some(born) = born {
@@ -84,7 +92,7 @@ fn random_problem(seed: u64) -> (Outcome, String) {
 
 /// Solves problems; those that stay above a gap of 1e-8 must be at most `above`, and below 2e-8.
 fn random_problems(seeds: std::ops::Range<u64>, above: usize) {
-    let (mut trapped, mut slow, mut steps, mut most, mut missed) = (0, 0, 0, 0, 0);
+    let (mut trapped, mut slow, mut steps, mut most, mut missed, mut shortened) = (0, 0, 0, 0, 0, 0);
     let count = seeds.end - seeds.start;
     for seed in seeds {
         let (outcome, problem) = random_problem(seed);
@@ -95,11 +103,13 @@ fn random_problems(seeds: std::ops::Range<u64>, above: usize) {
         }
         trapped += usize::from(outcome.trapped > 0);
         slow += usize::from(outcome.slow > 0);
+        shortened += usize::from(outcome.shortened);
         steps += outcome.steps;
         most = most.max(outcome.steps);
     }
     println!("{count} problems in {steps} steps, at most {most}; {missed} above 1e-8, {trapped} trapped, {slow} slow");
     assert!(missed <= above, "{missed} problems above 1e-8");
+    assert!(shortened <= 1, "{shortened} of {count} problems needed shorter steps");
 }
 
 #[test]
