@@ -101,43 +101,45 @@ fn smooth_steps_are_stationary() {
     }
 }
 
-/// What a step costs, in velocities, first variations and products, way by way, and how low its end is: medians of ten.
+/// What ten steps may cost, in velocities, first variations and products, way by way; and how low the sum of `P` must be.
+/// A step that ends early, as long ones among kinks do now and then, is refused: it keeps the start, whose `P` tells nothing.
 ///
-/// The limits are 1.3 (`gamma = 1`) and 1.5 times the counts seen on AVX2 and AVX-512: where there are many minima rounding
-/// decides on the way, and where a long step ends in kinks, now and then, whether it ends.
+/// The counts are about 1.3 (`gamma = 1`) and 1.5 times those seen: where there are many minima rounding decides on the way.
 #[test]
 fn work() {
-    let mut early = 0;
+    let mut refused = 0;
     for (family, gamma, most, lowest) in [
-        ("rectifier", 1.0, [56, 68, 166, 190], 0.4152),
-        ("rectifier", 1e2, [483, 396, 3830, 4020], 0.0755),
-        ("tanh", 1.0, [28, 30, 23, 23], 0.3856),
-        ("tanh", 1e2, [353, 426, 309, 339], 0.1128),
-        ("logistic", 1.0, [54, 46, 143, 145], 0.6882),
-        ("logistic", 1e2, [588, 527, 4150, 4650], 0.2232),
-        ("population", 1.0, [28, 28, 20, 20], 0.0866),
-        ("population", 1e2, [425, 425, 167, 167], 0.0045),
+        ("rectifier", 1.0, [700, 750, 3400, 3800], 4.3625),
+        ("rectifier", 1e2, [4900, 4500, 36_000, 44_000], 0.7956),
+        ("tanh", 1.0, [290, 290, 230, 230], 4.15723),
+        ("tanh", 1e2, [3600, 4200, 3700, 2900], 2.158),
+        ("logistic", 1.0, [510, 420, 1900, 2900], 6.84805),
+        ("logistic", 1e2, [5300, 4900, 40_000, 52_000], 2.345),
+        ("population", 1.0, [290, 270, 220, 200], 0.78688),
+        ("population", 1e2, [5300, 5200, 3000, 2800], 0.0472),
     ] {
         for (way, most) in WAYS.into_iter().zip(most) {
-            let (mut counts, mut values) = (Vec::new(), Vec::new());
+            let (mut count, mut value, mut early) = (0, 0.0, 0);
             for seed in 0..10 {
                 let (energy, start) = problem::<f64>(family, seed, way);
                 let (velocities, products) = (energy.velocities.clone(), energy.products.clone());
                 let (state, converged) = step(energy, &start, gamma);
-                counts.push(velocities.get() + products.get());
-                values.push(state.energy() + squared(&start, state.measure()) / (2.0 * gamma));
-                let kinks = family == "rectifier" || family == "logistic";
-                assert!(converged || kinks && gamma > 1.0, "{family}, gamma {gamma}, {way:?}, seed {seed}");
-                early += usize::from(!converged);
+                count += velocities.get() + products.get();
+                if converged {
+                    value += state.energy() + squared(&start, state.measure()) / (2.0 * gamma);
+                } else {
+                    early += 1;
+                }
             }
-            counts.sort_unstable();
-            values.sort_unstable_by(f64::total_cmp);
-            let (count, value) = (counts[5], values[5]);
-            println!("{family}, gamma {gamma}, {way:?}: {count}, P = {value:.6}");
+            println!("{family}, gamma {gamma}, {way:?}: {count}, P = {value:.6}, {early} ended early");
             assert!(count <= most && value <= lowest, "{family}, gamma {gamma}, {way:?}: {count} {value}");
+            assert!(early <= usize::from(gamma > 1.0), "{family}, gamma {gamma}, {way:?}: {early} of 10 ended early");
+            let kinks = family == "rectifier" || family == "logistic";
+            assert!(early == 0 || kinks, "{family}, gamma {gamma}, {way:?}: {early} of 10 ended early");
+            refused += early;
         }
     }
-    assert!(early <= 3, "{early} of 160 long steps among kinks have ended early");
+    assert!(refused <= 3, "{refused} of 80 long steps among kinks ended early");
 }
 
 #[test]

@@ -63,7 +63,8 @@ impl Plan {
         let (width, bytes, rows) = (line::<T>(), size_of::<T>(), lanes::rows());
         let padded = n.next_multiple_of(width);
         let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
-        // Enough panels for threads, but not so short that setting up a tile costs more than going through it.
+        // Enough panels for threads, but not so short that setting up a tile and adding up its lanes cost more than
+        // going through it.
         let shortest = if d < 24 { n.div_ceil(4).clamp(128, SAMPLES) } else { 2 * width };
         let shared = n.div_ceil(if slabs { 8 } else { 16 }).max(shortest);
         let panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);

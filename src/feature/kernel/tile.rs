@@ -43,8 +43,10 @@ fn products<E: Lane, S: Simd, const R: usize, const V: usize>(
     u
 }
 
-/// Computes `u = b.x` for `R` particles `b` and all samples in `lines` (each line `d x W`), and hands it to
-/// `emit(line, u)` while it is in registers, `line < lines`. Long products go through rows of partial ones.
+/// Computes `u = b.x` for `R` particles `b` and the samples `x` in `lines` lines (each `d x W`), and hands it to
+/// `emit(line, u)` while it is in registers. Long products go through rows of partial ones.
+///
+/// Callers cut what `emit` writes to `lines` lines, so that no write is checked.
 #[inline(always)]
 pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
     s: S,
@@ -217,6 +219,7 @@ pub(super) fn combine<E: Lane, S: Simd, const R: usize>(s: S, c: [E; R], x: &[E]
 /// `<x, y>`, both in whole lines of `V` vectors.
 #[inline(always)]
 pub(super) fn dot<E: Lane, S: Simd, const V: usize>(s: S, x: &[E], y: &[E]) -> E {
+    // At least four, which hide the latency of a multiply-add.
     if V < 4 { chains::<E, S, 4>(s, x, y) } else { chains::<E, S, V>(s, x, y) }
 }
 
