@@ -13,8 +13,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPoolBuilder;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    Activation, EmpiricalMeasure, EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, Square, Tanh,
-    real,
+    Activation, EmpiricalMeasure, EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Relu,
+    Ridge, Square, Tanh, real,
 };
 
 struct Counting;
@@ -39,15 +39,22 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Samples n, inputs d, particles m.
-const SHAPES: [[usize; 3]; 4] = [[500, 2, 100], [500, 10, 200], [500, 65, 200], [500, 300, 100]];
+const SHAPES: [[usize; 3]; 4] = [
+    [500, 2, 100],
+    [500, 10, 200],
+    [500, 65, 200],
+    [500, 300, 100],
+];
 
 /// Runs `steps` Euler steps; returns the allocations of the first one and of the last.
 fn steps<T: Real, A: Activation<T>>(sigma: A, [n, d, m]: [usize; 3], steps: usize) -> (u64, u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut uniform = |_: usize, _: usize| real::<T>(rng.random_range(-1.0..1.0));
-    let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(1 + d, m, &mut uniform)).expect("a measure");
+    let mu =
+        EmpiricalMeasure::uniform(DMatrix::from_fn(1 + d, m, &mut uniform)).expect("a measure");
     let x = DMatrix::from_fn(d, n, &mut uniform);
-    let risk = EmpiricalRisk::new(Square, x, DVector::from_fn(n, |j, _| uniform(j, 0))).expect("a risk");
+    let risk =
+        EmpiricalRisk::new(Square, x, DVector::from_fn(n, |j, _| uniform(j, 0))).expect("a risk");
     let energy = MeanFieldRisk::new(Ridge::new(sigma, d), risk).expect("an energy");
     let mut flow = ParticleFlow::new(energy, Euler, real(1e-6)).expect("a flow");
     let mut state = flow.start(mu).expect("a state");
@@ -78,22 +85,34 @@ fn instructions(part: usize, shape: usize) -> Option<u64> {
         let out = Command::new("valgrind")
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
             .arg(&program)
-            .args(["--steps", &part.to_string(), &shape.to_string(), &count.to_string()])
+            .args([
+                "--steps",
+                &part.to_string(),
+                &shape.to_string(),
+                &count.to_string(),
+            ])
             .output()
             .ok()?;
         let text = String::from_utf8(out.stderr).ok()?;
-        text.lines().find_map(|line| line.split("Collected :").nth(1)?.trim().parse::<u64>().ok())
+        text.lines()
+            .find_map(|line| line.split("Collected :").nth(1)?.trim().parse::<u64>().ok())
     };
     Some((run(3)?.checked_sub(run(1)?)?) / 2)
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let pool = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool");
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .expect("a thread pool");
     if let [first, numbers @ ..] = &arguments[..]
         && first == "--steps"
     {
-        let numbers: Vec<usize> = numbers.iter().map(|x| x.parse().expect("a number")).collect();
+        let numbers: Vec<usize> = numbers
+            .iter()
+            .map(|x| x.parse().expect("a number"))
+            .collect();
         pool.install(|| one(numbers[0], SHAPES[numbers[1]], numbers[2]));
         return;
     }
@@ -106,8 +125,9 @@ fn main() {
             let (first, later) = pool.install(|| one(part, shape, 3));
             let [n, d, m] = shape;
             let counted = if smoke { None } else { instructions(part, s) };
-            let counted =
-                counted.map_or("not counted | ".into(), |i| format!("{i} | {:.3}", i as f64 / (2 * n * m * d) as f64));
+            let counted = counted.map_or("not counted | ".into(), |i| {
+                format!("{i} | {:.3}", i as f64 / (2 * n * m * d) as f64)
+            });
             println!("| {n}, {d}, {m} | {name} | {first} | {later} | {counted} |");
         }
     }

@@ -8,7 +8,9 @@ use wasserflow::{Activation, Erf, Gelu, Real, Sigmoid, Silu, Sine, Softplus, Tan
 
 /// Preactivations in `[-4, 4)`.
 fn preactivations<T: Real>() -> Vec<T> {
-    (0..256_u32).map(|i| real(f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 21) - 4.0)).collect()
+    (0..256_u32)
+        .map(|i| real(f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 21) - 4.0))
+        .collect()
 }
 
 fn hook<T: Real>(c: &mut Criterion, name: &str, sigma: impl Activation<T>, libm: impl Fn(T) -> T) {
@@ -53,9 +55,12 @@ fn both(c: &mut Criterion) {
     }
     both!("tanh", Tanh, |u| u.tanh());
     both!("sigmoid", Sigmoid, |u| 1.0 / (1.0 + (-u).exp()));
-    both!("softplus", Softplus, |u| u.max(0.0) + (-u.abs()).exp().ln_1p());
+    both!("softplus", Softplus, |u| u.max(0.0)
+        + (-u.abs()).exp().ln_1p());
     both!("erf", Erf, |u| real(libm::erf(wide(u))));
-    both!("gelu", Gelu, |u| real(0.5 * wide(u) * libm::erfc(-wide(u) * std::f64::consts::FRAC_1_SQRT_2)));
+    both!("gelu", Gelu, |u| real(
+        0.5 * wide(u) * libm::erfc(-wide(u) * std::f64::consts::FRAC_1_SQRT_2)
+    ));
     both!("silu", Silu, |u| u / (1.0 + (-u).exp()));
     both!("sine", Sine, |u| u.sin());
 }

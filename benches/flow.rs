@@ -10,8 +10,8 @@ use rayon::ThreadPoolBuilder;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::Trace;
 use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Euler, FeatureMap, Inputs, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, Square,
-    Workspace, real,
+    EmpiricalMeasure, EmpiricalRisk, Euler, FeatureMap, Inputs, MeanFieldRisk, ParticleFlow, Real,
+    Relu, Ridge, Square, Workspace, real,
 };
 
 struct Problem<T: Real> {
@@ -23,15 +23,26 @@ struct Problem<T: Real> {
 fn problem<T: Real>([n, d, m]: [usize; 3]) -> Problem<T> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut uniform = |_: usize, _: usize| real::<T>(rng.random_range(-1.0..1.0));
-    let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(1 + d, m, &mut uniform)).expect("a measure");
+    let mu =
+        EmpiricalMeasure::uniform(DMatrix::from_fn(1 + d, m, &mut uniform)).expect("a measure");
     let x = DMatrix::from_fn(d, n, &mut uniform);
-    Problem { mu, x, y: DVector::from_fn(n, |j, _| uniform(j, 0)) }
+    Problem {
+        mu,
+        x,
+        y: DVector::from_fn(n, |j, _| uniform(j, 0)),
+    }
 }
 
 /// One velocity with the gradient of the square loss, as a closure.
 fn velocity<T: Real>(Problem { mu, x, y }: &Problem<T>) -> impl FnMut() {
-    let (inputs, map) = (Inputs::new(x.clone()).expect("samples"), Ridge::new(Relu, x.nrows()));
-    let (scale, mut out) = (real::<T>(1.0 / x.ncols() as f64), DMatrix::zeros(1 + x.nrows(), mu.len()));
+    let (inputs, map) = (
+        Inputs::new(x.clone()).expect("samples"),
+        Ridge::new(Relu, x.nrows()),
+    );
+    let (scale, mut out) = (
+        real::<T>(1.0 / x.ncols() as f64),
+        DMatrix::zeros(1 + x.nrows(), mu.len()),
+    );
     let mut ws = Workspace::default();
     move || {
         let mut gradient = |h: &[T], g: &mut [T]| {
@@ -47,18 +58,27 @@ fn velocity<T: Real>(Problem { mu, x, y }: &Problem<T>) -> impl FnMut() {
 }
 
 fn step<T: Real + Send + Sync>(c: &mut Criterion, scalar: &str) {
-    let pool = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool");
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .expect("a thread pool");
     for shape in [[500, 2, 100], [1797, 65, 4096]] {
         let Problem { mu, x, y } = problem::<T>(shape);
         let [n, d, m] = shape;
         let mut group = c.benchmark_group(format!("step/{n}_{d}_{m}/{scalar}"));
-        let bare = Problem { mu: mu.clone(), x: x.clone(), y: y.clone() };
+        let bare = Problem {
+            mu: mu.clone(),
+            x: x.clone(),
+            y: y.clone(),
+        };
         group.bench_function("velocity", |b| pool.install(|| b.iter(velocity(&bare))));
         let risk = EmpiricalRisk::new(Square, x, y).expect("a risk");
         let energy = MeanFieldRisk::new(Ridge::new(Relu, d), risk).expect("an energy");
         let mut flow = ParticleFlow::new(energy, Euler, real(1e-6)).expect("a flow");
         let mut state = flow.start(mu).expect("a state");
-        group.bench_function("flow", |b| pool.install(|| b.iter(|| flow.run(&mut state, 1, &mut ()))));
+        group.bench_function("flow", |b| {
+            pool.install(|| b.iter(|| flow.run(&mut state, 1, &mut ())))
+        });
         let once = |trace: &mut Trace<T>| flow.run(&mut state, 1, trace);
         let mut once = once;
         group.bench_function("flow with a trace", |b| {
@@ -69,11 +89,16 @@ fn step<T: Real + Send + Sync>(c: &mut Criterion, scalar: &str) {
 }
 
 fn planar<T: Real + Send + Sync>(c: &mut Criterion, scalar: &str) {
-    let pool = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool");
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .expect("a thread pool");
     let mut group = c.benchmark_group(format!("planar/{scalar}"));
     for size in [1_000, 10_000, 100_000, 1_000_000] {
         let all = problem::<T>([size, 2, size]);
-        group.bench_function(BenchmarkId::from_parameter(size), |b| pool.install(|| b.iter(velocity(&all))));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            pool.install(|| b.iter(velocity(&all)))
+        });
     }
     group.finish();
 }

@@ -11,7 +11,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use wasserflow::nalgebra::DMatrix;
-use wasserflow::{Activation, EmpiricalMeasure, FeatureMap, Inputs, Real, Relu, Ridge, Tanh, Workspace, real};
+use wasserflow::{
+    Activation, EmpiricalMeasure, FeatureMap, Inputs, Real, Relu, Ridge, Tanh, Workspace, real,
+};
 
 /// Samples n, inputs d, particles m.
 const SHAPES: [[usize; 3]; 9] = [
@@ -61,23 +63,40 @@ impl<T: Real> Activation<T> for OwnRelu {
     }
     #[inline]
     fn slopes(&self) -> Option<wasserflow::Slopes<T>> {
-        Some(wasserflow::Slopes { negative: T::zero(), zero: T::zero(), positive: T::one() })
+        Some(wasserflow::Slopes {
+            negative: T::zero(),
+            zero: T::zero(),
+            positive: T::one(),
+        })
     }
 }
 
 fn pools() -> [(usize, ThreadPool); 2] {
-    [1, 2].map(|threads| (threads, ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool")))
+    [1, 2].map(|threads| {
+        (
+            threads,
+            ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("a thread pool"),
+        )
+    })
 }
 
-fn velocity<T: Real + Send, A: Activation<T> + Copy + Send>(c: &mut Criterion, scalar: &str, name: &str, sigma: A)
-where
+fn velocity<T: Real + Send, A: Activation<T> + Copy + Send>(
+    c: &mut Criterion,
+    scalar: &str,
+    name: &str,
+    sigma: A,
+) where
     Workspace<T>: Send,
 {
     let mut group = c.benchmark_group("velocity");
     for [n, d, m] in SHAPES {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut uniform = |_: usize, _: usize| real::<T>(rng.random_range(-1.0..1.0));
-        let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(1 + d, m, &mut uniform)).expect("a measure");
+        let mu =
+            EmpiricalMeasure::uniform(DMatrix::from_fn(1 + d, m, &mut uniform)).expect("a measure");
         let x = Inputs::new(DMatrix::from_fn(d, n, &mut uniform)).expect("samples");
         let y: Vec<T> = (0..n).map(|j| uniform(j, 0)).collect();
         let (scale, mut out) = (real::<T>(1.0 / n as f64), DMatrix::zeros(1 + d, m));
@@ -96,7 +115,13 @@ where
                             }
                             sum
                         };
-                        black_box(Ridge::new(sigma, d).velocity_by_samples(&mu, &x, &mut gradient, &mut out, &mut ws))
+                        black_box(Ridge::new(sigma, d).velocity_by_samples(
+                            &mu,
+                            &x,
+                            &mut gradient,
+                            &mut out,
+                            &mut ws,
+                        ))
                     });
                 });
             });
@@ -115,7 +140,10 @@ impl pulp::WithSimd for Peak {
     type Output = f64;
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, s: S) -> f64 {
-        let (a, b) = (s.splat_f64s(black_box(0.999)), s.splat_f64s(black_box(0.001)));
+        let (a, b) = (
+            s.splat_f64s(black_box(0.999)),
+            s.splat_f64s(black_box(0.001)),
+        );
         let mut sums = [s.splat_f64s(1.0); 12];
         for _ in 0..ROUNDS {
             for sum in &mut sums {

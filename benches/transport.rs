@@ -10,7 +10,10 @@ type Measure = EmpiricalMeasure<f64>;
 
 fn clouds(m: usize, d: usize) -> (Measure, Measure) {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let (mu, mut nu) = (init::gaussian(d, m, 1.0, &mut rng).unwrap(), init::gaussian(d, m, 1.3, &mut rng).unwrap());
+    let (mu, mut nu) = (
+        init::gaussian(d, m, 1.0, &mut rng).unwrap(),
+        init::gaussian(d, m, 1.3, &mut rng).unwrap(),
+    );
     nu.points_mut().iter_mut().for_each(|y| *y += 0.5);
     (mu, nu)
 }
@@ -34,7 +37,10 @@ fn benches(c: &mut Criterion) {
             let near = transport::w2(&mu, &nu).unwrap();
             let mut rng = ChaCha8Rng::seed_from_u64(1);
             let mut moved = mu.clone();
-            moved.points_mut().iter_mut().for_each(|x| *x += 1e-4 * rng.random_range(-1.0..1.0));
+            moved
+                .points_mut()
+                .iter_mut()
+                .for_each(|x| *x += 1e-4 * rng.random_range(-1.0..1.0));
             group.bench_function(BenchmarkId::new("update", &id), |b| {
                 b.iter(|| near.update(black_box(&moved), black_box(&nu)).unwrap());
             });

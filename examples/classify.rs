@@ -18,8 +18,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, Euler, FeatureMap, Inputs, Logistic, MeanFieldRisk, ParticleFlow, Relu,
-    Ridge, WeightDecay, init, predict, with_bias,
+    EmpiricalMeasure, EmpiricalRisk, Energy, Euler, FeatureMap, Inputs, Logistic, MeanFieldRisk,
+    ParticleFlow, Relu, Ridge, WeightDecay, init, predict, with_bias,
 };
 
 const HELP: &str = "\
@@ -51,11 +51,20 @@ struct Options {
 }
 
 fn options(args: &mut Args) -> Result<Options, String> {
-    let mut options = Options { seed: 0, neurons: 20, splits: 10, steps: 400, json: false };
+    let mut options = Options {
+        seed: 0,
+        neurons: 20,
+        splits: 10,
+        steps: 400,
+        json: false,
+    };
     while let Some(option) = args.option() {
         match option.as_str() {
             "--seed" => options.seed = args.value("a whole number", |_| true)?,
-            "--neurons" => options.neurons = args.value("a whole number from 1 to 1000", |m| (1..=1000).contains(m))?,
+            "--neurons" => {
+                options.neurons =
+                    args.value("a whole number from 1 to 1000", |m| (1..=1000).contains(m))?
+            }
             "--json" => options.json = true,
             "--smoke" => (options.splits, options.steps) = (1, 50),
             _ => return Err(args.unknown()),
@@ -68,13 +77,19 @@ fn options(args: &mut Args) -> Result<Options, String> {
 fn read(csv: &str) -> Result<(DMatrix<f64>, DVector<f64>), Box<dyn Error>> {
     let (mut x, mut y) = (Vec::new(), Vec::new());
     for line in csv.lines().skip(1) {
-        let row = line.split(',').map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+        let row = line
+            .split(',')
+            .map(str::parse)
+            .collect::<Result<Vec<f64>, _>>()?;
         let (benign, measurements) = row.split_last().ok_or("an empty row")?;
         x.extend_from_slice(measurements);
         y.push(2.0 * benign - 1.0);
     }
     let n = y.len();
-    Ok((DMatrix::from_vec(x.len() / n.max(1), n, x), DVector::from_vec(y)))
+    Ok((
+        DMatrix::from_vec(x.len() / n.max(1), n, x),
+        DVector::from_vec(y),
+    ))
 }
 
 /// A fifth of each class to test on, the rest to train on: the columns of both.
@@ -94,7 +109,9 @@ fn split(y: &DVector<f64>, rng: &mut ChaCha8Rng) -> [Vec<usize>; 2] {
 fn standardised(x: &DMatrix<f64>, train: &[usize]) -> DMatrix<f64> {
     let seen = x.select_columns(train);
     let (mean, deviation) = (seen.column_mean(), seen.column_variance().map(f64::sqrt));
-    with_bias(DMatrix::from_fn(x.nrows(), x.ncols(), |l, j| (x[(l, j)] - mean[l]) / deviation[l]))
+    with_bias(DMatrix::from_fn(x.nrows(), x.ncols(), |l, j| {
+        (x[(l, j)] - mean[l]) / deviation[l]
+    }))
 }
 
 /// The energy of neurons `(a, b)` of which only the output weights `a` learn.
@@ -169,29 +186,49 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let (neurons, decay) = (Ridge::new(Relu, d), WeightDecay::new(LAMBDA)?);
         let start = init::balanced(d, options.neurons, 1.0, &mut rng)?;
-        let energy = || Ok::<_, Box<dyn Error>>(MeanFieldRisk::new(neurons, risk.clone())?.regularized(decay));
+        let energy = || {
+            Ok::<_, Box<dyn Error>>(MeanFieldRisk::new(neurons, risk.clone())?.regularized(decay))
+        };
         let learnt = fit(energy()?, &start, options.steps)?;
         let fixed = fit(OutputOnly(energy()?), &start, options.steps)?;
         let zero = EmpiricalMeasure::uniform(DMatrix::zeros(d, 1))?;
-        let linear = fit(MeanFieldRisk::new(Linear(d), risk.clone())?.regularized(decay), &zero, options.steps)?;
+        let linear = fit(
+            MeanFieldRisk::new(Linear(d), risk.clone())?.regularized(decay),
+            &zero,
+            options.steps,
+        )?;
 
         accuracies[0].push(accuracy(&neurons, &learnt, x.clone(), &y)?);
         accuracies[1].push(accuracy(&neurons, &fixed, x.clone(), &y)?);
         accuracies[2].push(accuracy(&Linear(d), &linear, x, &y)?);
     }
-    write!(std::io::stdout().lock(), "{}", report(&options, &accuracies))?;
+    write!(
+        std::io::stdout().lock(),
+        "{}",
+        report(&options, &accuracies)
+    )?;
     Ok(())
 }
 
 fn report(options: &Options, accuracies: &[Vec<f64>; 3]) -> String {
-    let Options { seed, neurons, splits, steps, json } = options;
+    let Options {
+        seed,
+        neurons,
+        splits,
+        steps,
+        json,
+    } = options;
     let statistics = accuracies.each_ref().map(|accuracies| {
         let accuracies = DVector::from_column_slice(accuracies);
         (accuracies.mean(), accuracies.variance().sqrt())
     });
     let [learnt, fixed, linear] = statistics;
     if *json {
-        let models = [("learnt", learnt), ("fixed", fixed), ("logistic_regression", linear)];
+        let models = [
+            ("learnt", learnt),
+            ("fixed", fixed),
+            ("logistic_regression", linear),
+        ];
         let models = models.map(|(name, (mean, deviation))| {
             format!("\"{name}\": {{\"mean\": {mean:.4}, \"deviation\": {deviation:.4}}}")
         });
@@ -202,7 +239,11 @@ fn report(options: &Options, accuracies: &[Vec<f64>; 3]) -> String {
         );
     }
     let line = |name: &str, (mean, deviation): (f64, f64)| {
-        format!("  {name:<34}{:>5.1} +- {:.1} %\n", 100.0 * mean, 100.0 * deviation)
+        format!(
+            "  {name:<34}{:>5.1} +- {:.1} %\n",
+            100.0 * mean,
+            100.0 * deviation
+        )
     };
     format!(
         "Breast cancer Wisconsin, 569 x 30: logistic loss, weight decay {LAMBDA}, {steps} Euler steps of {DT}.\n\

@@ -9,7 +9,8 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::UntilTarget;
 use wasserflow::{
-    Activation, EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Ridge, Square, init, real, with_bias,
+    Activation, EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Ridge, Square, init, real,
+    with_bias,
 };
 
 /// `sigma(u) = exp(-u^2 / 2)`, `sigma'(u) = -u sigma(u)`.
@@ -35,11 +36,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let energy = MeanFieldRisk::new(Ridge::new(Bell, 2), risk)?;
 
     let mut flow = ParticleFlow::new(energy, Euler, 0.1)?;
-    let mut state = flow.start(init::gaussian(3, 50, 1.0, &mut ChaCha8Rng::seed_from_u64(0))?)?;
+    let mut state = flow.start(init::gaussian(
+        3,
+        50,
+        1.0,
+        &mut ChaCha8Rng::seed_from_u64(0),
+    )?)?;
     println!("sin x by 50 neurons a exp(-(b.x)^2 / 2), F the mean square error over 2");
     println!("t = {:>6.1}  F = {:.1e}", state.time(), state.energy());
     let reason = flow.run_until(&mut state, 1000.0, &mut UntilTarget::new(1e-3)?)?;
-    println!("t = {:>6.1}  F = {:.1e}  stopped by: {reason:?}", state.time(), state.energy());
+    println!(
+        "t = {:>6.1}  F = {:.1e}  stopped by: {reason:?}",
+        state.time(),
+        state.energy()
+    );
     assert!(reason.converged());
     Ok(())
 }

@@ -35,7 +35,8 @@ impl Energy<f64> for Swarm {
         for i in 0..mu.len() {
             for j in (0..mu.len()).filter(|&j| j != i) {
                 let z = mu.points().column(i) - mu.points().column(j);
-                out.column_mut(i).axpy(mu.weight(j) * (1.0 / z.norm_squared() - 1.0), &z, 1.0);
+                out.column_mut(i)
+                    .axpy(mu.weight(j) * (1.0 / z.norm_squared() - 1.0), &z, 1.0);
             }
         }
         self.value(mu)
@@ -44,13 +45,26 @@ impl Energy<f64> for Swarm {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut flow = ParticleFlow::new(Swarm, DormandPrince::default(), 0.01)?;
-    let mut state = flow.start(init::gaussian(2, 100, 0.1, &mut ChaCha8Rng::seed_from_u64(0))?)?;
+    let mut state = flow.start(init::gaussian(
+        2,
+        100,
+        0.1,
+        &mut ChaCha8Rng::seed_from_u64(0),
+    )?)?;
     println!("     t       F  int |w|^2 dmu  radius   (disc: 1/2 and 1)");
     for time in [0.0, 0.1, 1.0, 10.0, 50.0] {
         flow.run_until(&mut state, time, &mut ())?;
         let mu = state.measure();
-        let radius = mu.points().column_iter().map(|w| w.norm()).fold(0.0, f64::max);
-        println!("{time:>6.1}  {:>6.3}  {:>13.3}  {radius:>6.3}", state.energy(), mu.second_moment());
+        let radius = mu
+            .points()
+            .column_iter()
+            .map(|w| w.norm())
+            .fold(0.0, f64::max);
+        println!(
+            "{time:>6.1}  {:>6.3}  {:>13.3}  {radius:>6.3}",
+            state.energy(),
+            mu.second_moment()
+        );
     }
     assert!((state.measure().second_moment() - 0.5).abs() < 0.02);
     Ok(())

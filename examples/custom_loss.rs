@@ -8,7 +8,8 @@ use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    EmpiricalRisk, Euler, Inputs, Loss, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, init, predict, with_bias,
+    EmpiricalRisk, Euler, Inputs, Loss, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, init,
+    predict, with_bias,
 };
 
 /// `l(y, h) = exp(h) - y h` for a count `y` and the logarithm `h` of its rate: minus the log-likelihood, up to a constant.
@@ -23,7 +24,11 @@ impl<T: Real> Loss<T> for Poisson {
         h.exp() - y
     }
     fn check_target(&self, y: T) -> Result<(), &'static str> {
-        if y >= T::zero() && y.fract() == T::zero() { Ok(()) } else { Err("a count 0, 1, 2, ..") }
+        if y >= T::zero() && y.fract() == T::zero() {
+            Ok(())
+        } else {
+            Err("a count 0, 1, 2, ..")
+        }
     }
 }
 
@@ -34,11 +39,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let n = 2000;
     let x = DMatrix::from_fn(1, n, |_, _| rng.random_range(-1.0..1.0));
     let y = DVector::from_fn(n, |j, _| {
-        let waits = (0..).scan(0.0, |t, _| Some((*t -= (1.0 - rng.random::<f64>()).ln() / rate(x[j]), *t).1));
+        let waits = (0..).scan(0.0, |t, _| {
+            Some((*t -= (1.0 - rng.random::<f64>()).ln() / rate(x[j]), *t).1)
+        });
         waits.take_while(|&t| t < 1.0).count() as f64
     });
-    let refused =
-        EmpiricalRisk::new(Poisson, x.clone(), y.map(|y| y - 0.5)).err().ok_or("half a count was accepted")?;
+    let refused = EmpiricalRisk::new(Poisson, x.clone(), y.map(|y| y - 0.5))
+        .err()
+        .ok_or("half a count was accepted")?;
     println!("a target that is no count: {refused}");
 
     let risk = EmpiricalRisk::new(Poisson, with_bias(x), y)?;

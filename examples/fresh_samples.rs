@@ -23,8 +23,8 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::optimality::{certify, run_until_optimal};
 use wasserflow::{
-    EmpiricalRisk, Energy, Euler, Inputs, Jko, Logistic, Loss, MeanFieldRisk, ParticleFlow, Relu, Ridge, Risk,
-    RiskError, Square, StepError, WeightDecay, init, study,
+    EmpiricalRisk, Energy, Euler, Inputs, Jko, Logistic, Loss, MeanFieldRisk, ParticleFlow, Relu,
+    Ridge, Risk, RiskError, Square, StepError, WeightDecay, init, study,
 };
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -62,13 +62,21 @@ struct Options {
 }
 
 fn options(args: &mut Args) -> Result<Options, String> {
-    let mut options = Options { seeds: 20, seed: 0, steps: 50_000 };
+    let mut options = Options {
+        seeds: 20,
+        seed: 0,
+        steps: 50_000,
+    };
     while let Some(option) = args.option() {
         match option.as_str() {
             "--seeds" => {
-                options.seeds = args.value("a whole number from 1 to 10^6", |n| (1..=1_000_000).contains(n))?
+                options.seeds = args.value("a whole number from 1 to 10^6", |n| {
+                    (1..=1_000_000).contains(n)
+                })?
             }
-            "--seed" => options.seed = args.value("a whole number below 2^32", |&seed| seed < 1 << 32)?,
+            "--seed" => {
+                options.seed = args.value("a whole number below 2^32", |&seed| seed < 1 << 32)?
+            }
             "--smoke" => (options.seeds, options.steps) = (2, 200),
             _ => return Err(args.unknown()),
         }
@@ -83,11 +91,16 @@ struct Teacher([(f64, [f64; 2]); TEACHER]);
 impl Teacher {
     fn draw(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        Self(std::array::from_fn(|k| ([1.0, -1.0][k % 2], point(rng.random_range(0.0..TAU)))))
+        Self(std::array::from_fn(|k| {
+            ([1.0, -1.0][k % 2], point(rng.random_range(0.0..TAU)))
+        }))
     }
 
     fn predict(&self, x: &[f64]) -> f64 {
-        self.0.iter().map(|(a, b)| a * (b[0] * x[0] + b[1] * x[1]).max(0.0)).sum()
+        self.0
+            .iter()
+            .map(|(a, b)| a * (b[0] * x[0] + b[1] * x[1]).max(0.0))
+            .sum()
     }
 }
 
@@ -108,9 +121,22 @@ struct FreshSamples<L> {
 }
 
 impl<L: Loss<f64>> FreshSamples<L> {
-    fn new(loss: L, label: fn(&Teacher, &[f64]) -> f64, teacher: Teacher, seed: u64) -> Result<Self, RiskError> {
+    fn new(
+        loss: L,
+        label: fn(&Teacher, &[f64]) -> f64,
+        teacher: Teacher,
+        seed: u64,
+    ) -> Result<Self, RiskError> {
         let x = Inputs::new(DMatrix::zeros(2, BATCH))?;
-        let mut samples = Self { loss, label, teacher, x, y: vec![0.0; BATCH], seed, step: 0 };
+        let mut samples = Self {
+            loss,
+            label,
+            teacher,
+            x,
+            y: vec![0.0; BATCH],
+            seed,
+            step: 0,
+        };
         samples.draw()?;
         Ok(samples)
     }
@@ -118,7 +144,8 @@ impl<L: Loss<f64>> FreshSamples<L> {
     fn draw(&mut self) -> Result<(), RiskError> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(self.step);
-        self.x.refill(|_, x| x.copy_from_slice(&point(rng.random_range(0.0..TAU))))?;
+        self.x
+            .refill(|_, x| x.copy_from_slice(&point(rng.random_range(0.0..TAU))))?;
         for (j, y) in self.y.iter_mut().enumerate() {
             *y = (self.label)(&self.teacher, self.x.point(j));
         }
@@ -132,7 +159,12 @@ impl<L: Loss<f64>> Risk<f64> for FreshSamples<L> {
     }
 
     fn value(&self, h: &[f64]) -> f64 {
-        self.y.iter().zip(h).map(|(&y, &h)| self.loss.value(y, h)).sum::<f64>() / BATCH as f64
+        self.y
+            .iter()
+            .zip(h)
+            .map(|(&y, &h)| self.loss.value(y, h))
+            .sum::<f64>()
+            / BATCH as f64
     }
 
     fn value_and_gradient(&self, h: &[f64], out: &mut [f64]) -> f64 {
@@ -184,7 +216,9 @@ impl<L: Loss<f64> + Copy + Sync> Task<L> {
 
     /// F on the grid of the circle.
     fn energy(&self, teacher: &Teacher) -> Result<Regularised<EmpiricalRisk<L, f64>>, Failure> {
-        let x = DMatrix::from_fn(2, GRID, |axis, j| point(TAU * (j as f64 + 0.5) / GRID as f64)[axis]);
+        let x = DMatrix::from_fn(2, GRID, |axis, j| {
+            point(TAU * (j as f64 + 0.5) / GRID as f64)[axis]
+        });
         let y = DVector::from_fn(GRID, |j, _| (self.label)(teacher, x.column(j).as_slice()));
         regularised(EmpiricalRisk::new(self.loss, x, y)?)
     }
@@ -194,12 +228,18 @@ impl<L: Loss<f64> + Copy + Sync> Task<L> {
         let energy = self.energy(&Teacher::draw(seed))?;
         let silent = energy.risk().value(&[0.0; GRID]);
         let mut flow = ParticleFlow::new(energy, Jko::new(1e-3, 1000), 100.0)?;
-        let mut state = flow.start(init::balanced(2, 100, RADIUS, &mut ChaCha8Rng::seed_from_u64(seed))?)?;
-        let certificate = match run_until_optimal(&mut flow, &mut state, 0.1 * FOUND * silent, 5, 200) {
-            // No step lowers its residual any more: the certificate says what that is worth.
-            Err(StepError::Inner { .. }) => certify(flow.energy_mut(), state.measure()),
-            end => end?.1,
-        };
+        let mut state = flow.start(init::balanced(
+            2,
+            100,
+            RADIUS,
+            &mut ChaCha8Rng::seed_from_u64(seed),
+        )?)?;
+        let certificate =
+            match run_until_optimal(&mut flow, &mut state, 0.1 * FOUND * silent, 5, 200) {
+                // No step lowers its residual any more: the certificate says what that is worth.
+                Err(StepError::Inner { .. }) => certify(flow.energy_mut(), state.measure()),
+                end => end?.1,
+            };
         Ok([silent, certificate.energy() - certificate.gap()])
     }
 
@@ -208,11 +248,25 @@ impl<L: Loss<f64> + Copy + Sync> Task<L> {
         let clock = Instant::now();
         let best = &study::runs(&[100], seeds(), |_, seed| self.best(seed))?[0].1;
         eprintln!("{:12.1} seconds", clock.elapsed().as_secs_f64());
-        for (start, arc, sizes) in [("circle", 1.0, &[5, 10, 100][..]), ("half", 0.5, &[100]), ("tenth", 0.1, &[100])] {
-            let ends = study::width(sizes, seeds(), |m, seed| self.run(m, arc, seed, options.steps))?;
+        for (start, arc, sizes) in [
+            ("circle", 1.0, &[5, 10, 100][..]),
+            ("half", 0.5, &[100]),
+            ("tenth", 0.1, &[100]),
+        ] {
+            let ends = study::width(sizes, seeds(), |m, seed| {
+                self.run(m, arc, seed, options.steps)
+            })?;
             for width in ends {
-                let excess = width.values.iter().zip(best).map(|(f, [silent, best])| (f - best) / silent).collect();
-                let excess = study::Width { values: excess, ..width };
+                let excess = width
+                    .values
+                    .iter()
+                    .zip(best)
+                    .map(|(f, [silent, best])| (f - best) / silent)
+                    .collect();
+                let excess = study::Width {
+                    values: excess,
+                    ..width
+                };
                 let (_, low, high) = excess.success_rate(FOUND);
                 let found = format!("{}/{}", excess.successes(FOUND), excess.values.len());
                 println!(
@@ -245,7 +299,15 @@ fn main() -> Result<(), Failure> {
         "found",
         "interval",
     );
-    Task { loss: Square, label: Teacher::predict }.rows("square", &options)?;
+    Task {
+        loss: Square,
+        label: Teacher::predict,
+    }
+    .rows("square", &options)?;
     let sign = |teacher: &Teacher, x: &[f64]| if teacher.predict(x) > 0.0 { 1.0 } else { -1.0 };
-    Task { loss: Logistic, label: sign }.rows("logistic", &options)
+    Task {
+        loss: Logistic,
+        label: sign,
+    }
+    .rows("logistic", &options)
 }

@@ -14,14 +14,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Teacher: a_k (e_k.x)_+ on the axes of R^5, with signs in turn.
     let d = 5;
     let sign = |k: usize| if k.is_multiple_of(2) { 1.0 } else { -1.0 };
-    let teacher = DMatrix::from_fn(1 + d, d, |l, k| if l == 0 { sign(k) } else { f64::from(l == 1 + k) });
-    let energy = Mmd::new(Lifted(ArcCosine::new(d)), EmpiricalMeasure::uniform(teacher)?)?;
+    let teacher = DMatrix::from_fn(1 + d, d, |l, k| {
+        if l == 0 {
+            sign(k)
+        } else {
+            f64::from(l == 1 + k)
+        }
+    });
+    let energy = Mmd::new(
+        Lifted(ArcCosine::new(d)),
+        EmpiricalMeasure::uniform(teacher)?,
+    )?;
 
     let mut flow = ParticleFlow::new(energy, Heun, 0.5)?;
-    let mut state = flow.start(init::balanced(d, 30, 0.1, &mut ChaCha8Rng::seed_from_u64(0))?)?;
+    let mut state = flow.start(init::balanced(
+        d,
+        30,
+        0.1,
+        &mut ChaCha8Rng::seed_from_u64(0),
+    )?)?;
     println!("t = {:>6}  F = {:.1e}", state.time(), state.energy());
     let reason = flow.run_until(&mut state, 5000.0, &mut UntilTarget::new(1e-5)?)?;
-    println!("t = {:>6}  F = {:.1e}  stopped by: {reason:?}", state.time(), state.energy());
+    println!(
+        "t = {:>6}  F = {:.1e}  stopped by: {reason:?}",
+        state.time(),
+        state.energy()
+    );
     assert!(reason.converged());
 
     println!(

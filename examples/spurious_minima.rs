@@ -51,7 +51,15 @@ const PUBLISHED: [(usize, usize, u32); 9] = [
     (20, 20, 949),
 ];
 /// The published table that is run by default.
-const DEFAULT: [(usize, usize); 7] = [(6, 6), (7, 7), (9, 9), (12, 12), (16, 16), (12, 13), (12, 14)];
+const DEFAULT: [(usize, usize); 7] = [
+    (6, 6),
+    (7, 7),
+    (9, 9),
+    (12, 12),
+    (16, 16),
+    (12, 13),
+    (12, 14),
+];
 
 /// A run is bad when it ends with `F >= BAD`.
 const BAD: f64 = 1e-3;
@@ -70,17 +78,30 @@ struct Options {
 
 fn options(args: &mut Args) -> Result<Options, String> {
     let (mut k, mut n) = (Vec::new(), Vec::new());
-    let mut options = Options { pairs: DEFAULT.to_vec(), runs: 200, seed: 0, step: 1.0 };
+    let mut options = Options {
+        pairs: DEFAULT.to_vec(),
+        runs: 200,
+        seed: 0,
+        step: 1.0,
+    };
     let whole = "whole numbers from 1 to 1000, as in 7,9";
     while let Some(option) = args.option() {
         match option.as_str() {
             "--k" => k = args.values(whole, |k| (1..=1000).contains(k))?,
             "--n" => n = args.values(whole, |n| (1..=1000).contains(n))?,
             "--runs" => {
-                options.runs = args.value("a whole number from 1 to 10^6", |runs| (1..=1_000_000).contains(runs))?
+                options.runs = args.value("a whole number from 1 to 10^6", |runs| {
+                    (1..=1_000_000).contains(runs)
+                })?
             }
-            "--seed" => options.seed = args.value("a whole number below 2^32", |&seed| seed < 1 << 32)?,
-            "--step" => options.step = args.value("a number above 0 and up to 1", |&step| step > 0.0 && step <= 1.0)?,
+            "--seed" => {
+                options.seed = args.value("a whole number below 2^32", |&seed| seed < 1 << 32)?
+            }
+            "--step" => {
+                options.step = args.value("a number above 0 and up to 1", |&step| {
+                    step > 0.0 && step <= 1.0
+                })?
+            }
             "--smoke" => (options.pairs, options.runs) = (vec![(6, 6), (6, 8)], 4),
             _ => return Err(args.unknown()),
         }
@@ -88,7 +109,11 @@ fn options(args: &mut Args) -> Result<Options, String> {
     if !k.is_empty() {
         let n = if n.is_empty() { k.clone() } else { n };
         if n.len() != k.len() {
-            return Err(format!("--n must name as many numbers as --k, {}, found {}", k.len(), n.len()));
+            return Err(format!(
+                "--n must name as many numbers as --k, {}, found {}",
+                k.len(),
+                n.len()
+            ));
         }
         options.pairs = k.into_iter().zip(n).collect();
     } else if !n.is_empty() {
@@ -106,11 +131,24 @@ fn sum(neurons: DMatrix<f64>) -> Result<EmpiricalMeasure<f64>, Failure> {
 /// F at the end of a run; NaN where it is undecided.
 fn run(k: usize, n: usize, seed: u64, dt: f64) -> Result<f64, Failure> {
     let energy = Mmd::new(ArcCosine::new(k), sum(DMatrix::identity(k, k))?)?;
-    let start = init::gaussian(k, n, 1.0 / (k as f64).sqrt(), &mut ChaCha8Rng::seed_from_u64(seed))?;
+    let start = init::gaussian(
+        k,
+        n,
+        1.0 / (k as f64).sqrt(),
+        &mut ChaCha8Rng::seed_from_u64(seed),
+    )?;
     let mut flow = ParticleFlow::new(energy, Euler, dt)?;
     let mut state = flow.start(sum(start.into_points())?)?;
-    let reason = flow.run(&mut state, STEPS, &mut (UntilTarget::new(BAD)?, UntilStationary::new(REST)?))?;
-    Ok(if reason == StopReason::Steps { f64::NAN } else { state.energy() })
+    let reason = flow.run(
+        &mut state,
+        STEPS,
+        &mut (UntilTarget::new(BAD)?, UntilStationary::new(REST)?),
+    )?;
+    Ok(if reason == StopReason::Steps {
+        f64::NAN
+    } else {
+        state.energy()
+    })
 }
 
 fn main() -> Result<(), Failure> {
@@ -146,13 +184,19 @@ fn main() -> Result<(), Failure> {
         let bad = runs - undecided - width.successes(BAD);
         let share = bad as f64 / runs as f64;
         let (low, high) = study::wilson(bad, runs);
-        let published = PUBLISHED.iter().find(|row| (row.0, row.1) == (k, n)).map(|row| f64::from(row.2) / 1000.0);
+        let published = PUBLISHED
+            .iter()
+            .find(|row| (row.0, row.1) == (k, n))
+            .map(|row| f64::from(row.2) / 1000.0);
         let (published, sigmas) = match published {
             Some(p) if p > 0.0 => {
                 let sigmas = (share - p) / (p * (1.0 - p) / runs as f64).sqrt();
                 (format!("{p:.3}"), format!("{sigmas:+.1}"))
             }
-            Some(_) => ("0.000".to_owned(), if bad == 0 { "+0.0" } else { "inf" }.to_owned()),
+            Some(_) => (
+                "0.000".to_owned(),
+                if bad == 0 { "+0.0" } else { "inf" }.to_owned(),
+            ),
             None => (String::new(), String::new()),
         };
         println!(

@@ -90,7 +90,12 @@ pub trait Energy<T: Real> {
     ///
     /// Symmetric and positive semidefinite in the inner product of `L2(mu)`: with `J v = sum_i c_i DPhi(w_i) v_i`,
     /// `out_i = DPhi(w_i)^T R''(h) J v`. `None` where the energy has none: proximal steps then take differences of velocities.
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
         let _ = (mu, v, out);
         None
     }
@@ -110,7 +115,10 @@ pub trait Energy<T: Real> {
 fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
     let p = mu.dim();
     let mut sum = T::zero();
-    for ((u, v), &c) in columns(u.as_slice(), p).zip(columns(v.as_slice(), p)).zip(mu.weights()) {
+    for ((u, v), &c) in columns(u.as_slice(), p)
+        .zip(columns(v.as_slice(), p))
+        .zip(mu.weights())
+    {
         sum += c * dot(u, v);
     }
     sum

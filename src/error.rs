@@ -24,7 +24,15 @@ pub struct ShapeError {
 impl ShapeError {
     /// Whether two sizes that must agree do.
     pub(crate) fn check(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
-        if expected == found { Ok(()) } else { Err(Self { what, expected, found }) }
+        if expected == found {
+            Ok(())
+        } else {
+            Err(Self {
+                what,
+                expected,
+                found,
+            })
+        }
     }
 }
 
@@ -52,7 +60,9 @@ pub struct ParameterError {
 #[non_exhaustive]
 pub enum MeasureError {
     /// There is no particle (`m = 0`) or a particle has no coordinate (`p = 0`).
-    #[error("a measure needs at least one particle of at least one coordinate, found {dim} x {len}")]
+    #[error(
+        "a measure needs at least one particle of at least one coordinate, found {dim} x {len}"
+    )]
     Empty {
         /// Coordinates a particle, p.
         dim: usize,
@@ -145,7 +155,9 @@ pub enum RiskError {
 #[non_exhaustive]
 pub enum StepError {
     /// A particle, its velocity or the energy became infinite or NaN: the step is too long for this energy.
-    #[error("step {step} from time {time} is not finite: take a shorter step or an adaptive or proximal integrator")]
+    #[error(
+        "step {step} from time {time} is not finite: take a shorter step or an adaptive or proximal integrator"
+    )]
     NonFinite {
         /// The step that failed: the number of steps completed before it.
         step: usize,
@@ -163,7 +175,9 @@ pub enum StepError {
         residual: f64,
     },
     /// An explicit adaptive method crawls along a kink: its step is cut again and again, where particles slide on a kink of the energy.
-    #[error("chatter at time {time}: steps are cut to {size} at kinks, again and again: take a proximal integrator")]
+    #[error(
+        "chatter at time {time}: steps are cut to {size} at kinks, again and again: take a proximal integrator"
+    )]
     Chatter {
         /// The time at which it was noticed, which is that of the state kept.
         time: f64,

@@ -92,7 +92,13 @@ pub trait FeatureMap<T: Real> {
     ///
     /// # Panics
     /// When the shapes do not fit the map, as indexing does.
-    fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>) {
+    fn predict(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        x: &Inputs<T>,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
         let _ = ws;
         let k = self.output_dim();
         out.fill(T::zero());
@@ -176,7 +182,10 @@ pub trait FeatureMap<T: Real> {
     ) {
         let (p, k) = (self.particle_dim(), self.output_dim());
         let [phi] = ws.split([k]);
-        for ((w, v), value) in columns(w.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p)).zip(values) {
+        for ((w, v), value) in columns(w.as_slice(), p)
+            .zip(columns_mut(descent.as_mut_slice(), p))
+            .zip(values)
+        {
             *value = T::zero();
             v.fill(T::zero());
             for (j, g) in columns(g, k).enumerate() {
@@ -311,10 +320,18 @@ pub fn predict<T: Real>(
     x: &Inputs<T>,
 ) -> Result<DMatrix<T>, ShapeError> {
     ShapeError::check("dimension of the inputs", features.input_dim(), x.dim())?;
-    ShapeError::check("dimension of the particles", features.particle_dim(), mu.dim())?;
+    ShapeError::check(
+        "dimension of the particles",
+        features.particle_dim(),
+        mu.dim(),
+    )?;
     let k = features.output_dim();
     if k == 0 {
-        return Err(ShapeError { what: "number of outputs of the feature map", expected: 1, found: 0 });
+        return Err(ShapeError {
+            what: "number of outputs of the feature map",
+            expected: 1,
+            found: 0,
+        });
     }
     let mut h = DMatrix::zeros(k, x.len());
     features.predict(mu, x, h.as_mut_slice(), &mut Workspace::default());

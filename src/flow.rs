@@ -84,10 +84,19 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// [`ParameterError`] when `dt` is not positive and finite, or a parameter of the integrator is out of its range.
     pub fn new(energy: E, integrator: I, dt: T) -> Result<Self, ParameterError> {
         if !(dt > T::zero() && dt.is_finite()) {
-            return Err(ParameterError { name: "dt", requirement: "positive and finite", value: to_f64(dt) });
+            return Err(ParameterError {
+                name: "dt",
+                requirement: "positive and finite",
+                value: to_f64(dt),
+            });
         }
         integrator.check()?;
-        Ok(Self { energy, integrator, dt, kept: None })
+        Ok(Self {
+            energy,
+            integrator,
+            dt,
+            kept: None,
+        })
     }
 
     /// The state at time 0, evaluated.
@@ -102,7 +111,10 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             Ok(state)
         } else {
             let (energy, dissipation) = (to_f64(state.energy()), to_f64(state.dissipation()));
-            Err(StartError::NonFinite { energy, dissipation })
+            Err(StartError::NonFinite {
+                energy,
+                dissipation,
+            })
         }
     }
 
@@ -134,20 +146,26 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             none => none.insert(state.clone()),
         };
         let mut refreshed = false;
-        let step = self.integrator.step(&mut self.energy, state, dt).and_then(|step| {
-            lawful(step, dt)?;
-            fits(&self.energy, state.measure())?;
-            refreshed = self.energy.refresh();
-            if refreshed {
-                state.measure_mut();
-            }
-            state.evaluate(&mut self.energy);
-            if !state.is_finite(&mut self.energy) {
-                return Err(StepError::NonFinite { step: kept.step(), time: to_f64(kept.time()) });
-            }
-            state.measure().check()?; // a method that moves mass may have made a weight negative
-            Ok(step)
-        });
+        let step = self
+            .integrator
+            .step(&mut self.energy, state, dt)
+            .and_then(|step| {
+                lawful(step, dt)?;
+                fits(&self.energy, state.measure())?;
+                refreshed = self.energy.refresh();
+                if refreshed {
+                    state.measure_mut();
+                }
+                state.evaluate(&mut self.energy);
+                if !state.is_finite(&mut self.energy) {
+                    return Err(StepError::NonFinite {
+                        step: kept.step(),
+                        time: to_f64(kept.time()),
+                    });
+                }
+                state.measure().check()?; // a method that moves mass may have made a weight negative
+                Ok(step)
+            });
         match step {
             Ok(step) => state.complete(step.taken, step.next),
             Err(_) => {
@@ -167,7 +185,10 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             state.evaluate(&mut self.energy);
             if !state.is_finite(&mut self.energy) {
                 state.measure_mut(); // still to be looked at next time
-                return Err(StepError::NonFinite { step: state.step(), time: to_f64(state.time()) });
+                return Err(StepError::NonFinite {
+                    step: state.step(),
+                    time: to_f64(state.time()),
+                });
             }
         }
         Ok(())
@@ -208,7 +229,12 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         observer: &mut (impl Observer<T> + ?Sized),
     ) -> Result<StopReason, StepError> {
         if to_f64(time).is_nan() {
-            return Err(ParameterError { name: "time", requirement: "a number", value: f64::NAN }.into());
+            return Err(ParameterError {
+                name: "time",
+                requirement: "a number",
+                value: f64::NAN,
+            }
+            .into());
         }
         self.ready(state)?;
         let mut verdict = observer.observe(state);
@@ -244,19 +270,35 @@ where
 
 /// Whether the particles of `mu` have the dimension of the energy's.
 fn fits<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), ShapeError> {
-    ShapeError::check("particle dimension of the measure", energy.particle_dim(), mu.dim())
+    ShapeError::check(
+        "particle dimension of the measure",
+        energy.particle_dim(),
+        mu.dim(),
+    )
 }
 
 /// Whether an integrator kept its law, `0 < taken <= dt`, and proposes a step that can be taken: else a run might never end.
 fn lawful<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
     if !(step.taken > T::zero() && step.taken <= dt) {
-        let (name, requirement) = ("the step taken by the integrator", "positive and at most what was asked for");
-        return Err(ParameterError { name, requirement, value: to_f64(step.taken) });
+        let (name, requirement) = (
+            "the step taken by the integrator",
+            "positive and at most what was asked for",
+        );
+        return Err(ParameterError {
+            name,
+            requirement,
+            value: to_f64(step.taken),
+        });
     }
     match step.next {
         Some(next) if !(next > T::zero() && next.is_finite()) => {
-            let (name, requirement) = ("the step proposed by the integrator", "positive and finite");
-            Err(ParameterError { name, requirement, value: to_f64(next) })
+            let (name, requirement) =
+                ("the step proposed by the integrator", "positive and finite");
+            Err(ParameterError {
+                name,
+                requirement,
+                value: to_f64(next),
+            })
         }
         _ => Ok(()),
     }

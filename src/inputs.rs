@@ -52,7 +52,12 @@ impl<T: Real> Inputs<T> {
         if dim == 2 {
             circle.fill(points.as_slice());
         }
-        Ok(Self { points, spare: Vec::new(), lines, circle })
+        Ok(Self {
+            points,
+            spare: Vec::new(),
+            lines,
+            circle,
+        })
     }
 
     /// The points `x_1, x_2, ..` one after the other, `dim` coordinates each.
@@ -61,12 +66,20 @@ impl<T: Real> Inputs<T> {
     /// As [`Inputs::new`]; [`RiskError::Shape`] when the length is no multiple of `dim`.
     pub fn from_slice(dim: usize, points: &[T]) -> Result<Self, RiskError> {
         if dim == 0 {
-            return Err(RiskError::Empty { dim, len: points.len() });
+            return Err(RiskError::Empty {
+                dim,
+                len: points.len(),
+            });
         }
         let n = points.len() / dim;
         if n * dim != points.len() {
             let what = "length of the points, a multiple of their dimension,";
-            return Err(ShapeError { what, expected: (n + 1) * dim, found: points.len() }.into());
+            return Err(ShapeError {
+                what,
+                expected: (n + 1) * dim,
+                found: points.len(),
+            }
+            .into());
         }
         Self::new(DMatrix::from_column_slice(dim, n, points))
     }
@@ -144,7 +157,11 @@ impl<T: Real> Inputs<T> {
 
 fn check<T: Real>(points: &[T], dim: usize) -> Result<(), RiskError> {
     match points.iter().position(|x| !x.is_finite()) {
-        Some(i) => Err(RiskError::Input { sample: i / dim, coordinate: i % dim, value: to_f64(points[i]) }),
+        Some(i) => Err(RiskError::Input {
+            sample: i / dim,
+            coordinate: i % dim,
+            value: to_f64(points[i]),
+        }),
         None => Ok(()),
     }
 }

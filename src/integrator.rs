@@ -70,7 +70,12 @@ pub trait Integrator<T: Real> {
     ///
     /// # Errors
     /// [`StepError`] when the step cannot be taken.
-    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError>;
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError>;
 
     /// Whether the parameters of the method are in range; asked once by [`ParticleFlow::new`](crate::ParticleFlow::new).
     ///

@@ -84,23 +84,26 @@ pub mod testing;
 pub mod transport;
 
 pub use activation::{
-    Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu, Sine, Slopes,
-    Softplus, Tanh,
+    Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu,
+    Sine, Slopes, Softplus, Tanh,
 };
 pub use energy::{
-    ArcCosine, Energy, Gaussian, Kernel, Lifted, MeanFieldRisk, Mmd, Potential, PotentialEnergy, Reduce, Sum,
-    WeightDecay,
+    ArcCosine, Energy, Gaussian, Kernel, Lifted, MeanFieldRisk, Mmd, Potential, PotentialEnergy,
+    Reduce, Sum, WeightDecay,
 };
 pub use error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
 pub use feature::{FeatureMap, GradientAt, Radial, Ridge, Workspace, predict};
 pub use flow::{ParticleFlow, StartError};
 pub use inputs::{Inputs, with_bias};
-pub use integrator::{Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish};
+pub use integrator::{
+    Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish,
+};
 pub use measure::{EmpiricalMeasure, init};
 pub use observe::{Observer, StopReason};
 pub use real::{Real, real};
 pub use risk::{
-    EmpiricalRisk, Exponential, Hinge, Huber, Logistic, Loss, Quantile, Risk, SmoothHinge, SoftmaxCrossEntropy, Square,
+    EmpiricalRisk, Exponential, Hinge, Huber, Logistic, Loss, Quantile, Risk, SmoothHinge,
+    SoftmaxCrossEntropy, Square,
 };
 pub use state::State;
 

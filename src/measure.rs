@@ -30,14 +30,21 @@ pub struct EmpiricalMeasure<T> {
 
 impl<T: Clone> Clone for EmpiricalMeasure<T> {
     fn clone(&self) -> Self {
-        Self { points: self.points.clone(), weights: self.weights.clone() }
+        Self {
+            points: self.points.clone(),
+            weights: self.weights.clone(),
+        }
     }
 
     /// Copies into the buffers at hand: no allocation where the shapes agree.
     fn clone_from(&mut self, source: &Self) {
         if self.points.shape() == source.points.shape() {
-            self.points.as_mut_slice().clone_from_slice(source.points.as_slice());
-            self.weights.as_mut_slice().clone_from_slice(source.weights.as_slice());
+            self.points
+                .as_mut_slice()
+                .clone_from_slice(source.points.as_slice());
+            self.weights
+                .as_mut_slice()
+                .clone_from_slice(source.weights.as_slice());
         } else {
             *self = source.clone();
         }
@@ -51,7 +58,10 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// [`MeasureError`] when there is no particle or coordinate, or one is not finite.
     pub fn uniform(points: DMatrix<T>) -> Result<Self, MeasureError> {
         let m = points.ncols();
-        Self::weighted(points, DVector::from_element(m, T::one() / real(m.max(1) as f64)))
+        Self::weighted(
+            points,
+            DVector::from_element(m, T::one() / real(m.max(1) as f64)),
+        )
     }
 
     /// The measure `sum_i c_i delta(w_i)` on the columns of `points` (`p x m`) with `weights` `c_i >= 0` of any sum.
@@ -71,7 +81,10 @@ impl<T: Real> EmpiricalMeasure<T> {
             return Err(MeasureError::Empty { dim, len });
         }
         if weights.len() != len {
-            return Err(MeasureError::Weights { expected: len, found: weights.len() });
+            return Err(MeasureError::Weights {
+                expected: len,
+                found: weights.len(),
+            });
         }
         let mu = Self { points, weights };
         mu.check()?;
@@ -85,10 +98,21 @@ impl<T: Real> EmpiricalMeasure<T> {
     pub fn check(&self) -> Result<(), MeasureError> {
         if let Some(index) = self.points.iter().position(|w| !w.is_finite()) {
             let (particle, coordinate) = (index / self.dim(), index % self.dim());
-            return Err(MeasureError::Point { particle, coordinate, value: to_f64(self.points[index]) });
+            return Err(MeasureError::Point {
+                particle,
+                coordinate,
+                value: to_f64(self.points[index]),
+            });
         }
-        match self.weights.iter().position(|&c| !(c.is_finite() && c >= T::zero())) {
-            Some(particle) => Err(MeasureError::Weight { particle, value: to_f64(self.weights[particle]) }),
+        match self
+            .weights
+            .iter()
+            .position(|&c| !(c.is_finite() && c >= T::zero()))
+        {
+            Some(particle) => Err(MeasureError::Weight {
+                particle,
+                value: to_f64(self.weights[particle]),
+            }),
             None => Ok(()),
         }
     }
@@ -101,7 +125,10 @@ impl<T: Real> EmpiricalMeasure<T> {
 
     /// `m`, the number of particles.
     #[inline]
-    #[expect(clippy::len_without_is_empty, reason = "a measure has at least one particle")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a measure has at least one particle"
+    )]
     pub fn len(&self) -> usize {
         self.points.ncols()
     }
@@ -183,7 +210,11 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// # Panics
     /// When the shapes differ.
     pub fn transport(&mut self, s: T, v: &DMatrix<T>) {
-        assert_eq!(self.points.shape(), v.shape(), "a field has one velocity a particle");
+        assert_eq!(
+            self.points.shape(),
+            v.shape(),
+            "a field has one velocity a particle"
+        );
         for (w, &v) in self.points.as_mut_slice().iter_mut().zip(v.as_slice()) {
             *w += s * v;
         }

@@ -62,7 +62,10 @@ pub enum StopReason {
 impl StopReason {
     /// Whether the run reached what it was to find, rather than the end of its budget.
     pub fn converged(self) -> bool {
-        matches!(self, Self::Stationary | Self::Target | Self::GloballyOptimal { .. })
+        matches!(
+            self,
+            Self::Stationary | Self::Target | Self::GloballyOptimal { .. }
+        )
     }
 }
 

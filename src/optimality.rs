@@ -181,7 +181,15 @@ impl<T: Real> Certificate<T> {
 
     /// Nothing is known: the measure or its predictions are not finite.
     fn unknown() -> Self {
-        Self::new(f64::INFINITY, f64::INFINITY, f64::INFINITY, None, 0.0, Bound::Estimate, None)
+        Self::new(
+            f64::INFINITY,
+            f64::INFINITY,
+            f64::INFINITY,
+            None,
+            0.0,
+            Bound::Estimate,
+            None,
+        )
     }
 
     /// A number that is at least `F(mu) - F*`, rounding included; infinite where there is no bound.
@@ -230,7 +238,11 @@ fn round_up<T: Real>(x: f64) -> T {
         return real(f64::INFINITY);
     }
     let y: T = real(x);
-    if to_f64(y) >= x { y } else { y + y.abs() * epsilon() + real(f64::from(f32::MIN_POSITIVE)) }
+    if to_f64(y) >= x {
+        y
+    } else {
+        y + y.abs() * epsilon() + real(f64::from(f32::MIN_POSITIVE))
+    }
 }
 
 /// The certificate of optimality of `mu` among all measures.
@@ -261,7 +273,10 @@ fn round_up<T: Real>(x: f64) -> T {
 ///
 /// Source: L. Chizat and F. Bach, On the global convergence of gradient descent for over-parameterized models using optimal
 /// transport, 2018, for the optimality conditions; the dual bound is weak duality (Fenchel).
-pub fn certify<T: Real, E: Certifiable<T> + ?Sized>(energy: &mut E, mu: &EmpiricalMeasure<T>) -> Certificate<T> {
+pub fn certify<T: Real, E: Certifiable<T> + ?Sized>(
+    energy: &mut E,
+    mu: &EmpiricalMeasure<T>,
+) -> Certificate<T> {
     energy.certificate(mu, f64::INFINITY)
 }
 

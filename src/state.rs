@@ -57,7 +57,9 @@ impl<T: Clone> Clone for State<T> {
     fn clone_from(&mut self, source: &Self) {
         self.measure.clone_from(&source.measure);
         if self.velocity.shape() == source.velocity.shape() {
-            self.velocity.as_mut_slice().clone_from_slice(source.velocity.as_slice());
+            self.velocity
+                .as_mut_slice()
+                .clone_from_slice(source.velocity.as_slice());
         } else {
             self.velocity = source.velocity.clone();
         }
@@ -82,7 +84,10 @@ impl<T: Real> State<T> {
             energy: T::zero(),
             dissipation: T::zero(),
             stale: true,
-            time: Clock { time: T::zero(), lost: T::zero() },
+            time: Clock {
+                time: T::zero(),
+                lost: T::zero(),
+            },
             step: 0,
             next: None,
             memory: None,
@@ -202,7 +207,12 @@ impl<T: Real> State<T> {
     }
 
     /// Takes over a velocity and an energy computed at the measure as it is.
-    pub(crate) fn evaluated(&mut self, energy: &mut dyn Energy<T>, velocity: &mut DMatrix<T>, value: T) {
+    pub(crate) fn evaluated(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        velocity: &mut DMatrix<T>,
+        value: T,
+    ) {
         std::mem::swap(&mut self.velocity, velocity);
         self.energy = value;
         self.dissipation = energy.inner(&self.measure, &self.velocity, &self.velocity);
@@ -223,7 +233,10 @@ impl<T: Real> State<T> {
 
     /// Sets the clock to exactly `time`, and the proposal of the next step.
     pub(crate) fn arrive(&mut self, time: T, next: Option<T>) {
-        self.time = Clock { time, lost: T::zero() };
+        self.time = Clock {
+            time,
+            lost: T::zero(),
+        };
         self.next = next;
     }
 }

@@ -18,7 +18,10 @@ pub struct Width {
 impl Width {
     /// The number of seeds whose value is at most `threshold`.
     pub fn successes(&self, threshold: f64) -> usize {
-        self.values.iter().filter(|&&value| value <= threshold).count()
+        self.values
+            .iter()
+            .filter(|&&value| value <= threshold)
+            .count()
     }
 
     /// The success rate with its 95 % interval, `(rate, low, high)`, by [`wilson`].
@@ -41,7 +44,10 @@ impl Width {
     pub fn median(&self) -> f64 {
         let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+        sorted
+            .get(sorted.len().saturating_sub(1) / 2)
+            .copied()
+            .unwrap_or(f64::NAN)
     }
 }
 
@@ -66,22 +72,42 @@ pub fn runs<R: Send, E: Send>(
     run: impl Fn(usize, u64) -> Result<R, E> + Sync,
 ) -> Result<Vec<(usize, Vec<R>)>, E> {
     // Widths differ in cost: the last, as a rule the longest, are handed out first.
-    let tasks: Vec<(usize, u64)> = widths.iter().flat_map(|&m| seeds.clone().map(move |seed| (m, seed))).collect();
-    let results = Mutex::new(tasks.iter().map(|_| None).collect::<Vec<Option<Result<R, E>>>>());
+    let tasks: Vec<(usize, u64)> = widths
+        .iter()
+        .flat_map(|&m| seeds.clone().map(move |seed| (m, seed)))
+        .collect();
+    let results = Mutex::new(
+        tasks
+            .iter()
+            .map(|_| None)
+            .collect::<Vec<Option<Result<R, E>>>>(),
+    );
     let taken = AtomicUsize::new(0);
     let work = || {
-        while let Some(task) = tasks.len().checked_sub(1 + taken.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(task) = tasks
+            .len()
+            .checked_sub(1 + taken.fetch_add(1, Ordering::Relaxed))
+        {
             let (m, seed) = tasks[task];
             let result = run(m, seed);
             results.lock().unwrap_or_else(PoisonError::into_inner)[task] = Some(result);
         }
     };
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(tasks.len());
+    let threads = thread::available_parallelism()
+        .map_or(1, NonZeroUsize::get)
+        .min(tasks.len());
     thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
 
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten();
+    let mut results = results
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .into_iter()
+        .flatten();
     let each = seeds.count();
-    widths.iter().map(|&m| Ok((m, results.by_ref().take(each).collect::<Result<_, E>>()?))).collect()
+    widths
+        .iter()
+        .map(|&m| Ok((m, results.by_ref().take(each).collect::<Result<_, E>>()?)))
+        .collect()
 }
 
 /// [`runs`] whose result is a number, such as the excess energy at the end.
@@ -112,7 +138,10 @@ pub fn width<E: Send>(
     run: impl Fn(usize, u64) -> Result<f64, E> + Sync,
 ) -> Result<Vec<Width>, E> {
     let runs = runs(widths, seeds, run)?;
-    Ok(runs.into_iter().map(|(particles, values)| Width { particles, values }).collect())
+    Ok(runs
+        .into_iter()
+        .map(|(particles, values)| Width { particles, values })
+        .collect())
 }
 
 /// The slope s of `mean value ~ m^s`: least squares of the logarithms, over widths whose mean is positive and finite. NaN below two widths.
@@ -132,8 +161,12 @@ pub fn slope(widths: &[Width]) -> f64 {
     };
     let points: Vec<(f64, f64)> = widths.iter().filter_map(logarithms).collect();
     let n = points.len() as f64;
-    let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / n, y + point.1 / n));
-    let (xy, xx) = points.iter().fold((0.0, 0.0), |(xy, xx), p| (xy + (p.0 - x) * (p.1 - y), xx + (p.0 - x).powi(2)));
+    let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| {
+        (x + point.0 / n, y + point.1 / n)
+    });
+    let (xy, xx) = points.iter().fold((0.0, 0.0), |(xy, xx), p| {
+        (xy + (p.0 - x) * (p.1 - y), xx + (p.0 - x).powi(2))
+    });
     xy / xx
 }
 
@@ -156,5 +189,8 @@ pub fn wilson(successes: usize, trials: usize) -> (f64, f64) {
     let centre = rate + Z * Z / (2.0 * n);
     let half = Z * (rate * (1.0 - rate) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
-    (((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0))
+    (
+        ((centre - half) / scale).max(0.0),
+        ((centre + half) / scale).min(1.0),
+    )
 }

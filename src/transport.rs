@@ -97,7 +97,10 @@ pub enum TransportError {
 /// Memory `O((n + m) d)`, and for equal atoms a matrix of costs in f32: up to 32 MiB in 6 dimensions
 /// or more, 128 MiB in 32 or more. Time:
 /// typically a few passes over all `n m d` differences; `O(n log n)` on the line.
-pub fn w2<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result<Coupling<T>, TransportError> {
+pub fn w2<T: Real>(
+    mu: &EmpiricalMeasure<T>,
+    nu: &EmpiricalMeasure<T>,
+) -> Result<Coupling<T>, TransportError> {
     couple(mu, nu, 2.0, None)
 }
 
@@ -105,7 +108,10 @@ pub fn w2<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result
 ///
 /// # Errors
 /// Those of [`w2`].
-pub fn w1<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result<Coupling<T>, TransportError> {
+pub fn w1<T: Real>(
+    mu: &EmpiricalMeasure<T>,
+    nu: &EmpiricalMeasure<T>,
+) -> Result<Coupling<T>, TransportError> {
     couple(mu, nu, 1.0, None)
 }
 
@@ -113,10 +119,19 @@ pub fn w1<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result
 ///
 /// # Errors
 /// Those of [`w2`], and [`TransportError::Parameter`] when p is out of range.
-pub fn wp<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>, p: T) -> Result<Coupling<T>, TransportError> {
+pub fn wp<T: Real>(
+    mu: &EmpiricalMeasure<T>,
+    nu: &EmpiricalMeasure<T>,
+    p: T,
+) -> Result<Coupling<T>, TransportError> {
     let p = to_f64(p);
     if !(p >= 1.0 && p.is_finite()) {
-        return Err(ParameterError { name: "p", requirement: "at least 1 and finite", value: p }.into());
+        return Err(ParameterError {
+            name: "p",
+            requirement: "at least 1 and finite",
+            value: p,
+        }
+        .into());
     }
     couple(mu, nu, p, None)
 }
@@ -137,9 +152,19 @@ fn couple<T: Real>(
     let cost = Cost::new(problem.dim(), &x.points, &y.points, p);
     let by_matrix = problem.is_assignment() && dense::suits(problem.dim(), x.len(), y.len());
     let solved = near.and_then(|near| update(&problem, &cost, near));
-    let solved = solved.or_else(|| if by_matrix { dense::solve(&cost, CANDIDATES) } else { None });
+    let solved = solved.or_else(|| {
+        if by_matrix {
+            dense::solve(&cost, CANDIDATES)
+        } else {
+            None
+        }
+    });
     let (plan, u, v) = solved.unwrap_or_else(|| {
-        let mut prices = Prices::new(&cost, auction::coarse_prices(x, y, p, CANDIDATES), CANDIDATES);
+        let mut prices = Prices::new(
+            &cost,
+            auction::coarse_prices(x, y, p, CANDIDATES),
+            CANDIDATES,
+        );
         auction::ascend(&mut prices, &x.mass, &y.mass);
         let (plan, u) = if problem.is_assignment() {
             paths::solve(&mut prices, x.mass.clone(), y.mass.clone())
@@ -156,7 +181,11 @@ fn couple<T: Real>(
 type Solution = (Entries, Vec<f64>, Vec<f64>);
 
 /// The optimal plan and prices from a coupling that is near; `None` when it is not.
-fn update<T: Real>(problem: &Problem, cost: &Cost, near: &Coupling<T>) -> Option<(Entries, Vec<f64>, Vec<f64>)> {
+fn update<T: Real>(
+    problem: &Problem,
+    cost: &Cost,
+    near: &Coupling<T>,
+) -> Option<(Entries, Vec<f64>, Vec<f64>)> {
     let (x, y) = (&problem.x, &problem.y);
     let (u, v) = problem.prices(near.potentials());
     let columns = problem.assignment(near.plan());
@@ -165,11 +194,20 @@ fn update<T: Real>(problem: &Problem, cost: &Cost, near: &Coupling<T>) -> Option
         // How far costs are off tells which arcs may come in. Prices give way over the whole cloud (of size 1), so by as
         // much more as that is longer than the way of an atom.
         let mean = |value: &dyn Fn(usize, usize) -> f64| {
-            columns.iter().enumerate().map(|(i, &j)| value(i, j)).sum::<f64>() / x.len() as f64
+            columns
+                .iter()
+                .enumerate()
+                .map(|(i, &j)| value(i, j))
+                .sum::<f64>()
+                / x.len() as f64
         };
         let way = mean(&|i, j| cost.at(i, j)).sqrt();
         let off = mean(&|i, j| (cost.at(i, j) - u[i] - v[j]).abs());
-        let margin = if off > 0.0 { 2.0 * off * (4.0 + 1.0 / way) } else { 0.0 };
+        let margin = if off > 0.0 {
+            2.0 * off * (4.0 + 1.0 / way)
+        } else {
+            0.0
+        };
         let margin = if margin.is_finite() { margin } else { off };
         let mut prices = Prices::near(cost, v, &columns, margin, CANDIDATES);
         let (plan, u) = repair::solve(&mut prices, &columns)?;
@@ -177,7 +215,11 @@ fn update<T: Real>(problem: &Problem, cost: &Cost, near: &Coupling<T>) -> Option
     }
     let mut prices = Prices::new(cost, v, FEW);
     let start = match columns {
-        Some(columns) => columns.into_iter().enumerate().map(|(i, j)| (j, cost.at(i, j))).collect(),
+        Some(columns) => columns
+            .into_iter()
+            .enumerate()
+            .map(|(i, j)| (j, cost.at(i, j)))
+            .collect(),
         None => prices.best_columns(),
     };
     let (plan, u) = simplex::solve(&mut prices, &x.mass, &y.mass, &start);

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    Activation, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Euler, Heun, Integrator, Logistic, Loss, MeanFieldRisk,
-    ParticleFlow, Radial, Real, Relu, Ridge, Rk4, Softplus, Square, Tanh, WeightDecay, real,
+    Activation, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Euler, Heun, Integrator, Logistic,
+    Loss, MeanFieldRisk, ParticleFlow, Radial, Real, Relu, Ridge, Rk4, Softplus, Square, Tanh,
+    WeightDecay, real,
 };
 
 struct Counting;
@@ -56,12 +57,21 @@ fn allocations<T: Real, I: Integrator<T>>(
 ) -> usize {
     let number = |a: usize, b: usize| real::<T>(((3 * a + 7 * b) as f64).sin());
     let (d, k, p) = (map.input_dim(), map.output_dim(), map.particle_dim());
-    let y = DMatrix::from_fn(k, n, |l, j| if number(l, j) > T::zero() { T::one() } else { -T::one() });
+    let y = DMatrix::from_fn(k, n, |l, j| {
+        if number(l, j) > T::zero() {
+            T::one()
+        } else {
+            -T::one()
+        }
+    });
     let risk = EmpiricalRisk::with_outputs(loss, DMatrix::from_fn(d, n, number), y).unwrap();
     let decay = WeightDecay::new(real::<T>(0.01)).unwrap();
     let energy = MeanFieldRisk::new(map, risk).unwrap().regularized(decay);
-    let mu = EmpiricalMeasure::weighted(DMatrix::from_fn(p, m, number), DVector::from_element(m, real(1.0 / m as f64)))
-        .unwrap();
+    let mu = EmpiricalMeasure::weighted(
+        DMatrix::from_fn(p, m, number),
+        DVector::from_element(m, real(1.0 / m as f64)),
+    )
+    .unwrap();
     let mut flow = ParticleFlow::new(energy, integrator, real(0.01)).unwrap();
     let mut state = flow.start(mu).unwrap();
     flow.advance(&mut state).unwrap();
@@ -85,7 +95,11 @@ fn nothing_is_allocated_after_the_first_step() {
     COUNTED.set(true);
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     allocate();
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before + 1, "the allocator counts");
+    assert_eq!(
+        ALLOCATIONS.load(Ordering::Relaxed),
+        before + 1,
+        "the allocator counts"
+    );
 
     fn maps<T: Real>(method: &str, integrator: impl Integrator<T> + Copy) {
         fn activations<T: Real, A: Activation<T> + Copy>(
@@ -96,9 +110,19 @@ fn nothing_is_allocated_after_the_first_step() {
             for shape in [(1, 1), (13, 5), (130, 9)] {
                 let counts = [
                     allocations::<T, _>(Ridge::new(activation, 2), Square, shape, integrator),
-                    allocations::<T, _>(Ridge::with_outputs(activation, 5, 3), Logistic, shape, integrator),
+                    allocations::<T, _>(
+                        Ridge::with_outputs(activation, 5, 3),
+                        Logistic,
+                        shape,
+                        integrator,
+                    ),
                     allocations::<T, _>(Radial::new(activation, 3), Logistic, shape, integrator),
-                    allocations::<T, _>(Radial::with_outputs(activation, 3, 2), Square, shape, integrator),
+                    allocations::<T, _>(
+                        Radial::with_outputs(activation, 3, 2),
+                        Square,
+                        shape,
+                        integrator,
+                    ),
                 ];
                 assert_eq!(counts, [0; 4], "{name} at n, m = {shape:?}");
             }
@@ -114,11 +138,17 @@ fn nothing_is_allocated_after_the_first_step() {
     maps::<f64>("Rk4", Rk4);
     maps::<f32>("Rk4", Rk4);
     // Shapes that are worth two threads: tiles with kept signs, the register kernel, kept values, and derivatives too.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(2)
+        .build()
+        .unwrap();
     pool.broadcast(|_| COUNTED.set(true)); // both have started
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     pool.broadcast(|_| allocate());
-    assert!(ALLOCATIONS.load(Ordering::Relaxed) >= before + 2, "the allocator counts in both threads");
+    assert!(
+        ALLOCATIONS.load(Ordering::Relaxed) >= before + 2,
+        "the allocator counts in both threads"
+    );
     let threaded = pool.install(|| {
         [
             allocations::<f64, _>(Ridge::new(Relu, 9), Square, (600, 500), Euler),

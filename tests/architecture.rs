@@ -42,7 +42,10 @@ fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     collect(&root, &mut found);
     found.sort();
-    found.into_iter().map(|(path, text)| (path.strip_prefix(&root).unwrap().to_path_buf(), text)).collect()
+    found
+        .into_iter()
+        .map(|(path, text)| (path.strip_prefix(&root).unwrap().to_path_buf(), text))
+        .collect()
 }
 
 /// The code of a file without comments, and with the contents of string literals left out.
@@ -77,8 +80,11 @@ fn code(text: &str) -> String {
 
 /// The modules of a file: `feature/ridge.rs` is `[feature, ridge]`.
 fn modules(file: &Path) -> Vec<String> {
-    let mut parts: Vec<_> =
-        file.with_extension("").components().map(|part| part.as_os_str().to_str().unwrap().to_owned()).collect();
+    let mut parts: Vec<_> = file
+        .with_extension("")
+        .components()
+        .map(|part| part.as_os_str().to_str().unwrap().to_owned())
+        .collect();
     if parts.last().is_some_and(|last| last == "mod") {
         parts.pop();
     }
@@ -86,12 +92,16 @@ fn modules(file: &Path) -> Vec<String> {
 }
 
 fn word(text: &str) -> &str {
-    &text[..text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())]
+    &text[..text
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len())]
 }
 
 /// The first segments of `text`, the end of a path: one, or those of a group `{a::b, c}`.
 fn heads(text: &str) -> Vec<&str> {
-    let Some(group) = text.strip_prefix('{') else { return vec![word(text)] };
+    let Some(group) = text.strip_prefix('{') else {
+        return vec![word(text)];
+    };
     let (mut depth, mut heads, mut expected) = (0, Vec::new(), true);
     for (at, c) in group.char_indices() {
         match c {
@@ -112,10 +122,15 @@ fn heads(text: &str) -> Vec<&str> {
 /// The rooms that a file uses: what follows `crate::`, and what `super::` above the room leads to.
 fn used(file: &Path, code: &str) -> Vec<String> {
     let mut rooms = Vec::new();
-    let boundary = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+    let boundary =
+        |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
     for (at, path) in code.match_indices("crate::") {
         if boundary(at) && !code[..at].ends_with('$') {
-            rooms.extend(heads(&code[at + path.len()..]).into_iter().map(str::to_owned));
+            rooms.extend(
+                heads(&code[at + path.len()..])
+                    .into_iter()
+                    .map(str::to_owned),
+            );
         }
     }
     let depth = modules(file).len();
@@ -146,10 +161,14 @@ fn faults(file: &Path, code: &str) -> Vec<String> {
     for room in used(file, code) {
         match ROOMS.iter().position(|name| *name == room) {
             Some(other) if other <= place => {}
-            Some(_) => faults.push(format!("src/{}: `crate::{room}` is further down than {own}", file.display())),
-            None => {
-                faults.push(format!("src/{}: `crate::{room}` is no room; name the item by its room", file.display()))
-            }
+            Some(_) => faults.push(format!(
+                "src/{}: `crate::{room}` is further down than {own}",
+                file.display()
+            )),
+            None => faults.push(format!(
+                "src/{}: `crate::{room}` is no room; name the item by its room",
+                file.display()
+            )),
         }
     }
     faults
@@ -172,25 +191,56 @@ fn arrows_point_up_the_list_of_rooms() {
 fn an_arrow_that_points_down_is_seen() {
     let count = |file: &str, text: &str| faults(Path::new(file), &code(text)).len();
     assert_eq!(count("risk.rs", "use crate::energy::Energy;"), 1);
-    assert_eq!(count("risk/loss.rs", "use crate::{real::Real, flow::{A, B}, state::State};"), 2);
-    assert_eq!(count("risk/loss.rs", "use super::super::energy::Energy;"), 1);
-    assert_eq!(count("risk.rs", "fn f(mu: &super::state::State<f64>) {}"), 1);
+    assert_eq!(
+        count(
+            "risk/loss.rs",
+            "use crate::{real::Real, flow::{A, B}, state::State};"
+        ),
+        2
+    );
+    assert_eq!(
+        count("risk/loss.rs", "use super::super::energy::Energy;"),
+        1
+    );
+    assert_eq!(
+        count("risk.rs", "fn f(mu: &super::state::State<f64>) {}"),
+        1
+    );
     assert_eq!(count("risk.rs", "fn f() { let _ = crate::flow::f(); }"), 1);
     assert_eq!(count("cellar.rs", ""), 1);
     assert_eq!(count("risk.rs", "use crate::Inputs;"), 1);
     assert_eq!(
-        count("energy/mmd.rs", "use super::{Energy, same}; use crate::feature::columns; use crate::energy::Kernel;"),
+        count(
+            "energy/mmd.rs",
+            "use super::{Energy, same}; use crate::feature::columns; use crate::energy::Kernel;"
+        ),
         0
     );
-    assert_eq!(count("risk.rs", "/// [`f`](crate::flow)\n// crate::flow\nconst S: &str = \"crate::flow\";"), 0);
-    assert_eq!(count("feature/kernel/lanes.rs", "use super::super::Workspace; pub(crate) fn f() {}"), 0);
+    assert_eq!(
+        count(
+            "risk.rs",
+            "/// [`f`](crate::flow)\n// crate::flow\nconst S: &str = \"crate::flow\";"
+        ),
+        0
+    );
+    assert_eq!(
+        count(
+            "feature/kernel/lanes.rs",
+            "use super::super::Workspace; pub(crate) fn f() {}"
+        ),
+        0
+    );
 }
 
 #[test]
 fn files_stay_readable() {
     for (file, text) in sources() {
         let lines = text.lines().count();
-        assert!(lines <= LINES, "src/{} has {lines} lines: split the idea", file.display());
+        assert!(
+            lines <= LINES,
+            "src/{} has {lines} lines: split the idea",
+            file.display()
+        );
     }
 }
 
@@ -234,7 +284,10 @@ fn traits(code: &str) -> Vec<(String, usize)> {
 
 #[test]
 fn traits_ask_for_little() {
-    let all: Vec<_> = sources().iter().flat_map(|(_, text)| traits(&code(text))).collect();
+    let all: Vec<_> = sources()
+        .iter()
+        .flat_map(|(_, text)| traits(&code(text)))
+        .collect();
     for name in [
         "Activation",
         "Energy",
@@ -247,10 +300,17 @@ fn traits_ask_for_little() {
         "Reduce",
         "Risk",
     ] {
-        assert!(all.iter().any(|(found, methods)| found == name && *methods > 0), "the trait {name} was not found");
+        assert!(
+            all.iter()
+                .any(|(found, methods)| found == name && *methods > 0),
+            "the trait {name} was not found"
+        );
     }
     for (name, methods) in all {
-        assert!(methods <= REQUIRED, "the trait {name} requires {methods} methods");
+        assert!(
+            methods <= REQUIRED,
+            "the trait {name} requires {methods} methods"
+        );
     }
     let example = "pub trait A<T> { fn a(&self); fn b(&self) -> [T; 1]; fn c(&self) -> [T; 1] { self.a(); } const N: usize; fn d(); }";
     assert_eq!(traits(example), [("A".to_owned(), 3)]);

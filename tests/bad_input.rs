@@ -6,10 +6,11 @@ use std::ops::ControlFlow;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{LogSpaced, Trace, UntilStationary, UntilTarget};
 use wasserflow::{
-    ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Exponential, Gaussian, Heun, Hinge,
-    Huber, Inputs, Integrator, Logistic, MeanFieldRisk, MeasureError, Mmd, ParameterError, ParticleFlow,
-    PotentialEnergy, Quantile, Real, Relu, Ridge, Risk, RiskError, Rk4, ShapeError, SmoothHinge, SoftmaxCrossEntropy,
-    Softplus, Square, StartError, State, Step, StepError, StopReason, Sum, WeightDecay, init, real,
+    ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Exponential,
+    Gaussian, Heun, Hinge, Huber, Inputs, Integrator, Logistic, MeanFieldRisk, MeasureError, Mmd,
+    ParameterError, ParticleFlow, PotentialEnergy, Quantile, Real, Relu, Ridge, Risk, RiskError,
+    Rk4, ShapeError, SmoothHinge, SoftmaxCrossEntropy, Softplus, Square, StartError, State, Step,
+    StepError, StopReason, Sum, WeightDecay, init, real,
 };
 
 const NOT_FINITE: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
@@ -34,31 +35,83 @@ fn measures() {
         let mut points = x(3, 4);
         points[(1, 2)] = bad;
         let error = EmpiricalMeasure::uniform(points).unwrap_err();
-        assert!(matches!(error, MeasureError::Point { particle: 2, coordinate: 1, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                MeasureError::Point {
+                    particle: 2,
+                    coordinate: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         says(&error, &["particle 2", "coordinate 1", "finite"]);
         let error = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, bad as f32)).unwrap_err();
-        assert!(matches!(error, MeasureError::Point { particle: 0, coordinate: 0, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                MeasureError::Point {
+                    particle: 0,
+                    coordinate: 0,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
     for bad in NOT_FINITE.into_iter().chain([-1.0, -1e-300]) {
-        let error = EmpiricalMeasure::weighted(x(3, 4), DVector::from_vec(vec![1.0, 0.0, 1.0, bad])).unwrap_err();
-        assert!(matches!(error, MeasureError::Weight { particle: 3, .. }), "{error}");
+        let error =
+            EmpiricalMeasure::weighted(x(3, 4), DVector::from_vec(vec![1.0, 0.0, 1.0, bad]))
+                .unwrap_err();
+        assert!(
+            matches!(error, MeasureError::Weight { particle: 3, .. }),
+            "{error}"
+        );
         says(&error, &["weight of particle 3", ">= 0"]);
     }
     let error = EmpiricalMeasure::weighted(x(3, 4), DVector::zeros(5)).unwrap_err();
-    assert_eq!(error, MeasureError::Weights { expected: 4, found: 5 });
+    assert_eq!(
+        error,
+        MeasureError::Weights {
+            expected: 4,
+            found: 5
+        }
+    );
     for (dim, len) in [(0, 4), (3, 0), (0, 0)] {
         let error = EmpiricalMeasure::uniform(DMatrix::<f64>::zeros(dim, len)).unwrap_err();
         assert_eq!(error, MeasureError::Empty { dim, len });
     }
     // Starts.
-    assert!(matches!(init::grid::<f64>(0, 3, 0.0, 1.0), Err(MeasureError::Empty { .. })));
-    assert!(matches!(init::grid::<f64>(2, 0, 0.0, 1.0), Err(MeasureError::Empty { .. })));
-    assert!(matches!(init::grid::<f64>(64, 1000, 0.0, 1.0), Err(MeasureError::Parameter(_))));
-    assert!(matches!(init::grid::<f64>(1, 2, f64::NAN, 1.0), Err(MeasureError::Point { .. })));
-    assert!(matches!(init::circle::<f64>(0, 1.0), Err(MeasureError::Empty { .. })));
-    assert!(matches!(init::circle::<f64>(3, f64::INFINITY), Err(MeasureError::Point { .. })));
+    assert!(matches!(
+        init::grid::<f64>(0, 3, 0.0, 1.0),
+        Err(MeasureError::Empty { .. })
+    ));
+    assert!(matches!(
+        init::grid::<f64>(2, 0, 0.0, 1.0),
+        Err(MeasureError::Empty { .. })
+    ));
+    assert!(matches!(
+        init::grid::<f64>(64, 1000, 0.0, 1.0),
+        Err(MeasureError::Parameter(_))
+    ));
+    assert!(matches!(
+        init::grid::<f64>(1, 2, f64::NAN, 1.0),
+        Err(MeasureError::Point { .. })
+    ));
+    assert!(matches!(
+        init::circle::<f64>(0, 1.0),
+        Err(MeasureError::Empty { .. })
+    ));
+    assert!(matches!(
+        init::circle::<f64>(3, f64::INFINITY),
+        Err(MeasureError::Point { .. })
+    ));
     let one = EmpiricalMeasure::uniform(x(2, 1)).unwrap();
-    says(&init::symmetrised(&one, 3).unwrap_err(), &["k must be at most", "3"]);
+    says(
+        &init::symmetrised(&one, 3).unwrap_err(),
+        &["k must be at most", "3"],
+    );
 }
 
 #[cfg(feature = "rand")]
@@ -66,17 +119,41 @@ fn measures() {
 fn random_starts() {
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     let rng = &mut ChaCha8Rng::seed_from_u64(1);
-    assert!(matches!(init::sphere::<f64>(0, 3, rng), Err(MeasureError::Empty { .. })));
-    assert!(matches!(init::sphere::<f64>(3, 0, rng), Err(MeasureError::Empty { .. })));
-    assert!(matches!(init::gaussian::<f64>(3, 0, 1.0, rng), Err(MeasureError::Empty { .. })));
-    assert!(matches!(init::balanced::<f64>(0, 3, 1.0, rng), Err(MeasureError::Empty { .. })));
-    assert!(matches!(init::balanced::<f64>(3, 0, 1.0, rng), Err(MeasureError::Empty { .. })));
+    assert!(matches!(
+        init::sphere::<f64>(0, 3, rng),
+        Err(MeasureError::Empty { .. })
+    ));
+    assert!(matches!(
+        init::sphere::<f64>(3, 0, rng),
+        Err(MeasureError::Empty { .. })
+    ));
+    assert!(matches!(
+        init::gaussian::<f64>(3, 0, 1.0, rng),
+        Err(MeasureError::Empty { .. })
+    ));
+    assert!(matches!(
+        init::balanced::<f64>(0, 3, 1.0, rng),
+        Err(MeasureError::Empty { .. })
+    ));
+    assert!(matches!(
+        init::balanced::<f64>(3, 0, 1.0, rng),
+        Err(MeasureError::Empty { .. })
+    ));
     for bad in NOT_FINITE.into_iter().chain([-1.0]) {
-        says(&init::gaussian::<f64>(2, 3, bad, rng).unwrap_err(), &["std"]);
-        says(&init::balanced::<f64>(2, 3, bad, rng).unwrap_err(), &["radius"]);
+        says(
+            &init::gaussian::<f64>(2, 3, bad, rng).unwrap_err(),
+            &["std"],
+        );
+        says(
+            &init::balanced::<f64>(2, 3, bad, rng).unwrap_err(),
+            &["radius"],
+        );
     }
     // Finite in f64, not in f32.
-    assert!(matches!(init::gaussian::<f32>(2, 3, 1e60, rng), Err(MeasureError::Point { .. })));
+    assert!(matches!(
+        init::gaussian::<f32>(2, 3, 1e60, rng),
+        Err(MeasureError::Point { .. })
+    ));
 }
 
 #[test]
@@ -85,24 +162,65 @@ fn inputs() {
         let mut points = x(2, 4);
         points[(1, 3)] = bad;
         let error = Inputs::new(points.clone()).unwrap_err();
-        assert!(matches!(error, RiskError::Input { sample: 3, coordinate: 1, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                RiskError::Input {
+                    sample: 3,
+                    coordinate: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         says(&error, &["sample 3", "coordinate 1", "finite"]);
         assert!(matches!(
             Inputs::from_slice(2, points.as_slice()),
-            Err(RiskError::Input { sample: 3, coordinate: 1, .. })
+            Err(RiskError::Input {
+                sample: 3,
+                coordinate: 1,
+                ..
+            })
         ));
 
         // A refused refill changes nothing.
         let mut inputs = Inputs::new(x(2, 4)).unwrap();
-        let error = inputs.refill(|j, x| x[0] = if j == 2 { bad } else { 7.0 }).unwrap_err();
-        assert!(matches!(error, RiskError::Input { sample: 2, coordinate: 0, .. }), "{error}");
+        let error = inputs
+            .refill(|j, x| x[0] = if j == 2 { bad } else { 7.0 })
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                RiskError::Input {
+                    sample: 2,
+                    coordinate: 0,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         assert_eq!(inputs.points(), &x(2, 4));
     }
-    assert_eq!(Inputs::new(DMatrix::<f64>::zeros(0, 4)).unwrap_err(), RiskError::Empty { dim: 0, len: 4 });
-    assert_eq!(Inputs::new(DMatrix::<f64>::zeros(4, 0)).unwrap_err(), RiskError::Empty { dim: 4, len: 0 });
-    assert_eq!(Inputs::<f64>::from_slice(2, &[]).unwrap_err(), RiskError::Empty { dim: 2, len: 0 });
-    assert!(matches!(Inputs::<f64>::from_slice(0, &[1.0]), Err(RiskError::Empty { .. })));
-    assert!(matches!(Inputs::<f64>::from_slice(2, &[1.0; 3]), Err(RiskError::Shape(_))));
+    assert_eq!(
+        Inputs::new(DMatrix::<f64>::zeros(0, 4)).unwrap_err(),
+        RiskError::Empty { dim: 0, len: 4 }
+    );
+    assert_eq!(
+        Inputs::new(DMatrix::<f64>::zeros(4, 0)).unwrap_err(),
+        RiskError::Empty { dim: 4, len: 0 }
+    );
+    assert_eq!(
+        Inputs::<f64>::from_slice(2, &[]).unwrap_err(),
+        RiskError::Empty { dim: 2, len: 0 }
+    );
+    assert!(matches!(
+        Inputs::<f64>::from_slice(0, &[1.0]),
+        Err(RiskError::Empty { .. })
+    ));
+    assert!(matches!(
+        Inputs::<f64>::from_slice(2, &[1.0; 3]),
+        Err(RiskError::Shape(_))
+    ));
 }
 
 #[test]
@@ -112,13 +230,36 @@ fn risks() {
         let mut points = x(2, 3);
         points[(0, 1)] = bad;
         let error = EmpiricalRisk::new(Square, points.clone(), y()).unwrap_err();
-        assert!(matches!(error, RiskError::Input { sample: 1, coordinate: 0, .. }), "{error}");
-        assert!(matches!(SoftmaxCrossEntropy::new(points, vec![0; 3], 2), Err(RiskError::Input { sample: 1, .. })));
+        assert!(
+            matches!(
+                error,
+                RiskError::Input {
+                    sample: 1,
+                    coordinate: 0,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(matches!(
+            SoftmaxCrossEntropy::new(points, vec![0; 3], 2),
+            Err(RiskError::Input { sample: 1, .. })
+        ));
 
         let mut targets = DMatrix::from_element(2, 3, 1.0);
         targets[(1, 2)] = bad;
         let refused = |error: RiskError| {
-            assert!(matches!(error, RiskError::Target { sample: 2, output: 1, .. }), "{error}");
+            assert!(
+                matches!(
+                    error,
+                    RiskError::Target {
+                        sample: 2,
+                        output: 1,
+                        ..
+                    }
+                ),
+                "{error}"
+            );
             says(&error, &["sample 2", "target 1"]);
         };
         refused(EmpiricalRisk::with_outputs(Square, x(2, 3), targets.clone()).unwrap_err());
@@ -132,7 +273,10 @@ fn risks() {
     for bad in [0.5, 0.0, 2.0] {
         let labels = || DVector::from_vec(vec![1.0, bad, -1.0]);
         let refused = |error: RiskError| {
-            assert!(matches!(error, RiskError::Target { sample: 1, output: 0, value, .. } if value == bad), "{error}");
+            assert!(
+                matches!(error, RiskError::Target { sample: 1, output: 0, value, .. } if value == bad),
+                "{error}"
+            );
             says(&error, &["sample 1", "-1 or 1", &bad.to_string()]);
         };
         refused(EmpiricalRisk::new(Logistic, x(2, 3), labels()).unwrap_err());
@@ -142,38 +286,83 @@ fn risks() {
     }
     // Shapes.
     let shape = |error: RiskError, what: &str| {
-        assert!(matches!(error, RiskError::Shape(_) | RiskError::Parameter(_)), "{error}");
+        assert!(
+            matches!(error, RiskError::Shape(_) | RiskError::Parameter(_)),
+            "{error}"
+        );
         says(&error, &[what]);
     };
-    shape(EmpiricalRisk::new(Square, x(2, 4), y()).unwrap_err(), "number of targets must be 4, found 3");
-    shape(EmpiricalRisk::new(Square, x(2, 2), y()).unwrap_err(), "number of targets");
-    shape(EmpiricalRisk::with_outputs(Square, x(2, 3), DMatrix::zeros(0, 3)).unwrap_err(), "outputs");
-    shape(SoftmaxCrossEntropy::new(x(2, 3), vec![0, 1], 2).unwrap_err(), "number of labels");
-    shape(SoftmaxCrossEntropy::new(x(2, 3), vec![0; 3], 0).unwrap_err(), "classes");
+    shape(
+        EmpiricalRisk::new(Square, x(2, 4), y()).unwrap_err(),
+        "number of targets must be 4, found 3",
+    );
+    shape(
+        EmpiricalRisk::new(Square, x(2, 2), y()).unwrap_err(),
+        "number of targets",
+    );
+    shape(
+        EmpiricalRisk::with_outputs(Square, x(2, 3), DMatrix::zeros(0, 3)).unwrap_err(),
+        "outputs",
+    );
+    shape(
+        SoftmaxCrossEntropy::new(x(2, 3), vec![0, 1], 2).unwrap_err(),
+        "number of labels",
+    );
+    shape(
+        SoftmaxCrossEntropy::new(x(2, 3), vec![0; 3], 0).unwrap_err(),
+        "classes",
+    );
     let error = SoftmaxCrossEntropy::new(x(2, 3), vec![0, 2, 1], 2).unwrap_err();
-    assert!(matches!(error, RiskError::Target { sample: 1, .. }), "{error}");
-    assert!(matches!(EmpiricalRisk::new(Square, x(2, 0), DVector::zeros(0)), Err(RiskError::Empty { dim: 2, len: 0 })));
-    assert!(matches!(EmpiricalRisk::new(Square, x(0, 3), y()), Err(RiskError::Empty { dim: 0, len: 3 })));
-    assert!(matches!(SoftmaxCrossEntropy::new(x(2, 0), vec![], 2), Err(RiskError::Empty { .. })));
+    assert!(
+        matches!(error, RiskError::Target { sample: 1, .. }),
+        "{error}"
+    );
+    assert!(matches!(
+        EmpiricalRisk::new(Square, x(2, 0), DVector::zeros(0)),
+        Err(RiskError::Empty { dim: 2, len: 0 })
+    ));
+    assert!(matches!(
+        EmpiricalRisk::new(Square, x(0, 3), y()),
+        Err(RiskError::Empty { dim: 0, len: 3 })
+    ));
+    assert!(matches!(
+        SoftmaxCrossEntropy::new(x(2, 0), vec![], 2),
+        Err(RiskError::Empty { .. })
+    ));
     // Sample weights.
     let risk = || EmpiricalRisk::new(Square, x(2, 3), y()).unwrap();
     for bad in NOT_FINITE.into_iter().chain([-0.5]) {
         let error = risk().sample_weights(vec![1.0, 0.0, bad]).unwrap_err();
-        assert!(matches!(error, RiskError::Weight { sample: 2, .. }), "{error}");
+        assert!(
+            matches!(error, RiskError::Weight { sample: 2, .. }),
+            "{error}"
+        );
         says(&error, &["weight of sample 2"]);
     }
-    shape(risk().sample_weights(vec![1.0; 2]).unwrap_err(), "number of sample weights must be 3, found 2");
+    shape(
+        risk().sample_weights(vec![1.0; 2]).unwrap_err(),
+        "number of sample weights must be 3, found 2",
+    );
     // Parameters of a loss.
     let parameter = |error: RiskError, words: &[&str]| {
         assert!(matches!(error, RiskError::Parameter(_)), "{error}");
         says(&error, words);
     };
     for bad in NOT_FINITE.into_iter().chain([0.0, -1.0]) {
-        parameter(EmpiricalRisk::new(Huber(bad), x(2, 3), y()).unwrap_err(), &["threshold", "positive"]);
-        parameter(EmpiricalRisk::new(SmoothHinge(bad), x(2, 3), y()).unwrap_err(), &["width", "positive"]);
+        parameter(
+            EmpiricalRisk::new(Huber(bad), x(2, 3), y()).unwrap_err(),
+            &["threshold", "positive"],
+        );
+        parameter(
+            EmpiricalRisk::new(SmoothHinge(bad), x(2, 3), y()).unwrap_err(),
+            &["width", "positive"],
+        );
     }
     for bad in NOT_FINITE.into_iter().chain([0.0, 1.0, -0.5, 2.0]) {
-        parameter(EmpiricalRisk::new(Quantile(bad), x(2, 3), y()).unwrap_err(), &["level", "between 0 and 1"]);
+        parameter(
+            EmpiricalRisk::new(Quantile(bad), x(2, 3), y()).unwrap_err(),
+            &["level", "between 0 and 1"],
+        );
     }
 }
 
@@ -200,28 +389,50 @@ impl Risk<f64> for Nothing {
 fn energies() {
     let risk = || EmpiricalRisk::new(Square, x(2, 3), DVector::zeros(3)).unwrap();
     let error = MeanFieldRisk::new(Ridge::new(Relu, 3), risk()).unwrap_err();
-    assert_eq!(error, ShapeError { what: "input dimension of the feature map", expected: 2, found: 3 });
-    assert!(MeanFieldRisk::new(Ridge::new(Relu, 0), risk()).is_err(), "d = 0");
+    assert_eq!(
+        error,
+        ShapeError {
+            what: "input dimension of the feature map",
+            expected: 2,
+            found: 3
+        }
+    );
+    assert!(
+        MeanFieldRisk::new(Ridge::new(Relu, 0), risk()).is_err(),
+        "d = 0"
+    );
     let error = MeanFieldRisk::new(Ridge::with_outputs(Relu, 2, 3), risk()).unwrap_err();
     says(&error, &["outputs", "1", "3"]);
-    assert!(MeanFieldRisk::new(Ridge::with_outputs(Relu, 2, 0), risk()).is_err(), "k = 0");
+    assert!(
+        MeanFieldRisk::new(Ridge::with_outputs(Relu, 2, 0), risk()).is_err(),
+        "k = 0"
+    );
     let nothing = Nothing(Inputs::new(x(2, 3)).unwrap());
     let error = MeanFieldRisk::new(Ridge::with_outputs(Relu, 2, 0), nothing).unwrap_err();
     says(&error, &["outputs", "found 0"]);
 
     let target = || EmpiricalMeasure::uniform(x(2, 3)).unwrap();
     assert!(Mmd::new(ArcCosine::new(2), target()).is_ok());
-    says(&Mmd::new(ArcCosine::new(3), target()).unwrap_err(), &["target", "3", "2"]);
+    says(
+        &Mmd::new(ArcCosine::new(3), target()).unwrap_err(),
+        &["target", "3", "2"],
+    );
     assert!(Mmd::new(ArcCosine::new(0), target()).is_err());
     for bad in NOT_FINITE.into_iter().chain([0.0, -1.0]) {
         says(&Gaussian::new(2, bad).unwrap_err(), &["bandwidth"]);
     }
     for bad in NOT_FINITE.into_iter().chain([-1.0]) {
         says(&WeightDecay::new(bad).unwrap_err(), &["lambda", ">= 0"]);
-        says(&WeightDecay::new(bad as f32).unwrap_err(), &["lambda", ">= 0"]);
+        says(
+            &WeightDecay::new(bad as f32).unwrap_err(),
+            &["lambda", ">= 0"],
+        );
     }
     let decay = |p| PotentialEnergy::new(WeightDecay::new(1.0).unwrap(), p);
-    says(&Sum::new(decay(2), decay(3)).unwrap_err(), &["second energy", "2", "3"]);
+    says(
+        &Sum::new(decay(2), decay(3)).unwrap_err(),
+        &["second energy", "2", "3"],
+    );
 }
 
 #[test]
@@ -231,16 +442,28 @@ fn flows_and_observers() {
     }
     for bad in NOT_FINITE.into_iter().chain([0.0, -0.0, -1.0]) {
         let error = ParticleFlow::new(decay::<f64>(), Euler, bad).unwrap_err();
-        assert_eq!((error.name, error.requirement), ("dt", "positive and finite"));
+        assert_eq!(
+            (error.name, error.requirement),
+            ("dt", "positive and finite")
+        );
         assert!(ParticleFlow::new(decay::<f32>(), Euler, bad as f32).is_err());
     }
     for bad in NOT_FINITE.into_iter().chain([-1e-6]) {
-        says(&ParticleFlow::new(decay::<f64>(), DormandPrince::new(bad, 1e-6), 0.1).unwrap_err(), &["rtol"]);
-        says(&ParticleFlow::new(decay::<f64>(), DormandPrince::new(1e-6, bad), 0.1).unwrap_err(), &["atol"]);
+        says(
+            &ParticleFlow::new(decay::<f64>(), DormandPrince::new(bad, 1e-6), 0.1).unwrap_err(),
+            &["rtol"],
+        );
+        says(
+            &ParticleFlow::new(decay::<f64>(), DormandPrince::new(1e-6, bad), 0.1).unwrap_err(),
+            &["atol"],
+        );
         let boxed: Box<dyn Integrator<f64>> = Box::new(DormandPrince::new(bad, 1e-6));
         assert!(ParticleFlow::new(decay::<f64>(), boxed, 0.1).is_err());
     }
-    says(&ParticleFlow::new(decay::<f64>(), DormandPrince::new(0.0, 0.0), 0.1).unwrap_err(), &["rtol", "atol"]);
+    says(
+        &ParticleFlow::new(decay::<f64>(), DormandPrince::new(0.0, 0.0), 0.1).unwrap_err(),
+        &["rtol", "atol"],
+    );
     assert!(UntilStationary::new(f64::NAN).is_err() && UntilStationary::new(-1.0).is_err());
     assert!(UntilTarget::new(f64::NAN).is_err());
     for bad in NOT_FINITE.into_iter().chain([1.0, 0.0]) {
@@ -248,18 +471,40 @@ fn flows_and_observers() {
     }
 
     let mut flow = ParticleFlow::new(decay::<f64>(), Euler, 0.1).unwrap();
-    let error = flow.start(EmpiricalMeasure::uniform(x(3, 2)).unwrap()).unwrap_err();
+    let error = flow
+        .start(EmpiricalMeasure::uniform(x(3, 2)).unwrap())
+        .unwrap_err();
     assert_eq!(
         error,
-        StartError::Shape(ShapeError { what: "particle dimension of the measure", expected: 2, found: 3 })
+        StartError::Shape(ShapeError {
+            what: "particle dimension of the measure",
+            expected: 2,
+            found: 3
+        })
     );
     let mut broken = EmpiricalMeasure::uniform(x(2, 2)).unwrap();
     broken.points_mut()[3] = f64::NAN;
     let error = flow.start(broken).unwrap_err();
-    assert!(matches!(error, StartError::Measure(MeasureError::Point { particle: 1, coordinate: 1, .. })), "{error}");
+    assert!(
+        matches!(
+            error,
+            StartError::Measure(MeasureError::Point {
+                particle: 1,
+                coordinate: 1,
+                ..
+            })
+        ),
+        "{error}"
+    );
     let mut broken = EmpiricalMeasure::uniform(x(2, 2)).unwrap();
     broken.weights_mut()[1] = -1.0;
-    assert!(matches!(flow.start(broken), Err(StartError::Measure(MeasureError::Weight { particle: 1, .. }))));
+    assert!(matches!(
+        flow.start(broken),
+        Err(StartError::Measure(MeasureError::Weight {
+            particle: 1,
+            ..
+        }))
+    ));
     // Finite particles whose energy is not.
     let far = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 1e200)).unwrap();
     let error = flow.start(far).unwrap_err();
@@ -274,15 +519,31 @@ type Method = fn() -> Box<dyn Integrator<f64>>;
 /// All that a state shows, as bits.
 fn bits(state: &State<f64>) -> Vec<u64> {
     let mu = state.measure();
-    let scalars =
-        [state.energy(), state.dissipation(), state.time(), state.step() as f64, state.next().unwrap_or(-1.0)];
-    let fields = mu.points().iter().chain(mu.weights()).chain(state.velocity().iter());
+    let scalars = [
+        state.energy(),
+        state.dissipation(),
+        state.time(),
+        state.step() as f64,
+        state.next().unwrap_or(-1.0),
+    ];
+    let fields = mu
+        .points()
+        .iter()
+        .chain(mu.weights())
+        .chain(state.velocity().iter());
     fields.chain(&scalars).map(|x| x.to_bits()).collect()
 }
 
 fn network() -> MeanFieldRisk<Ridge<Softplus>, EmpiricalRisk<Square, f64>, f64, WeightDecay<f64>> {
-    let risk = EmpiricalRisk::new(Square, x(2, 9) * 2.0, DVector::from_fn(9, |j, _| (j as f64).cos())).unwrap();
-    MeanFieldRisk::new(Ridge::new(Softplus, 2), risk).unwrap().regularized(WeightDecay::new(0.01).unwrap())
+    let risk = EmpiricalRisk::new(
+        Square,
+        x(2, 9) * 2.0,
+        DVector::from_fn(9, |j, _| (j as f64).cos()),
+    )
+    .unwrap();
+    MeanFieldRisk::new(Ridge::new(Softplus, 2), risk)
+        .unwrap()
+        .regularized(WeightDecay::new(0.01).unwrap())
 }
 
 fn students() -> EmpiricalMeasure<f64> {
@@ -308,7 +569,9 @@ fn a_diverging_step_keeps_the_last_finite_state() {
             }
             assert!(state.step() < 100, "it does explode");
         };
-        let StepError::NonFinite { step, time } = error else { panic!("{error}") };
+        let StepError::NonFinite { step, time } = error else {
+            panic!("{error}")
+        };
         assert_eq!((step, time), (state.step(), state.time()));
         says(&error, &[&format!("step {step}"), "not finite"]);
         assert_eq!(bits(&state), last);
@@ -345,11 +608,17 @@ impl Energy<f64> for Cliff {
         if beyond && !self.velocity_only {
             return f64::NAN;
         }
-        (0..mu.len()).map(|i| mu.weight(i) * mu.particle(i)[0]).sum()
+        (0..mu.len())
+            .map(|i| mu.weight(i) * mu.particle(i)[0])
+            .sum()
     }
     fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
         for (i, v) in out.iter_mut().enumerate() {
-            *v = if mu.particle(i)[0] < self.limit { f64::NAN } else { -1.0 };
+            *v = if mu.particle(i)[0] < self.limit {
+                f64::NAN
+            } else {
+                -1.0
+            };
         }
         self.value(mu)
     }
@@ -362,15 +631,38 @@ fn an_energy_that_is_not_a_number_stops_the_flow() {
         for weights in [[0.5, 0.5], [1.0, 0.0]] {
             let points = DMatrix::from_row_slice(1, 2, &[10.0, 1.0]);
             let mu = EmpiricalMeasure::weighted(points, DVector::from_row_slice(&weights)).unwrap();
-            let mut flow = ParticleFlow::new(Cliff { limit: 0.0, velocity_only }, Euler, 0.25).unwrap();
+            let mut flow = ParticleFlow::new(
+                Cliff {
+                    limit: 0.0,
+                    velocity_only,
+                },
+                Euler,
+                0.25,
+            )
+            .unwrap();
             let mut state = flow.start(mu).unwrap();
             let mut trace = Trace::new();
             let error = flow.run(&mut state, 100, &mut trace).unwrap_err();
             assert_eq!(error, StepError::NonFinite { step: 4, time: 1.0 });
-            assert_eq!((state.step(), state.time(), state.measure().particle(1)[0]), (4, 1.0, 0.0));
-            assert_eq!((state.velocity()[1], state.measure().particle(0)[0]), (-1.0, 9.0));
-            assert_eq!(trace.records().len(), 5, "an observer sees finite states only");
-            assert!(trace.records().iter().all(|record| record.energy.is_finite()));
+            assert_eq!(
+                (state.step(), state.time(), state.measure().particle(1)[0]),
+                (4, 1.0, 0.0)
+            );
+            assert_eq!(
+                (state.velocity()[1], state.measure().particle(0)[0]),
+                (-1.0, 9.0)
+            );
+            assert_eq!(
+                trace.records().len(),
+                5,
+                "an observer sees finite states only"
+            );
+            assert!(
+                trace
+                    .records()
+                    .iter()
+                    .all(|record| record.energy.is_finite())
+            );
             // With the cliff moved away the flow goes on.
             flow.energy_mut().limit = -100.0;
             assert_eq!(flow.run(&mut state, 4, &mut ()).unwrap(), StopReason::Steps);
@@ -379,20 +671,44 @@ fn an_energy_that_is_not_a_number_stops_the_flow() {
     }
     // A start on the wrong side.
     let mu = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, -1.0)).unwrap();
-    let mut flow = ParticleFlow::new(Cliff { limit: 0.0, velocity_only: false }, Euler, 0.25).unwrap();
+    let mut flow = ParticleFlow::new(
+        Cliff {
+            limit: 0.0,
+            velocity_only: false,
+        },
+        Euler,
+        0.25,
+    )
+    .unwrap();
     says(&flow.start(mu).unwrap_err(), &["start", "finite", "NaN"]);
     // The adaptive method retries, shorter, and walks up to the cliff.
-    let mut flow =
-        ParticleFlow::new(Cliff { limit: 0.0, velocity_only: false }, DormandPrince::default(), 0.3).unwrap();
-    let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0)).unwrap()).unwrap();
+    let mut flow = ParticleFlow::new(
+        Cliff {
+            limit: 0.0,
+            velocity_only: false,
+        },
+        DormandPrince::default(),
+        0.3,
+    )
+    .unwrap();
+    let mut state = flow
+        .start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0)).unwrap())
+        .unwrap();
     for _ in 0..200 {
         let before = bits(&state);
         match flow.advance(&mut state) {
             Ok(step) => {
-                assert!(step.taken > 0.0 && state.energy().is_finite() && state.measure().particle(0)[0] >= 0.0)
+                assert!(
+                    step.taken > 0.0
+                        && state.energy().is_finite()
+                        && state.measure().particle(0)[0] >= 0.0
+                )
             }
             Err(error) => {
-                assert!(matches!(error, StepError::NonFinite { .. } | StepError::Inner { .. }), "{error}");
+                assert!(
+                    matches!(error, StepError::NonFinite { .. } | StepError::Inner { .. }),
+                    "{error}"
+                );
                 assert_eq!(bits(&state), before);
             }
         }
@@ -422,7 +738,12 @@ impl Integrator<f64> for Faulty {
     fn order(&self) -> u32 {
         1
     }
-    fn step(&mut self, energy: &mut dyn Energy<f64>, state: &mut State<f64>, dt: f64) -> Result<Step<f64>, StepError> {
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<f64>,
+        state: &mut State<f64>,
+        dt: f64,
+    ) -> Result<Step<f64>, StepError> {
         let step = Euler.step(energy, state, dt)?;
         if state.step() != 2 {
             return Ok(step);
@@ -433,11 +754,36 @@ impl Integrator<f64> for Faulty {
             Fault::InfiniteWeight => state.measure_mut().weights_mut()[0] = f64::INFINITY,
             Fault::NegativeWeight => state.measure_mut().weights_mut()[0] = -0.5,
             Fault::OtherShape => *state.measure_mut() = EmpiricalMeasure::uniform(x(2, 9)).unwrap(),
-            Fault::TakesNothing => return Ok(Step { taken: 0.0, next: None }),
-            Fault::TakesTooMuch => return Ok(Step { taken: 2.0 * dt, next: None }),
-            Fault::TakesNan => return Ok(Step { taken: f64::NAN, next: None }),
-            Fault::ProposesNothing => return Ok(Step { taken: dt, next: Some(0.0) }),
-            Fault::ProposesNan => return Ok(Step { taken: dt, next: Some(f64::NAN) }),
+            Fault::TakesNothing => {
+                return Ok(Step {
+                    taken: 0.0,
+                    next: None,
+                });
+            }
+            Fault::TakesTooMuch => {
+                return Ok(Step {
+                    taken: 2.0 * dt,
+                    next: None,
+                });
+            }
+            Fault::TakesNan => {
+                return Ok(Step {
+                    taken: f64::NAN,
+                    next: None,
+                });
+            }
+            Fault::ProposesNothing => {
+                return Ok(Step {
+                    taken: dt,
+                    next: Some(0.0),
+                });
+            }
+            Fault::ProposesNan => {
+                return Ok(Step {
+                    taken: dt,
+                    next: Some(f64::NAN),
+                });
+            }
         }
         Ok(step)
     }
@@ -462,12 +808,26 @@ fn an_integrator_that_fails_leaves_the_last_state() {
         let mut state = flow.start(students()).unwrap();
         flow.run(&mut state, 2, &mut ()).unwrap();
         let before = bits(&state);
-        let error = flow.run(&mut state, 1, &mut ()).expect_err(&format!("fault {}", fault as u8));
+        let error = flow
+            .run(&mut state, 1, &mut ())
+            .expect_err(&format!("fault {}", fault as u8));
         match fault {
             Fault::ErrAfterMoving => assert_eq!(error, StepError::Unsupported { what: "patience" }),
-            Fault::Nan => assert_eq!(error, StepError::NonFinite { step: 2, time: 0.02 }),
+            Fault::Nan => assert_eq!(
+                error,
+                StepError::NonFinite {
+                    step: 2,
+                    time: 0.02
+                }
+            ),
             Fault::NegativeWeight => {
-                assert!(matches!(error, StepError::Measure(MeasureError::Weight { particle: 0, .. })), "{error}");
+                assert!(
+                    matches!(
+                        error,
+                        StepError::Measure(MeasureError::Weight { particle: 0, .. })
+                    ),
+                    "{error}"
+                );
             }
             Fault::OtherShape => assert!(matches!(error, StepError::Shape(_)), "{error}"),
             _ => says(&error, &[]),
@@ -494,13 +854,23 @@ fn a_measure_broken_from_outside_is_refused() {
         for _ in 0..2 {
             let error = flow.run(&mut state, 5, &mut ()).unwrap_err();
             assert!(
-                matches!(error, StepError::Measure(MeasureError::Point { particle: 1, coordinate: 1, .. })),
+                matches!(
+                    error,
+                    StepError::Measure(MeasureError::Point {
+                        particle: 1,
+                        coordinate: 1,
+                        ..
+                    })
+                ),
                 "{error}"
             );
         }
         *state.measure_mut() = good;
         state.measure_mut().weights_mut()[1] = bad;
-        assert!(matches!(flow.advance(&mut state), Err(StepError::Measure(MeasureError::Weight { particle: 1, .. }))));
+        assert!(matches!(
+            flow.advance(&mut state),
+            Err(StepError::Measure(MeasureError::Weight { particle: 1, .. }))
+        ));
         state.measure_mut().weights_mut()[1] = 0.0;
         flow.advance(&mut state).unwrap();
     }
@@ -511,12 +881,22 @@ fn a_measure_broken_from_outside_is_refused() {
     for _ in 0..3 {
         let mut trace = Trace::new();
         let error = flow.run(&mut state, 0, &mut trace).unwrap_err();
-        assert!(matches!(error, StepError::NonFinite { step: 3, .. }), "{error}");
+        assert!(
+            matches!(error, StepError::NonFinite { step: 3, .. }),
+            "{error}"
+        );
         assert!(trace.records().is_empty());
     }
     // Of another dimension, or of another number of particles, which is fine.
     *state.measure_mut() = EmpiricalMeasure::uniform(x(2, 5)).unwrap();
-    assert!(matches!(flow.advance(&mut state), Err(StepError::Shape(ShapeError { expected: 3, found: 2, .. }))));
+    assert!(matches!(
+        flow.advance(&mut state),
+        Err(StepError::Shape(ShapeError {
+            expected: 3,
+            found: 2,
+            ..
+        }))
+    ));
     *state.measure_mut() = EmpiricalMeasure::uniform(x(3, 8)).unwrap();
     flow.advance(&mut state).unwrap();
     *state.measure_mut() = good;
@@ -529,7 +909,18 @@ fn a_measure_broken_from_outside_is_refused() {
 fn ends_exactly<T: Real>() {
     let energy = || PotentialEnergy::new(WeightDecay::new(real::<T>(0.5)).unwrap(), 1);
     let mu = || EmpiricalMeasure::uniform(DMatrix::from_element(1, 2, T::one())).unwrap();
-    for dt in [0.1, 0.3, 1.0 / 3.0, 0.01, 0.007, 1e-3, 0.999_999_9, 2.0, 1e9, 1.0 / 3.0 * 3e-3] {
+    for dt in [
+        0.1,
+        0.3,
+        1.0 / 3.0,
+        0.01,
+        0.007,
+        1e-3,
+        0.999_999_9,
+        2.0,
+        1e9,
+        1.0 / 3.0 * 3e-3,
+    ] {
         for time in [1.0, 0.1, 0.3, 2.5, 1e-3, 7.0 / 3.0] {
             let (dt, time) = (real::<T>(dt), real::<T>(time));
             let mut flow = ParticleFlow::new(energy(), Heun, dt.min(T::one())).unwrap();
@@ -538,12 +929,22 @@ fn ends_exactly<T: Real>() {
             assert_eq!((reason, state.time()), (StopReason::Time, time));
             // As few steps as there must be: no sliver of a step at the end.
             let least = (time / dt.min(T::one())).to_f64().unwrap();
-            assert!(state.step() as f64 <= (least * (1.0 - 1e-4)).ceil() + 1.0, "{} steps for {least}", state.step());
+            assert!(
+                state.step() as f64 <= (least * (1.0 - 1e-4)).ceil() + 1.0,
+                "{} steps for {least}",
+                state.step()
+            );
             // Again to the same time, to the past, and on.
             let (step, w) = (state.step(), state.measure().particle(0)[0]);
             for past in [time, T::zero(), -T::one()] {
-                assert_eq!(flow.run_until(&mut state, past, &mut ()).unwrap(), StopReason::Time);
-                assert_eq!((state.time(), state.step(), state.measure().particle(0)[0]), (time, step, w));
+                assert_eq!(
+                    flow.run_until(&mut state, past, &mut ()).unwrap(),
+                    StopReason::Time
+                );
+                assert_eq!(
+                    (state.time(), state.step(), state.measure().particle(0)[0]),
+                    (time, step, w)
+                );
             }
             let later = time + real(0.7);
             flow.run_until(&mut state, later, &mut ()).unwrap();
@@ -590,22 +991,44 @@ fn times_that_are_none() {
     let mut state = flow.start(students()).unwrap();
     let before = bits(&state);
     let error = flow.run_until(&mut state, f64::NAN, &mut ()).unwrap_err();
-    assert!(matches!(error, StepError::Parameter(ParameterError { name: "time", .. })), "{error}");
-    assert_eq!(flow.run_until(&mut state, f64::NEG_INFINITY, &mut ()).unwrap(), StopReason::Time);
+    assert!(
+        matches!(
+            error,
+            StepError::Parameter(ParameterError { name: "time", .. })
+        ),
+        "{error}"
+    );
+    assert_eq!(
+        flow.run_until(&mut state, f64::NEG_INFINITY, &mut ())
+            .unwrap(),
+        StopReason::Time
+    );
     assert_eq!(bits(&state), before);
     // Infinity: until the observer stops it.
     let mut stop = wasserflow::observe::from_fn(|state: &State<f64>| {
-        if state.step() == 25 { ControlFlow::Break(StopReason::Requested) } else { ControlFlow::Continue(()) }
+        if state.step() == 25 {
+            ControlFlow::Break(StopReason::Requested)
+        } else {
+            ControlFlow::Continue(())
+        }
     });
-    assert_eq!(flow.run_until(&mut state, f64::INFINITY, &mut stop).unwrap(), StopReason::Requested);
+    assert_eq!(
+        flow.run_until(&mut state, f64::INFINITY, &mut stop)
+            .unwrap(),
+        StopReason::Requested
+    );
     assert_eq!((state.step(), state.time()), (25, 0.25));
 }
 
 /// run(20) = run(7) + run(13), bit for bit; also through a clone of the state, a fresh flow, and steps by hand.
 #[test]
 fn a_run_resumes_bit_for_bit() {
-    let integrators: [Method; 4] =
-        [|| Box::new(Euler), || Box::new(Heun), || Box::new(Rk4), || Box::new(DormandPrince::new(1e-6, 1e-8))];
+    let integrators: [Method; 4] = [
+        || Box::new(Euler),
+        || Box::new(Heun),
+        || Box::new(Rk4),
+        || Box::new(DormandPrince::new(1e-6, 1e-8)),
+    ];
     for integrator in integrators {
         let flow = || ParticleFlow::new(network(), integrator(), 0.03).unwrap();
         let mut straight = flow().start(students()).unwrap();
@@ -615,13 +1038,17 @@ fn a_run_resumes_bit_for_bit() {
         let mut resumed = one.start(students()).unwrap();
         one.run(&mut resumed, 7, &mut ()).unwrap();
         let mut cloned = resumed.clone();
-        let mut reused = flow().start(EmpiricalMeasure::uniform(x(3, 5)).unwrap()).unwrap();
+        let mut reused = flow()
+            .start(EmpiricalMeasure::uniform(x(3, 5)).unwrap())
+            .unwrap();
         reused.clone_from(&resumed);
         let mut by_hand = resumed.clone();
 
         one.run(&mut resumed, 13, &mut ()).unwrap();
         flow().run(&mut cloned, 13, &mut Trace::new()).unwrap();
-        flow().run(&mut reused, 13, &mut UntilStationary::new(0.0).unwrap()).unwrap();
+        flow()
+            .run(&mut reused, 13, &mut UntilStationary::new(0.0).unwrap())
+            .unwrap();
         let mut other = flow();
         for _ in 0..13 {
             other.advance(&mut by_hand).unwrap();
@@ -632,7 +1059,10 @@ fn a_run_resumes_bit_for_bit() {
     }
     // And to a time: stopping on the way at the end of a step changes nothing for a fixed step.
     let mut flow = ParticleFlow::new(network(), Rk4, 0.125).unwrap();
-    let (mut straight, mut resumed) = (flow.start(students()).unwrap(), flow.start(students()).unwrap());
+    let (mut straight, mut resumed) = (
+        flow.start(students()).unwrap(),
+        flow.start(students()).unwrap(),
+    );
     flow.run_until(&mut straight, 2.0, &mut ()).unwrap();
     flow.run_until(&mut resumed, 0.75, &mut ()).unwrap();
     flow.run_until(&mut resumed, 2.0, &mut ()).unwrap();
@@ -645,8 +1075,13 @@ fn steps_at_rest_stay_finite() {
     fn rest<T: Real>() {
         let energy = PotentialEnergy::new(WeightDecay::new(T::one()).unwrap(), 1);
         let mut flow = ParticleFlow::new(energy, DormandPrince::default(), real(0.1)).unwrap();
-        let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 2, T::zero())).unwrap()).unwrap();
-        assert_eq!(flow.run(&mut state, 1000, &mut ()).unwrap(), StopReason::Steps);
+        let mut state = flow
+            .start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 2, T::zero())).unwrap())
+            .unwrap();
+        assert_eq!(
+            flow.run(&mut state, 1000, &mut ()).unwrap(),
+            StopReason::Steps
+        );
         assert!(state.time().is_finite() && state.next().unwrap().is_finite());
         assert_eq!(state.measure().particle(1), &[T::zero()]);
     }
@@ -662,11 +1097,16 @@ fn overflow_is_an_error_and_not_a_number() {
     let points = DMatrix::from_row_slice(1, 3, &[1.0, -1.0, 2.0]);
     let exponential = EmpiricalRisk::new(Exponential, points.clone(), y.clone()).unwrap();
     let map = || Ridge::new(wasserflow::Identity, 1);
-    let mut flow = ParticleFlow::new(MeanFieldRisk::new(map(), exponential).unwrap(), Euler, 0.1).unwrap();
+    let mut flow =
+        ParticleFlow::new(MeanFieldRisk::new(map(), exponential).unwrap(), Euler, 0.1).unwrap();
     // h = 2500 x, so margins are -2500 and less, and exp(2500) is infinite.
-    assert!(matches!(flow.start(far.clone()), Err(StartError::NonFinite { .. })));
+    assert!(matches!(
+        flow.start(far.clone()),
+        Err(StartError::NonFinite { .. })
+    ));
     let logistic = EmpiricalRisk::new(Logistic, points, y).unwrap();
-    let mut flow = ParticleFlow::new(MeanFieldRisk::new(map(), logistic).unwrap(), Euler, 0.1).unwrap();
+    let mut flow =
+        ParticleFlow::new(MeanFieldRisk::new(map(), logistic).unwrap(), Euler, 0.1).unwrap();
     let state: State<f64> = flow.start(far).unwrap();
     assert!(state.energy().is_finite() && state.dissipation() > 0.0);
 }

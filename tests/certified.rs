@@ -7,10 +7,12 @@ use std::time::Instant;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use wasserflow::optimality::{Certifiable, Certificate, FrankWolfe, certify, insert, run_until_optimal};
+use wasserflow::optimality::{
+    Certifiable, Certificate, FrankWolfe, certify, insert, run_until_optimal,
+};
 use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Jko, Logistic, MeanFieldRisk, ParticleFlow, Relu, Ridge, Risk,
-    Square, StopReason, WeightDecay, init, nalgebra,
+    EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Jko, Logistic, MeanFieldRisk, ParticleFlow,
+    Relu, Ridge, Risk, Square, StopReason, WeightDecay, init, nalgebra,
 };
 
 type Network<R> = MeanFieldRisk<Ridge<Relu>, R, f64, WeightDecay<f64>>;
@@ -29,7 +31,13 @@ fn targets(x: &DMatrix<f64>, m0: usize, rng: &mut ChaCha8Rng) -> DVector<f64> {
     let teacher = init::balanced::<f64>(x.nrows(), m0, (m0 as f64).sqrt(), rng).unwrap();
     DVector::from_fn(x.ncols(), |j, _| {
         let neuron = |w: &[f64]| {
-            w[0] * w[1..].iter().zip(x.column(j).iter()).map(|(b, x)| b * x).sum::<f64>().max(0.0) / m0 as f64
+            w[0] * w[1..]
+                .iter()
+                .zip(x.column(j).iter())
+                .map(|(b, x)| b * x)
+                .sum::<f64>()
+                .max(0.0)
+                / m0 as f64
         };
         (0..m0).map(|i| neuron(teacher.particle(i))).sum()
     })
@@ -64,9 +72,19 @@ fn minimise(energy: impl Certifiable<f64>, start: EmpiricalMeasure<f64>, gap: f6
         match reason {
             StopReason::Trapped { .. } => trapped += 1,
             StopReason::Steps if slow + trapped < 20 => slow += 1,
-            _ => return Outcome { gap: certificate.gap(), steps: state.step(), trapped, slow, shortened },
+            _ => {
+                return Outcome {
+                    gap: certificate.gap(),
+                    steps: state.step(),
+                    trapped,
+                    slow,
+                    shortened,
+                };
+            }
         }
-        let born = certificate.escape().and_then(|w| insert(flow.energy_mut(), state.measure(), w));
+        let born = certificate
+            .escape()
+            .and_then(|w| insert(flow.energy_mut(), state.measure(), w));
         if let Some(born) = born {
             *state.measure_mut() = born;
         }
@@ -82,23 +100,43 @@ fn random_problem(seed: u64) -> (Outcome, String) {
     let y = targets(&x, 3, &mut rng);
     let start = init::balanced(2, m, 2.0_f64.sqrt(), &mut rng).unwrap();
     let outcome = if seed.is_multiple_of(2) {
-        minimise(network(EmpiricalRisk::new(Square, x, y).unwrap(), lambda), start, 1e-8)
+        minimise(
+            network(EmpiricalRisk::new(Square, x, y).unwrap(), lambda),
+            start,
+            1e-8,
+        )
     } else {
         let signs = y.map(|y| if y > 0.0 { 1.0 } else { -1.0 });
-        minimise(network(EmpiricalRisk::new(Logistic, x, signs).unwrap(), lambda), start, 1e-8)
+        minimise(
+            network(EmpiricalRisk::new(Logistic, x, signs).unwrap(), lambda),
+            start,
+            1e-8,
+        )
     };
-    (outcome, format!("seed {seed}, n = {n}, m = {m}, lambda = {lambda:.1e}"))
+    (
+        outcome,
+        format!("seed {seed}, n = {n}, m = {m}, lambda = {lambda:.1e}"),
+    )
 }
 
 /// Solves problems; those that stay above a gap of 1e-8 must be at most `above`, and below 2e-8.
 fn random_problems(seeds: std::ops::Range<u64>, above: usize) {
-    let (mut trapped, mut slow, mut steps, mut most, mut missed, mut shortened) = (0, 0, 0, 0, 0, 0);
+    let (mut trapped, mut slow, mut steps, mut most, mut missed, mut shortened) =
+        (0, 0, 0, 0, 0, 0);
     let count = seeds.end - seeds.start;
     for seed in seeds {
         let (outcome, problem) = random_problem(seed);
-        assert!(outcome.gap <= 2e-8, "{problem}: gap {:e} after {} steps", outcome.gap, outcome.steps);
+        assert!(
+            outcome.gap <= 2e-8,
+            "{problem}: gap {:e} after {} steps",
+            outcome.gap,
+            outcome.steps
+        );
         if outcome.gap > 1e-8 {
-            println!("{problem}: gap {:e} after {} steps", outcome.gap, outcome.steps);
+            println!(
+                "{problem}: gap {:e} after {} steps",
+                outcome.gap, outcome.steps
+            );
             missed += 1;
         }
         trapped += usize::from(outcome.trapped > 0);
@@ -107,9 +145,14 @@ fn random_problems(seeds: std::ops::Range<u64>, above: usize) {
         steps += outcome.steps;
         most = most.max(outcome.steps);
     }
-    println!("{count} problems in {steps} steps, at most {most}; {missed} above 1e-8, {trapped} trapped, {slow} slow");
+    println!(
+        "{count} problems in {steps} steps, at most {most}; {missed} above 1e-8, {trapped} trapped, {slow} slow"
+    );
     assert!(missed <= above, "{missed} problems above 1e-8");
-    assert!(shortened <= 1, "{shortened} of {count} problems needed shorter steps");
+    assert!(
+        shortened <= 1,
+        "{shortened} of {count} problems needed shorter steps"
+    );
 }
 
 #[test]
@@ -158,7 +201,12 @@ impl<E: Energy<f64>> Energy<f64> for Counted<E> {
         self.add(at.ncols().max(mu.len()));
         self.energy.first_variation(mu, at, values, descent)
     }
-    fn curvature(&mut self, mu: &EmpiricalMeasure<f64>, v: &DMatrix<f64>, out: &mut DMatrix<f64>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<f64>,
+        v: &DMatrix<f64>,
+        out: &mut DMatrix<f64>,
+    ) -> Option<()> {
         self.add(mu.len());
         self.energy.curvature(mu, v, out)
     }
@@ -177,12 +225,17 @@ fn circle(seed: u64) -> (Network<EmpiricalRisk<Square, f64>>, EmpiricalMeasure<f
     let x = init::sphere::<f64>(2, 15, &mut rng).unwrap().into_points();
     let y = targets(&x, 3, &mut rng);
     let start = init::balanced(2, 20, 2.0_f64.sqrt(), &mut rng).unwrap();
-    (network(EmpiricalRisk::new(Square, x, y).unwrap(), 0.002), start)
+    (
+        network(EmpiricalRisk::new(Square, x, y).unwrap(), 0.002),
+        start,
+    )
 }
 
 #[test]
 fn fewer_gradients_than_euler() {
-    println!("| seed | gap at the start | Euler, 1000 steps | Euler, 20 000 steps | time | Jko | gradients | time |");
+    println!(
+        "| seed | gap at the start | Euler, 1000 steps | Euler, 20 000 steps | time | Jko | gradients | time |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for seed in 0..5 {
         let (mut energy, start) = circle(seed);
@@ -197,7 +250,10 @@ fn fewer_gradients_than_euler() {
         let late = certify(flow.energy_mut(), state.measure()).gap();
 
         let count = Rc::new(Cell::new([0; 2]));
-        let energy = Counted { energy: circle(seed).0, count: count.clone() };
+        let energy = Counted {
+            energy: circle(seed).0,
+            count: count.clone(),
+        };
         let mut flow = ParticleFlow::new(energy, Jko::default(), 1e5).unwrap();
         let mut state = flow.start(start).unwrap();
         let clock = Instant::now();
@@ -208,8 +264,15 @@ fn fewer_gradients_than_euler() {
             certificate.gap(),
             count.get()[0]
         );
-        assert!(matches!(reason, StopReason::GloballyOptimal { .. }), "{reason:?}");
-        assert!(count.get()[0] < 3000, "{:?} gradients where Euler takes 20 000", count.get());
+        assert!(
+            matches!(reason, StopReason::GloballyOptimal { .. }),
+            "{reason:?}"
+        );
+        assert!(
+            count.get()[0] < 3000,
+            "{:?} gradients where Euler takes 20 000",
+            count.get()
+        );
     }
 }
 
@@ -219,13 +282,28 @@ fn frank_wolfe_takes_a_hundredth_of_the_work() {
     println!("| seed | atoms | gap | gradients | of neurons | time |\n|---|---|---|---|---|---|");
     for seed in 0..5 {
         let count = Rc::new(Cell::new([0; 2]));
-        let mut energy = Counted { energy: circle(seed).0, count: count.clone() };
+        let mut energy = Counted {
+            energy: circle(seed).0,
+            count: count.clone(),
+        };
         let mut mu = EmpiricalMeasure::uniform(DMatrix::zeros(3, 1)).unwrap();
         let clock = Instant::now();
-        let (reason, certificate) = FrankWolfe::Sliding.run(&mut energy, &mut mu, 1e-6, 100).unwrap();
+        let (reason, certificate) = FrankWolfe::Sliding
+            .run(&mut energy, &mut mu, 1e-6, 100)
+            .unwrap();
         let ([gradients, neurons], time) = (count.get(), clock.elapsed());
-        println!("| {seed} | {} | {:.1e} | {gradients} | {neurons} | {time:.1?} |", mu.len(), certificate.gap());
-        assert!(matches!(reason, StopReason::GloballyOptimal { .. }), "{reason:?}");
-        assert!(100 * neurons < 20 * 20_000, "{gradients} gradients, of {neurons} neurons");
+        println!(
+            "| {seed} | {} | {:.1e} | {gradients} | {neurons} | {time:.1?} |",
+            mu.len(),
+            certificate.gap()
+        );
+        assert!(
+            matches!(reason, StopReason::GloballyOptimal { .. }),
+            "{reason:?}"
+        );
+        assert!(
+            100 * neurons < 20 * 20_000,
+            "{gradients} gradients, of {neurons} neurons"
+        );
     }
 }

@@ -4,8 +4,9 @@ use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::{
-    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Jko, MeanFieldRisk, ParticleFlow, Potential,
-    PotentialEnergy, Real, Relu, Ridge, Square, StepError, Tanh, WeightDecay, init, nalgebra, real,
+    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Jko, MeanFieldRisk, ParticleFlow,
+    Potential, PotentialEnergy, Real, Relu, Ridge, Square, StepError, Tanh, WeightDecay, init,
+    nalgebra, real,
 };
 
 fn rng(seed: u64) -> ChaCha8Rng {
@@ -30,15 +31,27 @@ fn crawling_along_a_kink_is_told() {
     let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), data::<f64>(0)).unwrap();
     let mut energy = energy.regularized(WeightDecay::new(1e-2).unwrap());
     let mut flow = ParticleFlow::new(&mut energy, DormandPrince::new(1e-6, 1e-9), 0.1).unwrap();
-    let mut state = flow.start(init::balanced(2, 100, 1.0, &mut rng(100)).unwrap()).unwrap();
+    let mut state = flow
+        .start(init::balanced(2, 100, 1.0, &mut rng(100)).unwrap())
+        .unwrap();
     let start = state.energy();
     let error = flow.run_until(&mut state, 2000.0, &mut ()).unwrap_err();
     println!("{error}, after {} steps", state.step());
-    assert!(matches!(error, StepError::Chatter { time, size } if time == state.time() && size < 1.0), "{error}");
+    assert!(
+        matches!(error, StepError::Chatter { time, size } if time == state.time() && size < 1.0),
+        "{error}"
+    );
     // The state is that of before, and right.
-    assert!(!state.is_stale() && state.energy() == flow.value(state.measure()) && state.energy() < start);
+    assert!(
+        !state.is_stale()
+            && state.energy() == flow.value(state.measure())
+            && state.energy() < start
+    );
     // It says so again, and a proximal method goes on from there.
-    assert!(matches!(flow.run(&mut state, 100, &mut ()), Err(StepError::Chatter { .. })));
+    assert!(matches!(
+        flow.run(&mut state, 100, &mut ()),
+        Err(StepError::Chatter { .. })
+    ));
     let before = state.energy();
     let mut flow = ParticleFlow::new(&mut energy, Jko::default(), 100.0).unwrap();
     state.measure_mut();
@@ -50,7 +63,9 @@ fn crawling_along_a_kink_is_told() {
 struct Stiff;
 impl<T: Real> Potential<T> for Stiff {
     fn value(&self, w: &[T]) -> T {
-        (0..w.len()).fold(T::zero(), |sum, l| sum + real::<T>(0.5 * 10.0_f64.powi(l as i32)) * w[l] * w[l])
+        (0..w.len()).fold(T::zero(), |sum, l| {
+            sum + real::<T>(0.5 * 10.0_f64.powi(l as i32)) * w[l] * w[l]
+        })
     }
     fn gradient(&self, w: &[T], scale: T, out: &mut [T]) {
         for (l, (out, &w)) in out.iter_mut().zip(w).enumerate() {
@@ -61,22 +76,35 @@ impl<T: Real> Potential<T> for Stiff {
 
 fn stiffness_is_no_chatter_in<T: Real>(rtol: f64) {
     let run = |energy: Box<dyn Energy<T>>, mu: EmpiricalMeasure<T>, time: f64| {
-        let mut flow = ParticleFlow::new(energy, DormandPrince::new(rtol, rtol * 1e-3), real(0.1)).unwrap();
+        let mut flow =
+            ParticleFlow::new(energy, DormandPrince::new(rtol, rtol * 1e-3), real(0.1)).unwrap();
         let mut state = flow.start(mu).unwrap();
         flow.run_until(&mut state, real(time), &mut ()).unwrap();
         println!("{} steps to {}", state.step(), state.time());
     };
-    run(Box::new(PotentialEnergy::new(Stiff, 4)), init::gaussian(4, 10, 1.0, &mut rng(1)).unwrap(), 30.0);
+    run(
+        Box::new(PotentialEnergy::new(Stiff, 4)),
+        init::gaussian(4, 10, 1.0, &mut rng(1)).unwrap(),
+        30.0,
+    );
     for seed in 0..2 {
         let energy = MeanFieldRisk::new(Ridge::new(Tanh, 2), data::<T>(seed)).unwrap();
         let energy = energy.regularized(WeightDecay::new(real(1e-3)).unwrap());
-        run(Box::new(energy), init::balanced(2, 100, 1.0, &mut rng(100 + seed)).unwrap(), 1000.0);
+        run(
+            Box::new(energy),
+            init::balanced(2, 100, 1.0, &mut rng(100 + seed)).unwrap(),
+            1000.0,
+        );
     }
     // Nor kinks that are only crossed.
     if rtol >= 1e-4 {
         let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), data::<T>(2)).unwrap();
         let energy = energy.regularized(WeightDecay::new(real(1e-3)).unwrap());
-        run(Box::new(energy), init::balanced(2, 100, 1.0, &mut rng(102)).unwrap(), 500.0);
+        run(
+            Box::new(energy),
+            init::balanced(2, 100, 1.0, &mut rng(102)).unwrap(),
+            500.0,
+        );
     }
 }
 

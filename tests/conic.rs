@@ -3,8 +3,8 @@
 use approx::assert_relative_eq;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    Conic, EmpiricalMeasure, EmpiricalRisk, Energy, FeatureMap, MeanFieldRisk, ParameterError, ParticleFlow, Potential,
-    Real, Square, StepError, init, real,
+    Conic, EmpiricalMeasure, EmpiricalRisk, Energy, FeatureMap, MeanFieldRisk, ParameterError,
+    ParticleFlow, Potential, Real, Square, StepError, init, real,
 };
 
 /// `phi(t) = cos t + cos(2t) / 8`, with its minimum -7/8 at pi.
@@ -37,14 +37,24 @@ impl<T: Real> Potential<T> for Price {
 
 /// `(2 + int phi dnu)^2 / 2 + lambda nu(R)`.
 fn energy<T: Real>(lambda: f64) -> impl Energy<T> {
-    let risk = EmpiricalRisk::new(Square, DMatrix::zeros(1, 1), DVector::from_element(1, real(-2.0))).unwrap();
-    MeanFieldRisk::new(Ripple, risk).unwrap().regularized(Price(lambda))
+    let risk = EmpiricalRisk::new(
+        Square,
+        DMatrix::zeros(1, 1),
+        DVector::from_element(1, real(-2.0)),
+    )
+    .unwrap();
+    MeanFieldRisk::new(Ripple, risk)
+        .unwrap()
+        .regularized(Price(lambda))
 }
 
 fn reaches_the_optimum<T: Real>(tolerance: f64) {
     let (lambda, least) = (0.5, -0.875);
-    let mut flow = ParticleFlow::new(energy::<T>(lambda), Conic::new(0.25, 1.0), real(0.1)).unwrap();
-    let mut state = flow.start(init::grid(1, 10, 0.0, std::f64::consts::TAU).unwrap()).unwrap();
+    let mut flow =
+        ParticleFlow::new(energy::<T>(lambda), Conic::new(0.25, 1.0), real(0.1)).unwrap();
+    let mut state = flow
+        .start(init::grid(1, 10, 0.0, std::f64::consts::TAU).unwrap())
+        .unwrap();
     flow.run(&mut state, 20_000, &mut ()).unwrap();
 
     // int phi dnu = -2 - lambda / min phi, all mass at the minimiser.
@@ -55,8 +65,9 @@ fn reaches_the_optimum<T: Real>(tolerance: f64) {
     assert_relative_eq!(f64(state.energy()), optimum, max_relative = tolerance);
     assert_relative_eq!(f64(state.measure().mass()), mass, max_relative = tolerance);
     let mu = state.measure();
-    let spread: f64 =
-        (0..mu.len()).map(|i| f64(mu.weight(i)) * (f64(mu.particle(i)[0]) - std::f64::consts::PI).powi(2)).sum();
+    let spread: f64 = (0..mu.len())
+        .map(|i| f64(mu.weight(i)) * (f64(mu.particle(i)[0]) - std::f64::consts::PI).powi(2))
+        .sum();
     assert!(spread < tolerance, "mass away from the minimiser: {spread}");
 }
 
@@ -76,8 +87,14 @@ fn dissipates_by_motion_and_by_mass() {
         let mut state = flow.start(init::grid(1, 7, 0.0, 5.0).unwrap()).unwrap();
         let (mu, before) = (state.measure().clone(), state.energy());
         let (mut values, mut descent) = (vec![0.0; 7], DMatrix::zeros(1, 7));
-        energy::<f64>(0.5).first_variation(&mu, mu.points(), &mut values, &mut descent).unwrap();
-        let growth: f64 = values.iter().zip(mu.weights()).map(|(f, c)| c * f * f).sum();
+        energy::<f64>(0.5)
+            .first_variation(&mu, mu.points(), &mut values, &mut descent)
+            .unwrap();
+        let growth: f64 = values
+            .iter()
+            .zip(mu.weights())
+            .map(|(f, c)| c * f * f)
+            .sum();
         let expected = beta * state.dissipation() + 4.0 * alpha * growth;
         flow.advance(&mut state).unwrap();
         residuals.push(((before - state.energy()) / dt - expected).abs() / expected);
@@ -104,8 +121,20 @@ fn asks_for_the_first_variation() {
     }
     let mut flow = ParticleFlow::new(Flat, Conic::new(1.0, 1.0), 0.1).unwrap();
     let mut state = flow.start(init::grid(1, 3, 0.0, 1.0).unwrap()).unwrap();
-    assert_eq!(flow.advance(&mut state), Err(StepError::Unsupported { what: "the first variation" }));
+    assert_eq!(
+        flow.advance(&mut state),
+        Err(StepError::Unsupported {
+            what: "the first variation"
+        })
+    );
 
     let refused = ParticleFlow::<_, _, f64>::new(Flat, Conic::new(-1.0, 1.0), 0.1).map(|_| ());
-    assert_eq!(refused, Err(ParameterError { name: "alpha", requirement: ">= 0 and finite", value: -1.0 }));
+    assert_eq!(
+        refused,
+        Err(ParameterError {
+            name: "alpha",
+            requirement: ">= 0 and finite",
+            value: -1.0
+        })
+    );
 }

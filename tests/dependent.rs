@@ -16,8 +16,8 @@ mod foreign {
     use std::rc::Rc;
 
     use wasserflow::{
-        Activation, Energy, FeatureMap, Homogeneous, Inputs, Integrator, Kernel, Loss, Observer, ParameterError,
-        Potential, Real, Risk, State, Step, StepError, StopReason, real,
+        Activation, Energy, FeatureMap, Homogeneous, Inputs, Integrator, Kernel, Loss, Observer,
+        ParameterError, Potential, Real, Risk, State, Step, StepError, StopReason, real,
     };
 
     /// `sigma(u) = u |u|`, homogeneous of degree 2 and once differentiable.
@@ -64,7 +64,11 @@ mod foreign {
             if self.width > 0.0 {
                 Ok(())
             } else {
-                Err(ParameterError { name: "width", requirement: "positive", value: self.width })
+                Err(ParameterError {
+                    name: "width",
+                    requirement: "positive",
+                    value: self.width,
+                })
             }
         }
     }
@@ -120,14 +124,20 @@ mod foreign {
     impl<T: Real> FreshSamples<T> {
         pub fn new(n: usize, signal: fn(f64) -> f64) -> Self {
             let inputs = Inputs::from_slice(1, &vec![T::zero(); n]).unwrap();
-            let mut risk = Self { inputs, targets: vec![T::zero(); n], signal, draws: Rc::default() };
+            let mut risk = Self {
+                inputs,
+                targets: vec![T::zero(); n],
+                signal,
+                draws: Rc::default(),
+            };
             risk.draw(0);
             risk
         }
 
         fn draw(&mut self, draw: usize) {
             let n = self.targets.len() as f64;
-            let at = |j: usize| (j as f64 / n + draw as f64 * 0.618_033_988_749_894_9).fract() * LENGTH;
+            let at =
+                |j: usize| (j as f64 / n + draw as f64 * 0.618_033_988_749_894_9).fract() * LENGTH;
             self.inputs.refill(|j, x| x[0] = real(at(j))).unwrap();
             for (j, y) in self.targets.iter_mut().enumerate() {
                 *y = real((self.signal)(at(j)));
@@ -141,7 +151,10 @@ mod foreign {
         }
         fn value(&self, h: &[T]) -> T {
             let n = real::<T>(h.len() as f64);
-            h.iter().zip(&self.targets).fold(T::zero(), |sum, (&h, &y)| sum + (h - y) * (h - y)) / (n + n)
+            h.iter()
+                .zip(&self.targets)
+                .fold(T::zero(), |sum, (&h, &y)| sum + (h - y) * (h - y))
+                / (n + n)
         }
         fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
             let n = real::<T>(h.len() as f64);
@@ -181,7 +194,10 @@ mod foreign {
             self.0
         }
         fn value(&self, w: &[T], v: &[T]) -> T {
-            T::one() / w.iter().zip(v).fold(T::one(), |sum, (&w, &v)| sum + (w - v) * (w - v))
+            T::one()
+                / w.iter()
+                    .zip(v)
+                    .fold(T::one(), |sum, (&w, &v)| sum + (w - v) * (w - v))
         }
         fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
             let k = self.value(w, v);
@@ -201,9 +217,16 @@ mod foreign {
         fn order(&self) -> u32 {
             1
         }
-        fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+        fn step(
+            &mut self,
+            energy: &mut dyn Energy<T>,
+            state: &mut State<T>,
+            dt: T,
+        ) -> Result<Step<T>, StepError> {
             state.evaluate(energy);
-            let speed = energy.inner(state.measure(), state.velocity(), state.velocity()).sqrt();
+            let speed = energy
+                .inner(state.measure(), state.velocity(), state.velocity())
+                .sqrt();
             let taken = dt.min(real::<T>(self.stride) / (speed + T::default_epsilon()));
             let (mu, v) = state.split_mut();
             mu.transport(taken, v);
@@ -213,7 +236,11 @@ mod foreign {
             if self.stride > 0.0 {
                 Ok(())
             } else {
-                Err(ParameterError { name: "stride", requirement: "positive", value: self.stride })
+                Err(ParameterError {
+                    name: "stride",
+                    requirement: "positive",
+                    value: self.stride,
+                })
             }
         }
     }
@@ -228,30 +255,47 @@ mod foreign {
     impl<T: Real> Observer<T> for Counter {
         fn observe(&mut self, _: &State<T>) -> ControlFlow<StopReason> {
             self.seen += 1;
-            if self.seen > self.limit { ControlFlow::Break(StopReason::Requested) } else { ControlFlow::Continue(()) }
+            if self.seen > self.limit {
+                ControlFlow::Break(StopReason::Requested)
+            } else {
+                ControlFlow::Continue(())
+            }
         }
     }
 }
 
-use foreign::{Bounded, Cauchy, Counter, FreshSamples, InverseQuadric, LENGTH, LogCosh, SignedSquare, Spike};
+use foreign::{
+    Bounded, Cauchy, Counter, FreshSamples, InverseQuadric, LENGTH, LogCosh, SignedSquare, Spike,
+};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{Every, Trace, UntilTarget, from_fn};
 use wasserflow::{
-    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, FeatureMap, Heun, Homogeneous, Integrator, Kernel,
-    Loss, MeanFieldRisk, Mmd, Observer, ParticleFlow, Potential, PotentialEnergy, Radial, Real, Reduce, Ridge, Risk,
-    RiskError, Rk4, Square, State, StopReason, Sum, Tanh, WeightDecay, real,
+    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, FeatureMap, Heun, Homogeneous,
+    Integrator, Kernel, Loss, MeanFieldRisk, Mmd, Observer, ParticleFlow, Potential,
+    PotentialEnergy, Radial, Real, Reduce, Ridge, Risk, RiskError, Rk4, Square, State, StopReason,
+    Sum, Tanh, WeightDecay, real,
 };
 
 /// Two spikes: of weight 1 at L / 4, of weight -1/2 at 0.7 L.
 fn signal(x: f64) -> f64 {
-    let dirichlet = |u: f64| 1.0 + 2.0 * (1..=7).map(|q| (std::f64::consts::TAU * f64::from(q) * u).cos()).sum::<f64>();
+    let dirichlet = |u: f64| {
+        1.0 + 2.0
+            * (1..=7)
+                .map(|q| (std::f64::consts::TAU * f64::from(q) * u).cos())
+                .sum::<f64>()
+    };
     dirichlet(x / LENGTH - 0.25) - 0.5 * dirichlet(x / LENGTH - 0.7)
 }
 
 /// Spikes of weight `a = 0` on a grid of the torus.
 fn grid<T: Real>(m: usize) -> EmpiricalMeasure<T> {
-    let points =
-        DMatrix::from_fn(2, m, |l, i| if l == 0 { T::zero() } else { real((i as f64 + 0.5) / m as f64 * LENGTH) });
+    let points = DMatrix::from_fn(2, m, |l, i| {
+        if l == 0 {
+            T::zero()
+        } else {
+            real((i as f64 + 0.5) / m as f64 * LENGTH)
+        }
+    });
     EmpiricalMeasure::uniform(points).unwrap()
 }
 
@@ -282,7 +326,10 @@ impl<T: Real> Energy<T> for MeanTo<T> {
         self.0.len()
     }
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-        self.excess(mu).iter().fold(T::zero(), |sum, &e| sum + e * e) / real(2.0)
+        self.excess(mu)
+            .iter()
+            .fold(T::zero(), |sum, &e| sum + e * e)
+            / real(2.0)
     }
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
         let excess = self.excess(mu);
@@ -303,13 +350,19 @@ fn run<T: Real>(
 ) -> State<T> {
     let mut flow = ParticleFlow::new(energy, integrator, real(dt)).unwrap();
     let mut state = flow.start(mu).unwrap();
-    assert_eq!(flow.run(&mut state, steps, &mut ()).unwrap(), StopReason::Steps);
+    assert_eq!(
+        flow.run(&mut state, steps, &mut ()).unwrap(),
+        StopReason::Steps
+    );
     state
 }
 
 fn same<T: Real>(a: &State<T>, b: &State<T>) {
     assert_eq!((a.measure(), a.velocity()), (b.measure(), b.velocity()));
-    assert_eq!((a.energy(), a.dissipation(), a.time(), a.step()), (b.energy(), b.dissipation(), b.time(), b.step()));
+    assert_eq!(
+        (a.energy(), a.dissipation(), a.time(), a.step()),
+        (b.energy(), b.dissipation(), b.time(), b.step())
+    );
 }
 
 #[test]
@@ -318,16 +371,32 @@ fn spikes_are_found_by_a_foreign_map() {
     let mut flow = ParticleFlow::new(energy, DormandPrince::new(1e-6, 1e-9), 1e-2).unwrap();
     let mut state = flow.start(grid(20)).unwrap();
     let start = state.energy();
-    let reason = flow.run_until(&mut state, 1000.0, &mut UntilTarget::new(1e-6).unwrap()).unwrap();
-    assert_eq!(reason, StopReason::Target, "F = {:e} from {start:e}, t = {}", state.energy(), state.time());
+    let reason = flow
+        .run_until(&mut state, 1000.0, &mut UntilTarget::new(1e-6).unwrap())
+        .unwrap();
+    assert_eq!(
+        reason,
+        StopReason::Target,
+        "F = {:e} from {start:e}, t = {}",
+        state.energy(),
+        state.time()
+    );
 
     // The mass is where the signal has its spikes: 1 near 0.25, -1/2 near 0.7.
     let near = |t: f64| -> f64 {
         let mu = state.measure();
         let here = |i: &usize| (mu.particle(*i)[1] - t * LENGTH).abs() < 0.1 * LENGTH;
-        (0..mu.len()).filter(here).map(|i| mu.weight(i) * mu.particle(i)[0]).sum()
+        (0..mu.len())
+            .filter(here)
+            .map(|i| mu.weight(i) * mu.particle(i)[0])
+            .sum()
     };
-    assert!((near(0.25) - 1.0).abs() < 0.2 && (near(0.7) + 0.5).abs() < 0.2, "{} {}", near(0.25), near(0.7));
+    assert!(
+        (near(0.25) - 1.0).abs() < 0.2 && (near(0.7) + 0.5).abs() < 0.2,
+        "{} {}",
+        near(0.25),
+        near(0.7)
+    );
 }
 
 #[test]
@@ -335,22 +404,36 @@ fn a_foreign_activation_and_loss_are_as_good_as_built_in_ones() {
     let x = DMatrix::from_row_slice(2, 5, &[1.0, -1.0, 0.5, 2.0, -0.5, 0.0, 1.0, -2.0, 1.0, 0.5]);
     let y = DVector::from_vec(vec![1.0, 0.0, 2.0, 0.5, 1.5]);
     let refused = EmpiricalRisk::new(LogCosh { width: 0.0 }, x.clone(), y.clone()).unwrap_err();
-    assert!(matches!(refused, RiskError::Parameter(error) if error.name == "width"), "{refused}");
+    assert!(
+        matches!(refused, RiskError::Parameter(error) if error.name == "width"),
+        "{refused}"
+    );
     let refused = EmpiricalRisk::new(LogCosh { width: 1.0 }, x.clone(), -y.clone()).unwrap_err();
-    assert_eq!(refused.to_string(), "sample 0, target 0 must be >= 0, found -1");
+    assert_eq!(
+        refused.to_string(),
+        "sample 0, target 0 must be >= 0, found -1"
+    );
 
     let risk = EmpiricalRisk::new(LogCosh { width: 1.0 }, x, y).unwrap();
     let map = Ridge::new(SignedSquare, 2);
     assert_eq!(map.degree(), 3);
-    let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(3, 8, |l, i| ((3 * i + l) as f64).sin())).unwrap();
+    let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(3, 8, |l, i| ((3 * i + l) as f64).sin()))
+        .unwrap();
     // The energy identity joins value and derivative of both: F falls by dt times the dissipation.
     let mut flow = ParticleFlow::new(MeanFieldRisk::new(map, risk).unwrap(), Rk4, 0.01).unwrap();
     let mut state = flow.start(mu).unwrap();
     let mut trace = Trace::new();
     flow.run(&mut state, 200, &mut trace).unwrap();
-    let lost: f64 = trace.records().windows(2).map(|pair| 0.005 * (pair[0].dissipation + pair[1].dissipation)).sum();
+    let lost: f64 = trace
+        .records()
+        .windows(2)
+        .map(|pair| 0.005 * (pair[0].dissipation + pair[1].dissipation))
+        .sum();
     let fall = trace.records()[0].energy - state.energy();
-    assert!(fall > 0.05 && (fall - lost).abs() < 1e-3 * fall, "F fell by {fall}, dissipated {lost}");
+    assert!(
+        fall > 0.05 && (fall - lost).abs() < 1e-3 * fall,
+        "F fell by {fall}, dissipated {lost}"
+    );
 }
 
 /// Fresh samples: `refresh` is called once a step by every integrator, and the state holds the energy of the new samples.
@@ -359,7 +442,12 @@ fn fresh_samples_are_drawn_once_a_step() {
     fn check<T: Real>(integrator: impl Integrator<T>) {
         let risk = FreshSamples::<T>::new(24, signal);
         let draws = risk.draws.clone();
-        let mut flow = ParticleFlow::new(MeanFieldRisk::new(Spike, risk).unwrap(), integrator, real(2e-2)).unwrap();
+        let mut flow = ParticleFlow::new(
+            MeanFieldRisk::new(Spike, risk).unwrap(),
+            integrator,
+            real(2e-2),
+        )
+        .unwrap();
         let mut state = flow.start(grid(10)).unwrap();
         assert_eq!(draws.get(), 0, "a start draws nothing");
         for step in 1..=20 {
@@ -382,7 +470,10 @@ fn fresh_samples_are_drawn_once_a_step() {
     check::<f64>(Bounded { stride: 1e-1 });
     // Through boxes, and through a sum of two energies that both draw.
     check::<f64>(Box::new(Euler) as Box<dyn Integrator<f64>>);
-    let (first, second) = (FreshSamples::<f64>::new(24, signal), FreshSamples::new(24, signal));
+    let (first, second) = (
+        FreshSamples::<f64>::new(24, signal),
+        FreshSamples::new(24, signal),
+    );
     let draws = [first.draws.clone(), second.draws.clone()];
     let part = |risk| MeanFieldRisk::new(Spike, Box::new(risk) as Box<dyn Risk<f64>>).unwrap();
     let boxed: Box<dyn Energy<f64>> = Box::new(Sum::new(part(first), part(second)).unwrap());
@@ -393,7 +484,8 @@ fn fresh_samples_are_drawn_once_a_step() {
 #[test]
 fn a_run_on_fresh_samples_learns_the_signal() {
     let risk = FreshSamples::<f64>::new(24, signal);
-    let mut flow = ParticleFlow::new(MeanFieldRisk::new(Spike, risk).unwrap(), Euler, 4e-3).unwrap();
+    let mut flow =
+        ParticleFlow::new(MeanFieldRisk::new(Spike, risk).unwrap(), Euler, 4e-3).unwrap();
     let mut state = flow.start(grid(20)).unwrap();
     let start = state.energy();
     flow.run(&mut state, 10_000, &mut ()).unwrap();
@@ -415,15 +507,24 @@ fn boxed_parts_give_the_same_run() {
     fn boxed<T: Real>() -> State<T> {
         let map: Box<dyn FeatureMap<T>> = Box::new(Spike);
         let risk: Box<dyn Risk<T>> = Box::new(fixed_samples::<T>());
-        let potentials: [Box<dyn Potential<T>>; 2] =
-            [Box::new(Cauchy), Box::new(WeightDecay::new(real(0.01)).unwrap())];
+        let potentials: [Box<dyn Potential<T>>; 2] = [
+            Box::new(Cauchy),
+            Box::new(WeightDecay::new(real(0.01)).unwrap()),
+        ];
         let [cauchy, decay] = potentials;
-        let energy: Box<dyn Energy<T>> = Box::new(MeanFieldRisk::new(map, risk).unwrap().regularized((cauchy, decay)));
+        let energy: Box<dyn Energy<T>> = Box::new(
+            MeanFieldRisk::new(map, risk)
+                .unwrap()
+                .regularized((cauchy, decay)),
+        );
         let integrator: Box<dyn Integrator<T>> = Box::new(Bounded { stride: 0.1 });
         let mut flow: ParticleFlow<Box<dyn Energy<T>>, Box<dyn Integrator<T>>, T> =
             ParticleFlow::new(energy, integrator, real(0.05)).unwrap();
         let mut state = flow.start(grid(12)).unwrap();
-        let mut observer: Box<dyn Observer<T>> = Box::new(Counter { seen: 0, limit: 100 });
+        let mut observer: Box<dyn Observer<T>> = Box::new(Counter {
+            seen: 0,
+            limit: 100,
+        });
         flow.run(&mut state, 40, &mut *observer).unwrap();
         state
     }
@@ -431,23 +532,62 @@ fn boxed_parts_give_the_same_run() {
     same(&plain::<f32>(), &boxed::<f32>());
 
     // Built-in maps have a path of their own, which a box must not lose; by reference and by `Arc` too.
-    let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(2, 9, |l, i| ((2 * i + l) as f64).cos())).unwrap();
-    let of =
-        |map: &dyn FeatureMap<f64>| run(MeanFieldRisk::new(map, fixed_samples()).unwrap(), Rk4, 0.01, mu.clone(), 20);
-    let unboxed = run(MeanFieldRisk::new(Ridge::new(Tanh, 1), fixed_samples()).unwrap(), Rk4, 0.01, mu.clone(), 20);
+    let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(2, 9, |l, i| ((2 * i + l) as f64).cos()))
+        .unwrap();
+    let of = |map: &dyn FeatureMap<f64>| {
+        run(
+            MeanFieldRisk::new(map, fixed_samples()).unwrap(),
+            Rk4,
+            0.01,
+            mu.clone(),
+            20,
+        )
+    };
+    let unboxed = run(
+        MeanFieldRisk::new(Ridge::new(Tanh, 1), fixed_samples()).unwrap(),
+        Rk4,
+        0.01,
+        mu.clone(),
+        20,
+    );
     same(&unboxed, &of(&Ridge::new(Tanh, 1)));
     same(&unboxed, &of(&Arc::new(Ridge::new(&Tanh, 1))));
-    let unboxed = run(MeanFieldRisk::new(Radial::new(Tanh, 1), fixed_samples()).unwrap(), Rk4, 0.01, mu.clone(), 20);
-    same(&unboxed, &of(&(Box::new(Radial::new(Tanh, 1)) as Box<dyn FeatureMap<f64>>)));
+    let unboxed = run(
+        MeanFieldRisk::new(Radial::new(Tanh, 1), fixed_samples()).unwrap(),
+        Rk4,
+        0.01,
+        mu.clone(),
+        20,
+    );
+    same(
+        &unboxed,
+        &of(&(Box::new(Radial::new(Tanh, 1)) as Box<dyn FeatureMap<f64>>)),
+    );
 
     // A foreign kernel.
     let target = EmpiricalMeasure::uniform(DMatrix::from_fn(2, 3, |l, i| (i + l) as f64)).unwrap();
-    let unboxed = run(Mmd::new(InverseQuadric(2), target.clone()).unwrap(), Heun, 0.1, mu.clone(), 20);
+    let unboxed = run(
+        Mmd::new(InverseQuadric(2), target.clone()).unwrap(),
+        Heun,
+        0.1,
+        mu.clone(),
+        20,
+    );
     let kernel: Box<dyn Kernel<f64>> = Box::new(InverseQuadric(2));
-    let boxed = run(Mmd::new(kernel, target.clone()).unwrap(), Heun, 0.1, mu.clone(), 20);
+    let boxed = run(
+        Mmd::new(kernel, target.clone()).unwrap(),
+        Heun,
+        0.1,
+        mu.clone(),
+        20,
+    );
     same(&unboxed, &boxed);
     let start = Mmd::new(InverseQuadric(2), target).unwrap().value(&mu);
-    assert!(boxed.energy() < 0.8 * start, "F = {} from {start}", boxed.energy());
+    assert!(
+        boxed.energy() < 0.8 * start,
+        "F = {} from {start}",
+        boxed.energy()
+    );
 }
 
 #[test]
@@ -463,41 +603,99 @@ fn a_foreign_energy_flows_and_adds_up() {
     let mut energy = MeanTo(vec![1.0_f32]);
     let confinement: Box<dyn Energy<f32>> = Box::new(PotentialEnergy::new(Cauchy, 1));
     let sum = Sum::new(&mut energy, confinement).unwrap();
-    let state =
-        run(sum, Euler, 0.01, EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[1.0, 5.0])).unwrap(), 5000);
+    let state = run(
+        sum,
+        Euler,
+        0.01,
+        EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[1.0, 5.0])).unwrap(),
+        5000,
+    );
     assert!(state.dissipation() < 1e-6 && state.energy() > 0.0);
     // It has no curvature and no first variation, and says so.
     let mut out = DMatrix::zeros(1, 2);
-    assert!(MeanTo(vec![1.0]).curvature(&mu, mu.points(), &mut out).is_none());
-    assert!(MeanTo(vec![1.0]).first_variation(&mu, mu.points(), &mut [0.0; 2], &mut out.clone()).is_none());
+    assert!(
+        MeanTo(vec![1.0])
+            .curvature(&mu, mu.points(), &mut out)
+            .is_none()
+    );
+    assert!(
+        MeanTo(vec![1.0])
+            .first_variation(&mu, mu.points(), &mut [0.0; 2], &mut out.clone())
+            .is_none()
+    );
 }
 
 #[test]
 fn foreign_observers_see_every_state_and_stop() {
-    let flow = || ParticleFlow::new(PotentialEnergy::new(Cauchy, 1), Bounded { stride: 1.0 }, 0.1).unwrap();
+    let flow = || {
+        ParticleFlow::new(
+            PotentialEnergy::new(Cauchy, 1),
+            Bounded { stride: 1.0 },
+            0.1,
+        )
+        .unwrap()
+    };
     let mu = || EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[1.0, 5.0])).unwrap();
     let mut counter = Counter { seen: 0, limit: 12 };
     let mut state = flow().start(mu()).unwrap();
-    assert_eq!(flow().run(&mut state, 100, &mut counter).unwrap(), StopReason::Requested);
-    assert_eq!((counter.seen, state.step()), (13, 12), "the start, and twelve steps");
+    assert_eq!(
+        flow().run(&mut state, 100, &mut counter).unwrap(),
+        StopReason::Requested
+    );
+    assert_eq!(
+        (counter.seen, state.step()),
+        (13, 12),
+        "the start, and twelve steps"
+    );
 
     // In a tuple all see the state that ends the run, and the first reason given counts.
-    let (mut counter, mut trace, seen) = (Counter { seen: 0, limit: 5 }, Trace::new(), Rc::new(Cell::new(0)));
+    let (mut counter, mut trace, seen) = (
+        Counter { seen: 0, limit: 5 },
+        Trace::new(),
+        Rc::new(Cell::new(0)),
+    );
     let target = from_fn(|state: &State<f64>| {
         seen.set(seen.get() + 1);
-        if state.step() >= 5 { ControlFlow::Break(StopReason::Target) } else { ControlFlow::Continue(()) }
+        if state.step() >= 5 {
+            ControlFlow::Break(StopReason::Target)
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     let mut state = flow().start(mu()).unwrap();
-    let reason = flow().run(&mut state, 100, &mut (&mut counter, target, &mut trace)).unwrap();
-    assert_eq!((reason, counter.seen, seen.get(), trace.records().len()), (StopReason::Requested, 6, 6, 6));
-    let mut every = Every::new(4, Counter { seen: 0, limit: 100 });
+    let reason = flow()
+        .run(&mut state, 100, &mut (&mut counter, target, &mut trace))
+        .unwrap();
+    assert_eq!(
+        (reason, counter.seen, seen.get(), trace.records().len()),
+        (StopReason::Requested, 6, 6, 6)
+    );
+    let mut every = Every::new(
+        4,
+        Counter {
+            seen: 0,
+            limit: 100,
+        },
+    );
     flow().run(&mut state, 20, &mut every).unwrap();
-    assert_eq!((state.step(), every.into_inner().seen), (25, 5), "steps 8, 12, 16, 20, 24");
+    assert_eq!(
+        (state.step(), every.into_inner().seen),
+        (25, 5),
+        "steps 8, 12, 16, 20, 24"
+    );
 
-    let refused = ParticleFlow::new(PotentialEnergy::new(Cauchy, 1), Bounded { stride: -1.0 }, 0.1).unwrap_err();
+    let refused = ParticleFlow::new(
+        PotentialEnergy::new(Cauchy, 1),
+        Bounded { stride: -1.0 },
+        0.1,
+    )
+    .unwrap_err();
     assert_eq!(refused.name, "stride");
     let boxed: Box<dyn Integrator<f64>> = Box::new(Bounded { stride: -1.0 });
-    assert!(ParticleFlow::new(PotentialEnergy::new(Cauchy, 1), boxed, 0.1).is_err(), "a box asks as well");
+    assert!(
+        ParticleFlow::new(PotentialEnergy::new(Cauchy, 1), boxed, 0.1).is_err(),
+        "a box asks as well"
+    );
     let boxed: Box<dyn Loss<f64>> = Box::new(LogCosh { width: -1.0 });
     assert!(EmpiricalRisk::new(&*boxed, DMatrix::zeros(1, 1), DVector::zeros(1)).is_err());
 }
@@ -511,8 +709,17 @@ struct Ranks {
 
 impl Ranks {
     fn group(count: usize) -> Vec<Self> {
-        let (parts, barrier) = (Arc::new(Mutex::new(vec![Vec::new(); count])), Arc::new(Barrier::new(count)));
-        (0..count).map(|rank| Self { rank, parts: parts.clone(), barrier: barrier.clone() }).collect()
+        let (parts, barrier) = (
+            Arc::new(Mutex::new(vec![Vec::new(); count])),
+            Arc::new(Barrier::new(count)),
+        );
+        (0..count)
+            .map(|rank| Self {
+                rank,
+                parts: parts.clone(),
+                barrier: barrier.clone(),
+            })
+            .collect()
     }
 }
 
@@ -548,7 +755,9 @@ fn ranks_agree_with_a_single_one() {
         let x = DMatrix::from_fn(2, 13, |l, j| ((2 * j + l) as f64 * 1.7).cos());
         let y = DVector::from_fn(13, |j, _| (j as f64).sin());
         let risk = EmpiricalRisk::new(Square, x, y).unwrap();
-        MeanFieldRisk::new(Ridge::new(Tanh, 2), risk).unwrap().regularized(WeightDecay::new(0.01).unwrap())
+        MeanFieldRisk::new(Ridge::new(Tanh, 2), risk)
+            .unwrap()
+            .regularized(WeightDecay::new(0.01).unwrap())
     };
     type Method = fn() -> Box<dyn Integrator<f64>>;
     let methods: [Method; 4] = [
@@ -567,20 +776,38 @@ fn ranks_agree_with_a_single_one() {
         let single = go(&mut energy(), whole.clone());
         let states: Vec<State<f64>> = std::thread::scope(|scope| {
             let ranks = Ranks::group(2).into_iter().zip([part(0..4), part(4..7)]);
-            let threads: Vec<_> =
-                ranks.map(|(ranks, mu)| scope.spawn(move || go(&mut energy().distributed(ranks), mu))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            let threads: Vec<_> = ranks
+                .map(|(ranks, mu)| scope.spawn(move || go(&mut energy().distributed(ranks), mu)))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         });
         for (state, first) in states.iter().zip([0, 4]) {
             // An error estimate is a difference near its rounding, so adaptive steps differ in some digits.
             let close = |a: f64, b: f64| (a - b).abs() < 1e-7 * (1.0 + b.abs());
             // All ranks see the same scalars, bit for bit, hence take the same steps.
-            assert_eq!((state.energy(), state.dissipation()), (states[0].energy(), states[0].dissipation()));
-            assert_eq!((state.time(), state.step()), (states[0].time(), states[0].step()));
-            assert!(close(state.energy(), single.energy()) && close(state.dissipation(), single.dissipation()));
+            assert_eq!(
+                (state.energy(), state.dissipation()),
+                (states[0].energy(), states[0].dissipation())
+            );
+            assert_eq!(
+                (state.time(), state.step()),
+                (states[0].time(), states[0].step())
+            );
+            assert!(
+                close(state.energy(), single.energy())
+                    && close(state.dissipation(), single.dissipation())
+            );
             assert_eq!((state.time(), state.step()), (3.0, single.step()));
             for i in 0..state.measure().len() {
-                for (w, v) in state.measure().particle(i).iter().zip(single.measure().particle(first + i)) {
+                for (w, v) in state
+                    .measure()
+                    .particle(i)
+                    .iter()
+                    .zip(single.measure().particle(first + i))
+                {
                     assert!(close(*w, *v), "particle {}: {w} and {v}", first + i);
                 }
             }

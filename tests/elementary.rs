@@ -44,11 +44,18 @@ fn pair(name: &str, x: f64, slices: bool) -> f64 {
             sigma.apply_with_derivative(&mut u, &mut ds);
             let mut v = [x; 3];
             sigma.apply(&mut v);
-            assert!(v.iter().all(|&v| same(v, u[0])), "{x:e}: {v:?} and {}", u[0]);
+            assert!(
+                v.iter().all(|&v| same(v, u[0])),
+                "{x:e}: {v:?} and {}",
+                u[0]
+            );
             (u[4], ds[4])
         } else {
             let (s, ds) = sigma.value_and_derivative(x);
-            assert!(same(s, sigma.value(x)) && same(ds, sigma.derivative(x)), "{x:e}");
+            assert!(
+                same(s, sigma.value(x)) && same(ds, sigma.derivative(x)),
+                "{x:e}"
+            );
             (s, ds)
         };
         if derivative { ds } else { s }
@@ -69,7 +76,11 @@ fn pair(name: &str, x: f64, slices: bool) -> f64 {
 fn f64_against_mpmath() {
     let path = std::env::var("ELEMENTARY_TABLE").unwrap_or("tests/data/elementary.txt".into());
     let table = std::fs::read_to_string(path).unwrap();
-    let mut worst = BOUNDS.map(|(name, bound)| Worst { name, bound, found: [(0.0, 0.0); 2] });
+    let mut worst = BOUNDS.map(|(name, bound)| Worst {
+        name,
+        bound,
+        found: [(0.0, 0.0); 2],
+    });
     let mut lines = 0;
     for line in table.lines() {
         let mut words = line.split(' ');
@@ -98,7 +109,10 @@ fn f64_against_mpmath() {
     assert!(lines > 1000);
     println!("{worst:#?}");
     for worst in worst {
-        assert!(worst.found.iter().all(|found| found.0 <= worst.bound), "{worst:?}");
+        assert!(
+            worst.found.iter().all(|found| found.0 <= worst.bound),
+            "{worst:?}"
+        );
     }
 }
 
@@ -106,16 +120,83 @@ fn f64_against_mpmath() {
 fn limits_and_special_values() {
     let (infinity, nan) = (f64::INFINITY, f64::NAN);
     let cases: [(&str, [(f64, f64); 6]); 7] = [
-        ("tanh", [(infinity, 1.0), (-infinity, -1.0), (0.0, 0.0), (-0.0, -0.0), (nan, nan), (5e-324, 5e-324)]),
-        ("sigmoid", [(infinity, 1.0), (-infinity, 0.0), (0.0, 0.5), (-0.0, 0.5), (nan, nan), (5e-324, 0.5)]),
+        (
+            "tanh",
+            [
+                (infinity, 1.0),
+                (-infinity, -1.0),
+                (0.0, 0.0),
+                (-0.0, -0.0),
+                (nan, nan),
+                (5e-324, 5e-324),
+            ],
+        ),
+        (
+            "sigmoid",
+            [
+                (infinity, 1.0),
+                (-infinity, 0.0),
+                (0.0, 0.5),
+                (-0.0, 0.5),
+                (nan, nan),
+                (5e-324, 0.5),
+            ],
+        ),
         (
             "softplus",
-            [(infinity, infinity), (-infinity, 0.0), (1e300, 1e300), (-1e300, 0.0), (nan, nan), (-745.2, 0.0)],
+            [
+                (infinity, infinity),
+                (-infinity, 0.0),
+                (1e300, 1e300),
+                (-1e300, 0.0),
+                (nan, nan),
+                (-745.2, 0.0),
+            ],
         ),
-        ("erf", [(infinity, 1.0), (-infinity, -1.0), (0.0, 0.0), (-0.0, -0.0), (nan, nan), (5e-324, 5e-324)]),
-        ("gelu", [(infinity, infinity), (-infinity, -0.0), (0.0, 0.0), (-0.0, -0.0), (nan, nan), (1e300, 1e300)]),
-        ("silu", [(infinity, infinity), (-infinity, -0.0), (0.0, 0.0), (-0.0, -0.0), (nan, nan), (1e300, 1e300)]),
-        ("sine", [(infinity, nan), (-infinity, nan), (0.0, 0.0), (-0.0, -0.0), (nan, nan), (5e-324, 5e-324)]),
+        (
+            "erf",
+            [
+                (infinity, 1.0),
+                (-infinity, -1.0),
+                (0.0, 0.0),
+                (-0.0, -0.0),
+                (nan, nan),
+                (5e-324, 5e-324),
+            ],
+        ),
+        (
+            "gelu",
+            [
+                (infinity, infinity),
+                (-infinity, -0.0),
+                (0.0, 0.0),
+                (-0.0, -0.0),
+                (nan, nan),
+                (1e300, 1e300),
+            ],
+        ),
+        (
+            "silu",
+            [
+                (infinity, infinity),
+                (-infinity, -0.0),
+                (0.0, 0.0),
+                (-0.0, -0.0),
+                (nan, nan),
+                (1e300, 1e300),
+            ],
+        ),
+        (
+            "sine",
+            [
+                (infinity, nan),
+                (-infinity, nan),
+                (0.0, 0.0),
+                (-0.0, -0.0),
+                (nan, nan),
+                (5e-324, 5e-324),
+            ],
+        ),
     ];
     for (name, cases) in cases {
         for (x, y) in cases {
@@ -133,24 +214,38 @@ fn next_to_multiples_of_a_quarter_turn() {
     const QUARTER: i128 = 254876276031724631276054471292942;
     for k in (1..330_000_i128).step_by(7) {
         let x = k as f64 * std::f64::consts::FRAC_PI_2;
-        let (mantissa, exponent) = (i128::from(x.to_bits() << 12 >> 12 | 1 << 52), (x.to_bits() >> 52) as i32 - 1075);
+        let (mantissa, exponent) = (
+            i128::from(x.to_bits() << 12 >> 12 | 1 << 52),
+            (x.to_bits() >> 52) as i32 - 1075,
+        );
         let distance = ((mantissa << (107 + exponent)) - k * QUARTER) as f64 * 2.0_f64.powi(-107);
-        let expected = if k % 4 < 2 { 1.0 } else { -1.0 } * if k % 2 == 0 { distance } else { -distance };
+        let expected =
+            if k % 4 < 2 { 1.0 } else { -1.0 } * if k % 2 == 0 { distance } else { -distance };
         for slices in [false, true] {
             let found = pair(if k % 2 == 0 { "sine" } else { "cosine" }, x, slices);
             let known = (found - expected).abs() <= k as f64 * 2.0_f64.powi(-107); // of pi/2 itself
-            assert!(known || ulps(found, expected, 0.0) <= 2.0, "{x:e}: {found:e} and {expected:e}");
+            assert!(
+                known || ulps(found, expected, 0.0) <= 2.0,
+                "{x:e}: {found:e} and {expected:e}"
+            );
         }
     }
 }
 
 /// Every 9973rd `f32`.
 fn singles() -> impl Iterator<Item = f32> {
-    (0..=u32::MAX).step_by(9973).map(f32::from_bits).filter(|x| x.is_finite())
+    (0..=u32::MAX)
+        .step_by(9973)
+        .map(f32::from_bits)
+        .filter(|x| x.is_finite())
 }
 
 /// The largest error of `sigma` in `f32`, in units in the last place, against `exact` on `f64`.
-fn worst_single<A: Activation<f32> + Activation<f64>>(sigma: A, derivative: bool, limit: f32) -> [(f64, f32); 2] {
+fn worst_single<A: Activation<f32> + Activation<f64>>(
+    sigma: A,
+    derivative: bool,
+    limit: f32,
+) -> [(f64, f32); 2] {
     let mut worst = [(0.0, 0.0); 2];
     let all: Vec<f32> = singles().filter(|x| x.abs() <= limit).collect();
     for block in all.chunks(509) {
@@ -159,9 +254,14 @@ fn worst_single<A: Activation<f32> + Activation<f64>>(sigma: A, derivative: bool
         for (r, &x) in block.iter().enumerate() {
             let scalar: (f32, f32) = sigma.value_and_derivative(x);
             let exact: (f64, f64) = sigma.value_and_derivative(f64::from(x));
-            let (found, exact) = if derivative { ([scalar.1, ds[r]], exact.1) } else { ([scalar.0, s[r]], exact.0) };
+            let (found, exact) = if derivative {
+                ([scalar.1, ds[r]], exact.1)
+            } else {
+                ([scalar.0, s[r]], exact.0)
+            };
             let nearest = exact as f32;
-            let unit = f64::from(f32::from_bits(nearest.abs().to_bits() + 1)) - f64::from(nearest.abs());
+            let unit =
+                f64::from(f32::from_bits(nearest.abs().to_bits() + 1)) - f64::from(nearest.abs());
             for (found, worst) in found.into_iter().zip(&mut worst) {
                 let error = (f64::from(found) - exact).abs() / unit;
                 if error > worst.0 || error.is_nan() {
@@ -188,7 +288,10 @@ fn f32_against_f64() {
     ];
     println!("{cases:#?}");
     for (name, worst, bound) in cases {
-        assert!(worst.iter().all(|worst| worst.0 <= bound), "{name}: {worst:?}");
+        assert!(
+            worst.iter().all(|worst| worst.0 <= bound),
+            "{name}: {worst:?}"
+        );
     }
 }
 
@@ -201,7 +304,13 @@ fn f32_limits() {
     assert!(u[3].is_sign_negative() && u[4].is_nan() && u[5] == 1e-45);
     let (mut u, mut ds) = ([infinity, -infinity, 104.5, -104.5, nan], [1.0; 5]);
     Silu.apply_with_derivative(&mut u, &mut ds);
-    assert_eq!((&u[..4], &ds[..4]), (&[infinity, -0.0, 104.5, -0.0][..], &[1.0, 0.0, 1.0, 0.0][..]));
+    assert_eq!(
+        (&u[..4], &ds[..4]),
+        (
+            &[infinity, -0.0, 104.5, -0.0][..],
+            &[1.0, 0.0, 1.0, 0.0][..]
+        )
+    );
     assert!(u[4].is_nan() && ds[4].is_nan());
 }
 
@@ -213,7 +322,15 @@ fn the_slice_hook_of_the_logistic_loss_is_the_loss() {
     Logistic.values_and_derivatives(&y, &h, &mut values, &mut derivatives);
     for j in 0..1001 {
         let (value, derivative) = Logistic.value_and_derivative(y[j], h[j]);
-        assert!(ulps(values[j], value, 0.0) <= 4.0, "{j}: {} and {value}", values[j]);
-        assert!(ulps(derivatives[j], derivative, 0.0) <= 4.0, "{j}: {} and {derivative}", derivatives[j]);
+        assert!(
+            ulps(values[j], value, 0.0) <= 4.0,
+            "{j}: {} and {value}",
+            values[j]
+        );
+        assert!(
+            ulps(derivatives[j], derivative, 0.0) <= 4.0,
+            "{j}: {} and {derivative}",
+            derivatives[j]
+        );
     }
 }

@@ -5,8 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::testing::Plain;
 use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Radial, Real, Relu, Ridge, Slopes,
-    Softplus, Tanh, Workspace, real,
+    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Radial, Real, Relu,
+    Ridge, Slopes, Softplus, Tanh, Workspace, real,
 };
 
 /// One problem: particles with weights, samples, a field and a gradient `g = h - y`.
@@ -39,10 +39,13 @@ impl<T: Real> Problem<T> {
     fn random([n, m, d, k]: [usize; 4]) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64((n + 31 * m + 977 * d + 7919 * k) as u64);
         let w = DMatrix::from_fn(k + d, m, |_, _| normal(&mut rng));
-        let c = DVector::from_fn(
-            m,
-            |i, _| if i % 5 == 3 { T::zero() } else { real(rng.random_range(0.0..2.0) / m as f64) },
-        );
+        let c = DVector::from_fn(m, |i, _| {
+            if i % 5 == 3 {
+                T::zero()
+            } else {
+                real(rng.random_range(0.0..2.0) / m as f64)
+            }
+        });
         Self {
             mu: EmpiricalMeasure::weighted(w, c).unwrap(),
             x: Inputs::new(DMatrix::from_fn(d, n, |_, _| normal(&mut rng))).unwrap(),
@@ -75,9 +78,23 @@ impl<T: Real> Problem<T> {
             }
             sum
         };
-        out.risk = map.velocity(&self.mu, &self.x, &mut |h, g| gradient(0, h, g), &mut out.velocity, ws);
-        out.parts = map.velocity_by_samples(&self.mu, &self.x, &mut gradient, &mut out.by_samples, ws);
-        map.variation(self.mu.points(), &self.x, &self.y, &mut out.values, &mut out.descent, ws);
+        out.risk = map.velocity(
+            &self.mu,
+            &self.x,
+            &mut |h, g| gradient(0, h, g),
+            &mut out.velocity,
+            ws,
+        );
+        out.parts =
+            map.velocity_by_samples(&self.mu, &self.x, &mut gradient, &mut out.by_samples, ws);
+        map.variation(
+            self.mu.points(),
+            &self.x,
+            &self.y,
+            &mut out.values,
+            &mut out.descent,
+            ws,
+        );
         map.push_forward_all(&self.mu, &self.v, &self.x, &mut out.push, ws);
         out
     }
@@ -88,26 +105,73 @@ fn close<T: Real>(what: &str, u: &[T], v: &[T], tolerance: T) {
     assert_eq!(u.len(), v.len());
     let size = v.iter().fold(T::zero(), |size, &v| size.max(v.abs()));
     for (i, (&u, &v)) in u.iter().zip(v).enumerate() {
-        assert!((u - v).abs() <= tolerance * size, "{what}[{i}]: {u} is not {v} (largest {size})");
+        assert!(
+            (u - v).abs() <= tolerance * size,
+            "{what}[{i}]: {u} is not {v} (largest {size})"
+        );
     }
 }
 
 fn compare<T: Real>(map: impl FeatureMap<T> + Copy, problem: &Problem<T>) {
-    let shape = [problem.x.len(), problem.mu.len(), map.input_dim(), map.output_dim()];
+    let shape = [
+        problem.x.len(),
+        problem.mu.len(),
+        map.input_dim(),
+        map.output_dim(),
+    ];
     let [n, m, d, _] = shape;
     let mut ws = Workspace::default();
     let fused = problem.outcome(&map, &mut ws);
     let plain = problem.outcome(&Plain(map), &mut Workspace::default());
     let tolerance = T::default_epsilon() * real((64 + 4 * (n + m + d)) as f64);
     close(&format!("h {shape:?}"), &fused.h, &plain.h, tolerance);
-    close(&format!("risk {shape:?}"), &[fused.risk], &[plain.risk], tolerance);
-    close(&format!("velocity {shape:?}"), fused.velocity.as_slice(), plain.velocity.as_slice(), tolerance);
-    close(&format!("parts {shape:?}"), &[fused.parts], &[plain.risk], tolerance);
-    close(&format!("by samples {shape:?}"), fused.by_samples.as_slice(), plain.velocity.as_slice(), tolerance);
-    close(&format!("values {shape:?}"), &fused.values, &plain.values, tolerance);
-    close(&format!("descent {shape:?}"), fused.descent.as_slice(), plain.descent.as_slice(), tolerance);
-    close(&format!("push {shape:?}"), &fused.push, &plain.push, tolerance);
-    assert_eq!(problem.outcome(&map, &mut ws), fused, "depends on what the workspace held, {shape:?}");
+    close(
+        &format!("risk {shape:?}"),
+        &[fused.risk],
+        &[plain.risk],
+        tolerance,
+    );
+    close(
+        &format!("velocity {shape:?}"),
+        fused.velocity.as_slice(),
+        plain.velocity.as_slice(),
+        tolerance,
+    );
+    close(
+        &format!("parts {shape:?}"),
+        &[fused.parts],
+        &[plain.risk],
+        tolerance,
+    );
+    close(
+        &format!("by samples {shape:?}"),
+        fused.by_samples.as_slice(),
+        plain.velocity.as_slice(),
+        tolerance,
+    );
+    close(
+        &format!("values {shape:?}"),
+        &fused.values,
+        &plain.values,
+        tolerance,
+    );
+    close(
+        &format!("descent {shape:?}"),
+        fused.descent.as_slice(),
+        plain.descent.as_slice(),
+        tolerance,
+    );
+    close(
+        &format!("push {shape:?}"),
+        &fused.push,
+        &plain.push,
+        tolerance,
+    );
+    assert_eq!(
+        problem.outcome(&map, &mut ws),
+        fused,
+        "depends on what the workspace held, {shape:?}"
+    );
 }
 
 /// A user's activation, with no hint for the kernels.
@@ -141,7 +205,11 @@ impl<T: Real> Activation<T> for Slanted {
     }
     #[inline]
     fn slopes(&self) -> Option<Slopes<T>> {
-        Some(Slopes { negative: real(-0.25), zero: real(-0.25), positive: real(3.0) })
+        Some(Slopes {
+            negative: real(-0.25),
+            zero: real(-0.25),
+            positive: real(3.0),
+        })
     }
 }
 
@@ -164,14 +232,26 @@ fn all<T: Real>(shape: [usize; 4]) {
 fn slabs_of_samples() {
     compare::<f64>(Ridge::new(Softplus, 3), &Problem::random([523, 2501, 3, 1]));
     compare::<f64>(Ridge::new(Tanh, 2), &Problem::random([523, 8201, 2, 1]));
-    compare::<f32>(Ridge::with_outputs(Bent, 1, 2), &Problem::random([530, 4203, 1, 2]));
+    compare::<f32>(
+        Ridge::with_outputs(Bent, 1, 2),
+        &Problem::random([530, 4203, 1, 2]),
+    );
 }
 
 /// Around the edges of lines (8, 16), tiles (2, 6, 12), words of signs (30, 60), panels (256) and blocks (96).
 #[test]
 fn ragged_shapes() {
     for n in [1, 7, 8, 9, 15, 16, 17, 33, 255, 257, 600] {
-        for (m, d, k) in [(1, 1, 1), (5, 2, 1), (6, 3, 1), (7, 4, 1), (13, 5, 1), (31, 9, 1), (97, 17, 1), (4, 6, 3)] {
+        for (m, d, k) in [
+            (1, 1, 1),
+            (5, 2, 1),
+            (6, 3, 1),
+            (7, 4, 1),
+            (13, 5, 1),
+            (31, 9, 1),
+            (97, 17, 1),
+            (4, 6, 3),
+        ] {
             all::<f32>([n, m, d, k]);
             all::<f64>([n, m, d, k]);
         }
@@ -217,7 +297,14 @@ fn several_outputs() {
 #[test]
 fn ties_are_inactive() {
     fn exact<T: Real, A: Activation<T> + Copy>(sigma: A) {
-        for (n, m, d) in [(50, 40, 1), (70, 33, 2), (300, 65, 3), (64, 64, 4), (40, 100, 5), (33, 20, 30)] {
+        for (n, m, d) in [
+            (50, 40, 1),
+            (70, 33, 2),
+            (300, 65, 3),
+            (64, 64, 4),
+            (40, 100, 5),
+            (33, 20, 30),
+        ] {
             let mut rng = ChaCha8Rng::seed_from_u64((n + m + d) as u64);
             let mut whole = |_: usize, _: usize| real::<T>(f64::from(rng.random_range(-2_i32..=2)));
             let problem = Problem {
@@ -233,11 +320,17 @@ fn ties_are_inactive() {
             let map = Ridge::new(sigma, d);
             let ties = (0..n * m).filter(|ij| {
                 let (x, w) = (problem.x.point(ij / m), problem.mu.particle(ij % m));
-                x.iter().zip(&w[1..]).fold(T::zero(), |u, (&x, &b)| u + x * b) == T::zero()
+                x.iter()
+                    .zip(&w[1..])
+                    .fold(T::zero(), |u, (&x, &b)| u + x * b)
+                    == T::zero()
             });
             assert!(ties.count() > n * m / 50, "the test has ties");
             let fused = problem.outcome(&map, &mut Workspace::default());
-            assert_eq!(fused, problem.outcome(&Plain(map), &mut Workspace::default()));
+            assert_eq!(
+                fused,
+                problem.outcome(&Plain(map), &mut Workspace::default())
+            );
         }
     }
     exact::<f64, _>(Relu);
@@ -265,7 +358,8 @@ fn scales() {
             w[(0, 7)] = T::zero();
             points.column_mut(3).fill(T::zero());
             points.column_mut(8).fill(-T::zero());
-            problem.mu = EmpiricalMeasure::weighted(w, problem.mu.weights().to_vec().into()).unwrap();
+            problem.mu =
+                EmpiricalMeasure::weighted(w, problem.mu.weights().to_vec().into()).unwrap();
             problem.x = Inputs::new(points).unwrap();
             problem.v *= real::<T>(1e-3);
             compare(Ridge::new(Relu, d), &problem);
@@ -273,11 +367,22 @@ fn scales() {
             compare(Ridge::new(Tanh, d), &problem);
         }
     }
-    for (b, x) in [(1e10, 1e-10), (1e-10, 1e10), (1e8, 1e8), (1e-12, 1e-3), (1e12, 1.0)] {
+    for (b, x) in [
+        (1e10, 1e-10),
+        (1e-10, 1e10),
+        (1e8, 1e8),
+        (1e-12, 1e-3),
+        (1e12, 1.0),
+    ] {
         scaled::<f32>(b, x);
         scaled::<f64>(b, x);
     }
-    for (b, x) in [(1e150, 1e-150), (1e-150, 1e150), (1e100, 1e50), (1e-100, 1e-50)] {
+    for (b, x) in [
+        (1e150, 1e-150),
+        (1e-150, 1e150),
+        (1e100, 1e50),
+        (1e-100, 1e-50),
+    ] {
         scaled::<f64>(b, x);
     }
 }
@@ -289,16 +394,26 @@ fn denormals() {
         let mut problem = Problem::<f64>::random([50, 20, d, 1]);
         let tiny = problem.x.points() * 1e-310;
         problem.x = Inputs::new(tiny).unwrap();
-        for map in [&Ridge::new(Relu, d) as &dyn FeatureMap<f64>, &Ridge::new(Tanh, d)] {
+        for map in [
+            &Ridge::new(Relu, d) as &dyn FeatureMap<f64>,
+            &Ridge::new(Tanh, d),
+        ] {
             let fused = problem.outcome(map, &mut Workspace::default());
             let plain = problem.outcome(&Plain(map), &mut Workspace::default());
             let slack = 1e4 * f64::from_bits(1);
-            let near = |u: &[f64], v: &[f64]| u.iter().zip(v).all(|(u, v)| (u - v).abs() <= slack + 1e-13 * v.abs());
+            let near = |u: &[f64], v: &[f64]| {
+                u.iter()
+                    .zip(v)
+                    .all(|(u, v)| (u - v).abs() <= slack + 1e-13 * v.abs())
+            };
             assert!(near(&fused.h, &plain.h));
             assert!(near(&fused.push, &plain.push));
             assert!(near(&fused.values, &plain.values));
             assert!(near(fused.velocity.as_slice(), plain.velocity.as_slice()));
-            assert!(plain.h.iter().any(|&h| h != 0.0), "the test does not vanish");
+            assert!(
+                plain.h.iter().any(|&h| h != 0.0),
+                "the test does not vanish"
+            );
         }
     }
 }
@@ -313,7 +428,10 @@ fn threads_change_nothing() {
         let problem = Problem::<T>::random([n, m, d, k]);
         let alone = problem.outcome(&map, &mut Workspace::default());
         for threads in [1, 2, 3, 7] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             let outcome = pool.install(|| problem.outcome(&map, &mut Workspace::default()));
             assert_eq!(outcome, alone, "{threads} threads, {:?}", [n, m, d, k]);
         }

@@ -151,25 +151,38 @@ fn square<T: Real>(case: testing::Case) -> EmpiricalRisk<Square, T> {
     EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap()
 }
 
-fn mean_field<T: Real, F: FeatureMap<T>, R: Risk<T>>(features: F, risk: R) -> MeanFieldRisk<F, R, T> {
+fn mean_field<T: Real, F: FeatureMap<T>, R: Risk<T>>(
+    features: F,
+    risk: R,
+) -> MeanFieldRisk<F, R, T> {
     MeanFieldRisk::new(features, risk).unwrap()
 }
 
 #[test]
 fn sums_over_ranks() {
-    prove(seeds(), |seed| check_reduce::<f32, _>(Rank::group(1 + seed as usize % 4), seed));
-    prove(seeds(), |seed| check_reduce::<f64, _>(Rank::group(1 + seed as usize % 4), seed));
+    prove(seeds(), |seed| {
+        check_reduce::<f32, _>(Rank::group(1 + seed as usize % 4), seed)
+    });
+    prove(seeds(), |seed| {
+        check_reduce::<f64, _>(Rank::group(1 + seed as usize % 4), seed)
+    });
 }
 
 #[test]
 fn energies_over_ranks() {
-    fn energy<T: Real>(case: testing::Case) -> MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T, WeightDecay<T>> {
+    fn energy<T: Real>(
+        case: testing::Case,
+    ) -> MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T, WeightDecay<T>> {
         let decay = WeightDecay::new(real(0.25)).unwrap();
         mean_field(Ridge::with_outputs(Tanh, case.d, case.k), square::<T>(case)).regularized(decay)
     }
     fn law<T: Real>(case: testing::Case) -> Result<(), testing::Violation> {
         let ranks = Rank::<T>::group(1 + case.seed as usize % 3).into_iter();
-        check_distributed(&mut energy::<T>(case), ranks.map(|rank| energy(case).distributed(rank)).collect(), case)
+        check_distributed(
+            &mut energy::<T>(case),
+            ranks.map(|rank| energy(case).distributed(rank)).collect(),
+            case,
+        )
     }
     prove(cases(), law::<f32>);
     prove(cases(), law::<f64>);
@@ -179,14 +192,34 @@ fn energies_over_ranks() {
 #[test]
 fn problems() {
     prove(cases(), |case| {
-        check_energy(&mut testing::problems::teacher_student::<f64>(case.d, 5, case.n, case.seed).unwrap().0, case)?;
-        check_energy(&mut testing::problems::deconvolution(&[(0.5, 0.25), (-1.0, 0.75)], case.n).unwrap(), case)
+        check_energy(
+            &mut testing::problems::teacher_student::<f64>(case.d, 5, case.n, case.seed)
+                .unwrap()
+                .0,
+            case,
+        )?;
+        check_energy(
+            &mut testing::problems::deconvolution(&[(0.5, 0.25), (-1.0, 0.75)], case.n).unwrap(),
+            case,
+        )
     });
     let (energy, minimum) = testing::problems::safran_shamir::<f64>();
     let mut flow = ParticleFlow::new(energy, Rk4, 0.1).unwrap();
     let mut state = flow.start(minimum).unwrap();
-    assert!(state.dissipation() < 1e-12, "the rounded minimum is nearly stationary: {}", state.dissipation());
+    assert!(
+        state.dissipation() < 1e-12,
+        "the rounded minimum is nearly stationary: {}",
+        state.dissipation()
+    );
     flow.run_until(&mut state, 200.0, &mut ()).unwrap();
-    assert!(state.dissipation() < 1e-20, "the flow polishes it: {}", state.dissipation());
-    assert!((state.energy() - 0.02508).abs() < 5e-6, "and does not leave it: {}", state.energy());
+    assert!(
+        state.dissipation() < 1e-20,
+        "the flow polishes it: {}",
+        state.dissipation()
+    );
+    assert!(
+        (state.energy() - 0.02508).abs() < 5e-6,
+        "and does not leave it: {}",
+        state.energy()
+    );
 }

@@ -22,7 +22,10 @@ type Verdict = Option<(usize, &'static str)>;
 fn caught<S: Strategy>(strategy: S, law: &dyn Fn(S::Value) -> Result<(), Violation>) -> Verdict {
     let mut runner = TestRunner::deterministic();
     (1..=256).find_map(|case| {
-        let value = strategy.new_tree(&mut runner).expect("strategies do not reject").current();
+        let value = strategy
+            .new_tree(&mut runner)
+            .expect("strategies do not reject")
+            .current();
         law(value).err().map(|violation| (case, violation.law))
     })
 }
@@ -31,7 +34,11 @@ fn caught<S: Strategy>(strategy: S, law: &dyn Fn(S::Value) -> Result<(), Violati
 fn record(mistake: &str, single: Verdict, double: Verdict) {
     let count = |verdict: Verdict| verdict.map_or("-".to_owned(), |(case, _)| case.to_string());
     let law = double.or(single).map_or("not caught", |(_, law)| law);
-    println!("{mistake:60} f32 {:>4} f64 {:>4}  {law}", count(single), count(double));
+    println!(
+        "{mistake:60} f32 {:>4} f64 {:>4}  {law}",
+        count(single),
+        count(double)
+    );
     assert!(single.or(double).is_some(), "not caught: {mistake}");
 }
 

@@ -7,9 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector, SMatrix, SVector};
 use wasserflow::observe::{Trace, UntilStationary};
 use wasserflow::{
-    Abs, ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Euler, FeatureMap, Heun, Homogeneous,
-    Identity, Integrator, Kernel, LeakyRelu, Lifted, Logistic, MeanFieldRisk, Mmd, ParticleFlow, PotentialEnergy,
-    Radial, Relu, ReluPower, Ridge, Risk, Rk4, Softplus, Square, StopReason, Tanh, WeightDecay,
+    Abs, ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Euler, FeatureMap,
+    Heun, Homogeneous, Identity, Integrator, Kernel, LeakyRelu, Lifted, Logistic, MeanFieldRisk,
+    Mmd, ParticleFlow, PotentialEnergy, Radial, Relu, ReluPower, Ridge, Risk, Rk4, Softplus,
+    Square, StopReason, Tanh, WeightDecay,
 };
 
 fn numbers(seed: u64, rows: usize, columns: usize) -> DMatrix<f64> {
@@ -23,7 +24,12 @@ fn measure(seed: u64, p: usize, m: usize) -> EmpiricalMeasure<f64> {
 }
 
 fn regression(seed: u64, d: usize, n: usize) -> EmpiricalRisk<Square, f64> {
-    EmpiricalRisk::new(Square, numbers(seed, d, n), numbers(seed + 1, n, 1).column(0).into_owned()).unwrap()
+    EmpiricalRisk::new(
+        Square,
+        numbers(seed, d, n),
+        numbers(seed + 1, n, 1).column(0).into_owned(),
+    )
+    .unwrap()
 }
 
 fn classification(seed: u64, d: usize, n: usize) -> EmpiricalRisk<Logistic, f64> {
@@ -56,25 +62,40 @@ impl<I: Integrator<f64>> Integrator<f64> for Fixed<I> {
         dt: f64,
     ) -> Result<wasserflow::Step<f64>, wasserflow::StepError> {
         let step = self.0.step(energy, state, dt)?;
-        Ok(wasserflow::Step { taken: step.taken, next: None })
+        Ok(wasserflow::Step {
+            taken: step.taken,
+            next: None,
+        })
     }
 }
 
 /// O1, the energy identity `F(mu_0) - F(mu_T) = int_0^T int |v|^2 dmu dt`: its residual shrinks at the order of the integrator.
 #[test]
 fn o1_energy_identity() {
-    fn residual(integrator: &mut dyn Integrator<f64>, energy: &mut dyn Energy<f64>, steps: usize) -> f64 {
+    fn residual(
+        integrator: &mut dyn Integrator<f64>,
+        energy: &mut dyn Energy<f64>,
+        steps: usize,
+    ) -> f64 {
         let (time, mut trace) = (2.0, Trace::new());
         let mut flow = ParticleFlow::new(energy, Fixed(integrator), time / steps as f64).unwrap();
         let mut state = flow.start(measure(4, 3, 9)).unwrap();
         flow.run(&mut state, steps, &mut trace).unwrap();
-        let dissipation: Vec<f64> = trace.records().iter().map(|record| record.dissipation).collect();
+        let dissipation: Vec<f64> = trace
+            .records()
+            .iter()
+            .map(|record| record.dissipation)
+            .collect();
         trace.records()[0].energy - state.energy() - boole(&dissipation, time / steps as f64)
     }
     let energies: [(&str, Box<dyn Energy<f64>>); 3] = [
         (
             "square",
-            Box::new(MeanFieldRisk::new(Ridge::new(Tanh, 2), regression(10, 2, 13)).unwrap().regularized(decay(0.05))),
+            Box::new(
+                MeanFieldRisk::new(Ridge::new(Tanh, 2), regression(10, 2, 13))
+                    .unwrap()
+                    .regularized(decay(0.05)),
+            ),
         ),
         (
             "logistic",
@@ -84,7 +105,16 @@ fn o1_energy_identity() {
                     .regularized(decay(0.05)),
             ),
         ),
-        ("mmd", Box::new(Mmd::new(wasserflow::Gaussian::new(3, 1.5).unwrap(), measure(14, 3, 5)).unwrap())),
+        (
+            "mmd",
+            Box::new(
+                Mmd::new(
+                    wasserflow::Gaussian::new(3, 1.5).unwrap(),
+                    measure(14, 3, 5),
+                )
+                .unwrap(),
+            ),
+        ),
     ];
     for (name, mut energy) in energies {
         let integrators: [(Box<dyn Integrator<f64>>, usize); 4] = [
@@ -109,23 +139,38 @@ fn o1_energy_identity() {
 /// O2, the balance law: `|a_i|^2 - |b_i|^2` is constant for each particle, times `exp(-4 lambda t)` with weight decay.
 #[test]
 fn o2_balance() {
-    fn drift(map: &dyn FeatureMap<f64>, lambda: f64, integrator: &mut dyn Integrator<f64>, steps: usize) -> f64 {
+    fn drift(
+        map: &dyn FeatureMap<f64>,
+        lambda: f64,
+        integrator: &mut dyn Integrator<f64>,
+        steps: usize,
+    ) -> f64 {
         let (k, time) = (map.output_dim(), 2.0);
         let y = numbers(21, k, 9);
-        let risk = EmpiricalRisk::with_outputs(Square, numbers(20, 2, 9).map(|x| x + 2.0 * x.signum()), y).unwrap();
-        let energy = MeanFieldRisk::new(map, risk).unwrap().regularized(decay(lambda));
+        let risk =
+            EmpiricalRisk::with_outputs(Square, numbers(20, 2, 9).map(|x| x + 2.0 * x.signum()), y)
+                .unwrap();
+        let energy = MeanFieldRisk::new(map, risk)
+            .unwrap()
+            .regularized(decay(lambda));
         let mut flow = ParticleFlow::new(energy, integrator, time / steps as f64).unwrap();
         let mut state = flow.start(measure(22, k + 2, 6)).unwrap();
         let balance = |state: &wasserflow::State<f64>| -> Vec<f64> {
             let square = |w: &[f64]| w.iter().map(|w| w * w).sum::<f64>();
             let mu = state.measure();
-            (0..mu.len()).map(|i| square(&mu.particle(i)[..k]) - square(&mu.particle(i)[k..])).collect()
+            (0..mu.len())
+                .map(|i| square(&mu.particle(i)[..k]) - square(&mu.particle(i)[k..]))
+                .collect()
         };
         let start = balance(&state);
         flow.run(&mut state, steps, &mut ()).unwrap();
         let end = balance(&state);
         let law = (-4.0 * lambda * time).exp();
-        start.iter().zip(end).map(|(start, end)| (end - start * law).abs()).fold(0.0, f64::max)
+        start
+            .iter()
+            .zip(end)
+            .map(|(start, end)| (end - start * law).abs())
+            .fold(0.0, f64::max)
     }
     // Smooth maps and maps without a kink in the way show the order; a rectifier with kinks keeps the law, exactly in the flow.
     let smooth: [Box<dyn FeatureMap<f64>>; 3] = [
@@ -138,8 +183,14 @@ fn o2_balance() {
             let euler = [256, 512].map(|steps| drift(map, lambda, &mut Euler, steps));
             let rk4 = [32, 64].map(|steps| drift(map, lambda, &mut Rk4, steps));
             let (first, fourth) = ((euler[0] / euler[1]).log2(), (rk4[0] / rk4[1]).log2());
-            assert!((first - 1.0).abs() < 0.2, "Euler drifts {euler:?}, order {first:.3}");
-            assert!((fourth - 4.0).abs() < 0.6, "Rk4 drifts {rk4:?}, order {fourth:.3}");
+            assert!(
+                (first - 1.0).abs() < 0.2,
+                "Euler drifts {euler:?}, order {first:.3}"
+            );
+            assert!(
+                (fourth - 4.0).abs() < 0.6,
+                "Rk4 drifts {rk4:?}, order {fourth:.3}"
+            );
         }
     }
     let kinked: [Box<dyn FeatureMap<f64>>; 4] = [
@@ -155,7 +206,10 @@ fn o2_balance() {
             let rk4 = drift(map, lambda, &mut Rk4, 1024);
             assert!(fine < euler / 3.0, "Euler drifts {euler:e}, {fine:e}");
             // Every step over a kink costs Rk4 an error of the order of dt^2, and there are few.
-            assert!(rk4 < 0.3 * fine, "Rk4 drifts {rk4:e} where Euler does {fine:e}");
+            assert!(
+                rk4 < 0.3 * fine,
+                "Rk4 drifts {rk4:e} where Euler does {fine:e}"
+            );
         }
     }
 }
@@ -166,9 +220,12 @@ fn o3_second_moment() {
     fn check<F: FeatureMap<f64> + Homogeneous>(name: &str, map: F) {
         assert_eq!(map.degree(), 2);
         let (d, k) = (map.input_dim(), map.output_dim());
-        let risk = EmpiricalRisk::with_outputs(Square, numbers(30, d, 11), numbers(31, k, 11)).unwrap();
+        let risk =
+            EmpiricalRisk::with_outputs(Square, numbers(30, d, 11), numbers(31, k, 11)).unwrap();
         let lambda = 0.25;
-        let mut energy = MeanFieldRisk::new(map, risk).unwrap().regularized(decay(lambda));
+        let mut energy = MeanFieldRisk::new(map, risk)
+            .unwrap()
+            .regularized(decay(lambda));
         let mu = measure(32, k + d, 9);
         let mut v = DMatrix::zeros(k + d, 9);
         energy.velocity(&mu, &mut v);
@@ -178,7 +235,10 @@ fn o3_second_moment() {
         energy.risk().value_and_gradient(&h, &mut g);
         let product: f64 = g.iter().zip(&h).map(|(g, h)| g * h).sum();
         let law = -4.0 * product - 4.0 * lambda * mu.second_moment();
-        assert!((rate - law).abs() <= 1e-12 * (product.abs() + mu.second_moment()), "{name}: {rate} and {law}");
+        assert!(
+            (rate - law).abs() <= 1e-12 * (product.abs() + mu.second_moment()),
+            "{name}: {rate} and {law}"
+        );
 
         // And along the flow, to the accuracy of a central difference.
         let moment = |energy: &mut dyn Energy<f64>, dt: f64| {
@@ -187,7 +247,10 @@ fn o3_second_moment() {
             energy.inner(&mu, mu.points(), mu.points())
         };
         let slope = (moment(&mut energy, 1e-5) - moment(&mut energy, -1e-5)) / 2e-5;
-        assert!((slope - law).abs() <= 1e-8 * (1.0 + law.abs()), "{name}: {slope} and {law}");
+        assert!(
+            (slope - law).abs() <= 1e-8 * (1.0 + law.abs()),
+            "{name}: {slope} and {law}"
+        );
     }
     check("relu", Ridge::new(Relu, 3));
     check("relu, 3 outputs", Ridge::with_outputs(Relu, 3, 3));
@@ -230,10 +293,27 @@ fn o4_arc_cosine() {
     let rule = gauss_legendre(40);
     let integrate = |low: f64, high: f64, f: &mut dyn FnMut(f64, f64)| {
         for &(x, weight) in &rule {
-            f(low + (high - low) * (x + 1.0) / 2.0, weight * (high - low) / 2.0);
+            f(
+                low + (high - low) * (x + 1.0) / 2.0,
+                weight * (high - low) / 2.0,
+            );
         }
     };
-    for (index, angle) in [0.0, 1e-9, 1e-4, 0.3, 1.0, PI / 2.0, 2.5, PI - 1e-4, PI - 1e-9, PI].into_iter().enumerate() {
+    for (index, angle) in [
+        0.0,
+        1e-9,
+        1e-4,
+        0.3,
+        1.0,
+        PI / 2.0,
+        2.5,
+        PI - 1e-4,
+        PI - 1e-9,
+        PI,
+    ]
+    .into_iter()
+    .enumerate()
+    {
         for (p, q) in [(1.0, 1.0), (3.0, 0.25), (1e-3, 1e3)] {
             // w and v at that angle in a random plane of R^4.
             let basis = numbers(40 + index as u64, 4, 2).qr().q();
@@ -256,11 +336,17 @@ fn o4_arc_cosine() {
 
             let kernel = ArcCosine::new(4);
             let found = kernel.value(w.as_slice(), v.as_slice());
-            assert!((found - value).abs() <= 1e-13 * p * q, "angle {angle}: K = {found:e}, integral {value:e}");
+            assert!(
+                (found - value).abs() <= 1e-13 * p * q,
+                "angle {angle}: K = {found:e}, integral {value:e}"
+            );
             let mut found = [0.0; 4];
             kernel.gradient(w.as_slice(), v.as_slice(), 1.0, &mut found);
             let error = (DVector::from_column_slice(&found) - &gradient).amax();
-            assert!(error <= 1e-13 * q, "angle {angle}: grad K is off by {error:e}");
+            assert!(
+                error <= 1e-13 * q,
+                "angle {angle}: grad K is off by {error:e}"
+            );
 
             // With output weights a and a'.
             let (lifted, mut out) = (Lifted(kernel), [0.0; 5]);
@@ -285,19 +371,34 @@ fn o4_population_risk_is_the_limit_of_empirical_risks() {
     let mut errors = Vec::new();
     for n in [500, 2000] {
         let angle = |j: usize| TAU * (j as f64 + 0.5) / n as f64;
-        let x =
-            DMatrix::from_fn(2, n, |row, j| 2.0_f64.sqrt() * if row == 0 { angle(j).cos() } else { angle(j).sin() });
+        let x = DMatrix::from_fn(2, n, |row, j| {
+            2.0_f64.sqrt()
+                * if row == 0 {
+                    angle(j).cos()
+                } else {
+                    angle(j).sin()
+                }
+        });
         let blank = EmpiricalRisk::new(Square, x.clone(), DVector::zeros(n)).unwrap();
         let mut y = DVector::zeros(n);
-        MeanFieldRisk::new(Ridge::new(Relu, 2), blank).unwrap().predict(&teacher, y.as_mut_slice());
+        MeanFieldRisk::new(Ridge::new(Relu, 2), blank)
+            .unwrap()
+            .predict(&teacher, y.as_mut_slice());
         let risk = EmpiricalRisk::new(Square, x, y).unwrap();
         let mut out = DMatrix::zeros(3, 6);
-        let empirical = MeanFieldRisk::new(Ridge::new(Relu, 2), risk).unwrap().velocity(&student, &mut out);
+        let empirical = MeanFieldRisk::new(Ridge::new(Relu, 2), risk)
+            .unwrap()
+            .velocity(&student, &mut out);
         errors.push(((empirical - value).abs(), (&out - &v).amax()));
     }
     // The integrand has kinks, error O(1/n^2); that of the velocity has jumps, O(1/n).
-    let [coarse, fine] = errors[..] else { unreachable!() };
-    assert!(fine.0 < 1e-5 && fine.0 < coarse.0 / 4.0, "energy: {coarse:?}, {fine:?}");
+    let [coarse, fine] = errors[..] else {
+        unreachable!()
+    };
+    assert!(
+        fine.0 < 1e-5 && fine.0 < coarse.0 / 4.0,
+        "energy: {coarse:?}, {fine:?}"
+    );
     assert!(fine.1 < 1e-3, "velocity: {coarse:?}, {fine:?}");
 }
 
@@ -305,17 +406,30 @@ fn o4_population_risk_is_the_limit_of_empirical_risks() {
 #[test]
 fn o6_logistic_equation() {
     let (y, lambda, start) = (1.5, 0.125, 0.01_f64);
-    let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, y)).unwrap();
-    let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk).unwrap().regularized(decay(lambda));
+    let risk = EmpiricalRisk::new(
+        Square,
+        DMatrix::from_element(1, 1, 1.0),
+        DVector::from_element(1, y),
+    )
+    .unwrap();
+    let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)
+        .unwrap()
+        .regularized(decay(lambda));
     let mut flow = ParticleFlow::new(energy, DormandPrince::new(1e-12, 1e-14), 1e-2).unwrap();
     let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, start.sqrt())).unwrap();
     let mut state = flow.start(mu).unwrap();
     let limit = y - 2.0 * lambda;
     for time in [0.5, 1.0, 2.0, 4.0, 30.0] {
         flow.run_until(&mut state, time, &mut ()).unwrap();
-        let [a, b] = state.measure().particle(0) else { unreachable!() };
+        let [a, b] = state.measure().particle(0) else {
+            unreachable!()
+        };
         let exact = limit / (1.0 + (limit / start - 1.0) * (-2.0 * limit * time).exp());
-        assert!((a * a - exact).abs() < 1e-9 && a == b, "u({time}) = {}, exactly {exact}", a * a);
+        assert!(
+            (a * a - exact).abs() < 1e-9 && a == b,
+            "u({time}) = {}, exactly {exact}",
+            a * a
+        );
         let value = (exact - y).powi(2) / 2.0 + 2.0 * lambda * exact;
         assert!((state.energy() - value).abs() < 1e-9);
     }
@@ -335,9 +449,14 @@ fn o7_spurious_minimum() {
             (i, l) if i == l => z[3],
             _ => z[4],
         };
-        EmpiricalMeasure::weighted(DMatrix::from_fn(6, 6, coordinate), DVector::from_element(6, 1.0)).unwrap()
+        EmpiricalMeasure::weighted(
+            DMatrix::from_fn(6, 6, coordinate),
+            DVector::from_element(6, 1.0),
+        )
+        .unwrap()
     };
-    let teacher = EmpiricalMeasure::weighted(DMatrix::identity(6, 6), DVector::from_element(6, 1.0)).unwrap();
+    let teacher =
+        EmpiricalMeasure::weighted(DMatrix::identity(6, 6), DVector::from_element(6, 1.0)).unwrap();
     let mut energy = Mmd::new(ArcCosine::new(6), teacher.clone()).unwrap();
 
     // Polish it: Newton's method on the five numbers, since the symmetry is kept by the velocity.
@@ -356,13 +475,23 @@ fn o7_spurious_minimum() {
         }));
         z -= jacobian.lu().solve(&field(&z)).unwrap();
     }
-    assert!(rounded < 1e-6 && field(&z).amax() < 1e-14, "rounded {rounded:e}, polished {:e}", field(&z).amax());
+    assert!(
+        rounded < 1e-6 && field(&z).amax() < 1e-14,
+        "rounded {rounded:e}, polished {:e}",
+        field(&z).amax()
+    );
 
     // Stationary, and seen to be: at the point, and as the end of a flow from a point nearby. F = 0.02508.
     let mut flow = ParticleFlow::new(energy, DormandPrince::new(1e-8, 1e-10), 0.1).unwrap();
     let mut state = flow.start(network(&z)).unwrap();
-    assert!((state.energy() - 0.02508).abs() < 5e-6, "F = {}", state.energy());
-    let reason = flow.run(&mut state, 1000, &mut UntilStationary::new(1e-12).unwrap()).unwrap();
+    assert!(
+        (state.energy() - 0.02508).abs() < 5e-6,
+        "F = {}",
+        state.energy()
+    );
+    let reason = flow
+        .run(&mut state, 1000, &mut UntilStationary::new(1e-12).unwrap())
+        .unwrap();
     assert_eq!((reason, state.step()), (StopReason::Stationary, 0));
     assert!(reason.converged());
 
@@ -371,16 +500,27 @@ fn o7_spurious_minimum() {
         *w += 1e-3 * noise;
     }
     let mut near = flow.start(nearby).unwrap();
-    let reason = flow.run_until(&mut near, 2000.0, &mut UntilStationary::new(1e-7).unwrap()).unwrap();
+    let reason = flow
+        .run_until(&mut near, 2000.0, &mut UntilStationary::new(1e-7).unwrap())
+        .unwrap();
     let distance = (near.measure().points() - state.measure().points()).amax();
     assert_eq!(reason, StopReason::Stationary);
-    assert!(distance < 1e-4, "the flow ended {distance:e} away: the point is a minimum, it attracts");
+    assert!(
+        distance < 1e-4,
+        "the flow ended {distance:e} away: the point is a minimum, it attracts"
+    );
 
     // It is not global: F'(mu) is 0 on average over mu and -2 F over the teacher, so it is negative somewhere.
     let mut values = [0.0; 6];
     let mut descent = DMatrix::zeros(6, 6);
-    let f = flow.energy_mut().first_variation(state.measure(), teacher.points(), &mut values, &mut descent).unwrap();
-    assert!((values.iter().sum::<f64>() + 2.0 * f).abs() < 1e-13, "{values:?}");
+    let f = flow
+        .energy_mut()
+        .first_variation(state.measure(), teacher.points(), &mut values, &mut descent)
+        .unwrap();
+    assert!(
+        (values.iter().sum::<f64>() + 2.0 * f).abs() < 1e-13,
+        "{values:?}"
+    );
     assert!(values.iter().any(|&value| value < -1e-3));
 }
 
@@ -403,7 +543,11 @@ fn o10_quadratic_confinement() {
 #[test]
 fn o11_symmetries() {
     let energies: [Box<dyn Energy<f64>>; 4] = [
-        Box::new(MeanFieldRisk::new(Ridge::new(Relu, 2), regression(80, 2, 21)).unwrap().regularized(decay(0.05))),
+        Box::new(
+            MeanFieldRisk::new(Ridge::new(Relu, 2), regression(80, 2, 21))
+                .unwrap()
+                .regularized(decay(0.05)),
+        ),
         Box::new(MeanFieldRisk::new(Ridge::new(Tanh, 2), classification(81, 2, 21)).unwrap()),
         Box::new(MeanFieldRisk::new(Radial::new(Erf, 2), regression(82, 2, 21)).unwrap()),
         Box::new(Mmd::new(Lifted(ArcCosine::new(2)), measure(83, 3, 4)).unwrap()),
@@ -425,7 +569,9 @@ fn o11_symmetries() {
         let twice = |i: usize| i / 2;
         let clones = EmpiricalMeasure::weighted(
             DMatrix::from_fn(3, 14, |l, i| start.particle(twice(i))[l]),
-            DVector::from_fn(14, |i, _| start.weight(twice(i)) * if i % 2 == 0 { 0.25 } else { 0.75 }),
+            DVector::from_fn(14, |i, _| {
+                start.weight(twice(i)) * if i % 2 == 0 { 0.25 } else { 0.75 }
+            }),
         );
         let cloned = run(clones.unwrap());
         let order = [3, 1, 6, 0, 5, 2, 4];
@@ -436,13 +582,28 @@ fn o11_symmetries() {
         .unwrap());
         let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-11);
         for i in 0..14 {
-            assert!(close(cloned.measure().particle(i), plain.measure().particle(twice(i))), "clone {i}");
+            assert!(
+                close(
+                    cloned.measure().particle(i),
+                    plain.measure().particle(twice(i))
+                ),
+                "clone {i}"
+            );
         }
         for i in 0..7 {
-            assert!(close(permuted.measure().particle(i), plain.measure().particle(order[i])), "permuted {i}");
+            assert!(
+                close(
+                    permuted.measure().particle(i),
+                    plain.measure().particle(order[i])
+                ),
+                "permuted {i}"
+            );
         }
         for other in [&cloned, &permuted] {
-            assert!(close(&[other.energy(), other.dissipation()], &[plain.energy(), plain.dissipation()]));
+            assert!(close(
+                &[other.energy(), other.dissipation()],
+                &[plain.energy(), plain.dissipation()]
+            ));
         }
     }
 }
@@ -461,8 +622,16 @@ fn the_arc_cosine_kernel_near_equal_and_opposite_neurons() {
             sum += term;
             term *= -(k + 1.0) / k * r * r / ((2.0 * k + 2.0) * (2.0 * k + 3.0));
         }
-        let (w, opposite, equal) = ([2.0, 0.0], [-3.0 * r.cos(), 3.0 * r.sin()], [3.0 * r.cos(), 3.0 * r.sin()]);
-        approx::assert_relative_eq!(kernel.value(&w, &opposite), 6.0 * sum / TAU, max_relative = 1e-13);
+        let (w, opposite, equal) = (
+            [2.0, 0.0],
+            [-3.0 * r.cos(), 3.0 * r.sin()],
+            [3.0 * r.cos(), 3.0 * r.sin()],
+        );
+        approx::assert_relative_eq!(
+            kernel.value(&w, &opposite),
+            6.0 * sum / TAU,
+            max_relative = 1e-13
+        );
         // grad_w K = (|v| sin t w/|w| + (pi - t) v) / (2 pi)
         for (v, t, sin) in [(opposite, PI - r, r.sin()), (equal, r, r.sin())] {
             let rest = if t < 1.0 { PI - r } else { r };

@@ -9,10 +9,24 @@ use wasserflow::*;
 #[test]
 fn derivatives_at_kinks() {
     let at_zero = |sigma: &dyn Activation<f64>| sigma.derivative(0.0);
-    assert_eq!([at_zero(&Relu), at_zero(&ReluPower(0)), at_zero(&ReluPower(1)), at_zero(&ReluPower(2))], [0.0; 4]);
-    assert_eq!((at_zero(&LeakyRelu(0.25)), at_zero(&Abs), at_zero(&Identity)), (0.25, 0.0, 1.0));
     assert_eq!(
-        (Activation::<f64>::value(&ReluPower(0), 2.0), Activation::<f64>::derivative(&ReluPower(0), 2.0)),
+        [
+            at_zero(&Relu),
+            at_zero(&ReluPower(0)),
+            at_zero(&ReluPower(1)),
+            at_zero(&ReluPower(2))
+        ],
+        [0.0; 4]
+    );
+    assert_eq!(
+        (at_zero(&LeakyRelu(0.25)), at_zero(&Abs), at_zero(&Identity)),
+        (0.25, 0.0, 1.0)
+    );
+    assert_eq!(
+        (
+            Activation::<f64>::value(&ReluPower(0), 2.0),
+            Activation::<f64>::derivative(&ReluPower(0), 2.0)
+        ),
         (1.0, 0.0)
     );
     for (loss, kinks) in [
@@ -21,9 +35,18 @@ fn derivatives_at_kinks() {
         (&Huber(0.5), [0.5, 1.5]),
         (&SmoothHinge(0.5), [0.5, 1.0]),
     ] {
-        assert!(kinks.iter().all(|&h| loss.second_derivative(1.0, h) == 0.0), "second derivative at a kink");
+        assert!(
+            kinks.iter().all(|&h| loss.second_derivative(1.0, h) == 0.0),
+            "second derivative at a kink"
+        );
     }
-    assert_eq!((Hinge.derivative(1.0, 1.0), Quantile(0.75).derivative(1.0, 1.0)), (0.0, 0.0));
+    assert_eq!(
+        (
+            Hinge.derivative(1.0, 1.0),
+            Quantile(0.75).derivative(1.0, 1.0)
+        ),
+        (0.0, 0.0)
+    );
 }
 
 /// Hints for the kernels that no law can ask for.
@@ -32,7 +55,11 @@ fn hints_are_given() {
     let linear: [&dyn Activation<f64>; 4] = [&Relu, &LeakyRelu(0.1), &Abs, &Identity];
     assert!(linear.iter().all(|sigma| sigma.slopes().is_some()));
     let of_values: [&dyn Activation<f64>; 2] = [&Tanh, &Sigmoid];
-    assert!(of_values.iter().all(|sigma| sigma.derivative_from_value(0.5).is_some()));
+    assert!(
+        of_values
+            .iter()
+            .all(|sigma| sigma.derivative_from_value(0.5).is_some())
+    );
 }
 
 /// A loss may leave its conjugate out, so no law can ask for it: it is given, finite on all slopes of the loss and on nothing else,
@@ -51,10 +78,20 @@ fn conjugates_of_the_losses() {
     ];
     for (i, (loss, [low, high])) in losses.into_iter().enumerate() {
         assert_eq!(loss.conjugate(1.0, 0.0), Some(0.0), "loss {i}");
-        for (u, inside) in [(low, true), (low - 0.01, false), (high, true), (high + 0.01, false)] {
+        for (u, inside) in [
+            (low, true),
+            (low - 0.01, false),
+            (high, true),
+            (high + 0.01, false),
+        ] {
             let conjugate = loss.conjugate(1.0, u).unwrap();
             assert!(
-                u.is_infinite() || if inside { conjugate.is_finite() } else { conjugate == infinity },
+                u.is_infinite()
+                    || if inside {
+                        conjugate.is_finite()
+                    } else {
+                        conjugate == infinity
+                    },
                 "loss {i}, u = {u}"
             );
         }
@@ -94,7 +131,12 @@ fn provided_curvature_at_any_scale() {
         let bend = Bare(Square).second_derivative(0.5, h);
         assert!((bend - 1.0).abs() < 1e-8, "{bend} at {h}");
     }
-    let risk = EmpiricalRisk::new(Logistic, DMatrix::zeros(1, 2), DVector::from_vec(vec![1.0, -1.0])).unwrap();
+    let risk = EmpiricalRisk::new(
+        Logistic,
+        DMatrix::zeros(1, 2),
+        DVector::from_vec(vec![1.0, -1.0]),
+    )
+    .unwrap();
     let bare = Bare(risk.clone());
     for h in [[0.0, 0.0], [1.0, -1.0], [3.0, 0.5]] {
         for scale in [1e-9, 1.0, 1e9] {
@@ -102,7 +144,10 @@ fn provided_curvature_at_any_scale() {
             risk.curvature(&h, &u, &mut exact);
             bare.curvature(&h, &u, &mut found);
             for (found, exact) in found.into_iter().zip(exact) {
-                assert!((found / exact - 1.0).abs() < 1e-8, "{found:e} and {exact:e} at {h:?}");
+                assert!(
+                    (found / exact - 1.0).abs() < 1e-8,
+                    "{found:e} and {exact:e} at {h:?}"
+                );
             }
         }
     }
@@ -117,14 +162,23 @@ fn curvature_of_a_sure_class() {
         risk.curvature(&h, &[1.0, 0.0], &mut out);
         let q = f64::exp(-30.0);
         let exact = q / ((1.0 + q) * (1.0 + q));
-        assert!((out[0] / exact - 1.0).abs() < 1e-14 && (out[1] / exact + 1.0).abs() < 1e-14, "{out:?}, {exact:e}");
+        assert!(
+            (out[0] / exact - 1.0).abs() < 1e-14 && (out[1] / exact + 1.0).abs() < 1e-14,
+            "{out:?}, {exact:e}"
+        );
     }
 }
 
 /// A potential may leave its curvature out, so no law can ask for it: weight decay has `2 lambda v`, wherever it is added.
 #[test]
 fn weight_decay_bends_every_energy() {
-    let case = Case { n: 5, m: 4, d: 2, k: 1, seed: 1 };
+    let case = Case {
+        n: 5,
+        m: 4,
+        d: 2,
+        k: 1,
+        seed: 1,
+    };
     let (mu, v) = (case.measure::<f64>(3), case.draws(23).matrix::<f64>(3, 4));
     let decay = |lambda| WeightDecay::new(lambda).unwrap();
     let network = || {
@@ -139,14 +193,24 @@ fn weight_decay_bends_every_energy() {
     let alone = curved(&mut network());
     let potential = || PotentialEnergy::new((decay(0.25), decay(0.5)), 3);
     for (energy, base) in [
-        (&mut potential() as &mut dyn Energy<f64>, &DMatrix::zeros(3, 4)),
-        (&mut network().regularized((decay(0.25), decay(0.5))), &alone),
+        (
+            &mut potential() as &mut dyn Energy<f64>,
+            &DMatrix::zeros(3, 4),
+        ),
+        (
+            &mut network().regularized((decay(0.25), decay(0.5))),
+            &alone,
+        ),
         (&mut Sum::new(network(), potential()).unwrap(), &alone),
     ] {
         let error = (curved(energy) - base - &v * 1.5).amax();
         assert!(error < 1e-14, "{error:e}");
         let (mut values, mut descent) = ([0.0; 4], v.clone());
-        assert!(energy.first_variation(&mu, &v, &mut values, &mut descent).is_some());
+        assert!(
+            energy
+                .first_variation(&mu, &v, &mut values, &mut descent)
+                .is_some()
+        );
     }
 }
 
@@ -155,11 +219,24 @@ fn weight_decay_bends_every_energy() {
 fn a_discrepancy_is_not_negative() {
     let mut zeros = 0;
     for seed in 0..50 {
-        let nu = Case { n: 1, m: 13, d: 3, k: 1, seed }.measure::<f64>(3);
+        let nu = Case {
+            n: 1,
+            m: 13,
+            d: 3,
+            k: 1,
+            seed,
+        }
+        .measure::<f64>(3);
         let order = |i: usize| (5 * i + 3) % nu.len();
         let points = DMatrix::from_fn(3, nu.len(), |c, i| nu.particle(order(i))[c]);
-        let mu = EmpiricalMeasure::weighted(points, DVector::from_fn(nu.len(), |i, _| nu.weight(order(i)))).unwrap();
-        let value = Mmd::new(Gaussian::new(3, 0.75).unwrap(), nu).unwrap().value(&mu);
+        let mu = EmpiricalMeasure::weighted(
+            points,
+            DVector::from_fn(nu.len(), |i, _| nu.weight(order(i))),
+        )
+        .unwrap();
+        let value = Mmd::new(Gaussian::new(3, 0.75).unwrap(), nu)
+            .unwrap()
+            .value(&mu);
         assert!((0.0..1e-15).contains(&value), "{value:e}");
         zeros += u32::from(value == 0.0);
     }
@@ -172,10 +249,31 @@ fn orders() {
     fn of(integrator: &dyn Integrator<f64>) -> u32 {
         integrator.order()
     }
-    let (dormand_prince, jko, conic) = (DormandPrince::default(), Jko::default(), Conic::new(1.0, 1.0));
-    let plain = [Euler.order(), Heun.order(), Rk4.order(), dormand_prince.order(), jko.order(), conic.order()];
+    let (dormand_prince, jko, conic) = (
+        DormandPrince::default(),
+        Jko::default(),
+        Conic::new(1.0, 1.0),
+    );
+    let plain = [
+        Euler.order(),
+        Heun.order(),
+        Rk4.order(),
+        dormand_prince.order(),
+        jko.order(),
+        conic.order(),
+    ];
     assert_eq!(plain, [1, 2, 4, 5, 1, 1]);
-    assert_eq!([of(&Euler), of(&Heun), of(&Rk4), of(&dormand_prince), of(&jko), of(&conic)], plain);
+    assert_eq!(
+        [
+            of(&Euler),
+            of(&Heun),
+            of(&Rk4),
+            of(&dormand_prince),
+            of(&jko),
+            of(&conic)
+        ],
+        plain
+    );
 }
 
 /// `F(mu) = int w^2 / 2 dmu` on the line, so `dw/dt = -w`; beyond `wall` it is infinite, with the same velocities.
@@ -189,7 +287,11 @@ impl Energy<f64> for Decay<'_> {
         1
     }
     fn value(&mut self, mu: &EmpiricalMeasure<f64>) -> f64 {
-        if mu.points().amin() < self.wall { f64::INFINITY } else { 0.5 * mu.second_moment() }
+        if mu.points().amin() < self.wall {
+            f64::INFINITY
+        } else {
+            0.5 * mu.second_moment()
+        }
     }
     fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
         self.evaluations.set(self.evaluations.get() + 1);
@@ -229,7 +331,10 @@ fn predictions_in_a_matrix() {
     let (mu, x) = (at_one(), Inputs::from_slice(1, &[2.0, 3.0]).unwrap());
     assert!(predict(&Ridge::new(Identity, 1), &mu, &x).is_err());
     let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[5.0, 1.0])).unwrap();
-    assert_eq!(predict(&Ridge::new(Identity, 1), &mu, &x), Ok(DMatrix::from_row_slice(1, 2, &[10.0, 15.0])));
+    assert_eq!(
+        predict(&Ridge::new(Identity, 1), &mu, &x),
+        Ok(DMatrix::from_row_slice(1, 2, &[10.0, 15.0]))
+    );
 }
 
 fn at_one() -> EmpiricalMeasure<f64> {
@@ -239,11 +344,23 @@ fn at_one() -> EmpiricalMeasure<f64> {
 /// The start and every step evaluate the velocity as often as the documentation says.
 #[test]
 fn evaluations_a_step() {
-    let methods: [(Box<dyn Integrator<f64>>, usize); 4] =
-        [(Box::new(Euler), 1), (Box::new(Heun), 2), (Box::new(Rk4), 4), (Box::new(DormandPrince::new(1e-2, 1e-2)), 6)];
+    let methods: [(Box<dyn Integrator<f64>>, usize); 4] = [
+        (Box::new(Euler), 1),
+        (Box::new(Heun), 2),
+        (Box::new(Rk4), 4),
+        (Box::new(DormandPrince::new(1e-2, 1e-2)), 6),
+    ];
     for (method, expected) in methods {
         let evaluations = Cell::new(0);
-        let mut flow = ParticleFlow::new(Decay { wall: -1.0, evaluations: &evaluations }, method, 0.01).unwrap();
+        let mut flow = ParticleFlow::new(
+            Decay {
+                wall: -1.0,
+                evaluations: &evaluations,
+            },
+            method,
+            0.01,
+        )
+        .unwrap();
         let mut state = flow.start(at_one()).unwrap();
         flow.run(&mut state, 10, &mut ()).unwrap();
         assert_eq!(evaluations.get(), 1 + 10 * expected);
@@ -256,12 +373,25 @@ fn evaluations_a_step() {
 fn the_adaptive_step_is_controlled_by_proportion_and_integral() {
     let error = |w: f64, dt: f64, rtol: f64| {
         let z = -dt;
-        (w * (-97.0 * z.powi(5) + 39.0 * z.powi(6) - 5.0 * z.powi(7)) / 120_000.0).abs() / (rtol * w)
+        (w * (-97.0 * z.powi(5) + 39.0 * z.powi(6) - 5.0 * z.powi(7)) / 120_000.0).abs()
+            / (rtol * w)
     };
     let evaluations = Cell::new(0);
-    let close = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-6, "{found} and {expected}");
+    let close = |found: f64, expected: f64| {
+        assert!(
+            (found / expected - 1.0).abs() < 1e-6,
+            "{found} and {expected}"
+        )
+    };
     let flow = |rtol, dt| {
-        ParticleFlow::new(Decay { wall: -9.0, evaluations: &evaluations }, DormandPrince::new(rtol, 0.0), dt)
+        ParticleFlow::new(
+            Decay {
+                wall: -9.0,
+                evaluations: &evaluations,
+            },
+            DormandPrince::new(rtol, 0.0),
+            dt,
+        )
     };
 
     // Two steps that are accepted: the second remembers the error of the first.
@@ -276,7 +406,10 @@ fn the_adaptive_step_is_controlled_by_proportion_and_integral() {
     let w = state.measure().particle(0)[0];
     let step = flow_fine.advance(&mut state).unwrap();
     assert_eq!(step.taken, second_dt);
-    close(step.next.unwrap(), second_dt * 0.9 * error(w, second_dt, rtol).powf(-0.17) * first.powf(0.04));
+    close(
+        step.next.unwrap(),
+        second_dt * 0.9 * error(w, second_dt, rtol).powf(-0.17) * first.powf(0.04),
+    );
 
     // A step that is refused once, and then does not grow.
     let (rtol, dt) = (1e-8, 0.2);
@@ -286,32 +419,55 @@ fn the_adaptive_step_is_controlled_by_proportion_and_integral() {
     let factor = 0.9 * error(1.0, dt, rtol).powf(-0.2);
     assert!(factor > 0.2 && factor < 0.5);
     close(step.taken, factor * dt);
-    close(step.next.unwrap(), step.taken * (0.9 * error(1.0, step.taken, rtol).powf(-0.17)).min(1.0));
+    close(
+        step.next.unwrap(),
+        step.taken * (0.9 * error(1.0, step.taken, rtol).powf(-0.17)).min(1.0),
+    );
 }
 
 /// A step to where the energy is infinite is refused, even where the velocities are finite.
 #[test]
 fn an_infinite_energy_refuses_the_step() {
     let evaluations = Cell::new(0);
-    let energy = Decay { wall: 0.5, evaluations: &evaluations };
+    let energy = Decay {
+        wall: 0.5,
+        evaluations: &evaluations,
+    };
     let mut flow = ParticleFlow::new(energy, DormandPrince::new(1.0, 1e3), 1.0).unwrap();
     let mut state = flow.start(at_one()).unwrap();
     let step = flow.advance(&mut state).unwrap();
-    assert!(step.taken < 0.7 && state.energy().is_finite(), "{} {}", step.taken, state.energy());
+    assert!(
+        step.taken < 0.7 && state.energy().is_finite(),
+        "{} {}",
+        step.taken,
+        state.energy()
+    );
 }
 
 #[test]
 fn equal_tolerances_are_tolerances() {
-    assert_eq!(Integrator::<f64>::check(&DormandPrince::new(1e-6, 1e-6)), Ok(()));
+    assert_eq!(
+        Integrator::<f64>::check(&DormandPrince::new(1e-6, 1e-6)),
+        Ok(())
+    );
     assert!(Integrator::<f64>::check(&DormandPrince::new(0.0, 0.0)).is_err());
 }
 
 #[test]
 fn a_borrowed_loss_is_checked() {
-    let (x, y) = (DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 1.0));
+    let (x, y) = (
+        DMatrix::from_element(1, 1, 1.0),
+        DVector::from_element(1, 1.0),
+    );
     assert!(EmpiricalRisk::new(&Huber(-1.0), x.clone(), y.clone()).is_err());
     assert!(EmpiricalRisk::new(&Logistic, x.clone(), y.clone() * 0.5).is_err());
-    let risk = EmpiricalRisk::new(Square, x.clone(), y).unwrap().sample_weights(vec![0.25]).unwrap();
+    let risk = EmpiricalRisk::new(Square, x.clone(), y)
+        .unwrap()
+        .sample_weights(vec![0.25])
+        .unwrap();
     assert_eq!((risk.weights(), risk.targets()[0]), (&[0.25][..], 1.0));
-    assert_eq!(SoftmaxCrossEntropy::new(x, vec![2], 3).unwrap().labels(), &[2]);
+    assert_eq!(
+        SoftmaxCrossEntropy::new(x, vec![2], 3).unwrap().labels(),
+        &[2]
+    );
 }

@@ -3,17 +3,28 @@
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::testing::Plain;
 use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Real, Relu, Ridge, Slopes, Workspace,
-    real,
+    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Real, Relu, Ridge,
+    Slopes, Workspace, real,
 };
 
 /// Predictions, velocities, and values and descent directions of a fixed linear form.
 fn batch<T: Real>(map: &dyn FeatureMap<T>, mu: &EmpiricalMeasure<T>, x: &Inputs<T>) -> Vec<T> {
-    let (mut ws, kn, p, m) = (Workspace::default(), map.output_dim() * x.len(), map.particle_dim(), mu.len());
+    let (mut ws, kn, p, m) = (
+        Workspace::default(),
+        map.output_dim() * x.len(),
+        map.particle_dim(),
+        mu.len(),
+    );
     let mut h = vec![T::zero(); kn];
-    let (mut v, mut descent, mut values) = (DMatrix::zeros(p, m), DMatrix::zeros(p, m), vec![T::zero(); m]);
+    let (mut v, mut descent, mut values) = (
+        DMatrix::zeros(p, m),
+        DMatrix::zeros(p, m),
+        vec![T::zero(); m],
+    );
     map.predict(mu, x, &mut h, &mut ws);
-    let form: Vec<T> = (0..kn).map(|j| real(f64::from(j as u32 % 7) - 3.0)).collect();
+    let form: Vec<T> = (0..kn)
+        .map(|j| real(f64::from(j as u32 % 7) - 3.0))
+        .collect();
     let mut gradient = |_: &[T], g: &mut [T]| {
         g.copy_from_slice(&form);
         T::zero()
@@ -35,7 +46,10 @@ fn check<T: Real, A: Activation<T> + Copy>(sigma: A, k: usize, x: &[f64], w: &[f
     // Terms are at most about 10, and the plain sums round each of them.
     let bound = (scale + real(10.0 * n.max(m) as f64)) * T::default_epsilon() * real(4.0);
     for (q, (&s, &t)) in found.iter().zip(&plain).enumerate() {
-        assert!((s - t).abs() <= bound, "entry {q} of {n} x {m}: {s} and {t}");
+        assert!(
+            (s - t).abs() <= bound,
+            "entry {q} of {n} x {m}: {s} and {t}"
+        );
     }
 }
 
@@ -57,7 +71,11 @@ impl<T: Real> Activation<T> for Middle {
         })
     }
     fn slopes(&self) -> Option<Slopes<T>> {
-        Some(Slopes { negative: T::zero(), zero: real(0.5), positive: real(2.0) })
+        Some(Slopes {
+            negative: T::zero(),
+            zero: real(0.5),
+            positive: real(2.0),
+        })
     }
 }
 
@@ -98,7 +116,9 @@ fn the_batches_are_the_plain_ones() {
 fn several_tasks() {
     for (n, m) in [(150, 1100), (1100, 150)] {
         let (a, b) = (points(0, m, 3), points(0, m, 7));
-        let w: Vec<f64> = (0..m).flat_map(|i| [a[i], b[2 * i], b[2 * i + 1]]).collect();
+        let w: Vec<f64> = (0..m)
+            .flat_map(|i| [a[i], b[2 * i], b[2 * i + 1]])
+            .collect();
         check::<f64, _>(Relu, 1, &points(0, n, 0), &w);
         check::<f64, _>(Abs, 1, &points(0, n, 0), &w);
     }

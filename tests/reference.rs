@@ -7,9 +7,10 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Exponential, FeatureMap, Gelu, Hinge, Huber,
-    Identity, LeakyRelu, Logistic, Loss, MeanFieldRisk, Quantile, Radial, Real, Relu, ReluPower, Ridge, Risk, Sigmoid,
-    Silu, Sine, SmoothHinge, SoftmaxCrossEntropy, Softplus, Square, Tanh, WeightDecay, real,
+    Abs, Activation, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Exponential, FeatureMap, Gelu,
+    Hinge, Huber, Identity, LeakyRelu, Logistic, Loss, MeanFieldRisk, Quantile, Radial, Real, Relu,
+    ReluPower, Ridge, Risk, Sigmoid, Silu, Sine, SmoothHinge, SoftmaxCrossEntropy, Softplus,
+    Square, Tanh, WeightDecay, real,
 };
 
 // ---- the reference ----
@@ -30,8 +31,16 @@ const ACTIVATIONS: [&str; 14] = [
     "silu",
     "sine",
 ];
-const LOSSES: [&str; 8] =
-    ["square", "logistic", "huber", "exponential", "hinge", "smooth_hinge", "quantile", "softmax"];
+const LOSSES: [&str; 8] = [
+    "square",
+    "logistic",
+    "huber",
+    "exponential",
+    "hinge",
+    "smooth_hinge",
+    "quantile",
+    "softmax",
+];
 
 /// `erf` by its Maclaurin series, or by the continued fraction of `erfc` where that converges fast.
 fn erf(u: f64) -> f64 {
@@ -70,7 +79,10 @@ fn sigma(name: &str, u: f64) -> (f64, f64) {
         "tanh" => (u.sinh() / u.cosh(), 1.0 / u.cosh().powi(2)),
         "sigmoid" => (s, s * s * (-u).exp()),
         "erf" => (erf(u), 2.0 / std::f64::consts::PI.sqrt() * (-u * u).exp()),
-        "gelu" => (u * cdf, cdf + u * (-u * u / 2.0).exp() / std::f64::consts::TAU.sqrt()),
+        "gelu" => (
+            u * cdf,
+            cdf + u * (-u * u / 2.0).exp() / std::f64::consts::TAU.sqrt(),
+        ),
         "silu" => (u * s, s + u * s * s * (-u).exp()),
         "sine" => (u.sin(), u.cos()),
         _ => unreachable!("{name}"),
@@ -143,7 +155,13 @@ impl Problem {
         let e: Vec<f64> = b.iter().map(|b| b / r).collect();
         let u = product / r;
         let (s, ds) = sigma(self.activation, u);
-        (r * s, e.iter().zip(x).map(|(e, x)| s * e + ds * (x - u * e)).collect())
+        (
+            r * s,
+            e.iter()
+                .zip(x)
+                .map(|(e, x)| s * e + ds * (x - u * e))
+                .collect(),
+        )
     }
 
     fn predictions(&self) -> Vec<f64> {
@@ -170,7 +188,8 @@ impl Problem {
                 let (total, class) = (h.iter().map(|h| h.exp()).sum::<f64>(), self.y[j] as usize);
                 value += c * (total.ln() - h[class]);
                 for l in 0..self.k {
-                    gradient[j * self.k + l] = c * (h[l].exp() / total - if l == class { 1.0 } else { 0.0 });
+                    gradient[j * self.k + l] =
+                        c * (h[l].exp() / total - if l == class { 1.0 } else { 0.0 });
                 }
             } else {
                 for i in j * self.k..(j + 1) * self.k {
@@ -203,8 +222,9 @@ impl Problem {
     }
 
     fn energy(&self) -> f64 {
-        let decay: f64 =
-            (0..self.m).map(|i| self.weights[i] * self.particle(i).iter().map(|w| w * w).sum::<f64>()).sum();
+        let decay: f64 = (0..self.m)
+            .map(|i| self.weights[i] * self.particle(i).iter().map(|w| w * w).sum::<f64>())
+            .sum();
         self.risk(&self.predictions()).0 + self.lambda * decay
     }
 }
@@ -218,12 +238,23 @@ fn draw(rng: &mut impl Rng) -> f64 {
 
 /// `m, n, d, k` and the data of problem number `index`; kinks are kept at a distance, since no two orders of summation agree
 /// on the side of a preactivation that is 0 up to rounding.
-fn problem(index: usize, activation: &'static str, loss_name: &'static str, radial: bool) -> Problem {
+fn problem(
+    index: usize,
+    activation: &'static str,
+    loss_name: &'static str,
+    radial: bool,
+) -> Problem {
     let rng = &mut ChaCha8Rng::seed_from_u64(index as u64);
-    let n = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 31, 64, 65, 130, 257][index % 21];
+    let n = [
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 31, 64, 65, 130, 257,
+    ][index % 21];
     let m = [1, 2, 5, 8, 13, 33][rng.random_range(0..6)];
     let d = [1, 2, 3, 5, 8, 17][rng.random_range(0..6)];
-    let k = if loss_name == "softmax" || index.is_multiple_of(2) { 3 } else { 1 };
+    let k = if loss_name == "softmax" || index.is_multiple_of(2) {
+        3
+    } else {
+        1
+    };
     loop {
         let w: Vec<f64> = (0..m * (k + d)).map(|_| 1.5 * draw(rng)).collect();
         let far = |x: &[f64]| {
@@ -235,8 +266,9 @@ fn problem(index: usize, activation: &'static str, loss_name: &'static str, radi
         };
         let mut x: Vec<f64> = Vec::new();
         while x.len() < n * d {
-            let candidate: Vec<f64> =
-                (0..d).map(|_| draw(rng) * [2.0, 1.0, 0.5][d.ilog2().min(5) as usize / 2]).collect();
+            let candidate: Vec<f64> = (0..d)
+                .map(|_| draw(rng) * [2.0, 1.0, 0.5][d.ilog2().min(5) as usize / 2])
+                .collect();
             if far(&candidate) {
                 x.extend(candidate);
             }
@@ -244,9 +276,13 @@ fn problem(index: usize, activation: &'static str, loss_name: &'static str, radi
         let y = match loss_name {
             "softmax" => (0..n).map(|_| rng.random_range(0..k) as f64).collect(),
             "square" | "huber" | "quantile" => (0..k * n).map(|_| 2.0 * draw(rng)).collect(),
-            _ => (0..k * n).map(|_| if rng.random_bool(0.5) { 1.0 } else { -1.0 }).collect(),
+            _ => (0..k * n)
+                .map(|_| if rng.random_bool(0.5) { 1.0 } else { -1.0 })
+                .collect(),
         };
-        let positive = |len: usize, rng: &mut ChaCha8Rng| -> Vec<f64> { (0..len).map(|_| draw(rng).abs()).collect() };
+        let positive = |len: usize, rng: &mut ChaCha8Rng| -> Vec<f64> {
+            (0..len).map(|_| draw(rng).abs()).collect()
+        };
         let c = (loss_name != "softmax" && index % 3 == 1).then(|| {
             let mut c = positive(n, rng);
             c[n / 2] = if n > 1 { 0.0 } else { 0.5 };
@@ -260,7 +296,21 @@ fn problem(index: usize, activation: &'static str, loss_name: &'static str, radi
             }
         }
         let lambda = [0.0, 0.0625][index / 2 % 2];
-        let problem = Problem { activation, loss: loss_name, radial, k, d, n, m, x, y, c, w, weights, lambda };
+        let problem = Problem {
+            activation,
+            loss: loss_name,
+            radial,
+            k,
+            d,
+            n,
+            m,
+            x,
+            y,
+            c,
+            w,
+            weights,
+            lambda,
+        };
         let h = problem.predictions();
         let at_kink = |(&y, &h): (&f64, &f64)| match loss_name {
             "quantile" => (h - y).abs() < 1e-3,
@@ -290,7 +340,10 @@ fn problems() -> Vec<Problem> {
 // ---- the crate ----
 
 fn feature_map<T: Real>(problem: &Problem) -> Box<dyn FeatureMap<T>> {
-    fn on<T: Real, A: Activation<T> + 'static>(activation: A, problem: &Problem) -> Box<dyn FeatureMap<T>> {
+    fn on<T: Real, A: Activation<T> + 'static>(
+        activation: A,
+        problem: &Problem,
+    ) -> Box<dyn FeatureMap<T>> {
         let &Problem { d, k, radial, .. } = problem;
         match (radial, k) {
             (false, 1) => Box::new(Ridge::new(activation, d)),
@@ -332,7 +385,10 @@ fn risk<T: Real>(problem: &Problem) -> Box<dyn Risk<T>> {
             _ => EmpiricalRisk::with_outputs(loss, x, y).unwrap(),
         };
         match &problem.c {
-            Some(c) => Box::new(risk.sample_weights(DVector::from_iterator(n, c.iter().map(|&c| real(c)))).unwrap()),
+            Some(c) => Box::new(
+                risk.sample_weights(DVector::from_iterator(n, c.iter().map(|&c| real(c))))
+                    .unwrap(),
+            ),
             None => Box::new(risk),
         }
     }
@@ -346,7 +402,14 @@ fn risk<T: Real>(problem: &Problem) -> Box<dyn Risk<T>> {
         "quantile" => on(Quantile(0.25), problem),
         "softmax" => {
             let labels = problem.y.iter().map(|&y| y as usize).collect();
-            Box::new(SoftmaxCrossEntropy::new(matrix(problem.d, problem.n, &problem.x), labels, problem.k).unwrap())
+            Box::new(
+                SoftmaxCrossEntropy::new(
+                    matrix(problem.d, problem.n, &problem.x),
+                    labels,
+                    problem.k,
+                )
+                .unwrap(),
+            )
         }
         name => unreachable!("{name}"),
     }
@@ -361,7 +424,19 @@ fn compare<T: Real>(what: &str, problem: &Problem, found: &[T], expected: &[f64]
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
     for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
-        let (found, Problem { activation, loss, radial, k, d, n, m, .. }) = (number(found), problem);
+        let (
+            found,
+            Problem {
+                activation,
+                loss,
+                radial,
+                k,
+                d,
+                n,
+                m,
+                ..
+            },
+        ) = (number(found), problem);
         assert!(
             (found - expected).abs() <= tolerance * scale,
             "{what}[{index}] = {found:e}, reference {expected:e}, scale {scale:e}: \
@@ -383,7 +458,9 @@ fn agrees<T: Real>(tolerance: f64) {
             EmpiricalMeasure::weighted(matrix(p, m, &problem.w), weights).unwrap()
         };
         let decay = WeightDecay::new(real::<T>(problem.lambda)).unwrap();
-        let mut energy = MeanFieldRisk::new(feature_map::<T>(problem), risk::<T>(problem)).unwrap().regularized(decay);
+        let mut energy = MeanFieldRisk::new(feature_map::<T>(problem), risk::<T>(problem))
+            .unwrap()
+            .regularized(decay);
 
         let h = problem.predictions();
         let (_, g) = problem.risk(&h);
@@ -391,25 +468,50 @@ fn agrees<T: Real>(tolerance: f64) {
         energy.predict(&mu, &mut predictions);
         compare("h", problem, &predictions, &h, tolerance);
 
-        let expected: Vec<f64> = (0..m).flat_map(|i| problem.variation(problem.particle(i), &g).1).collect();
+        let expected: Vec<f64> = (0..m)
+            .flat_map(|i| problem.variation(problem.particle(i), &g).1)
+            .collect();
         let mut v = DMatrix::from_element(p, m, T::one());
         let value = energy.velocity(&mu, &mut v);
         compare("velocity", problem, v.as_slice(), &expected, tolerance);
-        compare("F", problem, &[value, energy.value(&mu)], &[problem.energy(); 2], tolerance);
+        compare(
+            "F",
+            problem,
+            &[value, energy.value(&mu)],
+            &[problem.energy(); 2],
+            tolerance,
+        );
 
         // The first variation, at points that are no particles.
         let rng = &mut ChaCha8Rng::seed_from_u64(!index as u64);
         let w: Vec<f64> = (0..3 * p).map(|_| draw(rng)).collect();
         let expected: Vec<_> = w.chunks(p).map(|w| problem.variation(w, &g)).collect();
         let (mut values, mut descent) = ([T::one(); 3], DMatrix::from_element(p, 3, T::one()));
-        let value = energy.first_variation(&mu, &matrix(p, 3, &w), &mut values, &mut descent).unwrap();
+        let value = energy
+            .first_variation(&mu, &matrix(p, 3, &w), &mut values, &mut descent)
+            .unwrap();
         compare("F", problem, &[value], &[problem.energy()], tolerance);
         let smooth = !["relu", "leaky_relu", "relu_power_1", "abs"].contains(&problem.activation);
         if smooth || T::default_epsilon() < real(1e-10) {
             let pairs: Vec<f64> = expected.iter().flat_map(|(value, _)| [*value]).collect();
-            compare("first variation", problem, &values, &pairs, 10.0 * tolerance);
-            let fields: Vec<f64> = expected.into_iter().flat_map(|(_, descent)| descent).collect();
-            compare("descent", problem, descent.as_slice(), &fields, 10.0 * tolerance);
+            compare(
+                "first variation",
+                problem,
+                &values,
+                &pairs,
+                10.0 * tolerance,
+            );
+            let fields: Vec<f64> = expected
+                .into_iter()
+                .flat_map(|(_, descent)| descent)
+                .collect();
+            compare(
+                "descent",
+                problem,
+                descent.as_slice(),
+                &fields,
+                10.0 * tolerance,
+            );
         }
     }
 }
@@ -459,26 +561,41 @@ fn scalar_functions_agree_with_the_table() {
     let mut compared = 0;
     for line in include_str!("reference/scalars.txt").lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        let numbers: Vec<f64> = words[2..].iter().map(|word| word.parse().unwrap()).collect();
+        let numbers: Vec<f64> = words[2..]
+            .iter()
+            .map(|word| word.parse().unwrap())
+            .collect();
         let (found, single) = match words[0] {
-            "activation" => (activation(words[1], numbers[0]), activation(words[1], numbers[0] as f32)),
-            _ => (loss(words[1], numbers[0], numbers[1]), loss(words[1], numbers[0] as f32, numbers[1] as f32)),
+            "activation" => (
+                activation(words[1], numbers[0]),
+                activation(words[1], numbers[0] as f32),
+            ),
+            _ => (
+                loss(words[1], numbers[0], numbers[1]),
+                loss(words[1], numbers[0] as f32, numbers[1] as f32),
+            ),
         };
-        let [value, derivative] = numbers[numbers.len() - 2..] else { unreachable!() };
+        let [value, derivative] = numbers[numbers.len() - 2..] else {
+            unreachable!()
+        };
         // Relative, as far as the scalar's normal numbers reach: exp(-u^2/2) at u = 30 has a condition number of 900.
         // The derivative of tanh is 1 - tanh^2, accurate next to its largest value, 1.
         let saturates = if words[1] == "tanh" { 1e-3 } else { 0.0 };
         let close = |found: f64, expected: f64, tolerance: f64, least: f64| {
             (found - expected).abs() <= tolerance * expected.abs().max(least)
         };
-        let ok = close(found.0, value, 1e-12, 1e-300) && close(found.1, derivative, 1e-12, 1e-300_f64.max(saturates));
+        let ok = close(found.0, value, 1e-12, 1e-300)
+            && close(found.1, derivative, 1e-12, 1e-300_f64.max(saturates));
         assert!(ok, "{line}: found {found:?}");
         // f32 where the argument is exact in it and the result is in its range.
-        let exact = numbers[..numbers.len() - 2].iter().all(|&x| f64::from(x as f32) == x);
+        let exact = numbers[..numbers.len() - 2]
+            .iter()
+            .all(|&x| f64::from(x as f32) == x);
         if exact && (value as f32).is_finite() && (derivative as f32).is_finite() {
             let (s, ds) = (f64::from(single.0), f64::from(single.1));
             assert!(
-                close(s, value, 1e-3, 1e-33) && close(ds, derivative, 1e-3, 1e-33_f64.max(saturates)),
+                close(s, value, 1e-3, 1e-33)
+                    && close(ds, derivative, 1e-3, 1e-33_f64.max(saturates)),
                 "{line}: found {single:?} in f32"
             );
             compared += 1;

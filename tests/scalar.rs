@@ -1,7 +1,9 @@
 //! A scalar of one's own: everything runs on it, without the kernels, and gives what `f64` gives.
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
-use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, RemAssign, Sub, SubAssign};
+use std::ops::{
+    Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, RemAssign, Sub, SubAssign,
+};
 
 use approx::{AbsDiffEq, RelativeEq, UlpsEq};
 use num_traits::{FromPrimitive, Num, One, Signed, ToPrimitive, Zero};
@@ -142,14 +144,20 @@ impl SimdValue for Own {
     fn extract(&self, _: usize) -> Self {
         *self
     }
-    #[expect(unsafe_code, reason = "the trait has this method; nothing here is unsafe")]
+    #[expect(
+        unsafe_code,
+        reason = "the trait has this method; nothing here is unsafe"
+    )]
     unsafe fn extract_unchecked(&self, _: usize) -> Self {
         *self
     }
     fn replace(&mut self, _: usize, x: Self) {
         *self = x;
     }
-    #[expect(unsafe_code, reason = "the trait has this method; nothing here is unsafe")]
+    #[expect(
+        unsafe_code,
+        reason = "the trait has this method; nothing here is unsafe"
+    )]
     unsafe fn replace_unchecked(&mut self, _: usize, x: Self) {
         *self = x;
     }
@@ -320,10 +328,15 @@ fn activations() {
     fn check<A: Activation<Own> + Activation<f64>>(sigma: A) {
         for j in -400..=400 {
             let u = f64::from(j) / 16.0;
-            let (own, double): ((Own, Own), (f64, f64)) =
-                (sigma.value_and_derivative(Own(u)), sigma.value_and_derivative(u));
+            let (own, double): ((Own, Own), (f64, f64)) = (
+                sigma.value_and_derivative(Own(u)),
+                sigma.value_and_derivative(u),
+            );
             for (own, double) in [(own.0.0, double.0), (own.1.0, double.1)] {
-                assert!((own - double).abs() <= 1e-14 * (double.abs() + f64::EPSILON), "{u}: {own:e} and {double:e}");
+                assert!(
+                    (own - double).abs() <= 1e-14 * (double.abs() + f64::EPSILON),
+                    "{u}: {own:e} and {double:e}"
+                );
             }
         }
     }
@@ -338,11 +351,20 @@ fn activations() {
 fn batches() {
     fn check<A: Activation<Own> + Activation<f64> + Copy>(sigma: A, case: Case) {
         fn all<T: Real>(map: &dyn FeatureMap<T>, case: Case) -> Vec<f64> {
-            let (mu, x) = (case.measure::<T>(map.particle_dim()), Inputs::new(case.inputs()).unwrap());
+            let (mu, x) = (
+                case.measure::<T>(map.particle_dim()),
+                Inputs::new(case.inputs()).unwrap(),
+            );
             let (p, m, kn) = (mu.dim(), mu.len(), case.k * case.n);
-            let (g, v): (Vec<T>, DMatrix<T>) = (case.draws(30).coordinates(kn), case.draws(31).matrix(p, m));
-            let (mut ws, mut h, mut u) = (Workspace::default(), vec![T::zero(); kn], vec![T::zero(); kn]);
-            let (mut velocity, mut descent, mut values) = (v.clone(), v.clone(), vec![T::zero(); m]);
+            let (g, v): (Vec<T>, DMatrix<T>) =
+                (case.draws(30).coordinates(kn), case.draws(31).matrix(p, m));
+            let (mut ws, mut h, mut u) = (
+                Workspace::default(),
+                vec![T::zero(); kn],
+                vec![T::zero(); kn],
+            );
+            let (mut velocity, mut descent, mut values) =
+                (v.clone(), v.clone(), vec![T::zero(); m]);
             map.predict(&mu, &x, &mut h, &mut ws);
             let gradient = &mut |h: &[T], out: &mut [T]| {
                 out.copy_from_slice(&g);
@@ -351,22 +373,44 @@ fn batches() {
             let risk = map.velocity(&mu, &x, gradient, &mut velocity, &mut ws);
             map.variation(mu.points(), &x, &g, &mut values, &mut descent, &mut ws);
             map.push_forward_all(&mu, &v, &x, &mut u, &mut ws);
-            let sizes = [map.particle_dim(), map.input_dim(), map.output_dim()].map(|size| real(size as f64));
-            let all = [&h[..], &[risk], velocity.as_slice(), &values, descent.as_slice(), &u, &sizes].concat();
+            let sizes = [map.particle_dim(), map.input_dim(), map.output_dim()]
+                .map(|size| real(size as f64));
+            let all = [
+                &h[..],
+                &[risk],
+                velocity.as_slice(),
+                &values,
+                descent.as_slice(),
+                &u,
+                &sizes,
+            ]
+            .concat();
             all.into_iter().map(|x| x.to_f64().unwrap()).collect()
         }
         let close = |own: Vec<f64>, double: Vec<f64>| {
             assert_eq!(own.len(), double.len());
             for (own, double) in own.into_iter().zip(double) {
-                assert!((own - double).abs() <= 1e-12 * (1.0 + double.abs()), "{own:e} and {double:e}, {case:?}");
+                assert!(
+                    (own - double).abs() <= 1e-12 * (1.0 + double.abs()),
+                    "{own:e} and {double:e}, {case:?}"
+                );
             }
         };
-        let (ridge, radial) = (Ridge::with_outputs(sigma, case.d, case.k), Radial::with_outputs(sigma, case.d, case.k));
+        let (ridge, radial) = (
+            Ridge::with_outputs(sigma, case.d, case.k),
+            Radial::with_outputs(sigma, case.d, case.k),
+        );
         close(all::<Own>(&ridge, case), all::<f64>(&Plain(ridge), case));
         close(all::<Own>(&radial, case), all::<f64>(&Plain(radial), case));
     }
     for (n, m, d, k) in [(1, 1, 1, 1), (9, 5, 2, 1), (200, 150, 2, 1), (13, 8, 3, 2)] {
-        let case = Case { n, m, d, k, seed: 1 };
+        let case = Case {
+            n,
+            m,
+            d,
+            k,
+            seed: 1,
+        };
         check(Relu, case);
         check(Tanh, case);
         check(Gelu, case);
@@ -376,7 +420,13 @@ fn batches() {
 #[test]
 fn a_flow() {
     fn end<T: Real>() -> f64 {
-        let case = Case { n: 9, m: 5, d: 2, k: 1, seed: 3 };
+        let case = Case {
+            n: 9,
+            m: 5,
+            d: 2,
+            k: 1,
+            seed: 3,
+        };
         let y = DVector::from_fn(9, |j, _| real(if j % 2 == 0 { 1.0 } else { -1.0 }));
         let risk = EmpiricalRisk::new(Logistic, case.inputs::<T>(), y).unwrap();
         let energy = MeanFieldRisk::new(Ridge::new(Silu, 2), risk).unwrap();

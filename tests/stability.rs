@@ -5,7 +5,9 @@
 use approx::assert_relative_eq;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::DVector;
-use wasserflow::{EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, Square, init, real};
+use wasserflow::{
+    EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, Square, init, real,
+};
 
 fn rng() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(7)
@@ -46,8 +48,14 @@ fn gaussian_at_seed_7() {
 #[test]
 fn balanced_at_seed_7() {
     let mu = init::balanced::<f64>(2, 2, 3.0, &mut rng()).unwrap();
-    let expected =
-        [3.0, -2.523_228_009_989_771, 1.622_750_877_246_122_5, -3.0, 1.257_227_233_617_306, -2.723_853_829_237_35];
+    let expected = [
+        3.0,
+        -2.523_228_009_989_771,
+        1.622_750_877_246_122_5,
+        -3.0,
+        1.257_227_233_617_306,
+        -2.723_853_829_237_35,
+    ];
     for (&w, expected) in mu.points().iter().zip(expected) {
         assert_relative_eq!(w, expected, max_relative = 1e-14);
     }
@@ -56,15 +64,30 @@ fn balanced_at_seed_7() {
 /// A run in `f32` starts from the measure of the run in `f64`, rounded.
 #[test]
 fn precisions_start_from_the_same_measure() {
-    let (mu, nu) = (init::sphere::<f64>(4, 9, &mut rng()).unwrap(), init::sphere::<f32>(4, 9, &mut rng()).unwrap());
-    assert!(mu.points().iter().zip(nu.points().iter()).all(|(&w, &v)| w as f32 == v));
+    let (mu, nu) = (
+        init::sphere::<f64>(4, 9, &mut rng()).unwrap(),
+        init::sphere::<f32>(4, 9, &mut rng()).unwrap(),
+    );
+    assert!(
+        mu.points()
+            .iter()
+            .zip(nu.points().iter())
+            .all(|(&w, &v)| w as f32 == v)
+    );
 }
 
 fn energy_after_100_steps<T: Real>() -> f64 {
     let mut rng = rng();
-    let x = init::gaussian::<T>(2, 50, 1.0, &mut rng).unwrap().points().clone();
+    let x = init::gaussian::<T>(2, 50, 1.0, &mut rng)
+        .unwrap()
+        .points()
+        .clone();
     let y = DVector::from_fn(50, |j, _| x[(0, j)].abs());
-    let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), EmpiricalRisk::new(Square, x, y).unwrap()).unwrap();
+    let energy = MeanFieldRisk::new(
+        Ridge::new(Relu, 2),
+        EmpiricalRisk::new(Square, x, y).unwrap(),
+    )
+    .unwrap();
     let mut flow = ParticleFlow::new(energy, Euler, real(0.2)).unwrap();
     let mut state = flow.start(init::sphere(3, 20, &mut rng).unwrap()).unwrap();
     flow.run(&mut state, 100, &mut ()).unwrap();
@@ -73,6 +96,14 @@ fn energy_after_100_steps<T: Real>() -> f64 {
 
 #[test]
 fn energy_of_a_flow_at_seed_7() {
-    assert_relative_eq!(energy_after_100_steps::<f64>(), 6.475_786_615_376_31e-3, max_relative = 1e-9);
-    assert_relative_eq!(energy_after_100_steps::<f32>(), 6.475_786_615_376_31e-3, max_relative = 1e-4);
+    assert_relative_eq!(
+        energy_after_100_steps::<f64>(),
+        6.475_786_615_376_31e-3,
+        max_relative = 1e-9
+    );
+    assert_relative_eq!(
+        energy_after_100_steps::<f32>(),
+        6.475_786_615_376_31e-3,
+        max_relative = 1e-4
+    );
 }

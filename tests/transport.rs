@@ -15,7 +15,11 @@ fn uniform(dim: usize, points: Vec<f64>) -> Measure {
 
 fn weighted(dim: usize, points: Vec<f64>, weights: Vec<f64>) -> Measure {
     let m = weights.len();
-    Measure::weighted(DMatrix::from_vec(dim, m, points), DVector::from_vec(weights)).unwrap()
+    Measure::weighted(
+        DMatrix::from_vec(dim, m, points),
+        DVector::from_vec(weights),
+    )
+    .unwrap()
 }
 
 fn cube(rng: &mut impl Rng, len: usize) -> Vec<f64> {
@@ -23,7 +27,11 @@ fn cube(rng: &mut impl Rng, len: usize) -> Vec<f64> {
 }
 
 fn cost(mu: &Measure, nu: &Measure, i: usize, j: usize, p: f64) -> f64 {
-    let squares = mu.particle(i).iter().zip(nu.particle(j)).map(|(x, y)| (x - y) * (x - y));
+    let squares = mu
+        .particle(i)
+        .iter()
+        .zip(nu.particle(j))
+        .map(|(x, y)| (x - y) * (x - y));
     squares.sum::<f64>().powf(0.5 * p)
 }
 
@@ -40,7 +48,10 @@ fn certify(mu: &Measure, nu: &Measure, coupling: &Coupling<f64>, p: f64) {
         primal += c * cost(mu, nu, i, j, p);
     }
     for (found, given) in a.iter().zip(mu.weights()).chain(b.iter().zip(nu.weights())) {
-        assert!((found - given).abs() <= 1e-13 * mass, "marginal {found} instead of {given}");
+        assert!(
+            (found - given).abs() <= 1e-13 * mass,
+            "marginal {found} instead of {given}"
+        );
     }
     let (phi, psi) = coupling.potentials();
     let mut largest = 0.0_f64;
@@ -55,10 +66,18 @@ fn certify(mu: &Measure, nu: &Measure, coupling: &Coupling<f64>, p: f64) {
     // costs are differences of coordinates: where clouds coincide, rounding is that of the coordinates
     let size = mu.points().amax().max(nu.points().amax());
     let tolerance = 1e-12 * largest + (1e-15 * size).powf(p);
-    assert!(worst >= -tolerance, "potentials exceed a cost by {} of {largest}", -worst);
-    let value = |weights: &[f64], u: &[f64]| -> f64 { weights.iter().zip(u).map(|(c, u)| c * u).sum() };
+    assert!(
+        worst >= -tolerance,
+        "potentials exceed a cost by {} of {largest}",
+        -worst
+    );
+    let value =
+        |weights: &[f64], u: &[f64]| -> f64 { weights.iter().zip(u).map(|(c, u)| c * u).sum() };
     let dual = value(mu.weights(), phi) + value(nu.weights(), psi);
-    assert!((primal - dual).abs() <= tolerance * mass, "primal {primal}, dual {dual}, largest cost {largest}");
+    assert!(
+        (primal - dual).abs() <= tolerance * mass,
+        "primal {primal}, dual {dual}, largest cost {largest}"
+    );
     assert!((primal - coupling.cost()).abs() <= 1e-14 * primal);
     assert!(coupling.gap() <= tolerance * mass);
 }
@@ -72,7 +91,15 @@ fn brute_force(mu: &Measure, nu: &Measure, p: f64) -> f64 {
         }
         for j in 0..nu.len() {
             if used >> j & 1 == 0 {
-                search(mu, nu, p, i + 1, used | 1 << j, sum + cost(mu, nu, i, j, p), best);
+                search(
+                    mu,
+                    nu,
+                    p,
+                    i + 1,
+                    used | 1 << j,
+                    sum + cost(mu, nu, i, j, p),
+                    best,
+                );
             }
         }
     }
@@ -96,7 +123,11 @@ fn ten_thousand_small_cases_equal_brute_force() {
         let p = [2.0, 1.0, 3.5][case % 5 % 3];
         let coupling = transport::wp(&mu, &nu, p).unwrap();
         let least = brute_force(&mu, &nu, p);
-        assert!((coupling.cost() - least).abs() <= 1e-13 * (1.0 + least), "case {case}: {} {least}", coupling.cost());
+        assert!(
+            (coupling.cost() - least).abs() <= 1e-13 * (1.0 + least),
+            "case {case}: {} {least}",
+            coupling.cost()
+        );
         certify(&mu, &nu, &coupling, p);
     }
 }
@@ -133,7 +164,10 @@ fn linear_program(mu: &Measure, nu: &Measure, p: f64) -> f64 {
         };
         for c in 0..=columns {
             let direct = if c < columns { price(c) } else { 0.0 };
-            table[(rows, c)] = direct - (0..rows).map(|r| price(basis[r]) * table[(r, c)]).sum::<f64>();
+            table[(rows, c)] = direct
+                - (0..rows)
+                    .map(|r| price(basis[r]) * table[(r, c)])
+                    .sum::<f64>();
         }
         let open = if phase == 0 { columns } else { arcs };
         while let Some(enter) = (0..open).find(|&c| table[(rows, c)] < -1e-11) {
@@ -163,11 +197,17 @@ fn linear_program(mu: &Measure, nu: &Measure, p: f64) -> f64 {
 fn weighted_cases_equal_a_linear_program() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     for case in 0..600 {
-        let (n, m, dim) = (rng.random_range(1..=7), rng.random_range(1..=7), rng.random_range(1..=3));
+        let (n, m, dim) = (
+            rng.random_range(1..=7),
+            rng.random_range(1..=7),
+            rng.random_range(1..=3),
+        );
         let mut a: Vec<f64> = (0..n).map(|_| rng.random_range(0.0..1.0)).collect();
         let mut b: Vec<f64> = (0..m).map(|_| rng.random_range(0.0..1.0)).collect();
         if case % 4 == 0 {
-            a.iter_mut().chain(&mut b).for_each(|c| *c = (3.0 * *c).ceil());
+            a.iter_mut()
+                .chain(&mut b)
+                .for_each(|c| *c = (3.0 * *c).ceil());
         }
         if case % 5 == 0 && n > 1 {
             a[0] = 0.0;
@@ -178,14 +218,22 @@ fn weighted_cases_equal_a_linear_program() {
             c.iter_mut().for_each(|c| *c *= mass / sum);
         }
         let (x, y) = (cube(&mut rng, n * dim), cube(&mut rng, m * dim));
-        let (mu, nu) = (weighted(dim, x.clone(), a.clone()), weighted(dim, y.clone(), b.clone()));
+        let (mu, nu) = (
+            weighted(dim, x.clone(), a.clone()),
+            weighted(dim, y.clone(), b.clone()),
+        );
         let p = [2.0, 1.0, 1.5][case % 3];
         let coupling = transport::wp(&mu, &nu, p).unwrap();
         certify(&mu, &nu, &coupling, p);
         // the program is solved for mass 1
         let unit = |c: Vec<f64>| c.into_iter().map(|c| c / mass).collect();
-        let least = mass * linear_program(&weighted(dim, x, unit(a)), &weighted(dim, y, unit(b)), p);
-        assert!((coupling.cost() - least).abs() <= 1e-9 * mass, "case {case}: {} {least}", coupling.cost());
+        let least =
+            mass * linear_program(&weighted(dim, x, unit(a)), &weighted(dim, y, unit(b)), p);
+        assert!(
+            (coupling.cost() - least).abs() <= 1e-9 * mass,
+            "case {case}: {} {least}",
+            coupling.cost()
+        );
     }
 }
 
@@ -194,7 +242,10 @@ fn different_numbers_of_equal_atoms() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     for (n, m) in [(1, 40), (40, 1), (6, 4), (35, 50), (200, 300), (257, 90)] {
         for dim in [1, 2, 5] {
-            let (mu, nu) = (uniform(dim, cube(&mut rng, n * dim)), uniform(dim, cube(&mut rng, m * dim)));
+            let (mu, nu) = (
+                uniform(dim, cube(&mut rng, n * dim)),
+                uniform(dim, cube(&mut rng, m * dim)),
+            );
             let coupling = transport::w2(&mu, &nu).unwrap();
             certify(&mu, &nu, &coupling, 2.0);
             let back = transport::w2(&nu, &mu).unwrap();
@@ -214,21 +265,59 @@ fn awkward_clouds_are_certified() {
     let clouds: Vec<(&str, Vec<f64>)> = vec![
         ("cube", cube(&mut rng, 2 * m)),
         ("one point", vec![0.25; 2 * m]),
-        ("two points", (0..m).flat_map(|k| [if k % 3 == 0 { 1.0 } else { -1.0 }, 0.5]).collect()),
-        ("grid", (0..m).flat_map(|k| [(k % 17) as f64, (k / 17) as f64]).collect()),
-        ("line", (0..m).flat_map(|k| [k as f64, 2.0 * k as f64]).collect()),
-        ("axis", cube(&mut rng, m).into_iter().flat_map(|x| [x, 0.0]).collect()),
+        (
+            "two points",
+            (0..m)
+                .flat_map(|k| [if k % 3 == 0 { 1.0 } else { -1.0 }, 0.5])
+                .collect(),
+        ),
+        (
+            "grid",
+            (0..m)
+                .flat_map(|k| [(k % 17) as f64, (k / 17) as f64])
+                .collect(),
+        ),
+        (
+            "line",
+            (0..m).flat_map(|k| [k as f64, 2.0 * k as f64]).collect(),
+        ),
+        (
+            "axis",
+            cube(&mut rng, m)
+                .into_iter()
+                .flat_map(|x| [x, 0.0])
+                .collect(),
+        ),
         ("circle", (0..m).flat_map(circle).collect()),
-        ("collapsed", cube(&mut rng, 2 * m).iter().map(|x| 1.0 + 1e-12 * x).collect()),
-        ("clusters", cube(&mut rng, 2 * m).iter().map(|x| x.round() + 1e-9 * x).collect()),
+        (
+            "collapsed",
+            cube(&mut rng, 2 * m)
+                .iter()
+                .map(|x| 1.0 + 1e-12 * x)
+                .collect(),
+        ),
+        (
+            "clusters",
+            cube(&mut rng, 2 * m)
+                .iter()
+                .map(|x| x.round() + 1e-9 * x)
+                .collect(),
+        ),
     ];
     for (name, x) in &clouds {
         for (other, y) in &clouds {
             for weights in [false, true] {
                 let (mut mu, nu) = (uniform(2, x.clone()), uniform(2, y.clone()));
                 if weights {
-                    let c: Vec<f64> =
-                        (0..m).map(|k| if k % 7 == 0 { 0.0 } else { rng.random_range(0.1..1.0) }).collect();
+                    let c: Vec<f64> = (0..m)
+                        .map(|k| {
+                            if k % 7 == 0 {
+                                0.0
+                            } else {
+                                rng.random_range(0.1..1.0)
+                            }
+                        })
+                        .collect();
                     let sum: f64 = c.iter().sum();
                     mu = weighted(2, x.clone(), c.into_iter().map(|c| c / sum).collect());
                 }
@@ -248,7 +337,10 @@ fn scales_and_offsets() {
         let times = |x: &[f64]| uniform(2, x.iter().map(|x| scale * x).collect());
         let coupling = transport::w2(&times(&x), &times(&y)).unwrap();
         assert_eq!(coupling.plan(), reference.plan(), "scale {scale}");
-        assert!((coupling.distance() / scale - reference.distance()).abs() <= 1e-13 * reference.distance());
+        assert!(
+            (coupling.distance() / scale - reference.distance()).abs()
+                <= 1e-13 * reference.distance()
+        );
         let first = transport::w1(&times(&x), &times(&y)).unwrap();
         let unit = transport::w1(&uniform(2, x.clone()), &uniform(2, y.clone())).unwrap();
         assert!((first.cost() / scale - unit.cost()).abs() <= 1e-13 * unit.cost());
@@ -270,7 +362,12 @@ fn identity_has_distance_zero<T: Real>() {
     let mu = EmpiricalMeasure::uniform(DMatrix::from_vec(5, 100, points)).unwrap();
     let coupling = transport::w2(&mu, &mu).unwrap();
     assert_eq!(coupling.squared_distance(), T::zero());
-    assert!(coupling.plan().iter().all(|&(i, j, c)| i == j && c == mu.weight(i)));
+    assert!(
+        coupling
+            .plan()
+            .iter()
+            .all(|&(i, j, c)| i == j && c == mu.weight(i))
+    );
     assert_eq!(transport::w1(&mu, &mu).unwrap().distance(), T::zero());
 }
 
@@ -285,13 +382,24 @@ fn single_precision_points_are_coupled_in_double() {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let points: Vec<f32> = cube(&mut rng, 800).into_iter().map(|x| x as f32).collect();
     let (x, y) = points.split_at(400);
-    let single = |x: &[f32]| EmpiricalMeasure::uniform(DMatrix::from_column_slice(4, 100, x)).unwrap();
+    let single =
+        |x: &[f32]| EmpiricalMeasure::uniform(DMatrix::from_column_slice(4, 100, x)).unwrap();
     let double = |x: &[f32]| uniform(4, x.iter().map(|&x| f64::from(x)).collect());
     let coupling = transport::w2(&single(x), &single(y)).unwrap();
     let reference = transport::w2(&double(x), &double(y)).unwrap();
-    assert_eq!(coupling.squared_distance(), reference.squared_distance() as f32);
+    assert_eq!(
+        coupling.squared_distance(),
+        reference.squared_distance() as f32
+    );
     let plan: Vec<_> = coupling.plan().iter().map(|&(i, j, _)| (i, j)).collect();
-    assert_eq!(plan, reference.plan().iter().map(|&(i, j, _)| (i, j)).collect::<Vec<_>>());
+    assert_eq!(
+        plan,
+        reference
+            .plan()
+            .iter()
+            .map(|&(i, j, _)| (i, j))
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -310,9 +418,17 @@ fn the_line_agrees_with_the_plane() {
 #[test]
 fn repeated_runs_agree_bit_for_bit_on_any_thread() {
     let mut rng = ChaCha8Rng::seed_from_u64(9);
-    let (mu, nu) = (uniform(3, cube(&mut rng, 1500)), uniform(3, cube(&mut rng, 1200)));
+    let (mu, nu) = (
+        uniform(3, cube(&mut rng, 1500)),
+        uniform(3, cube(&mut rng, 1200)),
+    );
     let here = transport::w2(&mu, &nu).unwrap();
-    let there = std::thread::scope(|scope| scope.spawn(|| transport::w2(&mu, &nu).unwrap()).join().unwrap());
+    let there = std::thread::scope(|scope| {
+        scope
+            .spawn(|| transport::w2(&mu, &nu).unwrap())
+            .join()
+            .unwrap()
+    });
     assert_eq!(here, there);
 }
 
@@ -324,14 +440,30 @@ fn errors_name_what_was_found() {
     let heavy = weighted(2, vec![0.0; 4], vec![1.0, 1.0]);
     let error = transport::w2(&mu, &heavy).unwrap_err();
     assert_eq!(error, TransportError::Mass { mu: 1.0, nu: 2.0 });
-    assert_eq!(error.to_string(), "measures must have equal total mass > 0, found 1 and 2");
+    assert_eq!(
+        error.to_string(),
+        "measures must have equal total mass > 0, found 1 and 2"
+    );
     let empty = weighted(2, vec![0.0; 4], vec![0.0, 0.0]);
-    assert_eq!(transport::w2(&empty, &empty).unwrap_err(), TransportError::Mass { mu: 0.0, nu: 0.0 });
+    assert_eq!(
+        transport::w2(&empty, &empty).unwrap_err(),
+        TransportError::Mass { mu: 0.0, nu: 0.0 }
+    );
     let mut broken = mu.clone();
     broken.points_mut()[3] = f64::INFINITY;
-    let point = MeasureError::Point { particle: 1, coordinate: 1, value: f64::INFINITY };
-    assert_eq!(transport::w2(&mu, &broken).unwrap_err(), TransportError::Measure(point));
+    let point = MeasureError::Point {
+        particle: 1,
+        coordinate: 1,
+        value: f64::INFINITY,
+    };
+    assert_eq!(
+        transport::w2(&mu, &broken).unwrap_err(),
+        TransportError::Measure(point)
+    );
     for p in [0.5, f64::NAN, f64::INFINITY] {
-        assert!(matches!(transport::wp(&mu, &mu, p), Err(TransportError::Parameter(_))));
+        assert!(matches!(
+            transport::wp(&mu, &mu, p),
+            Err(TransportError::Parameter(_))
+        ));
     }
 }

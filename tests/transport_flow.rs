@@ -5,8 +5,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::transport::{self, MetricSpeed};
 use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Jko, MeanFieldRisk, ParticleFlow, PotentialEnergy, Relu, Ridge, Rk4, Square, Tanh,
-    WeightDecay, init, nalgebra,
+    EmpiricalMeasure, EmpiricalRisk, Jko, MeanFieldRisk, ParticleFlow, PotentialEnergy, Relu,
+    Ridge, Rk4, Square, Tanh, WeightDecay, init, nalgebra,
 };
 
 fn cloud(rng: &mut ChaCha8Rng, dim: usize, m: usize) -> EmpiricalMeasure<f64> {
@@ -27,10 +27,17 @@ fn metric_speed_is_the_root_of_the_dissipation() {
         let mut speed = MetricSpeed::new();
         flow.run(&mut state, 8, &mut speed).unwrap();
         assert_eq!(speed.records().len(), 8);
-        speed.records().iter().map(|r| (r.metric / r.velocity - 1.0).abs()).fold(0.0, f64::max)
+        speed
+            .records()
+            .iter()
+            .map(|r| (r.metric / r.velocity - 1.0).abs())
+            .fold(0.0, f64::max)
     };
     let (coarse, fine) = (error(0.1), error(0.05));
-    assert!(coarse < 0.1 && fine < 0.6 * coarse && fine > 0.4 * coarse, "{coarse} {fine}");
+    assert!(
+        coarse < 0.1 && fine < 0.6 * coarse && fine > 0.4 * coarse,
+        "{coarse} {fine}"
+    );
 }
 
 /// O8, on the proximal step of `F = int lambda |w|^2 dmu`, which is known: `w+ = w / (1 + 2 lambda gamma)`.
@@ -45,10 +52,17 @@ fn a_proximal_step_moves_along_the_optimal_coupling() {
         let next = EmpiricalMeasure::uniform(mu.points() * shrink).unwrap();
         let coupling = transport::w2(&mu, &next).unwrap();
         let moved: f64 = (mu.points() - next.points()).norm_squared() / 50.0;
-        assert!((coupling.squared_distance() - moved).abs() <= 1e-13 * moved, "gamma {gamma}");
+        assert!(
+            (coupling.squared_distance() - moved).abs() <= 1e-13 * moved,
+            "gamma {gamma}"
+        );
         assert!(energy(&next) + coupling.squared_distance() / (2.0 * gamma) <= energy(&mu));
         // the stationarity of a proximal point: the displacement is gamma times the velocity at its end
-        let flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(lambda).unwrap(), 2), Rk4, 0.1);
+        let flow = ParticleFlow::new(
+            PotentialEnergy::new(WeightDecay::new(lambda).unwrap(), 2),
+            Rk4,
+            0.1,
+        );
         let state = flow.unwrap().start(next.clone()).unwrap();
         let residual = (next.points() - mu.points() - state.velocity() * gamma).norm();
         assert!(residual <= 1e-12 * mu.points().norm() * (1.0 + gamma));
@@ -66,17 +80,27 @@ fn the_proximal_integrator_moves_along_the_optimal_coupling() {
     let mu = cloud(&mut rng, 3, 40);
     for gamma in [1e-4, 1e-2, 0.1, 1.0, 10.0] {
         let decay = WeightDecay::new(1e-3).unwrap();
-        let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), risk.clone()).unwrap().regularized(decay);
+        let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), risk.clone())
+            .unwrap()
+            .regularized(decay);
         let mut flow = ParticleFlow::new(energy, Jko::default(), gamma).unwrap();
         let mut state = flow.start(mu.clone()).unwrap();
         let before = state.energy();
         flow.advance(&mut state).unwrap();
-        let squared = transport::w2(&mu, state.measure()).unwrap().squared_distance();
+        let squared = transport::w2(&mu, state.measure())
+            .unwrap()
+            .squared_distance();
         let moved = (state.measure().points() - mu.points()).norm_squared() / 40.0;
-        assert!(state.energy() + squared / (2.0 * gamma) <= before, "gamma {gamma}");
+        assert!(
+            state.energy() + squared / (2.0 * gamma) <= before,
+            "gamma {gamma}"
+        );
         assert!(squared <= moved * (1.0 + 1e-12), "gamma {gamma}");
         if gamma <= 0.1 {
-            assert!((squared - moved).abs() <= 1e-12 * moved, "gamma {gamma}: {squared} {moved}");
+            assert!(
+                (squared - moved).abs() <= 1e-12 * moved,
+                "gamma {gamma}: {squared} {moved}"
+            );
         }
     }
 }
@@ -85,8 +109,14 @@ fn the_proximal_integrator_moves_along_the_optimal_coupling() {
 fn displacement_interpolation_is_a_geodesic() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mu = cloud(&mut rng, 3, 40);
-    let weights: Vec<f64> = (0..60).map(|k| if k == 7 { 0.0 } else { 1.0 / 59.0 }).collect();
-    let nu = EmpiricalMeasure::weighted(cloud(&mut rng, 3, 60).points().clone(), DVector::from_vec(weights)).unwrap();
+    let weights: Vec<f64> = (0..60)
+        .map(|k| if k == 7 { 0.0 } else { 1.0 / 59.0 })
+        .collect();
+    let nu = EmpiricalMeasure::weighted(
+        cloud(&mut rng, 3, 60).points().clone(),
+        DVector::from_vec(weights),
+    )
+    .unwrap();
     let coupling = transport::w2(&mu, &nu).unwrap();
     let at = |t: f64| coupling.interpolate(&mu, &nu, t).unwrap();
     for (s, t) in [(0.0, 0.5), (0.25, 1.0), (0.3, 0.4)] {
@@ -110,15 +140,23 @@ fn an_updated_coupling_is_exact_near_and_far() {
         for p in [1.0, 2.0] {
             let mut coupling = transport::wp(&mu, &nu, p).unwrap();
             for step in [1e-6, 1e-3, 0.1, 10.0] {
-                mu.points_mut().iter_mut().for_each(|w| *w += step * rng.random_range(-1.0..1.0));
+                mu.points_mut()
+                    .iter_mut()
+                    .for_each(|w| *w += step * rng.random_range(-1.0..1.0));
                 coupling = coupling.update(&mu, &nu).unwrap();
                 let cold = transport::wp(&mu, &nu, p).unwrap();
-                assert!((coupling.cost() - cold.cost()).abs() <= 1e-12 * cold.cost(), "step {step}, p {p}");
+                assert!(
+                    (coupling.cost() - cold.cost()).abs() <= 1e-12 * cold.cost(),
+                    "step {step}, p {p}"
+                );
                 assert!(coupling.gap() <= 1e-12 * cold.cost().max(1e-3));
             }
         }
         let other = cloud(&mut rng, 2, 31);
-        let coupling = transport::w2(&mu, &nu).unwrap().update(&mu, &other).unwrap();
+        let coupling = transport::w2(&mu, &nu)
+            .unwrap()
+            .update(&mu, &other)
+            .unwrap();
         assert_eq!(coupling.cost(), transport::w2(&mu, &other).unwrap().cost());
     }
 }
@@ -132,9 +170,12 @@ fn distance_between_samples_falls_at_the_known_rate() {
             let draws = 12;
             let one = |rng: &mut ChaCha8Rng| {
                 let points = |rng: &mut ChaCha8Rng| {
-                    EmpiricalMeasure::uniform(DMatrix::from_fn(dim, m, |_, _| rng.random::<f64>())).unwrap()
+                    EmpiricalMeasure::uniform(DMatrix::from_fn(dim, m, |_, _| rng.random::<f64>()))
+                        .unwrap()
                 };
-                transport::w2(&points(rng), &points(rng)).unwrap().squared_distance()
+                transport::w2(&points(rng), &points(rng))
+                    .unwrap()
+                    .squared_distance()
             };
             (0..draws).map(|_| one(&mut rng)).sum::<f64>() / f64::from(draws)
         };
@@ -148,9 +189,17 @@ fn slices_are_shorter_and_exact_for_a_shift() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let mu = cloud(&mut rng, 2, 200);
     let mut nu = mu.clone();
-    nu.points_mut().chunks_exact_mut(2).for_each(|w| w[0] += 3.0);
+    nu.points_mut()
+        .chunks_exact_mut(2)
+        .for_each(|w| w[0] += 3.0);
     let angle = |k: usize| k as f64 * std::f64::consts::PI / 16.0;
-    let directions = DMatrix::from_fn(2, 16, |r, k| if r == 0 { angle(k).cos() } else { angle(k).sin() });
+    let directions = DMatrix::from_fn(2, 16, |r, k| {
+        if r == 0 {
+            angle(k).cos()
+        } else {
+            angle(k).sin()
+        }
+    });
     // the mean of 9 cos^2 over the circle
     let sliced = transport::sliced_w2(&mu, &nu, &directions).unwrap();
     assert!((sliced - f64::sqrt(4.5)).abs() < 1e-12);
@@ -174,9 +223,15 @@ fn the_cone_does_not_see_the_scale_of_a_neuron() {
     let distance = transport::cone_w2(&mu, &nu, 2).unwrap();
     assert!(transport::cone_w2(&mu, &scaled, 2).unwrap().distance() < 1e-14);
     assert!(transport::w2(&mu, &scaled).unwrap().distance() > 0.1);
-    assert!((transport::cone_w2(&scaled, &nu, 2).unwrap().cost() - distance.cost()).abs() <= 1e-13 * distance.cost());
+    assert!(
+        (transport::cone_w2(&scaled, &nu, 2).unwrap().cost() - distance.cost()).abs()
+            <= 1e-13 * distance.cost()
+    );
     let polar = |w: &[f64]| {
-        let (a, b) = (DVector::from_column_slice(&w[..2]), DVector::from_column_slice(&w[2..]));
+        let (a, b) = (
+            DVector::from_column_slice(&w[..2]),
+            DVector::from_column_slice(&w[2..]),
+        );
         (2.0 * a.norm() * b.norm(), a.normalize(), b.normalize())
     };
     for &(i, j, _) in distance.plan() {
@@ -186,7 +241,10 @@ fn the_cone_does_not_see_the_scale_of_a_neuron() {
         assert!((metric - phi[i] - psi[j]).abs() <= 1e-12 * (r + s));
     }
     for outputs in [0, 5] {
-        assert!(matches!(transport::cone_w2(&mu, &nu, outputs), Err(transport::TransportError::Parameter(_))));
+        assert!(matches!(
+            transport::cone_w2(&mu, &nu, outputs),
+            Err(transport::TransportError::Parameter(_))
+        ));
     }
 }
 
@@ -199,14 +257,19 @@ fn many_dimensions_are_exact() {
         let mut clouds = vec![base.clone(), cloud(&mut rng, dim, m)];
         for factor in [1e-9, 1e-5] {
             let mut near = base.clone();
-            near.points_mut().iter_mut().for_each(|x| *x += factor * rng.random_range(-1.0..1.0));
+            near.points_mut()
+                .iter_mut()
+                .for_each(|x| *x += factor * rng.random_range(-1.0..1.0));
             clouds.push(near);
         }
         let mut grid = base.clone();
         grid.points_mut().iter_mut().for_each(|x| *x = x.round());
         clouds.push(grid);
         let mut few = base.clone();
-        few.points_mut().chunks_exact_mut(dim).enumerate().for_each(|(i, w)| w.fill((i % 3) as f64));
+        few.points_mut()
+            .chunks_exact_mut(dim)
+            .enumerate()
+            .for_each(|(i, w)| w.fill((i % 3) as f64));
         clouds.push(few);
         for mu in &clouds {
             for nu in &clouds {
@@ -216,13 +279,25 @@ fn many_dimensions_are_exact() {
                 let mut slack = f64::INFINITY;
                 for i in 0..m {
                     for j in 0..m {
-                        let c: f64 = mu.particle(i).iter().zip(nu.particle(j)).map(|(x, y)| (x - y).powi(2)).sum();
+                        let c: f64 = mu
+                            .particle(i)
+                            .iter()
+                            .zip(nu.particle(j))
+                            .map(|(x, y)| (x - y).powi(2))
+                            .sum();
                         largest = largest.max(c);
                         slack = slack.min(c - phi[i] - psi[j]);
                     }
                 }
-                assert!(slack >= -1e-13 * largest, "d = {dim}, m = {m}: slack {slack} of {largest}");
-                assert!(coupling.gap() <= 1e-13 * largest, "d = {dim}, m = {m}: gap {} of {largest}", coupling.gap());
+                assert!(
+                    slack >= -1e-13 * largest,
+                    "d = {dim}, m = {m}: slack {slack} of {largest}"
+                );
+                assert!(
+                    coupling.gap() <= 1e-13 * largest,
+                    "d = {dim}, m = {m}: gap {} of {largest}",
+                    coupling.gap()
+                );
                 let mut columns: Vec<usize> = coupling.plan().iter().map(|entry| entry.1).collect();
                 columns.sort_unstable();
                 assert!(columns.into_iter().eq(0..m));

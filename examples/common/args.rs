@@ -21,7 +21,11 @@ impl Args {
             print!("{help}");
             exit(0);
         }
-        parse(&mut Self { words: words.into_iter(), option: String::new() }).unwrap_or_else(|message| {
+        parse(&mut Self {
+            words: words.into_iter(),
+            option: String::new(),
+        })
+        .unwrap_or_else(|message| {
             eprint!("error: {message}\n\n{help}");
             exit(2);
         })
@@ -34,16 +38,37 @@ impl Args {
     }
 
     /// The value of the option, which `accept` must find to be what `requirement` says.
-    pub fn value<T: FromStr>(&mut self, requirement: &str, accept: impl Fn(&T) -> bool) -> Result<T, String> {
-        let word = self.words.next().ok_or_else(|| self.refusal(requirement, "nothing"))?;
-        word.parse().ok().filter(accept).ok_or_else(|| self.refusal(requirement, &word))
+    pub fn value<T: FromStr>(
+        &mut self,
+        requirement: &str,
+        accept: impl Fn(&T) -> bool,
+    ) -> Result<T, String> {
+        let word = self
+            .words
+            .next()
+            .ok_or_else(|| self.refusal(requirement, "nothing"))?;
+        word.parse()
+            .ok()
+            .filter(accept)
+            .ok_or_else(|| self.refusal(requirement, &word))
     }
 
     /// The values of the option, separated by commas.
-    pub fn values<T: FromStr>(&mut self, requirement: &str, accept: impl Fn(&T) -> bool) -> Result<Vec<T>, String> {
-        let word = self.words.next().ok_or_else(|| self.refusal(requirement, "nothing"))?;
-        let values = word.split(',').map(|word| word.trim().parse().ok().filter(&accept));
-        values.collect::<Option<_>>().ok_or_else(|| self.refusal(requirement, &word))
+    pub fn values<T: FromStr>(
+        &mut self,
+        requirement: &str,
+        accept: impl Fn(&T) -> bool,
+    ) -> Result<Vec<T>, String> {
+        let word = self
+            .words
+            .next()
+            .ok_or_else(|| self.refusal(requirement, "nothing"))?;
+        let values = word
+            .split(',')
+            .map(|word| word.trim().parse().ok().filter(&accept));
+        values
+            .collect::<Option<_>>()
+            .ok_or_else(|| self.refusal(requirement, &word))
     }
 
     /// That there is no such option.

@@ -16,7 +16,11 @@ pub struct Svg {
 impl Svg {
     /// A white picture.
     pub fn new(width: f64, height: f64) -> Self {
-        Self { width, height, body: String::new() }
+        Self {
+            width,
+            height,
+            body: String::new(),
+        }
     }
 
     /// A line through `points`.
@@ -24,24 +28,35 @@ impl Svg {
         let mut path = String::new();
         for [x, y] in points {
             // After the first pair SVG reads all pairs as line segments.
-            let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { 'M' } else { ' ' });
+            let _ = write!(
+                path,
+                "{}{x:.1} {y:.1}",
+                if path.is_empty() { 'M' } else { ' ' }
+            );
         }
         self.tag(&format!("path d=\"{path}\" {style}"));
     }
 
     /// A circle of radius `r`.
     pub fn circle(&mut self, [x, y]: [f64; 2], r: f64, style: &str) {
-        self.tag(&format!("circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r}\" {style}"));
+        self.tag(&format!(
+            "circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r}\" {style}"
+        ));
     }
 
     /// A rectangle from its upper left corner.
     pub fn rectangle(&mut self, [x, y]: [f64; 2], [width, height]: [f64; 2], style: &str) {
-        self.tag(&format!("rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" {style}"));
+        self.tag(&format!(
+            "rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" {style}"
+        ));
     }
 
     /// Text that may hold SVG markup such as `<tspan>`.
     pub fn text(&mut self, [x, y]: [f64; 2], style: &str, text: &str) {
-        let _ = writeln!(self.body, "<text x=\"{x:.1}\" y=\"{y:.1}\" {style}>{text}</text>");
+        let _ = writeln!(
+            self.body,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" {style}>{text}</text>"
+        );
     }
 
     /// What `draw` draws, with a style in common.
@@ -84,12 +99,24 @@ pub struct Axis {
 impl Axis {
     /// A linear axis.
     pub fn linear([low, high]: [f64; 2], [from, to]: [f64; 2]) -> Self {
-        Self { low, high, from, to, scale: |x| x }
+        Self {
+            low,
+            high,
+            from,
+            to,
+            scale: |x| x,
+        }
     }
 
     /// A logarithmic axis, `low > 0`; what lies below `low` is drawn there.
     pub fn log([low, high]: [f64; 2], [from, to]: [f64; 2]) -> Self {
-        Self { low, high, from, to, scale: f64::log10 }
+        Self {
+            low,
+            high,
+            from,
+            to,
+            scale: f64::log10,
+        }
     }
 
     /// The pixel of the number `x`.

@@ -27,7 +27,9 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::UntilTarget;
 use wasserflow::study::{self, Width};
-use wasserflow::{ArcCosine, EmpiricalMeasure, Jko, Kernel, Lifted, Mmd, ParticleFlow, StepError, init};
+use wasserflow::{
+    ArcCosine, EmpiricalMeasure, Jko, Kernel, Lifted, Mmd, ParticleFlow, StepError, init,
+};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -67,15 +69,29 @@ struct Options {
 }
 
 fn options(args: &mut Args) -> Result<Options, String> {
-    let mut options = Options { sizes: vec![5, 10, 15, 20, 25, 30, 40, 60, 100], seeds: 5, seed: 0, time: TIME };
+    let mut options = Options {
+        sizes: vec![5, 10, 15, 20, 25, 30, 40, 60, 100],
+        seeds: 5,
+        seed: 0,
+        time: TIME,
+    };
     while let Some(option) = args.option() {
         match option.as_str() {
             "--m" => {
-                options.sizes = args.values("whole numbers from 1 to 1000, as in 20,25", |m| (1..=1000).contains(m))?
+                options.sizes = args.values("whole numbers from 1 to 1000, as in 20,25", |m| {
+                    (1..=1000).contains(m)
+                })?
             }
-            "--seeds" => options.seeds = args.value("a whole number from 1 to 1000", |n| (1..=1000).contains(n))?,
-            "--seed" => options.seed = args.value("a whole number below 2^32", |&seed| seed < 1 << 32)?,
-            "--smoke" => (options.sizes, options.seeds, options.time) = (vec![20, 25], 1, 2.0 * GAMMA),
+            "--seeds" => {
+                options.seeds =
+                    args.value("a whole number from 1 to 1000", |n| (1..=1000).contains(n))?
+            }
+            "--seed" => {
+                options.seed = args.value("a whole number below 2^32", |&seed| seed < 1 << 32)?
+            }
+            "--smoke" => {
+                (options.sizes, options.seeds, options.time) = (vec![20, 25], 1, 2.0 * GAMMA)
+            }
             _ => return Err(args.unknown()),
         }
     }
@@ -94,14 +110,19 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
     /// m neurons, `a = +-1`, b in random directions.
     fn draw(&self, m: usize, rng: &mut ChaCha8Rng) -> Result<EmpiricalMeasure<f64>, Failure> {
         let mut mu = init::balanced(DIM, m, 1.0, rng)?;
-        mu.points_mut().chunks_exact_mut(1 + DIM).for_each(|w| w[1..].iter_mut().for_each(|b| *b *= self.norm));
+        mu.points_mut()
+            .chunks_exact_mut(1 + DIM)
+            .for_each(|w| w[1..].iter_mut().for_each(|b| *b *= self.norm));
         Ok(mu)
     }
 
     /// The teacher, `a = 1, -1, 1, ..`.
     fn teacher(&self, seed: u64) -> Result<EmpiricalMeasure<f64>, Failure> {
         let mut nu = self.draw(TEACHER, &mut ChaCha8Rng::seed_from_u64(seed))?;
-        nu.points_mut().chunks_exact_mut(1 + DIM).enumerate().for_each(|(k, w)| w[0] = [1.0, -1.0][k % 2]);
+        nu.points_mut()
+            .chunks_exact_mut(1 + DIM)
+            .enumerate()
+            .for_each(|(k, w)| w[0] = [1.0, -1.0][k % 2]);
         Ok(nu)
     }
 
@@ -115,7 +136,11 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
     fn flow(&self, m: usize, seed: u64, time: f64) -> Result<f64, Failure> {
         let teacher = self.teacher(seed)?;
         let silent = self.silent(&teacher);
-        let mut flow = ParticleFlow::new(Mmd::new(Lifted(self.kernel), teacher)?, Jko::new(1e-2, 2000), GAMMA)?;
+        let mut flow = ParticleFlow::new(
+            Mmd::new(Lifted(self.kernel), teacher)?,
+            Jko::new(1e-2, 2000),
+            GAMMA,
+        )?;
         let mut state = flow.start(self.start(m, seed)?)?;
         match flow.run_until(&mut state, time, &mut UntilTarget::new(FLOOR * silent)?) {
             // At rest, where no step can lower its residual below the rounding of F.
@@ -127,20 +152,27 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
                 );
                 Ok(state.energy() / silent)
             }
-            reason => reason.map(|_| state.energy() / silent).map_err(Failure::from),
+            reason => reason
+                .map(|_| state.energy() / silent)
+                .map_err(Failure::from),
         }
     }
 
     /// `min_a F / R(0)` over the output weights of m fixed neurons: `a = K^-1 k`, `2 F = 2 R(0) - k.a`.
     fn fixed(&self, m: usize, seed: u64) -> Result<f64, Failure> {
         let (teacher, start) = (self.teacher(seed)?, self.start(m, seed)?);
-        let gram = DMatrix::from_fn(m, m, |i, j| self.kernel.value(&start.particle(i)[1..], &start.particle(j)[1..]));
+        let gram = DMatrix::from_fn(m, m, |i, j| {
+            self.kernel
+                .value(&start.particle(i)[1..], &start.particle(j)[1..])
+        });
         let cross = DVector::from_fn(m, |i, _| {
             let b = &start.particle(i)[1..];
             let product = |w: &[f64]| w[0] * self.kernel.value(b, &w[1..]) / TEACHER as f64;
             (0..TEACHER).map(|k| product(teacher.particle(k))).sum()
         });
-        let factor = gram.cholesky().ok_or("the Gram matrix of the fixed neurons is singular")?;
+        let factor = gram
+            .cholesky()
+            .ok_or("the Gram matrix of the fixed neurons is singular")?;
         Ok(1.0 - cross.dot(&factor.solve(&cross)) / (2.0 * self.silent(&teacher)))
     }
 
@@ -148,17 +180,33 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
     fn silent(&self, teacher: &EmpiricalMeasure<f64>) -> f64 {
         let pair = |i: usize, j: usize| {
             let (w, v) = (teacher.particle(i), teacher.particle(j));
-            teacher.weight(i) * teacher.weight(j) * w[0] * v[0] * self.kernel.value(&w[1..], &v[1..])
+            teacher.weight(i)
+                * teacher.weight(j)
+                * w[0]
+                * v[0]
+                * self.kernel.value(&w[1..], &v[1..])
         };
-        (0..TEACHER).flat_map(|i| (0..TEACHER).map(move |j| pair(i, j))).sum::<f64>() / 2.0
+        (0..TEACHER)
+            .flat_map(|i| (0..TEACHER).map(move |j| pair(i, j)))
+            .sum::<f64>()
+            / 2.0
     }
 
     fn curves(&self, options: &Options) -> Result<Curves, Failure> {
         let clock = Instant::now();
         let seeds = || options.seed..options.seed + options.seeds;
-        let moving = study::width(&options.sizes, seeds(), |m, seed| self.flow(m, seed, options.time))?;
-        let fixed = study::width(&[&options.sizes[..], &FIXED].concat(), seeds(), |m, seed| self.fixed(m, seed))?;
-        println!("\n{}, |b| = {}\n   m  flow: median     reached  fixed neurons: median", self.name, self.norm);
+        let moving = study::width(&options.sizes, seeds(), |m, seed| {
+            self.flow(m, seed, options.time)
+        })?;
+        let fixed = study::width(
+            &[&options.sizes[..], &FIXED].concat(),
+            seeds(),
+            |m, seed| self.fixed(m, seed),
+        )?;
+        println!(
+            "\n{}, |b| = {}\n   m  flow: median     reached  fixed neurons: median",
+            self.name, self.norm
+        );
         for (l, fixed) in fixed.iter().enumerate() {
             let (median, reached) = match moving.get(l) {
                 Some(moving) => (
@@ -167,10 +215,18 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
                 ),
                 None => (String::new(), String::new()),
             };
-            println!("{:>4}  {median:>12}  {reached:>10}  {:>21.1e}", fixed.particles, fixed.median());
+            println!(
+                "{:>4}  {median:>12}  {reached:>10}  {:>21.1e}",
+                fixed.particles,
+                fixed.median()
+            );
         }
         eprintln!("{:10.1} seconds", clock.elapsed().as_secs_f64());
-        Ok(Curves { name: self.name, moving, fixed })
+        Ok(Curves {
+            name: self.name,
+            moving,
+            fixed,
+        })
     }
 }
 
@@ -195,9 +251,20 @@ fn main() -> Result<(), Failure> {
         options.seed,
         options.seed + options.seeds - 1,
     );
-    let rectifier = Neurons { name: "rectifier", kernel: ArcCosine::new(DIM), norm: 1.0 }.curves(&options)?;
-    let sigmoid = Neurons { name: "sigmoid", kernel: ArcSine(DIM), norm: 3.0 }.curves(&options)?;
-    let figure = figure::draw(&[rectifier, sigmoid], FLOOR, TEACHER).write("particle_complexity.svg")?;
+    let rectifier = Neurons {
+        name: "rectifier",
+        kernel: ArcCosine::new(DIM),
+        norm: 1.0,
+    }
+    .curves(&options)?;
+    let sigmoid = Neurons {
+        name: "sigmoid",
+        kernel: ArcSine(DIM),
+        norm: 3.0,
+    }
+    .curves(&options)?;
+    let figure =
+        figure::draw(&[rectifier, sigmoid], FLOOR, TEACHER).write("particle_complexity.svg")?;
     println!("\nFigure: {}", figure.display());
     Ok(())
 }

@@ -42,7 +42,11 @@ impl Start {
 }
 
 /// The signed problem.
-pub const SIGNED: Spikes = Spikes { signed: true, order: 7, lambda: 0.2 };
+pub const SIGNED: Spikes = Spikes {
+    signed: true,
+    order: 7,
+    lambda: 0.2,
+};
 
 /// A signal of signed spikes `(a, t)`: `|a|` uniform in (0.5, 1.5), either sign, t uniform on the circle.
 pub fn signal(seed: u64) -> Vec<[f64; 2]> {
@@ -79,7 +83,13 @@ impl Optimum {
             match next {
                 Some(next) => measure = next,
                 None => {
-                    return Ok(Self { value: energy.value(&measure), gap: certificate.gap(), silent, steps, measure });
+                    return Ok(Self {
+                        value: energy.value(&measure),
+                        gap: certificate.gap(),
+                        silent,
+                        steps,
+                        measure,
+                    });
                 }
             }
             steps += 1;
@@ -102,8 +112,15 @@ pub struct Run {
 pub fn signed(m: usize, seed: u64, start: Start, time: f64) -> Result<Run, Failure> {
     let mut energy = Deconvolution::new(SIGNED, &signal(seed))?;
     let optimum = Optimum::find(&mut energy)?;
-    let start = DMatrix::from_fn(2, m, |row, i| if row == 0 { 0.0 } else { start.angle(i, m) });
-    let integrator = ForwardBackward { lambda: SIGNED.lambda, longest: 0.02 };
+    let start = DMatrix::from_fn(
+        2,
+        m,
+        |row, i| if row == 0 { 0.0 } else { start.angle(i, m) },
+    );
+    let integrator = ForwardBackward {
+        lambda: SIGNED.lambda,
+        longest: 0.02,
+    };
     let mut flow = ParticleFlow::new(energy, integrator, 1e-3)?;
     let mut state = flow.start(EmpiricalMeasure::uniform(start)?)?;
     let silent = state.energy(); // R(0)
@@ -111,15 +128,26 @@ pub fn signed(m: usize, seed: u64, start: Start, time: f64) -> Result<Run, Failu
     flow.run_until(&mut state, time, &mut paths)?;
     let gap = certify(flow.energy_mut(), state.measure()).gap() / silent;
     let excess = (state.energy() - optimum.value) / silent;
-    let mut path: Vec<_> = paths.into_inner().into_taken().into_iter().map(|(_, mu)| mu).collect();
+    let mut path: Vec<_> = paths
+        .into_inner()
+        .into_taken()
+        .into_iter()
+        .map(|(_, mu)| mu)
+        .collect();
     path.push(state.into_measure());
     Ok(Run { excess, gap, path })
 }
 
 /// The spikes `(a, t)` of a measure: neighbours within 0.03 of the circle as one, those below a hundredth left out.
 pub fn spikes(mu: &EmpiricalMeasure<f64>) -> Vec<[f64; 2]> {
-    let mut all: Vec<[f64; 2]> =
-        (0..mu.len()).map(|i| [mu.weight(i) * mu.particle(i)[0], mu.particle(i)[1].rem_euclid(TAU)]).collect();
+    let mut all: Vec<[f64; 2]> = (0..mu.len())
+        .map(|i| {
+            [
+                mu.weight(i) * mu.particle(i)[0],
+                mu.particle(i)[1].rem_euclid(TAU),
+            ]
+        })
+        .collect();
     all.retain(|[a, _]| a.abs() > 1e-9);
     all.sort_by(|v, w| v[1].total_cmp(&w[1]));
     let mut found: Vec<[f64; 2]> = Vec::new();
@@ -142,11 +170,17 @@ pub const HALVINGS: [u32; 5] = [0, 1, 2, 3, 4];
 
 /// `F(mu) - F*` after `steps` steps of conic descent, a mean over trials: a row for each ratio, a column for each size.
 pub fn positive(trials: u64, steps: usize) -> Result<Vec<Vec<f64>>, Failure> {
-    let spikes = Spikes { signed: false, order: 8, lambda: 0.3 };
+    let spikes = Spikes {
+        signed: false,
+        order: 8,
+        lambda: 0.3,
+    };
     const ALPHA: f64 = 0.002;
     let run = |m: usize, trial: u64| -> Result<Vec<f64>, Failure> {
         let mut rng = ChaCha8Rng::seed_from_u64(trial);
-        let signal: Vec<_> = (0..SPIKES).map(|_| [rng.random_range(0.0..1.0), rng.random_range(0.0..TAU)]).collect();
+        let signal: Vec<_> = (0..SPIKES)
+            .map(|_| [rng.random_range(0.0..1.0), rng.random_range(0.0..TAU)])
+            .collect();
         let mut energy = Deconvolution::new(spikes, &signal)?;
         let best = Optimum::find(&mut energy)?.value;
         let grid = DMatrix::from_fn(1, m, |_, i| TAU * i as f64 / m as f64);
@@ -161,6 +195,10 @@ pub fn positive(trials: u64, steps: usize) -> Result<Vec<Vec<f64>>, Failure> {
         HALVINGS.into_iter().map(excess).collect()
     };
     let runs = study::runs(&SIZES, 0..trials, run)?;
-    let mean = |row: usize, trials: &[Vec<f64>]| trials.iter().map(|t| t[row]).sum::<f64>() / trials.len() as f64;
-    Ok((0..HALVINGS.len()).map(|row| runs.iter().map(|(_, trials)| mean(row, trials)).collect()).collect())
+    let mean = |row: usize, trials: &[Vec<f64>]| {
+        trials.iter().map(|t| t[row]).sum::<f64>() / trials.len() as f64
+    };
+    Ok((0..HALVINGS.len())
+        .map(|row| runs.iter().map(|(_, trials)| mean(row, trials)).collect())
+        .collect())
 }

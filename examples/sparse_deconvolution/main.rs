@@ -24,7 +24,9 @@ use std::fmt::Write;
 use std::io::Write as _;
 
 use args::Args;
-use experiment::{Failure, HALVINGS, Optimum, Run, SIGNED, SIZES, Start, positive, signal, signed, spikes};
+use experiment::{
+    Failure, HALVINGS, Optimum, Run, SIGNED, SIZES, Start, positive, signal, signed, spikes,
+};
 use problem::Deconvolution;
 use wasserflow::study::{self, Width};
 
@@ -53,11 +55,28 @@ struct Protocol {
 const FOUND: f64 = 1e-3;
 
 fn options(args: &mut Args) -> Result<Protocol, String> {
-    let mut protocol = Protocol { drawn: 4, seeds: 10, time: 30.0, trials: 100, steps: 1000 };
+    let mut protocol = Protocol {
+        drawn: 4,
+        seeds: 10,
+        time: 30.0,
+        trials: 100,
+        steps: 1000,
+    };
     while let Some(option) = args.option() {
         match option.as_str() {
-            "--seed" => protocol.drawn = args.value("a whole number below 2^32", |&seed: &u64| seed < 1 << 32)?,
-            "--smoke" => protocol = Protocol { seeds: 2, time: 0.5, trials: 2, steps: 50, ..protocol },
+            "--seed" => {
+                protocol.drawn =
+                    args.value("a whole number below 2^32", |&seed: &u64| seed < 1 << 32)?
+            }
+            "--smoke" => {
+                protocol = Protocol {
+                    seeds: 2,
+                    time: 0.5,
+                    trials: 2,
+                    steps: 50,
+                    ..protocol
+                }
+            }
             _ => return Err(args.unknown()),
         }
     }
@@ -101,7 +120,10 @@ fn starts(protocol: &Protocol) -> Result<String, Failure> {
         let width: Width = study::width(&[m], 0..*seeds, excess)?.remove(0);
         let (found, (_, low, high)) = (width.successes(FOUND), width.success_rate(FOUND));
         let (median, found) = (width.median(), format!("{found}/{seeds}"));
-        let _ = writeln!(out, "{m:>4}  {name:<22}  {median:>10.1e}  {found:>6}  [{low:.2}, {high:.2}]  {published}");
+        let _ = writeln!(
+            out,
+            "{m:>4}  {name:<22}  {median:>10.1e}  {found:>6}  [{low:.2}, {high:.2}]  {published}"
+        );
     }
     Ok(out)
 }
@@ -111,19 +133,35 @@ fn measures(protocol: &Protocol) -> Result<String, Failure> {
     let Protocol { drawn, time, .. } = protocol;
     let signal = signal(*drawn);
     let optimum = Optimum::find(&mut Deconvolution::new(SIGNED, &signal)?)?;
-    let runs = study::runs(&[6, 10, 100], *drawn..*drawn + 1, |m, seed| signed(m, seed, Start::Grid, *time))?;
-    let runs: Vec<(usize, Run)> = runs.into_iter().filter_map(|(m, mut runs)| Some((m, runs.pop()?))).collect();
+    let runs = study::runs(&[6, 10, 100], *drawn..*drawn + 1, |m, seed| {
+        signed(m, seed, Start::Grid, *time)
+    })?;
+    let runs: Vec<(usize, Run)> = runs
+        .into_iter()
+        .filter_map(|(m, mut runs)| Some((m, runs.pop()?)))
+        .collect();
     let mut out = format!("Signal {drawn}: spikes a at t / 2 pi, and the certified gap\n\n");
     let mut row = |name: &str, spikes: &[[f64; 2]], gap: Option<f64>| {
-        let list: Vec<String> = spikes.iter().map(|[a, t]| format!("{a:+.3} at {:.3}", t / TAU)).collect();
+        let list: Vec<String> = spikes
+            .iter()
+            .map(|[a, t]| format!("{a:+.3} at {:.3}", t / TAU))
+            .collect();
         let gap = gap.map_or(String::new(), |gap| format!("{gap:.0e} R(0)"));
         let _ = writeln!(out, "{name:>12}  {gap:>10}  {}", list.join(", "));
     };
     row("signal", &signal, None);
     let best = spikes(&optimum.measure);
-    row(&format!("{} atoms", optimum.steps), &best, Some(optimum.gap / optimum.silent));
+    row(
+        &format!("{} atoms", optimum.steps),
+        &best,
+        Some(optimum.gap / optimum.silent),
+    );
     for (m, run) in &runs {
-        row(&format!("m = {m}"), &run.path.last().map(spikes).unwrap_or_default(), Some(run.gap));
+        row(
+            &format!("m = {m}"),
+            &run.path.last().map(spikes).unwrap_or_default(),
+            Some(run.gap),
+        );
     }
     let figure = figure::draw(&best, &runs).write("sparse_deconvolution.svg")?;
     let _ = writeln!(out, "\nFigure: {}", figure.display());
@@ -134,20 +172,36 @@ fn measures(protocol: &Protocol) -> Result<String, Failure> {
 fn moving_mass(protocol: &Protocol) -> Result<String, Failure> {
     let Protocol { trials, steps, .. } = protocol;
     let table = positive(*trials, *steps)?;
-    let largest = table.iter().flatten().fold(f64::MIN_POSITIVE, |largest: f64, &x| largest.max(x));
+    let largest = table
+        .iter()
+        .flatten()
+        .fold(f64::MIN_POSITIVE, |largest: f64, &x| largest.max(x));
     let mut out = format!(
         "Positive spikes, frequencies 0 to 8, lambda = 0.3, conic descent: alpha = 0.002, {steps} steps, {trials} trials\n\
          Mean of F - F*, over its largest, {largest:.2}\n\n{:>14}",
         "beta / alpha"
     );
-    SIZES.iter().for_each(|m| out.push_str(&format!("  m = {m:<2}")));
+    SIZES
+        .iter()
+        .for_each(|m| out.push_str(&format!("  m = {m:<2}")));
     for (row, halvings) in table.iter().zip(HALVINGS) {
-        let _ = write!(out, "\n{:>14}", if halvings == 0 { "1".to_owned() } else { format!("1/{}", 1 << halvings) });
-        row.iter().for_each(|x| out.push_str(&format!("  {:>6.3}", x / largest)));
+        let _ = write!(
+            out,
+            "\n{:>14}",
+            if halvings == 0 {
+                "1".to_owned()
+            } else {
+                format!("1/{}", 1 << halvings)
+            }
+        );
+        row.iter()
+            .for_each(|x| out.push_str(&format!("  {:>6.3}", x / largest)));
     }
     let published = ["1", ".25-.30", ".27", ".01", "0", "0", "0"];
     let _ = write!(out, "\n{:>14}", "published");
-    published.iter().for_each(|x| out.push_str(&format!("  {x:>6}")));
+    published
+        .iter()
+        .for_each(|x| out.push_str(&format!("  {x:>6}")));
     out.push('\n');
     Ok(out)
 }

@@ -5,7 +5,8 @@ use std::f64::consts::{SQRT_2, TAU};
 use wasserflow::nalgebra::{DMatrix, Vector2};
 use wasserflow::optimality::{Certifiable, Certificate, DualRisk};
 use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, FeatureMap, Inputs, MeanFieldRisk, Potential, RiskError, Square, Workspace,
+    EmpiricalMeasure, EmpiricalRisk, Energy, FeatureMap, Inputs, MeanFieldRisk, Potential,
+    RiskError, Square, Workspace,
 };
 
 /// Spikes by their Fourier coefficients up to an order: `Phi(a, t)(l) = a r_l (cos l t, sin l t)`, `r_0 = 1`, `r_l = sqrt 2`.
@@ -22,7 +23,11 @@ pub struct Spikes {
 impl Spikes {
     /// `(a, t)` of a particle.
     pub fn spike(&self, w: &[f64]) -> [f64; 2] {
-        if self.signed { [w[0], w[1]] } else { [1.0, w[0]] }
+        if self.signed {
+            [w[0], w[1]]
+        } else {
+            [1.0, w[0]]
+        }
     }
 
     /// `r_l (cos l t, sin l t)`.
@@ -57,7 +62,13 @@ impl FeatureMap<f64> for Spikes {
         out[self.particle_dim() - 1] += a * x[0] * (g[1] * cos - g[0] * sin);
     }
     // The batches, with one sine and cosine a particle instead of one a frequency: the inputs are the frequencies 0, 1, ..
-    fn predict(&self, mu: &EmpiricalMeasure<f64>, _: &Inputs<f64>, out: &mut [f64], _: &mut Workspace<f64>) {
+    fn predict(
+        &self,
+        mu: &EmpiricalMeasure<f64>,
+        _: &Inputs<f64>,
+        out: &mut [f64],
+        _: &mut Workspace<f64>,
+    ) {
         out.fill(0.0);
         for i in 0..mu.len() {
             let [a, t] = self.spike(mu.particle(i));
@@ -77,7 +88,10 @@ impl FeatureMap<f64> for Spikes {
         _: &mut Workspace<f64>,
     ) {
         let p = self.particle_dim();
-        let fields = w.as_slice().chunks_exact(p).zip(descent.as_mut_slice().chunks_exact_mut(p));
+        let fields = w
+            .as_slice()
+            .chunks_exact(p)
+            .zip(descent.as_mut_slice().chunks_exact_mut(p));
         for ((w, v), value) in fields.zip(values) {
             let [a, t] = self.spike(w);
             let (mut height, mut slope) = (0.0, 0.0);
@@ -126,7 +140,8 @@ impl Deconvolution {
                 y += Vector2::from(Spikes::wave(l as f64, t)) * a;
             }
         }
-        let risk = EmpiricalRisk::with_outputs(Square, x, y)?.sample_weights(vec![1.0; frequencies])?;
+        let risk =
+            EmpiricalRisk::with_outputs(Square, x, y)?.sample_weights(vec![1.0; frequencies])?;
         Ok(Self(MeanFieldRisk::new(spikes, risk)?.regularized(spikes)))
     }
 }
@@ -150,7 +165,12 @@ impl Energy<f64> for Deconvolution {
     ) -> Option<f64> {
         self.0.first_variation(mu, at, values, descent)
     }
-    fn curvature(&mut self, mu: &EmpiricalMeasure<f64>, v: &DMatrix<f64>, out: &mut DMatrix<f64>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<f64>,
+        v: &DMatrix<f64>,
+        out: &mut DMatrix<f64>,
+    ) -> Option<()> {
         self.0.curvature(mu, v, out)
     }
 }
@@ -167,15 +187,39 @@ impl Certifiable<f64> for Deconvolution {
         risk.slope(&h, &mut u);
         let eta = Wave::new(&u);
         let below = eta.maximum(-1.0);
-        let above = if spikes.signed { eta.maximum(1.0) } else { Maximum { value: 0.0, upper: 0.0, at: 0.0 } };
-        let (largest, a) = if above.value > below.value { (&above, -1.0) } else { (&below, 1.0) };
+        let above = if spikes.signed {
+            eta.maximum(1.0)
+        } else {
+            Maximum {
+                value: 0.0,
+                upper: 0.0,
+                at: 0.0,
+            }
+        };
+        let (largest, a) = if above.value > below.value {
+            (&above, -1.0)
+        } else {
+            (&below, 1.0)
+        };
 
         // -R*(c u) is a parabola in c: its vertex, or the end of the range.
-        let (uy, uu) = risk.targets().iter().zip(&u).fold((0.0, 0.0), |(uy, uu), (y, u)| (uy + u * y, uu + u * u));
+        let (uy, uu) = risk
+            .targets()
+            .iter()
+            .zip(&u)
+            .fold((0.0, 0.0), |(uy, uu), (y, u)| (uy + u * y, uu + u * u));
         let limit = spikes.lambda / below.upper.max(above.upper).max(f64::MIN_POSITIVE);
-        let c = if uu > 0.0 { (-uy / uu).clamp(0.0, limit) } else { 0.0 };
+        let c = if uu > 0.0 {
+            (-uy / uu).clamp(0.0, limit)
+        } else {
+            0.0
+        };
         let lower = risk.conjugate(&u, c).map_or(f64::NEG_INFINITY, |s| -s);
-        let particle = if spikes.signed { vec![a, largest.at] } else { vec![largest.at] };
+        let particle = if spikes.signed {
+            vec![a, largest.at]
+        } else {
+            vec![largest.at]
+        };
         let escapes = largest.value > spikes.lambda * (1.0 + 1e-14);
         Certificate::bounded(energy, lower, escapes.then_some(particle))
     }
@@ -195,28 +239,47 @@ impl Wave {
     /// `t -> <u, Phi(1, t)>`.
     fn new(u: &[f64]) -> Self {
         // The amplitudes r_l are those of the wave at 0.
-        let scaled = |(l, u): (usize, &[f64])| [u[0], u[1]].map(|u| u * Spikes::wave(l as f64, 0.0)[0]);
+        let scaled =
+            |(l, u): (usize, &[f64])| [u[0], u[1]].map(|u| u * Spikes::wave(l as f64, 0.0)[0]);
         Self(u.chunks_exact(2).enumerate().map(scaled).collect())
     }
 
     /// `(p(t), p'(t))`.
     fn at(&self, t: f64) -> (f64, f64) {
-        self.0.iter().enumerate().fold((0.0, 0.0), |(p, slope), (l, [a, b])| {
-            let l = l as f64;
-            let (sin, cos) = (l * t).sin_cos();
-            (p + a * cos + b * sin, slope + l * (b * cos - a * sin))
-        })
+        self.0
+            .iter()
+            .enumerate()
+            .fold((0.0, 0.0), |(p, slope), (l, [a, b])| {
+                let l = l as f64;
+                let (sin, cos) = (l * t).sin_cos();
+                (p + a * cos + b * sin, slope + l * (b * cos - a * sin))
+            })
     }
 
     /// The maximum of `sign p` over the circle, by branch and bound: on `[t - r, t + r]` no value is above
     /// `p(t) + |p'(t)| r + max|p''| r^2 / 2`.
     fn maximum(&self, sign: f64) -> Maximum {
-        let bend: f64 = self.0.iter().enumerate().map(|(l, [a, b])| (l * l) as f64 * a.hypot(*b)).sum();
+        let bend: f64 = self
+            .0
+            .iter()
+            .enumerate()
+            .map(|(l, [a, b])| (l * l) as f64 * a.hypot(*b))
+            .sum();
         let size: f64 = self.0.iter().map(|[a, b]| a.hypot(*b)).sum();
         let cells = 16 * self.0.len();
-        let mut best = Maximum { value: f64::NEG_INFINITY, upper: 0.0, at: 0.0 };
-        let mut open: Vec<(f64, f64)> =
-            (0..cells).map(|i| (TAU * (i as f64 + 0.5) / cells as f64, TAU * 0.5 / cells as f64)).collect();
+        let mut best = Maximum {
+            value: f64::NEG_INFINITY,
+            upper: 0.0,
+            at: 0.0,
+        };
+        let mut open: Vec<(f64, f64)> = (0..cells)
+            .map(|i| {
+                (
+                    TAU * (i as f64 + 0.5) / cells as f64,
+                    TAU * 0.5 / cells as f64,
+                )
+            })
+            .collect();
         for &(t, _) in &open {
             best.offer(sign * self.at(t).0, t);
         }

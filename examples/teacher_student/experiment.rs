@@ -10,7 +10,8 @@ use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{LogSpaced, Snapshots, Trace};
 use wasserflow::study::{self, Width};
 use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Euler, Inputs, MeanFieldRisk, ParticleFlow, Relu, Ridge, Square, init, predict,
+    EmpiricalMeasure, EmpiricalRisk, Euler, Inputs, MeanFieldRisk, ParticleFlow, Relu, Ridge,
+    Square, init, predict,
 };
 
 /// An error that may cross threads.
@@ -42,10 +43,23 @@ pub struct Protocol {
 
 impl Protocol {
     /// The experiment.
-    pub const FULL: Self =
-        Self { samples: 100, seeds: 20, first: 0, drawn: 2, radius: 0.3, dt: 1.0, time: 1e5, threshold: 1e-3 };
+    pub const FULL: Self = Self {
+        samples: 100,
+        seeds: 20,
+        first: 0,
+        drawn: 2,
+        radius: 0.3,
+        dt: 1.0,
+        time: 1e5,
+        threshold: 1e-3,
+    };
     /// Too short to show anything but that it runs.
-    pub const SMOKE: Self = Self { samples: 50, seeds: 3, time: 100.0, ..Self::FULL };
+    pub const SMOKE: Self = Self {
+        samples: 50,
+        seeds: 3,
+        time: 100.0,
+        ..Self::FULL
+    };
 }
 
 /// What the students of one seed share.
@@ -62,8 +76,9 @@ impl Task {
     pub fn new(protocol: &Protocol, seed: u64) -> Result<Self, Failure> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let turn = rng.random_range(0.0..1.0);
-        let angles: Vec<f64> =
-            (0..TEACHER).map(|k| TAU / TEACHER as f64 * (k as f64 + turn + rng.random_range(-0.25..0.25))).collect();
+        let angles: Vec<f64> = (0..TEACHER)
+            .map(|k| TAU / TEACHER as f64 * (k as f64 + turn + rng.random_range(-0.25..0.25)))
+            .collect();
         let teacher = DMatrix::from_fn(3, TEACHER, |l, k| match l {
             0 => [1.0, -1.0][k % 2],
             1 => angles[k].cos(),
@@ -72,7 +87,9 @@ impl Task {
         let teacher = EmpiricalMeasure::uniform(teacher)?;
 
         let x = init::gaussian(2, protocol.samples, 1.0, &mut rng)?.into_points();
-        let y = predict(&Ridge::new(Relu, 2), &teacher, &Inputs::new(x.clone())?)?.row(0).transpose();
+        let y = predict(&Ridge::new(Relu, 2), &teacher, &Inputs::new(x.clone())?)?
+            .row(0)
+            .transpose();
         Ok(Self { teacher, x, y })
     }
 
@@ -80,21 +97,35 @@ impl Task {
     fn student(self, protocol: &Protocol, m: usize, seed: u64) -> Result<Run, Failure> {
         let clock = Instant::now();
         let silent = self.y.norm_squared() / (2.0 * self.y.len() as f64); // R(0)
-        let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), EmpiricalRisk::new(Square, self.x, self.y)?)?;
+        let energy = MeanFieldRisk::new(
+            Ridge::new(Relu, 2),
+            EmpiricalRisk::new(Square, self.x, self.y)?,
+        )?;
         let mut flow = ParticleFlow::new(energy, Euler, protocol.dt)?;
 
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(m as u64);
         let mut state = flow.start(init::balanced(2, m, protocol.radius, &mut rng)?)?;
-        let (mut trace, mut paths) = (LogSpaced::new(1.2, Trace::new())?, LogSpaced::new(1.2, Snapshots::new())?);
+        let (mut trace, mut paths) = (
+            LogSpaced::new(1.2, Trace::new())?,
+            LogSpaced::new(1.2, Snapshots::new())?,
+        );
         flow.run_until(&mut state, protocol.time, &mut (&mut trace, &mut paths))?;
 
         let (trace, paths) = (trace.into_inner(), paths.into_inner());
-        let mut curve: Vec<_> = trace.records().iter().map(|record| [record.time, record.energy / silent]).collect();
+        let mut curve: Vec<_> = trace
+            .records()
+            .iter()
+            .map(|record| [record.time, record.energy / silent])
+            .collect();
         curve.push([state.time(), state.energy() / silent]);
         let mut path: Vec<_> = paths.into_taken().into_iter().map(|(_, mu)| mu).collect();
         path.push(state.into_measure());
-        Ok(Run { curve, path, elapsed: clock.elapsed() })
+        Ok(Run {
+            curve,
+            path,
+            elapsed: clock.elapsed(),
+        })
     }
 }
 
@@ -144,10 +175,18 @@ impl Students {
 /// The students of all sizes. A run is a function of its size and seed alone, so the number of threads changes nothing.
 pub fn run(protocol: &Protocol, sizes: &[usize]) -> Result<Vec<Students>, Failure> {
     let seeds = protocol.first..protocol.first + protocol.seeds;
-    let runs = study::runs(sizes, seeds, |m, seed| Task::new(protocol, seed)?.student(protocol, m, seed))?;
+    let runs = study::runs(sizes, seeds, |m, seed| {
+        Task::new(protocol, seed)?.student(protocol, m, seed)
+    })?;
     let students = |(particles, runs): (usize, Vec<Run>)| {
-        let values = runs.iter().map(|run| run.curve[run.curve.len() - 1][1]).collect();
-        Students { width: Width { particles, values }, runs }
+        let values = runs
+            .iter()
+            .map(|run| run.curve[run.curve.len() - 1][1])
+            .collect();
+        Students {
+            width: Width { particles, values },
+            runs,
+        }
     };
     Ok(runs.into_iter().map(students).collect())
 }

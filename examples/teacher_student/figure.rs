@@ -34,15 +34,30 @@ pub fn draw(protocol: &Protocol, teacher: &EmpiricalMeasure<f64>, students: &[St
 
     // All planes have the scale of the neuron that comes out longest.
     let drawn = protocol.drawn as usize;
-    let ends = students.iter().filter_map(|students| students.runs[drawn].path.last());
-    let reach =
-        ends.chain([teacher]).flat_map(neurons).flat_map(|(_, point)| point).fold(0.0, |r: f64, x| r.max(x.abs()));
+    let ends = students
+        .iter()
+        .filter_map(|students| students.runs[drawn].path.last());
+    let reach = ends
+        .chain([teacher])
+        .flat_map(neurons)
+        .flat_map(|(_, point)| point)
+        .fold(0.0, |r: f64, x| r.max(x.abs()));
     let corner = |i: usize| {
         let column = (i % COLUMNS) as f64;
-        [MARGIN + column * (SIDE + GAP), HEADER + (i / COLUMNS) as f64 * (SIDE + GAP)]
+        [
+            MARGIN + column * (SIDE + GAP),
+            HEADER + (i / COLUMNS) as f64 * (SIDE + GAP),
+        ]
     };
     for (i, students) in students.iter().enumerate() {
-        plane(&mut svg, corner(i), 1.1 * reach, teacher, students.width.particles, &students.runs[drawn]);
+        plane(
+            &mut svg,
+            corner(i),
+            1.1 * reach,
+            teacher,
+            students.width.particles,
+            &students.runs[drawn],
+        );
     }
     curves(&mut svg, corner(students.len()), protocol, students);
     svg
@@ -66,27 +81,51 @@ fn legend(svg: &mut Svg) {
     let y = 50.0;
     for (sign, label) in ["a &gt; 0", "a &lt; 0"].iter().enumerate() {
         let (x, colour) = (MARGIN + 76.0 * sign as f64, SIGNS[sign]);
-        svg.line([[x, y - 4.5], [x + 20.0, y - 4.5]], &format!("stroke=\"{colour}\" stroke-width=\"1.5\""));
+        svg.line(
+            [[x, y - 4.5], [x + 20.0, y - 4.5]],
+            &format!("stroke=\"{colour}\" stroke-width=\"1.5\""),
+        );
         svg.circle([x + 20.0, y - 4.5], 3.0, &format!("fill=\"{colour}\""));
         svg.text([x + 29.0, y], "", label);
     }
-    svg.circle([MARGIN + 162.0, y - 4.5], 6.0, "fill=\"none\" stroke=\"#333\" stroke-width=\"1.6\"");
+    svg.circle(
+        [MARGIN + 162.0, y - 4.5],
+        6.0,
+        "fill=\"none\" stroke=\"#333\" stroke-width=\"1.6\"",
+    );
     svg.text([MARGIN + 175.0, y], "", "teacher");
     let line = [[MARGIN + 250.0, y - 4.5], [MARGIN + 280.0, y - 4.5]];
     svg.line(line, "stroke=\"#999\" stroke-dasharray=\"2 4\"");
     svg.text([MARGIN + 287.0, y], "", "its lines");
-    svg.text([MARGIN + 366.0, y], "fill=\"#777\"", "distance from the centre: the square root of |a b|");
+    svg.text(
+        [MARGIN + 366.0, y],
+        "fill=\"#777\"",
+        "distance from the centre: the square root of |a b|",
+    );
 }
 
-fn plane(svg: &mut Svg, [left, top]: [f64; 2], reach: f64, teacher: &EmpiricalMeasure<f64>, m: usize, run: &Run) {
-    let (x, y) = (Axis::linear([-reach, reach], [left, left + SIDE]), Axis::linear([-reach, reach], [top + SIDE, top]));
+fn plane(
+    svg: &mut Svg,
+    [left, top]: [f64; 2],
+    reach: f64,
+    teacher: &EmpiricalMeasure<f64>,
+    m: usize,
+    run: &Run,
+) {
+    let (x, y) = (
+        Axis::linear([-reach, reach], [left, left + SIDE]),
+        Axis::linear([-reach, reach], [top + SIDE, top]),
+    );
     let at = |[u, v]: [f64; 2]| [x.at(u), y.at(v)];
     svg.rectangle([left, top], [SIDE, SIDE], PANEL);
     svg.text([left, top - 9.0], HEADING, &format!("m = {m}"));
     svg.text(
         [left + SIDE, top - 9.0],
         CAPTION,
-        &format!("F(T) = {} R(0)", scientific(run.curve[run.curve.len() - 1][1])),
+        &format!(
+            "F(T) = {} R(0)",
+            scientific(run.curve[run.curve.len() - 1][1])
+        ),
     );
 
     svg.group("stroke=\"#c4c4c4\" stroke-dasharray=\"2 4\"", |svg| {
@@ -98,15 +137,27 @@ fn plane(svg: &mut Svg, [left, top]: [f64; 2], reach: f64, teacher: &EmpiricalMe
     let Some(end) = run.path.last() else { return };
     for (sign, colour) in SIGNS.iter().enumerate() {
         let those = || (0..m).filter(|&i| neuron(end.particle(i)).0 == sign);
-        svg.group(&format!("fill=\"none\" stroke=\"{colour}\" stroke-opacity=\"0.5\""), |svg| {
-            those().for_each(|i| svg.line(run.path.iter().map(|mu| at(neuron(mu.particle(i)).1)), ""));
-        });
+        svg.group(
+            &format!("fill=\"none\" stroke=\"{colour}\" stroke-opacity=\"0.5\""),
+            |svg| {
+                those().for_each(|i| {
+                    svg.line(run.path.iter().map(|mu| at(neuron(mu.particle(i)).1)), "")
+                });
+            },
+        );
         svg.group(&format!("fill=\"{colour}\""), |svg| {
             those().for_each(|i| svg.circle(at(neuron(end.particle(i)).1), 2.8, ""));
         });
     }
     for (sign, point) in neurons(teacher) {
-        svg.circle(at(point), 6.0, &format!("fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\"", SIGNS[sign]));
+        svg.circle(
+            at(point),
+            6.0,
+            &format!(
+                "fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\"",
+                SIGNS[sign]
+            ),
+        );
     }
 }
 
@@ -114,69 +165,131 @@ fn curves(svg: &mut Svg, [left, top]: [f64; 2], protocol: &Protocol, students: &
     // Quartiles over the seeds, at times that all runs share.
     let quartiles = |students: &Students| -> Vec<(f64, [f64; 3])> {
         let times = students.runs[0].curve.iter().map(|&[t, _]| t);
-        times.enumerate().map(|(l, t)| (t, students.quartiles(l))).skip(1).collect()
+        times
+            .enumerate()
+            .map(|(l, t)| (t, students.quartiles(l)))
+            .skip(1)
+            .collect()
     };
     let curves: Vec<_> = students.iter().map(quartiles).collect();
-    let lowest = curves.iter().flatten().fold(protocol.threshold, |low, (_, [q, _, _])| low.min(*q)).max(1e-16);
-    let (times, values) = ([protocol.dt, protocol.time], [10f64.powf(lowest.log10().floor()), 3.0]);
-    let (x, y) = (Axis::log(times, [left, left + SIDE]), Axis::log(values, [top + SIDE, top]));
+    let lowest = curves
+        .iter()
+        .flatten()
+        .fold(protocol.threshold, |low, (_, [q, _, _])| low.min(*q))
+        .max(1e-16);
+    let (times, values) = (
+        [protocol.dt, protocol.time],
+        [10f64.powf(lowest.log10().floor()), 3.0],
+    );
+    let (x, y) = (
+        Axis::log(times, [left, left + SIDE]),
+        Axis::log(values, [top + SIDE, top]),
+    );
 
     svg.rectangle([left, top], [SIDE, SIDE], PANEL);
     svg.text([left, top - 9.0], HEADING, "F(t) / R(0)");
-    svg.text([left + SIDE, top - 9.0], CAPTION, &format!("median, quartiles, {} seeds", protocol.seeds));
+    svg.text(
+        [left + SIDE, top - 9.0],
+        CAPTION,
+        &format!("median, quartiles, {} seeds", protocol.seeds),
+    );
     svg.group("stroke=\"#e6e6e6\"", |svg| {
         decades(times).for_each(|(t, _)| svg.line([[x.at(t), top + SIDE], [x.at(t), top]], ""));
         decades(values).for_each(|(f, _)| svg.line([[left, y.at(f)], [left + SIDE, y.at(f)]], ""));
     });
     svg.group("font-size=\"12\" fill=\"#777\"", |svg| {
         for (t, label) in decades(times) {
-            svg.text([x.at(t), top + SIDE + 17.0], "text-anchor=\"middle\"", &label);
+            svg.text(
+                [x.at(t), top + SIDE + 17.0],
+                "text-anchor=\"middle\"",
+                &label,
+            );
         }
         for (f, label) in decades(values) {
             svg.text([left - 5.0, y.at(f) + 4.0], "text-anchor=\"end\"", &label);
         }
-        svg.text([left + SIDE / 2.0, top + SIDE + 33.0], "text-anchor=\"middle\"", "time t");
+        svg.text(
+            [left + SIDE / 2.0, top + SIDE + 33.0],
+            "text-anchor=\"middle\"",
+            "time t",
+        );
         let threshold = y.at(protocol.threshold);
-        svg.line([[left, threshold], [left + SIDE, threshold]], "stroke=\"#777\" stroke-dasharray=\"5 3\"");
+        svg.line(
+            [[left, threshold], [left + SIDE, threshold]],
+            "stroke=\"#777\" stroke-dasharray=\"5 3\"",
+        );
         svg.text([left + 6.0, threshold + 14.0], "", "reached");
     });
 
     let colour = |i: usize| SIZES[i * (SIZES.len() - 1) / (students.len() - 1).max(1)];
     for (i, curve) in curves.iter().enumerate() {
         let there = curve.iter().map(|&(t, [low, _, _])| [x.at(t), y.at(low)]);
-        let back = curve.iter().rev().map(|&(t, [_, _, high])| [x.at(t), y.at(high)]);
-        svg.line(there.chain(back), &format!("fill=\"{}\" fill-opacity=\"0.13\"", colour(i)));
+        let back = curve
+            .iter()
+            .rev()
+            .map(|&(t, [_, _, high])| [x.at(t), y.at(high)]);
+        svg.line(
+            there.chain(back),
+            &format!("fill=\"{}\" fill-opacity=\"0.13\"", colour(i)),
+        );
     }
     for (i, curve) in curves.iter().enumerate() {
         let style = format!("fill=\"none\" stroke=\"{}\" stroke-width=\"2\"", colour(i));
-        svg.line(curve.iter().map(|&(t, [_, median, _])| [x.at(t), y.at(median)]), &style);
+        svg.line(
+            curve
+                .iter()
+                .map(|&(t, [_, median, _])| [x.at(t), y.at(median)]),
+            &style,
+        );
     }
     // Labels where the curves end, from top to bottom, never on each other.
-    let mut ends: Vec<(f64, usize)> =
-        curves.iter().enumerate().filter_map(|(i, curve)| Some((y.at(curve.last()?.1[1]), i))).collect();
+    let mut ends: Vec<(f64, usize)> = curves
+        .iter()
+        .enumerate()
+        .filter_map(|(i, curve)| Some((y.at(curve.last()?.1[1]), i)))
+        .collect();
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut lowest = top;
     for (end, i) in ends {
         lowest = (end + 4.0).max(lowest + 15.0);
         let style = format!("fill=\"{}\" font-weight=\"bold\"", colour(i));
-        svg.text([left + SIDE + 6.0, lowest], &style, &format!("m = {}", students[i].width.particles));
+        svg.text(
+            [left + SIDE + 6.0, lowest],
+            &style,
+            &format!("m = {}", students[i].width.particles),
+        );
     }
 }
 
 /// The powers of ten in a range, with their labels.
 fn decades([low, high]: [f64; 2]) -> impl Iterator<Item = (f64, String)> {
     let powers = (low.log10() - 1e-9).ceil() as i32..=(high.log10() + 1e-9).floor() as i32;
-    powers.map(|k| (10f64.powi(k), if (0..=1).contains(&k) { format!("{}", 10i32.pow(k as u32)) } else { power(k) }))
+    powers.map(|k| {
+        (
+            10f64.powi(k),
+            if (0..=1).contains(&k) {
+                format!("{}", 10i32.pow(k as u32))
+            } else {
+                power(k)
+            },
+        )
+    })
 }
 
 fn power(k: i32) -> String {
-    format!("10<tspan dy=\"-4\" font-size=\"9\">{}</tspan>", k.to_string().replace('-', "−"))
+    format!(
+        "10<tspan dy=\"-4\" font-size=\"9\">{}</tspan>",
+        k.to_string().replace('-', "−")
+    )
 }
 
 /// `x` with two digits, as in 1.3·10^-4.
 fn scientific(x: f64) -> String {
     let text = format!("{x:.1e}");
-    match text.split_once('e').and_then(|(digits, k)| Some((digits, k.parse::<i32>().ok()?))) {
+    match text
+        .split_once('e')
+        .and_then(|(digits, k)| Some((digits, k.parse::<i32>().ok()?)))
+    {
         Some((digits, k)) => format!("{digits}·{}<tspan dy=\"4\"> </tspan>", power(k)),
         None => text,
     }

@@ -46,13 +46,19 @@ struct Options {
 }
 
 fn options(args: &mut Args) -> Result<Options, String> {
-    let mut options = Options { protocol: Protocol::FULL, sizes: vec![5, 10, 20, 50, 100], json: false };
+    let mut options = Options {
+        protocol: Protocol::FULL,
+        sizes: vec![5, 10, 20, 50, 100],
+        json: false,
+    };
     let mut seed = 0;
     while let Some(option) = args.option() {
         match option.as_str() {
             "--seed" => seed = args.value("a whole number below 2^32", |&seed| seed < 1 << 32)?,
             "--m" => {
-                options.sizes = args.values("whole numbers from 1 to 1000, as in 5,10", |m| (1..=1000).contains(m))?
+                options.sizes = args.values("whole numbers from 1 to 1000, as in 5,10", |m| {
+                    (1..=1000).contains(m)
+                })?
             }
             "--json" => options.json = true,
             "--smoke" => options.protocol = Protocol::SMOKE,
@@ -66,7 +72,11 @@ fn options(args: &mut Args) -> Result<Options, String> {
 }
 
 fn main() -> Result<(), Failure> {
-    let Options { protocol, sizes, json } = Args::read(HELP, options);
+    let Options {
+        protocol,
+        sizes,
+        json,
+    } = Args::read(HELP, options);
     let students = experiment::run(&protocol, &sizes)?;
     let teacher = Task::new(&protocol, protocol.first + protocol.drawn)?.teacher;
     let figure = figure::draw(&protocol, &teacher, &students).write("teacher_student.svg")?;
@@ -74,14 +84,27 @@ fn main() -> Result<(), Failure> {
         object(&protocol, &students, &figure)
     } else {
         let drawn = protocol.first + protocol.drawn;
-        format!("{}\nFigure, of seed {drawn}: {}\n", table(&protocol, &students), figure.display())
+        format!(
+            "{}\nFigure, of seed {drawn}: {}\n",
+            table(&protocol, &students),
+            figure.display()
+        )
     };
     write!(std::io::stdout().lock(), "{report}")?;
     Ok(())
 }
 
 fn table(protocol: &Protocol, students: &[Students]) -> String {
-    let Protocol { samples, seeds, first, radius, dt, time, threshold, .. } = protocol;
+    let Protocol {
+        samples,
+        seeds,
+        first,
+        radius,
+        dt,
+        time,
+        threshold,
+        ..
+    } = protocol;
     let mut out = format!(
         "Teacher   {TEACHER} neurons a (b.x)_+ in the plane: a = 1, -1, 1, -1, 1 around the unit circle, b apart by 72 degrees\n          \
          up to a jitter of 18 each, turned at random; h = (1/{TEACHER}) sum a (b.x)_+\n\
@@ -101,15 +124,30 @@ fn table(protocol: &Protocol, students: &[Students]) -> String {
     for students in students {
         let (rate, low, high) = students.width.success_rate(*threshold);
         let reached = format!("{}/{seeds}", students.width.successes(*threshold));
-        let (m, [_, median, _], seconds) = (students.width.particles, students.last(), students.seconds());
-        let _ =
-            writeln!(out, "{m:>4}  {median:>16.1e}  {reached:>7}  {rate:>4.2}  [{low:.2}, {high:.2}]  {seconds:>7.2}");
+        let (m, [_, median, _], seconds) = (
+            students.width.particles,
+            students.last(),
+            students.seconds(),
+        );
+        let _ = writeln!(
+            out,
+            "{m:>4}  {median:>16.1e}  {reached:>7}  {rate:>4.2}  [{low:.2}, {high:.2}]  {seconds:>7.2}"
+        );
     }
     out
 }
 
 fn object(protocol: &Protocol, students: &[Students], figure: &Path) -> String {
-    let Protocol { samples, seeds, first, radius, dt, time, threshold, .. } = protocol;
+    let Protocol {
+        samples,
+        seeds,
+        first,
+        radius,
+        dt,
+        time,
+        threshold,
+        ..
+    } = protocol;
     let rows = students.iter().map(|students| {
         let (rate, low, high) = students.width.success_rate(*threshold);
         let (m, reached) = (students.width.particles, students.width.successes(*threshold));

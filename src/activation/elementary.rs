@@ -23,7 +23,11 @@ pub(crate) use map::{Elementary, apply, apply_with_derivative, pair, value};
 /// `a b + c`
 #[inline(always)]
 fn fma<E: Float, const FUSED: bool>(a: E, b: E, c: E) -> E {
-    if FUSED { ComplexField::mul_add(a, b, c) } else { a * b + c }
+    if FUSED {
+        ComplexField::mul_add(a, b, c)
+    } else {
+        a * b + c
+    }
 }
 
 /// `c_0 + c_1 x + c_2 x^2 + ..`, four terms at a time: a short chain of operations that wait for each other.
@@ -46,7 +50,11 @@ fn polynomial<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
 /// `c_0 + x (c_1 + x (c_2 + ..))`: the fewest operations, for loops that have other elements to go on with.
 #[inline(always)]
 fn horner<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
-    c.iter().rev().copied().reduce(|sum, c| fma::<E, FUSED>(sum, x, c)).unwrap_or(E::zero())
+    c.iter()
+        .rev()
+        .copied()
+        .reduce(|sum, c| fma::<E, FUSED>(sum, x, c))
+        .unwrap_or(E::zero())
 }
 
 #[inline(always)]
@@ -102,7 +110,11 @@ pub(super) fn tanh<E: Float, const FUSED: bool>(x: E) -> E {
     let s = size * s_by_x;
     let d = c - s;
     let near = size * t * fma::<E, FUSED>(c, v, s_by_x * s_by_x);
-    let (whole, part) = if size < E::one() { (size, near) } else { (E::one(), d * d) };
+    let (whole, part) = if size < E::one() {
+        (size, near)
+    } else {
+        (E::one(), d * d)
+    };
     (whole - part / fma::<E, FUSED>(s, s, c * c)).copysign(x)
 }
 
@@ -111,7 +123,11 @@ pub(super) fn tanh<E: Float, const FUSED: bool>(x: E) -> E {
 pub(super) fn sigmoids<E: Float, const FUSED: bool>(x: E) -> (E, E) {
     let e = exp::<E, FUSED>(-x.abs());
     let (large, small) = (E::one() / (E::one() + e), e / (E::one() + e));
-    if x < E::zero() { (small, large) } else { (large, small) }
+    if x < E::zero() {
+        (small, large)
+    } else {
+        (large, small)
+    }
 }
 
 /// `(u, v)` for products `u f(u)` and `v g(u)`, where `f` vanishes to the left of `-TAIL` and `g` on both sides, and a
@@ -164,7 +180,11 @@ pub(super) fn erf<E: Float, const FUSED: bool>(x: E) -> (E, E) {
     let size = x.abs();
     let bell = gauss::<E, FUSED>(x, 1.0);
     let near = fma::<E, FUSED>(size, polynomial::<E, FUSED>(E::ERF, size * size), size);
-    let far = fma::<E, FUSED>(-bell, erfc_scaled::<E, FUSED>(at_most(size, constant(6.0))), E::one());
+    let far = fma::<E, FUSED>(
+        -bell,
+        erfc_scaled::<E, FUSED>(at_most(size, constant(6.0))),
+        E::one(),
+    );
     let erf = if size > E::one() { far } else { near };
     (erf.copysign(x), bell)
 }
@@ -186,7 +206,12 @@ pub(super) const TURNS: f64 = 1e6;
 #[inline(always)]
 pub(super) fn sin_cos<E: Float, const FUSED: bool>(x: E) -> (E, E) {
     // pi/2 in parts of 33 bits, whose multiples are exact, and the rest.
-    const PARTS: [f64; 4] = [1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32];
+    const PARTS: [f64; 4] = [
+        1.5707963267341256,
+        6.077100506303966e-11,
+        2.0222662487111665e-21,
+        8.4784276603689e-32,
+    ];
     let turn = x.widen();
     let shifted = turn * std::f64::consts::FRAC_2_PI + f64::SHIFT;
     let k = shifted - f64::SHIFT;

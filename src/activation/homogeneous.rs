@@ -24,7 +24,11 @@ impl<T: Real> Activation<T> for Relu {
     }
     #[inline]
     fn slopes(&self) -> Option<Slopes<T>> {
-        Some(Slopes { negative: T::zero(), zero: T::zero(), positive: T::one() })
+        Some(Slopes {
+            negative: T::zero(),
+            zero: T::zero(),
+            positive: T::one(),
+        })
     }
 }
 
@@ -49,15 +53,27 @@ pub struct LeakyRelu(
 impl<T: Real> Activation<T> for LeakyRelu {
     #[inline]
     fn value(&self, u: T) -> T {
-        if u > T::zero() { u } else { real::<T>(self.0) * u }
+        if u > T::zero() {
+            u
+        } else {
+            real::<T>(self.0) * u
+        }
     }
     #[inline]
     fn derivative(&self, u: T) -> T {
-        if u > T::zero() { T::one() } else { real(self.0) }
+        if u > T::zero() {
+            T::one()
+        } else {
+            real(self.0)
+        }
     }
     #[inline]
     fn slopes(&self) -> Option<Slopes<T>> {
-        Some(Slopes { negative: real(self.0), zero: real(self.0), positive: T::one() })
+        Some(Slopes {
+            negative: real(self.0),
+            zero: real(self.0),
+            positive: T::one(),
+        })
     }
 }
 
@@ -85,11 +101,19 @@ pub struct ReluPower(
 impl<T: Real> Activation<T> for ReluPower {
     #[inline]
     fn value(&self, u: T) -> T {
-        if u > T::zero() { power(u, self.0) } else { T::zero() }
+        if u > T::zero() {
+            power(u, self.0)
+        } else {
+            T::zero()
+        }
     }
     #[inline]
     fn derivative(&self, u: T) -> T {
-        if u > T::zero() && self.0 > 0 { real::<T>(f64::from(self.0)) * power(u, self.0 - 1) } else { T::zero() }
+        if u > T::zero() && self.0 > 0 {
+            real::<T>(f64::from(self.0)) * power(u, self.0 - 1)
+        } else {
+            T::zero()
+        }
     }
 }
 
@@ -139,7 +163,11 @@ impl<T: Real> Activation<T> for Abs {
     }
     #[inline]
     fn slopes(&self) -> Option<Slopes<T>> {
-        Some(Slopes { negative: -T::one(), zero: T::zero(), positive: T::one() })
+        Some(Slopes {
+            negative: -T::one(),
+            zero: T::zero(),
+            positive: T::one(),
+        })
     }
 }
 
@@ -169,7 +197,11 @@ impl<T: Real> Activation<T> for Identity {
     }
     #[inline]
     fn slopes(&self) -> Option<Slopes<T>> {
-        Some(Slopes { negative: T::one(), zero: T::one(), positive: T::one() })
+        Some(Slopes {
+            negative: T::one(),
+            zero: T::one(),
+            positive: T::one(),
+        })
     }
 }
 

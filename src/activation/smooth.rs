@@ -72,10 +72,14 @@ macro_rules! smooth {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Softplus;
 
-smooth!(Softplus, |u| (elementary::softplus::<E, FUSED>(u), elementary::sigmoids::<E, FUSED>(u).0), |u| (
-    u.max(T::zero()) + (-u.abs()).exp().ln_1p(),
-    sigmoids(u).0
-));
+smooth!(
+    Softplus,
+    |u| (
+        elementary::softplus::<E, FUSED>(u),
+        elementary::sigmoids::<E, FUSED>(u).0
+    ),
+    |u| (u.max(T::zero()) + (-u.abs()).exp().ln_1p(), sigmoids(u).0)
+);
 
 /// Hyperbolic tangent `sigma(u) = tanh(u)`, `sigma' = 1 - sigma^2`.
 ///
@@ -134,7 +138,11 @@ pub(crate) fn sigmoids<T: Real>(u: T) -> (T, T) {
     elementary::pair::<Both, T>(u).unwrap_or_else(|| {
         let e = (-u.abs()).exp();
         let (large, small) = (T::one() / (T::one() + e), e / (T::one() + e));
-        if u < T::zero() { (small, large) } else { (large, small) }
+        if u < T::zero() {
+            (small, large)
+        } else {
+            (large, small)
+        }
     })
 }
 
@@ -155,7 +163,10 @@ smooth!(
         let (s, bell) = elementary::erf::<E, FUSED>(u);
         (s, E::narrow(FRAC_2_SQRT_PI) * bell)
     },
-    |u| (real(libm::erf(to_f64(u))), real::<T>(FRAC_2_SQRT_PI) * (-u * u).exp())
+    |u| (
+        real(libm::erf(to_f64(u))),
+        real::<T>(FRAC_2_SQRT_PI) * (-u * u).exp()
+    )
 );
 
 /// Gaussian error linear unit `sigma(u) = u P(N <= u)`, `N ~ N(0, 1)`; the exact one, not the tanh approximation.
@@ -176,7 +187,10 @@ smooth!(
     },
     |u| {
         let cdf: T = real(0.5 * libm::erfc(-to_f64(u) * FRAC_1_SQRT_2));
-        (u * cdf, cdf + u * (real::<T>(FRAC_1_SQRT_2PI) * (real::<T>(-0.5) * u * u).exp()))
+        (
+            u * cdf,
+            cdf + u * (real::<T>(FRAC_1_SQRT_2PI) * (real::<T>(-0.5) * u * u).exp()),
+        )
     }
 );
 

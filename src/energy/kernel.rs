@@ -65,7 +65,14 @@ pub trait Kernel<T: Real> {
     /// assert_eq!((at_w, at_v), ([0.5, 0.0], [3.0, 0.0])); // v / 2 and 2 w / 2, at an angle of 0
     /// ```
     #[inline]
-    fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
+    fn value_and_gradients(
+        &self,
+        w: &[T],
+        v: &[T],
+        scales: [T; 2],
+        at_w: &mut [T],
+        at_v: &mut [T],
+    ) -> T {
         self.gradient(v, w, scales[1], at_v);
         self.value_and_gradient(w, v, scales[0], at_w)
     }
@@ -122,19 +129,35 @@ impl<T: Real, K: Kernel<T>> Kernel<T> for Lifted<K> {
 
     fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
         out[0] += scale * v[0] * self.0.value(&w[1..], &v[1..]);
-        self.0.gradient(&w[1..], &v[1..], scale * w[0] * v[0], &mut out[1..]);
+        self.0
+            .gradient(&w[1..], &v[1..], scale * w[0] * v[0], &mut out[1..]);
     }
 
     fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
         let aa = w[0] * v[0];
-        let k = self.0.value_and_gradient(&w[1..], &v[1..], scale * aa, &mut out[1..]);
+        let k = self
+            .0
+            .value_and_gradient(&w[1..], &v[1..], scale * aa, &mut out[1..]);
         out[0] += scale * v[0] * k;
         aa * k
     }
 
-    fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
+    fn value_and_gradients(
+        &self,
+        w: &[T],
+        v: &[T],
+        scales: [T; 2],
+        at_w: &mut [T],
+        at_v: &mut [T],
+    ) -> T {
         let aa = w[0] * v[0];
-        let k = self.0.value_and_gradients(&w[1..], &v[1..], scales.map(|s| s * aa), &mut at_w[1..], &mut at_v[1..]);
+        let k = self.0.value_and_gradients(
+            &w[1..],
+            &v[1..],
+            scales.map(|s| s * aa),
+            &mut at_w[1..],
+            &mut at_v[1..],
+        );
         at_w[0] += scales[0] * v[0] * k;
         at_v[0] += scales[1] * w[0] * k;
         aa * k
@@ -165,7 +188,11 @@ impl<T: Real> Gaussian<T> {
         if bandwidth > T::zero() && bandwidth.is_finite() {
             Ok(Self { dim, bandwidth })
         } else {
-            Err(ParameterError { name: "bandwidth", requirement: "positive and finite", value: to_f64(bandwidth) })
+            Err(ParameterError {
+                name: "bandwidth",
+                requirement: "positive and finite",
+                value: to_f64(bandwidth),
+            })
         }
     }
 }
@@ -197,7 +224,14 @@ impl<T: Real> Kernel<T> for Gaussian<T> {
         k
     }
 
-    fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
+    fn value_and_gradients(
+        &self,
+        w: &[T],
+        v: &[T],
+        scales: [T; 2],
+        at_w: &mut [T],
+        at_v: &mut [T],
+    ) -> T {
         let k = self.value(w, v);
         let [s, t] = scales.map(|scale| scale * k / (self.bandwidth * self.bandwidth));
         for ((at_w, at_v), (&w, &v)) in at_w.iter_mut().zip(at_v).zip(w.iter().zip(v)) {

@@ -59,23 +59,59 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
     /// [`ShapeError`] when the map does not take the inputs of the risk (`d`), does not give its outputs (`k`), or has
     /// no output or particles of no coordinate.
     pub fn new(features: F, risk: R) -> Result<Self, ShapeError> {
-        ShapeError::check("input dimension of the feature map", risk.inputs().dim(), features.input_dim())?;
-        ShapeError::check("number of outputs of the feature map", risk.output_dim(), features.output_dim())?;
+        ShapeError::check(
+            "input dimension of the feature map",
+            risk.inputs().dim(),
+            features.input_dim(),
+        )?;
+        ShapeError::check(
+            "number of outputs of the feature map",
+            risk.output_dim(),
+            features.output_dim(),
+        )?;
         for (what, found) in [
-            ("particle dimension of the feature map", features.particle_dim()),
-            ("number of outputs of the feature map", features.output_dim()),
+            (
+                "particle dimension of the feature map",
+                features.particle_dim(),
+            ),
+            (
+                "number of outputs of the feature map",
+                features.output_dim(),
+            ),
         ] {
             if found == 0 {
-                return Err(ShapeError { what, expected: 1, found });
+                return Err(ShapeError {
+                    what,
+                    expected: 1,
+                    found,
+                });
             }
         }
-        Ok(Self { features, risk, potential: (), reduce: None, workspace: Workspace::default() })
+        Ok(Self {
+            features,
+            risk,
+            potential: (),
+            reduce: None,
+            workspace: Workspace::default(),
+        })
     }
 
     /// Adds `int V dmu`. For several potentials give a pair, `(V, W)`.
     pub fn regularized<V: Potential<T>>(self, potential: V) -> MeanFieldRisk<F, R, T, V> {
-        let Self { features, risk, potential: (), reduce, workspace } = self;
-        MeanFieldRisk { features, risk, potential, reduce, workspace }
+        let Self {
+            features,
+            risk,
+            potential: (),
+            reduce,
+            workspace,
+        } = self;
+        MeanFieldRisk {
+            features,
+            risk,
+            potential,
+            reduce,
+            workspace,
+        }
     }
 }
 
@@ -129,7 +165,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
     /// # Panics
     /// When `out` is not of length `k n`, or the particles are not of the map's dimension.
     pub fn predict(&mut self, mu: &EmpiricalMeasure<T>, out: &mut [T]) {
-        self.features.predict(mu, self.risk.inputs(), out, &mut self.workspace);
+        self.features
+            .predict(mu, self.risk.inputs(), out, &mut self.workspace);
         reduced(&mut self.reduce, out);
     }
 
@@ -153,14 +190,22 @@ fn reduced<T: Real>(reduce: &mut Option<Box<dyn Reduce<T> + Send>>, x: &mut [T])
     }
 }
 
-impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T> for MeanFieldRisk<F, R, T, V> {
+impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
+    for MeanFieldRisk<F, R, T, V>
+{
     fn particle_dim(&self) -> usize {
         self.features.particle_dim()
     }
 
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         let kn = self.predictions();
-        let Self { features, risk, reduce, workspace, .. } = self;
+        let Self {
+            features,
+            risk,
+            reduce,
+            workspace,
+            ..
+        } = self;
         let ([h], ws) = workspace.nest([kn]);
         features.predict(mu, risk.inputs(), h, ws);
         reduced(reduce, h);
@@ -169,7 +214,13 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T> for MeanF
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
         let kn = self.predictions();
-        let Self { features, risk, potential, reduce, workspace } = self;
+        let Self {
+            features,
+            risk,
+            potential,
+            reduce,
+            workspace,
+        } = self;
         let value = match reduce {
             None if risk.value_and_gradient_at(0, &[], &mut []).is_some() => {
                 let gradient = &mut |first: usize, h: &[T], g: &mut [T]| {
@@ -203,7 +254,13 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T> for MeanF
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
         let kn = self.predictions();
-        let Self { features, risk, potential, reduce, workspace } = self;
+        let Self {
+            features,
+            risk,
+            potential,
+            reduce,
+            workspace,
+        } = self;
         let ([h, g], ws) = workspace.nest([kn, kn]);
         features.predict(mu, risk.inputs(), h, ws);
         reduced(reduce, h);
@@ -216,9 +273,20 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T> for MeanF
         Some(value + self.confinement(mu))
     }
 
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
         let kn = self.predictions();
-        let Self { features, risk, potential, reduce, workspace } = self;
+        let Self {
+            features,
+            risk,
+            potential,
+            reduce,
+            workspace,
+        } = self;
         let ([h, u, hu, values], ws) = workspace.nest([kn, kn, kn, mu.len()]);
         features.predict(mu, risk.inputs(), h, ws);
         reduced(reduce, h);

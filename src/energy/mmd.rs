@@ -41,9 +41,17 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
     /// # Errors
     /// [`ShapeError`] when the target's points are not of the kernel's dimension.
     pub fn new(kernel: K, target: EmpiricalMeasure<T>) -> Result<Self, ShapeError> {
-        ShapeError::check("particle dimension of the target", kernel.dim(), target.dim())?;
+        ShapeError::check(
+            "particle dimension of the target",
+            kernel.dim(),
+            target.dim(),
+        )?;
         let self_energy = energy_within(&kernel, &target);
-        Ok(Self { kernel, target, self_energy })
+        Ok(Self {
+            kernel,
+            target,
+            self_energy,
+        })
     }
 
     /// The kernel K.
@@ -108,7 +116,11 @@ fn energy_within<T: Real>(kernel: &impl Kernel<T>, mu: &EmpiricalMeasure<T>) -> 
 }
 
 /// `int int K dmu dnu`.
-fn energy_between<T: Real>(kernel: &impl Kernel<T>, mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> T {
+fn energy_between<T: Real>(
+    kernel: &impl Kernel<T>,
+    mu: &EmpiricalMeasure<T>,
+    nu: &EmpiricalMeasure<T>,
+) -> T {
     let mut sum = T::zero();
     for i in 0..mu.len() {
         sum += mu.weight(i) * mean(kernel, mu.particle(i), nu);

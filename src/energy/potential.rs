@@ -113,7 +113,11 @@ impl<T: Real> WeightDecay<T> {
         if lambda >= T::zero() && lambda.is_finite() {
             Ok(Self { lambda })
         } else {
-            Err(ParameterError { name: "lambda", requirement: ">= 0 and finite", value: to_f64(lambda) })
+            Err(ParameterError {
+                name: "lambda",
+                requirement: ">= 0 and finite",
+                value: to_f64(lambda),
+            })
         }
     }
 
@@ -148,7 +152,11 @@ pub(super) fn integral<T: Real>(potential: &impl Potential<T>, mu: &EmpiricalMea
 }
 
 /// `out_i -= grad V(w_i)`.
-pub(super) fn descend<T: Real>(potential: &impl Potential<T>, w: &DMatrix<T>, out: &mut DMatrix<T>) {
+pub(super) fn descend<T: Real>(
+    potential: &impl Potential<T>,
+    w: &DMatrix<T>,
+    out: &mut DMatrix<T>,
+) {
     let p = w.nrows();
     for (w, v) in columns(w.as_slice(), p).zip(columns_mut(out.as_mut_slice(), p)) {
         potential.gradient(w, -T::one(), v);
@@ -156,7 +164,12 @@ pub(super) fn descend<T: Real>(potential: &impl Potential<T>, w: &DMatrix<T>, ou
 }
 
 /// `out_i += V''(w_i) v_i`.
-pub(super) fn bend<T: Real>(potential: &impl Potential<T>, w: &DMatrix<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) {
+pub(super) fn bend<T: Real>(
+    potential: &impl Potential<T>,
+    w: &DMatrix<T>,
+    v: &DMatrix<T>,
+    out: &mut DMatrix<T>,
+) {
     let p = w.nrows();
     let fields = columns(v.as_slice(), p).zip(columns_mut(out.as_mut_slice(), p));
     for (w, (v, out)) in columns(w.as_slice(), p).zip(fields) {
@@ -187,7 +200,10 @@ pub struct PotentialEnergy<V> {
 impl<V> PotentialEnergy<V> {
     /// The energy of `potential` on particles of `particle_dim` coordinates.
     pub fn new(potential: V, particle_dim: usize) -> Self {
-        Self { potential, particle_dim }
+        Self {
+            potential,
+            particle_dim,
+        }
     }
 
     /// The potential `V`.
@@ -226,7 +242,12 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
         Some(integral(&self.potential, mu))
     }
 
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
         out.fill(T::zero());
         bend(&self.potential, mu.points(), v, out);
         Some(())

@@ -32,8 +32,17 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Sum<A, B, T> {
     /// # Errors
     /// [`ShapeError`] when the dimensions differ.
     pub fn new(first: A, second: B) -> Result<Self, ShapeError> {
-        ShapeError::check("particle dimension of the second energy", first.particle_dim(), second.particle_dim())?;
-        Ok(Self { first, second, field: DMatrix::zeros(0, 0), values: Vec::new() })
+        ShapeError::check(
+            "particle dimension of the second energy",
+            first.particle_dim(),
+            second.particle_dim(),
+        )?;
+        Ok(Self {
+            first,
+            second,
+            field: DMatrix::zeros(0, 0),
+            values: Vec::new(),
+        })
     }
 
     /// The two energies.
@@ -77,12 +86,13 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
     ) -> Option<T> {
         let mut field = self.field(descent);
         self.values.resize(values.len(), T::zero());
-        let value = self.first.first_variation(mu, at, values, descent).zip(self.second.first_variation(
-            mu,
-            at,
-            &mut self.values,
-            &mut field,
-        ));
+        let value =
+            self.first
+                .first_variation(mu, at, values, descent)
+                .zip(
+                    self.second
+                        .first_variation(mu, at, &mut self.values, &mut field),
+                );
         *descent += &field;
         for (value, &second) in values.iter_mut().zip(&self.values) {
             *value += second;
@@ -91,9 +101,17 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
         value.map(|(first, second)| first + second)
     }
 
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
         let mut field = self.field(out);
-        let both = self.first.curvature(mu, v, out).and(self.second.curvature(mu, v, &mut field));
+        let both = self
+            .first
+            .curvature(mu, v, out)
+            .and(self.second.curvature(mu, v, &mut field));
         *out += &field;
         self.field = field;
         both

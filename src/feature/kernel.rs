@@ -65,7 +65,15 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         let plan = self.plan(Keep::Nothing, false);
         let [zeros, rows] = ws.split([self.x.dim(), self.k * plan.padded]);
         zeros.fill(T::zero());
-        passes::forward(&plan, self.layer(c, zeros), self.sigma, self.slopes(), rows, &mut [], out);
+        passes::forward(
+            &plan,
+            self.layer(c, zeros),
+            self.sigma,
+            self.slopes(),
+            rows,
+            &mut [],
+            out,
+        );
     }
 
     /// `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`); returns `R(h)`.
@@ -80,9 +88,15 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         if let Some(slopes) = self.swept() {
             let ([h, g], ws) = ws.nest([self.k * n, self.k * n]);
             ws.planar().sort(self.w, self.k);
-            if ws.planar().predict(self.x.circle(), (self.w, c), self.k, slopes, h) {
+            if ws
+                .planar()
+                .predict(self.x.circle(), (self.w, c), self.k, slopes, h)
+            {
                 let risk = gradient(h, g);
-                if !ws.planar().pull_back(self.x.circle(), g, (self.w, self.k), slopes, None, out) {
+                if !ws
+                    .planar()
+                    .pull_back(self.x.circle(), g, (self.w, self.k), slopes, None, out)
+                {
                     self.variation_by_tiles(g, &mut [], out, ws);
                 }
                 return risk;
@@ -90,14 +104,23 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         }
         let keep = match self.slopes() {
             Some(_) if d <= narrow::INPUTS => Keep::Nothing,
-            Some(_) => Keep::Signs { signs: lanes::signs::<T>() },
+            Some(_) => Keep::Signs {
+                signs: lanes::signs::<T>(),
+            },
             None if elementwise::from_values::<T, A>(self.sigma) => Keep::Values,
             None if 2 * self.x.len() * c.len() * size_of::<T>() <= plan::CACHED => Keep::Both,
             None if d >= DEEP => Keep::Values,
             None => Keep::Nothing,
         };
         let plan = self.plan(keep, false);
-        self.slabs(&plan, plan.padded, c, &mut |_, h, g| gradient(h, g), out, ws)
+        self.slabs(
+            &plan,
+            plan.padded,
+            c,
+            &mut |_, h, g| gradient(h, g),
+            out,
+            ws,
+        )
     }
 
     /// As `velocity`, with `gradient(first, h, g)` for runs of samples.
@@ -130,15 +153,28 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         let lens = [self.x.dim(), k * slab, k * slab, k * slab, plan.kept_len()];
         let [zeros, rows, h, g, kept] = ws.split(lens);
         zeros.fill(T::zero());
-        let (layer, sigma, slopes, mut risk) = (self.layer(c, zeros), self.sigma, self.slopes(), T::zero());
+        let (layer, sigma, slopes, mut risk) =
+            (self.layer(c, zeros), self.sigma, self.slopes(), T::zero());
         out.fill(T::zero());
         for first in (0..plan.padded).step_by(slab) {
             let last = (first + slab).min(plan.padded);
-            let (plan, layer, of) = (plan.part(last - first), layer.part(first, last), k * (last.min(n) - first));
-            let (rows, h, g, kept) =
-                (&mut rows[..k * plan.padded], &mut h[..of], &mut g[..of], &mut kept[..plan.kept_len()]);
+            let (plan, layer, of) = (
+                plan.part(last - first),
+                layer.part(first, last),
+                k * (last.min(n) - first),
+            );
+            let (rows, h, g, kept) = (
+                &mut rows[..k * plan.padded],
+                &mut h[..of],
+                &mut g[..of],
+                &mut kept[..plan.kept_len()],
+            );
             passes::forward(&plan, layer, sigma, slopes, rows, kept, h);
-            for ((h, g), first) in h.chunks(k * run).zip(g.chunks_mut(k * run)).zip((first..).step_by(run)) {
+            for ((h, g), first) in h
+                .chunks(k * run)
+                .zip(g.chunks_mut(k * run))
+                .zip((first..).step_by(run))
+            {
                 risk += gradient(first, h, g);
             }
             self.spread(&plan, g, rows);
@@ -149,18 +185,33 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     }
 
     /// `values[i] = sum_j <g_j, Phi(w_i)(x_j)>` and `descent_i = -sum_j DPhi(w_i)(x_j)^T g_j`.
-    pub(super) fn variation(&self, g: &[T], values: &mut [T], descent: &mut [T], ws: &mut Workspace<T>) {
+    pub(super) fn variation(
+        &self,
+        g: &[T],
+        values: &mut [T],
+        descent: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
         if let Some(slopes) = self.swept() {
             ws.planar().sort(self.w, self.k);
             let (w, values) = ((self.w, self.k), Some(&mut *values));
-            if ws.planar().pull_back(self.x.circle(), g, w, slopes, values, descent) {
+            if ws
+                .planar()
+                .pull_back(self.x.circle(), g, w, slopes, values, descent)
+            {
                 return;
             }
         }
         self.variation_by_tiles(g, values, descent, ws);
     }
 
-    fn variation_by_tiles(&self, g: &[T], values: &mut [T], descent: &mut [T], ws: &mut Workspace<T>) {
+    fn variation_by_tiles(
+        &self,
+        g: &[T],
+        values: &mut [T],
+        descent: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
         let plan = self.plan(Keep::Nothing, false);
         let [zeros, rows] = ws.split([self.x.dim(), self.k * plan.padded]);
         zeros.fill(T::zero());
@@ -183,7 +234,11 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     /// The slopes where the planar sweep applies and pays.
     fn swept(&self) -> Option<Slopes<T>> {
         let m = self.w.len() / (self.k + self.x.dim());
-        if self.x.dim() == 2 && planar::pays::<T>(self.x.len(), m) { self.sigma.slopes() } else { None }
+        if self.x.dim() == 2 && planar::pays::<T>(self.x.len(), m) {
+            self.sigma.slopes()
+        } else {
+            None
+        }
     }
 
     fn plan(&self, keep: Keep, slabs: bool) -> Plan {
@@ -194,19 +249,33 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     /// The slopes to the left and right of 0 where the signs of the preactivations are enough.
     fn slopes(&self) -> Option<(T, T)> {
         let slopes = self.sigma.slopes()?;
-        (self.k == 1 && slopes.zero == slopes.negative).then_some((slopes.negative, slopes.positive))
+        (self.k == 1 && slopes.zero == slopes.negative)
+            .then_some((slopes.negative, slopes.positive))
     }
 
     fn layer<'b>(&'b self, c: &'b [T], zeros: &'b [T]) -> Layer<'b, T> {
         let (k, d) = (self.k, self.x.dim());
-        let x = Panel { samples: self.x.lines().samples(), features: self.x.lines().features() };
-        Layer { w: self.w, c, k, d, zeros, x }
+        let x = Panel {
+            samples: self.x.lines().samples(),
+            features: self.x.lines().features(),
+        };
+        Layer {
+            w: self.w,
+            c,
+            k,
+            d,
+            zeros,
+            x,
+        }
     }
 
     /// The panels of `g` (`k x n`), each `k x samples` by rows, 0 beyond the last sample.
     fn spread(&self, plan: &Plan, g: &[T], rows: &mut [T]) {
         let k = self.k;
-        for (g, rows) in g.chunks(plan.panel * k).zip(rows.chunks_mut(plan.panel * k)) {
+        for (g, rows) in g
+            .chunks(plan.panel * k)
+            .zip(rows.chunks_mut(plan.panel * k))
+        {
             let n = rows.len() / k;
             for (l, row) in rows.chunks_exact_mut(n).enumerate() {
                 row.fill(T::zero());

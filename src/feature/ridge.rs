@@ -62,7 +62,11 @@ macro_rules! shapes {
 
             /// The map with `k = output_dim` outputs on inputs in `R^d`, `d = input_dim`.
             pub fn with_outputs(activation: A, input_dim: usize, output_dim: usize) -> Self {
-                Self { activation, input_dim, output_dim }
+                Self {
+                    activation,
+                    input_dim,
+                    output_dim,
+                }
             }
 
             /// The activation `sigma`.
@@ -105,7 +109,13 @@ impl<A> Homogeneous for Radial<A> {
 /// The batch methods: fused, or the provided ones where the scalar has no lanes.
 macro_rules! batches {
     ($layer:ident) => {
-        fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>) {
+        fn predict(
+            &self,
+            mu: &EmpiricalMeasure<T>,
+            x: &Inputs<T>,
+            out: &mut [T],
+            ws: &mut Workspace<T>,
+        ) {
             if !kernel::suits::<T>() {
                 return Plain(self).predict(mu, x, out, ws);
             }
@@ -123,7 +133,8 @@ macro_rules! batches {
             if !kernel::suits::<T>() {
                 return Plain(self).velocity(mu, x, gradient, out, ws);
             }
-            self.$layer(mu.points(), x).velocity(mu.weights(), gradient, out.as_mut_slice(), ws)
+            self.$layer(mu.points(), x)
+                .velocity(mu.weights(), gradient, out.as_mut_slice(), ws)
         }
 
         fn velocity_by_samples(
@@ -137,7 +148,12 @@ macro_rules! batches {
             if !kernel::suits::<T>() {
                 return Plain(self).velocity_by_samples(mu, x, gradient, out, ws);
             }
-            self.$layer(mu.points(), x).velocity_by_samples(mu.weights(), gradient, out.as_mut_slice(), ws)
+            self.$layer(mu.points(), x).velocity_by_samples(
+                mu.weights(),
+                gradient,
+                out.as_mut_slice(),
+                ws,
+            )
         }
 
         fn variation(
@@ -152,7 +168,8 @@ macro_rules! batches {
             if !kernel::suits::<T>() {
                 return Plain(self).variation(w, x, g, values, descent, ws);
             }
-            self.$layer(w, x).variation(g, values, descent.as_mut_slice(), ws);
+            self.$layer(w, x)
+                .variation(g, values, descent.as_mut_slice(), ws);
         }
 
         fn push_forward_all(
@@ -166,7 +183,8 @@ macro_rules! batches {
             if !kernel::suits::<T>() {
                 return Plain(self).push_forward_all(mu, v, x, out, ws);
             }
-            self.$layer(mu.points(), x).push_forward(mu.weights(), v.as_slice(), out, ws);
+            self.$layer(mu.points(), x)
+                .push_forward(mu.weights(), v.as_slice(), out, ws);
         }
     };
 }
@@ -220,7 +238,12 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
 
 impl<A> Ridge<A> {
     fn neurons<'a, T: Real>(&'a self, w: &'a DMatrix<T>, x: &'a Inputs<T>) -> Neurons<'a, T, A> {
-        Neurons { sigma: &self.activation, w: w.as_slice(), k: self.output_dim, x }
+        Neurons {
+            sigma: &self.activation,
+            w: w.as_slice(),
+            k: self.output_dim,
+            x,
+        }
     }
 }
 
@@ -231,7 +254,9 @@ pub(super) fn norm<T: Real>(b: &[T]) -> T {
     if largest == T::zero() || !largest.is_finite() {
         return largest;
     }
-    let sum = b.iter().fold(T::zero(), |sum, &b| sum + (b / largest) * (b / largest));
+    let sum = b
+        .iter()
+        .fold(T::zero(), |sum, &b| sum + (b / largest) * (b / largest));
     largest * sum.sqrt()
 }
 
@@ -300,7 +325,12 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
 
 impl<A> Radial<A> {
     fn radials<'a, T: Real>(&'a self, w: &'a DMatrix<T>, x: &'a Inputs<T>) -> Radials<'a, T, A> {
-        Radials(Neurons { sigma: &self.activation, w: w.as_slice(), k: self.output_dim, x })
+        Radials(Neurons {
+            sigma: &self.activation,
+            w: w.as_slice(),
+            k: self.output_dim,
+            x,
+        })
     }
 }
 

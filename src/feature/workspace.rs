@@ -24,7 +24,11 @@ pub struct Workspace<T> {
 
 impl<T> Default for Workspace<T> {
     fn default() -> Self {
-        Self { buffer: Aligned::default(), inner: None, planar: Planar::default() }
+        Self {
+            buffer: Aligned::default(),
+            inner: None,
+            planar: Planar::default(),
+        }
     }
 }
 
@@ -41,7 +45,10 @@ impl<T: Real> Workspace<T> {
 
     /// As [`split`](Self::split), and a further workspace for what is called while the slices are held.
     pub fn nest<const N: usize>(&mut self, lens: [usize; N]) -> ([&mut [T]; N], &mut Self) {
-        (carve(&mut self.buffer, lens), self.inner.get_or_insert_default())
+        (
+            carve(&mut self.buffer, lens),
+            self.inner.get_or_insert_default(),
+        )
     }
 }
 

@@ -66,7 +66,12 @@ impl Format {
                 large: 0.25 * f64::from(f32::MAX),
             }
         } else {
-            Self { doubt, normal: f64::MIN_POSITIVE, subnormal: f64::from_bits(1), large: 0.25 * f64::MAX }
+            Self {
+                doubt,
+                normal: f64::MIN_POSITIVE,
+                subnormal: f64::from_bits(1),
+                large: 0.25 * f64::MAX,
+            }
         }
     }
 }
@@ -151,21 +156,25 @@ impl<T: Real> Circle<T> {
         }
         (self.least, self.largest) = (least, largest);
         self.index.clear();
-        self.index.extend(self.spare.iter().map(|&entry| entry as u32));
+        self.index
+            .extend(self.spare.iter().map(|&entry| entry as u32));
         radix::sort(&mut self.entries, &mut self.spare);
 
         self.angles.clear();
-        self.angles.extend(self.entries.iter().map(|&entry| (entry >> 32) as u32));
+        self.angles
+            .extend(self.entries.iter().map(|&entry| (entry >> 32) as u32));
         self.join_equals(&vector);
         self.guide();
         self.sorted = self.angles.len();
         self.first = self.angles.first().copied().unwrap_or(0);
         self.angles.extend([u32::MAX; PAD]);
         let small = self.index.len();
-        self.index.extend(self.entries.iter().map(|&entry| entry as u32));
+        self.index
+            .extend(self.entries.iter().map(|&entry| entry as u32));
         self.index.rotate_left(small);
         self.vectors.clear();
-        self.vectors.extend(self.index.iter().map(|&i| vector(i as usize)));
+        self.vectors
+            .extend(self.index.iter().map(|&i| vector(i as usize)));
         self.place.resize(len, 0);
         for (s, &i) in self.index.iter().enumerate() {
             self.place[i as usize] = s as u32;
@@ -235,7 +244,11 @@ impl<T: Real> Circle<T> {
     /// The places of the arc from `angle` to `angle + width`, before and after the end of the order.
     pub(crate) fn arc(&self, angle: u32, width: u32) -> [Range<usize>; 2] {
         let (start, past) = (self.seek(angle), angle.wrapping_add(width + 1));
-        if past > angle { [start..self.seek(past), 0..0] } else { [start..self.sorted, 0..self.seek(past)] }
+        if past > angle {
+            [start..self.seek(past), 0..0]
+        } else {
+            [start..self.sorted, 0..self.seek(past)]
+        }
     }
 
     /// The first place of each of about two arcs a vector, so that a place is found in a few steps.
@@ -270,7 +283,11 @@ impl<T: Real> Circle<T> {
     #[inline(always)]
     pub(crate) fn meets(&self, place: usize, angle: u32, width: u32) -> bool {
         let next = self.angles[place];
-        let next = if place == self.sorted { self.first } else { next };
+        let next = if place == self.sorted {
+            self.first
+        } else {
+            next
+        };
         next.wrapping_sub(angle) <= width
     }
 

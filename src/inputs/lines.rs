@@ -15,7 +15,11 @@ pub(crate) struct Aligned<T> {
 
 impl<T> Default for Aligned<T> {
     fn default() -> Self {
-        Self { data: Vec::new(), start: 0, len: 0 }
+        Self {
+            data: Vec::new(),
+            start: 0,
+            len: 0,
+        }
     }
 }
 
@@ -57,7 +61,11 @@ impl<T: Clone> Aligned<T> {
 /// Samples a line, `W`: one feature of `W` samples is 64 bytes.
 #[inline]
 pub(crate) const fn line<T>() -> usize {
-    if size_of::<T>() >= LINE { 1 } else { LINE / size_of::<T>() }
+    if size_of::<T>() >= LINE {
+        1
+    } else {
+        LINE / size_of::<T>()
+    }
 }
 
 /// Features below which the samples have no lines of features.
@@ -66,7 +74,11 @@ const WIDE: usize = 24;
 /// The features, of d, that fill whole lines of features.
 #[inline]
 pub(crate) const fn whole_lines<T>(d: usize) -> usize {
-    if d < WIDE { 0 } else { d / line::<T>() * line::<T>() }
+    if d < WIDE {
+        0
+    } else {
+        d / line::<T>() * line::<T>()
+    }
 }
 
 /// The samples, `W` at a time, in two layouts; 0 beyond the last sample.
@@ -81,7 +93,10 @@ pub(crate) struct Lines<T> {
 
 impl<T> Default for Lines<T> {
     fn default() -> Self {
-        Self { samples: Aligned::default(), features: Aligned::default() }
+        Self {
+            samples: Aligned::default(),
+            features: Aligned::default(),
+        }
     }
 }
 
@@ -91,7 +106,10 @@ impl<T: Real> Lines<T> {
         let width = line::<T>();
         let lines = (x.len() / d).div_ceil(width);
         self.samples.resize(lines * d * width, T::zero());
-        for (group, to) in x.chunks(width * d).zip(self.samples.as_mut_slice().chunks_exact_mut(width * d)) {
+        for (group, to) in x
+            .chunks(width * d)
+            .zip(self.samples.as_mut_slice().chunks_exact_mut(width * d))
+        {
             to.fill(T::zero());
             for (w, x) in group.chunks_exact(d).enumerate() {
                 for (&x, to) in x.iter().zip(to[w..].iter_mut().step_by(width)) {
@@ -101,12 +119,17 @@ impl<T: Real> Lines<T> {
         }
         let whole = whole_lines::<T>(d);
         self.features.resize(lines * whole * width, T::zero());
-        for (group, to) in
-            x.chunks(width * d).zip(self.features.as_mut_slice().chunks_exact_mut((whole * width).max(1)))
-        {
+        for (group, to) in x.chunks(width * d).zip(
+            self.features
+                .as_mut_slice()
+                .chunks_exact_mut((whole * width).max(1)),
+        ) {
             to.fill(T::zero());
             for (w, x) in group.chunks_exact(d).enumerate() {
-                for (x, to) in x.chunks_exact(width).zip(to[w * width..].chunks_mut(width * width)) {
+                for (x, to) in x
+                    .chunks_exact(width)
+                    .zip(to[w * width..].chunks_mut(width * width))
+                {
                     to[..width].copy_from_slice(x);
                 }
             }

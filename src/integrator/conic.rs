@@ -59,12 +59,22 @@ impl<T: Real> Integrator<T> for Conic {
         1
     }
 
-    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         state.evaluate(energy);
         let mut stages = state.take_stages(2);
         let (values, descent) = stages.split_at_mut(1);
         let values = &mut values[0].as_mut_slice()[..state.measure().len()];
-        let known = energy.first_variation(state.measure(), state.measure().points(), values, &mut descent[0]);
+        let known = energy.first_variation(
+            state.measure(),
+            state.measure().points(),
+            values,
+            &mut descent[0],
+        );
         if known.is_some() {
             let rate = dt * real(-4.0 * self.alpha);
             let (mu, v) = state.split_mut();
@@ -75,15 +85,24 @@ impl<T: Real> Integrator<T> for Conic {
         }
         state.give_stages(stages);
         match known {
-            Some(_) => Ok(Step { taken: dt, next: None }),
-            None => Err(StepError::Unsupported { what: "the first variation" }),
+            Some(_) => Ok(Step {
+                taken: dt,
+                next: None,
+            }),
+            None => Err(StepError::Unsupported {
+                what: "the first variation",
+            }),
         }
     }
 
     fn check(&self) -> Result<(), ParameterError> {
         for (name, value) in [("alpha", self.alpha), ("beta", self.beta)] {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(ParameterError { name, requirement: ">= 0 and finite", value });
+                return Err(ParameterError {
+                    name,
+                    requirement: ">= 0 and finite",
+                    value,
+                });
             }
         }
         Ok(())

@@ -73,14 +73,39 @@ const ROWS: [&[f64]; 6] = [
     &[1.0 / 5.0],
     &[3.0 / 40.0, 9.0 / 40.0],
     &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
-    &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
-    &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
-    &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
+    &[
+        19372.0 / 6561.0,
+        -25360.0 / 2187.0,
+        64448.0 / 6561.0,
+        -212.0 / 729.0,
+    ],
+    &[
+        9017.0 / 3168.0,
+        -355.0 / 33.0,
+        46732.0 / 5247.0,
+        49.0 / 176.0,
+        -5103.0 / 18656.0,
+    ],
+    &[
+        35.0 / 384.0,
+        0.0,
+        500.0 / 1113.0,
+        125.0 / 192.0,
+        -2187.0 / 6784.0,
+        11.0 / 84.0,
+    ],
 ];
 
 /// `b - b*`, the weights of the error estimate; the last is that of the seventh stage.
-const ERROR: [f64; 7] =
-    [71.0 / 57600.0, 0.0, -71.0 / 16695.0, 71.0 / 1920.0, -17253.0 / 339200.0, 22.0 / 525.0, -1.0 / 40.0];
+const ERROR: [f64; 7] = [
+    71.0 / 57600.0,
+    0.0,
+    -71.0 / 16695.0,
+    71.0 / 1920.0,
+    -17253.0 / 339200.0,
+    22.0 / 525.0,
+    -1.0 / 40.0,
+];
 
 const SAFETY: f64 = 0.9;
 const SHRINK: f64 = 0.2;
@@ -101,7 +126,12 @@ impl<T: Real> Integrator<T> for DormandPrince {
         5
     }
 
-    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         state.evaluate(energy);
         let mut stages = state.take_stages(7);
         start(state, &mut stages);
@@ -130,20 +160,32 @@ impl<T: Real> Integrator<T> for DormandPrince {
                 e.zip_apply(k, |e, k| *e += real::<T>(weight) * k);
             }
             let size = taken * energy.inner(state.measure(), e, e).sqrt();
-            error = if size == T::zero() { 0.0 } else { to_f64(size / scale) };
+            error = if size == T::zero() {
+                0.0
+            } else {
+                to_f64(size / scale)
+            };
             if !(value.is_finite() && after.is_finite()) {
                 error = f64::INFINITY;
             }
 
             // Across a jump the error falls with the step, elsewhere with its fifth power.
             let size = to_f64(taken);
-            cut |= refused.is_some_and(|(longer, more): (f64, f64)| error > more * (size / longer).powi(2));
+            cut |= refused
+                .is_some_and(|(longer, more): (f64, f64)| error > more * (size / longer).powi(2));
             refused = Some((size, error)).filter(|_| error.is_finite());
 
             if error <= 1.0 {
-                let count = if cut { count as usize + CUT } else { (count as usize).saturating_sub(1) };
+                let count = if cut {
+                    count as usize + CUT
+                } else {
+                    (count as usize).saturating_sub(1)
+                };
                 if count >= CHATTER {
-                    return Err(StepError::Chatter { time: to_f64(state.time()), size });
+                    return Err(StepError::Chatter {
+                        time: to_f64(state.time()),
+                        size,
+                    });
                 }
                 let factor = (SAFETY * error.powf(-ALPHA) * old.powf(BETA)).clamp(SHRINK, grow);
                 state.evaluated(energy, &mut stages[6], value);
@@ -151,28 +193,49 @@ impl<T: Real> Integrator<T> for DormandPrince {
                 state.give_stages(stages);
                 // Where nothing moves, steps would grow until they are infinite.
                 let longest = T::max_value().map_or(taken, |max| max.sqrt());
-                return Ok(Step { taken, next: Some((taken * real(factor)).min(longest)) });
+                return Ok(Step {
+                    taken,
+                    next: Some((taken * real(factor)).min(longest)),
+                });
             }
             let factor = SAFETY * error.powf(-0.2);
-            taken *= real(if factor.is_nan() { SHRINK } else { factor.clamp(SHRINK, 0.5) });
+            taken *= real(if factor.is_nan() {
+                SHRINK
+            } else {
+                factor.clamp(SHRINK, 0.5)
+            });
             grow = 1.0;
             state.rewind(&stages[0]);
         }
         if error.is_finite() {
-            Err(StepError::Inner { iterations: ATTEMPTS, residual: error })
+            Err(StepError::Inner {
+                iterations: ATTEMPTS,
+                residual: error,
+            })
         } else {
-            Err(StepError::NonFinite { step: state.step(), time: to_f64(state.time()) })
+            Err(StepError::NonFinite {
+                step: state.step(),
+                time: to_f64(state.time()),
+            })
         }
     }
 
     fn check(&self) -> Result<(), ParameterError> {
         for (name, value) in [("rtol", self.rtol), ("atol", self.atol)] {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(ParameterError { name, requirement: ">= 0 and finite", value });
+                return Err(ParameterError {
+                    name,
+                    requirement: ">= 0 and finite",
+                    value,
+                });
             }
         }
         if self.rtol + self.atol == 0.0 {
-            return Err(ParameterError { name: "rtol + atol", requirement: "positive", value: 0.0 });
+            return Err(ParameterError {
+                name: "rtol + atol",
+                requirement: "positive",
+                value: 0.0,
+            });
         }
         Ok(())
     }

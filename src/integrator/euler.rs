@@ -37,10 +37,18 @@ impl<T: Real> Integrator<T> for Euler {
         1
     }
 
-    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         state.evaluate(energy);
         let (mu, v) = state.split_mut();
         mu.transport(dt, v);
-        Ok(Step { taken: dt, next: None })
+        Ok(Step {
+            taken: dt,
+            next: None,
+        })
     }
 }

@@ -84,7 +84,10 @@ impl Jko {
     ///
     /// The range is checked where the method enters a flow ([`ParticleFlow::new`](crate::ParticleFlow::new)).
     pub fn new(tolerance: f64, iterations: usize) -> Self {
-        Self { tolerance, iterations }
+        Self {
+            tolerance,
+            iterations,
+        }
     }
 
     /// 1.
@@ -105,22 +108,47 @@ impl<T: Real> Integrator<T> for Jko {
         1
     }
 
-    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
-        let ending = solve(energy, state, T::one() / dt, real(self.tolerance), self.iterations)?;
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        let ending = solve(
+            energy,
+            state,
+            T::one() / dt,
+            real(self.tolerance),
+            self.iterations,
+        )?;
         if ending.converged {
-            Ok(Step { taken: dt, next: None })
+            Ok(Step {
+                taken: dt,
+                next: None,
+            })
         } else {
-            Err(StepError::Inner { iterations: ending.iterations, residual: to_f64(ending.residual) })
+            Err(StepError::Inner {
+                iterations: ending.iterations,
+                residual: to_f64(ending.residual),
+            })
         }
     }
 
     fn check(&self) -> Result<(), ParameterError> {
         if !(self.tolerance > 0.0 && self.tolerance.is_finite()) {
             let requirement = "positive and finite";
-            return Err(ParameterError { name: "tolerance", requirement, value: self.tolerance });
+            return Err(ParameterError {
+                name: "tolerance",
+                requirement,
+                value: self.tolerance,
+            });
         }
         if self.iterations == 0 {
-            return Err(ParameterError { name: "iterations", requirement: "at least 1", value: 0.0 });
+            return Err(ParameterError {
+                name: "iterations",
+                requirement: "at least 1",
+                value: 0.0,
+            });
         }
         Ok(())
     }
@@ -151,14 +179,23 @@ fn solve<T: Real>(
     x.v.copy_from(&w);
     x.velocity.copy_from(state.velocity());
 
-    let mut problem = Proximal { energy: &mut *energy, mu: state.measure_mut(), anchor: w, rate };
+    let mut problem = Proximal {
+        energy: &mut *energy,
+        mu: state.measure_mut(),
+        anchor: w,
+        rate,
+    };
     problem.complete(&mut x);
     let speed = problem.norm(&x.velocity);
     let mut scale = problem.norm(&x.v);
     if scale == T::zero() {
         scale = T::one();
     }
-    let reach = if rate > T::zero() { scale.min(speed / rate) } else { scale };
+    let reach = if rate > T::zero() {
+        scale.min(speed / rate)
+    } else {
+        scale
+    };
     let floor = problem.rounding(&x);
     let goal = Goal {
         residual: (tolerance * speed).max(floor),
@@ -168,9 +205,19 @@ fn solve<T: Real>(
     let ending = match faces::follow(&mut problem, &mut x, reach, &goal, &mut scratch) {
         Some(ending) if ending.converged || ending.iterations == iterations => ending,
         first => {
-            let [used, evaluations, products] = first.map_or([0; 3], |e| [e.iterations, e.evaluations, e.products]);
-            let goal = Goal { iterations: iterations - used, ..goal };
-            let ending = descend(&mut problem, &mut x, real::<T>(0.01) * reach, &goal, &mut scratch);
+            let [used, evaluations, products] =
+                first.map_or([0; 3], |e| [e.iterations, e.evaluations, e.products]);
+            let goal = Goal {
+                iterations: iterations - used,
+                ..goal
+            };
+            let ending = descend(
+                &mut problem,
+                &mut x,
+                real::<T>(0.01) * reach,
+                &goal,
+                &mut scratch,
+            );
             Ending {
                 iterations: used + ending.iterations,
                 evaluations: evaluations + ending.evaluations,
@@ -181,7 +228,10 @@ fn solve<T: Real>(
     };
 
     let w = problem.anchor;
-    state.measure_mut().points_mut().copy_from_slice(x.v.as_slice());
+    state
+        .measure_mut()
+        .points_mut()
+        .copy_from_slice(x.v.as_slice());
     state.evaluated(energy, &mut x.velocity, x.energy);
     scratch.give([w, x.v, x.velocity, x.gradient]);
     state.give_stages(scratch.into_fields());

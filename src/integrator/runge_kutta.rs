@@ -65,9 +65,17 @@ impl<T: Real> Integrator<T> for Heun {
         2
     }
 
-    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         explicit(&[&[1.0], &[0.5, 0.5]], energy, state, dt);
-        Ok(Step { taken: dt, next: None })
+        Ok(Step {
+            taken: dt,
+            next: None,
+        })
     }
 }
 
@@ -76,10 +84,23 @@ impl<T: Real> Integrator<T> for Rk4 {
         4
     }
 
-    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         let b = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0];
-        explicit(&[&[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0], &b], energy, state, dt);
-        Ok(Step { taken: dt, next: None })
+        explicit(
+            &[&[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0], &b],
+            energy,
+            state,
+            dt,
+        );
+        Ok(Step {
+            taken: dt,
+            next: None,
+        })
     }
 }
 

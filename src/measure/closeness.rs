@@ -45,7 +45,15 @@ impl<T: Real> RelativeEq for EmpiricalMeasure<T> {
 impl<T: Real> EmpiricalMeasure<T> {
     fn agrees(&self, other: &Self, equal: impl Fn(&T, &T) -> bool) -> bool {
         self.points.shape() == other.points.shape()
-            && self.points.iter().zip(other.points.iter()).all(|(u, v)| equal(u, v))
-            && self.weights.iter().zip(other.weights.iter()).all(|(u, v)| equal(u, v))
+            && self
+                .points
+                .iter()
+                .zip(other.points.iter())
+                .all(|(u, v)| equal(u, v))
+            && self
+                .weights
+                .iter()
+                .zip(other.weights.iter())
+                .all(|(u, v)| equal(u, v))
     }
 }

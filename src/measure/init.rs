@@ -30,18 +30,38 @@ pub use random::{balanced, gaussian, sphere};
 ///
 /// # Errors
 /// [`MeasureError`] when there is no point or axis, a bound is not finite, or there are more points than an index can count.
-pub fn grid<T: Real>(p: usize, points: usize, low: f64, high: f64) -> Result<EmpiricalMeasure<T>, MeasureError> {
+pub fn grid<T: Real>(
+    p: usize,
+    points: usize,
+    low: f64,
+    high: f64,
+) -> Result<EmpiricalMeasure<T>, MeasureError> {
     if p == 0 || points == 0 {
-        return Err(MeasureError::Empty { dim: p, len: points });
+        return Err(MeasureError::Empty {
+            dim: p,
+            len: points,
+        });
     }
-    let count = u32::try_from(p).ok().and_then(|p| points.checked_pow(p)).and_then(|m| m.checked_mul(p).map(|_| m));
-    let Some(m) = count.filter(|&m| m.checked_mul(p * size_of::<T>()).is_some_and(|bytes| bytes < isize::MAX as usize))
-    else {
+    let count = u32::try_from(p)
+        .ok()
+        .and_then(|p| points.checked_pow(p))
+        .and_then(|m| m.checked_mul(p).map(|_| m));
+    let Some(m) = count.filter(|&m| {
+        m.checked_mul(p * size_of::<T>())
+            .is_some_and(|bytes| bytes < isize::MAX as usize)
+    }) else {
         let (name, requirement) = ("points^p", "a number of particles that fits in memory");
-        return Err(ParameterError { name, requirement, value: (points as f64).powf(p as f64) }.into());
+        return Err(ParameterError {
+            name,
+            requirement,
+            value: (points as f64).powf(p as f64),
+        }
+        .into());
     };
     let centre = |i: usize| real(low + (high - low) * (i as f64 + 0.5) / points as f64);
-    EmpiricalMeasure::uniform(DMatrix::from_fn(p, m, |axis, i| centre(i / points.pow(axis as u32) % points)))
+    EmpiricalMeasure::uniform(DMatrix::from_fn(p, m, |axis, i| {
+        centre(i / points.pow(axis as u32) % points)
+    }))
 }
 
 /// `m` points at equal angles `2 pi i / m` on the circle of radius `radius` in the plane.
@@ -77,15 +97,26 @@ pub fn circle<T: Real>(m: usize, radius: f64) -> Result<EmpiricalMeasure<T>, Mea
 ///
 /// # Errors
 /// [`MeasureError::Parameter`] when `k` exceeds the dimension of a particle.
-pub fn symmetrised<T: Real>(mu: &EmpiricalMeasure<T>, k: usize) -> Result<EmpiricalMeasure<T>, MeasureError> {
+pub fn symmetrised<T: Real>(
+    mu: &EmpiricalMeasure<T>,
+    k: usize,
+) -> Result<EmpiricalMeasure<T>, MeasureError> {
     let (p, m) = mu.points().shape();
     if k > p {
-        return Err(
-            ParameterError { name: "k", requirement: "at most the dimension of a particle", value: k as f64 }.into()
-        );
+        return Err(ParameterError {
+            name: "k",
+            requirement: "at most the dimension of a particle",
+            value: k as f64,
+        }
+        .into());
     }
-    let mirrored =
-        |l: usize, i: usize| if i >= m && l < k { -mu.points()[(l, i % m)] } else { mu.points()[(l, i % m)] };
+    let mirrored = |l: usize, i: usize| {
+        if i >= m && l < k {
+            -mu.points()[(l, i % m)]
+        } else {
+            mu.points()[(l, i % m)]
+        }
+    };
     let weights = DVector::from_fn(2 * m, |i, _| mu.weight(i % m) * real(0.5));
     EmpiricalMeasure::weighted(DMatrix::from_fn(p, 2 * m, mirrored), weights)
 }

@@ -29,7 +29,9 @@ pub struct Trace<T> {
 impl<T> Trace<T> {
     /// An empty trace.
     pub fn new() -> Self {
-        Self { records: Vec::new() }
+        Self {
+            records: Vec::new(),
+        }
     }
 
     /// What was recorded, in the order of time.
@@ -46,9 +48,18 @@ impl<T> Default for Trace<T> {
 
 impl<T: Real> Observer<T> for Trace<T> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        if self.records.last().is_none_or(|last| last.step != state.step()) {
+        if self
+            .records
+            .last()
+            .is_none_or(|last| last.step != state.step())
+        {
             let (step, time) = (state.step(), state.time());
-            self.records.push(Record { step, time, energy: state.energy(), dissipation: state.dissipation() });
+            self.records.push(Record {
+                step,
+                time,
+                energy: state.energy(),
+                dissipation: state.dissipation(),
+            });
         }
         ControlFlow::Continue(())
     }
@@ -65,7 +76,10 @@ pub struct Snapshots<T> {
 impl<T> Snapshots<T> {
     /// No snapshot yet.
     pub fn new() -> Self {
-        Self { taken: Vec::new(), last: None }
+        Self {
+            taken: Vec::new(),
+            last: None,
+        }
     }
 
     /// Times and measures, in the order of time.

@@ -17,7 +17,10 @@ pub struct Every<O> {
 impl<O> Every<O> {
     /// Shows `observer` every `period`-th step; a period of 0 counts as 1.
     pub fn new(period: usize, observer: O) -> Self {
-        Self { period: period.max(1), observer }
+        Self {
+            period: period.max(1),
+            observer,
+        }
     }
 
     /// The observer.
@@ -28,7 +31,11 @@ impl<O> Every<O> {
 
 impl<T: Real, O: Observer<T>> Observer<T> for Every<O> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        if state.step().is_multiple_of(self.period) { self.observer.observe(state) } else { ControlFlow::Continue(()) }
+        if state.step().is_multiple_of(self.period) {
+            self.observer.observe(state)
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
@@ -61,9 +68,17 @@ impl<O> LogSpaced<O> {
     /// [`ParameterError`] when `ratio` is not above 1 and finite.
     pub fn new(ratio: f64, observer: O) -> Result<Self, ParameterError> {
         if ratio > 1.0 && ratio.is_finite() {
-            Ok(Self { ratio, due: 0, observer })
+            Ok(Self {
+                ratio,
+                due: 0,
+                observer,
+            })
         } else {
-            Err(ParameterError { name: "ratio", requirement: "above 1 and finite", value: ratio })
+            Err(ParameterError {
+                name: "ratio",
+                requirement: "above 1 and finite",
+                value: ratio,
+            })
         }
     }
 

@@ -24,7 +24,11 @@ impl<T: Real> UntilStationary<T> {
         if tolerance >= T::zero() {
             Ok(Self { tolerance })
         } else {
-            Err(ParameterError { name: "tolerance", requirement: ">= 0", value: to_f64(tolerance) })
+            Err(ParameterError {
+                name: "tolerance",
+                requirement: ">= 0",
+                value: to_f64(tolerance),
+            })
         }
     }
 }
@@ -52,7 +56,11 @@ impl<T: Real> UntilTarget<T> {
     /// [`ParameterError`] when the target is NaN.
     pub fn new(target: T) -> Result<Self, ParameterError> {
         if to_f64(target).is_nan() {
-            Err(ParameterError { name: "target", requirement: "a number", value: f64::NAN })
+            Err(ParameterError {
+                name: "target",
+                requirement: "a number",
+                value: f64::NAN,
+            })
         } else {
             Ok(Self { target })
         }
@@ -61,6 +69,10 @@ impl<T: Real> UntilTarget<T> {
 
 impl<T: Real> Observer<T> for UntilTarget<T> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        if state.energy() <= self.target { ControlFlow::Break(StopReason::Target) } else { ControlFlow::Continue(()) }
+        if state.energy() <= self.target {
+            ControlFlow::Break(StopReason::Target)
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }

@@ -21,7 +21,13 @@ pub(super) struct Starts {
 impl Starts {
     /// Random directions of a fixed seed.
     pub(super) fn random(dim: usize) -> Self {
-        let (mut starts, mut seed) = (Self { dim, kinds: vec![Vec::new()] }, 0);
+        let (mut starts, mut seed) = (
+            Self {
+                dim,
+                kinds: vec![Vec::new()],
+            },
+            0,
+        );
         for _ in 0..LOOK {
             let b: Vec<f64> = (0..dim).map(|_| normal(&mut seed)).collect();
             starts.push(&b, 1.0);
@@ -42,7 +48,11 @@ impl Starts {
 
     fn push(&mut self, b: &[f64], sign: f64) {
         let length = sign * norm(b);
-        if let Some(kind) = self.kinds.last_mut().filter(|_| length != 0.0 && length.is_finite()) {
+        if let Some(kind) = self
+            .kinds
+            .last_mut()
+            .filter(|_| length != 0.0 && length.is_finite())
+        {
             kind.extend(b.iter().map(|b| b / length));
         }
     }
@@ -56,7 +66,10 @@ pub(super) fn climb(starts: &Starts, f: impl Fn(&[f64], &mut [f64]) -> f64) -> V
     let mut gradient = vec![0.0; d];
     let mut chosen: Vec<(f64, &[f64])> = Vec::new();
     for kind in &starts.kinds {
-        let mut ranked: Vec<(f64, &[f64])> = kind.chunks_exact(d).map(|b| (f(b, &mut gradient), b)).collect();
+        let mut ranked: Vec<(f64, &[f64])> = kind
+            .chunks_exact(d)
+            .map(|b| (f(b, &mut gradient), b))
+            .collect();
         ranked.sort_by(|(s, _), (t, _)| t.total_cmp(s));
         chosen.extend(ranked.into_iter().take(CLIMB));
     }
@@ -68,7 +81,10 @@ pub(super) fn climb(starts: &Starts, f: impl Fn(&[f64], &mut [f64]) -> f64) -> V
         for _ in 0..STEPS {
             // The gradient along the sphere.
             let (along, size) = (dot(&gradient, &b), norm(&gradient));
-            gradient.iter_mut().zip(&b).for_each(|(g, b)| *g -= along * b);
+            gradient
+                .iter_mut()
+                .zip(&b)
+                .for_each(|(g, b)| *g -= along * b);
             if norm(&gradient) <= 1e-13 * size || step < 1e-16 {
                 break;
             }
@@ -86,7 +102,10 @@ pub(super) fn climb(starts: &Starts, f: impl Fn(&[f64], &mut [f64]) -> f64) -> V
                 gradient.copy_from_slice(&slope);
                 step *= 2.0;
             } else {
-                gradient.iter_mut().zip(&b).for_each(|(g, b)| *g += along * b);
+                gradient
+                    .iter_mut()
+                    .zip(&b)
+                    .for_each(|(g, b)| *g += along * b);
                 step *= 0.5;
             }
         }

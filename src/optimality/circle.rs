@@ -16,7 +16,9 @@ type Direction = [f64; 2];
 pub(super) fn maximum(form: &Form) -> (f64, Direction) {
     let (n, k, slopes) = (form.len(), form.k, form.slopes);
     // Lines b.x_j = 0 by the angle of their upper half, in [0, pi).
-    let mut lines: Vec<(f64, usize)> = (0..n).map(|j| (angle(upper_half(form.point(j))), j)).collect();
+    let mut lines: Vec<(f64, usize)> = (0..n)
+        .map(|j| (angle(upper_half(form.point(j))), j))
+        .collect();
     if slopes.plus == slopes.minus {
         lines.clear();
     }
@@ -26,31 +28,48 @@ pub(super) fn maximum(form: &Form) -> (f64, Direction) {
     let mut a = vec![Sum::default(); 2 * k];
     let mut both = vec![Sum::default(); 2 * k];
     for j in 0..n {
-        let s = if positive_before(form.point(j)) { slopes.plus } else { slopes.minus };
+        let s = if positive_before(form.point(j)) {
+            slopes.plus
+        } else {
+            slopes.minus
+        };
         form.add(&mut a, j, s);
         form.add(&mut both, j, slopes.plus + slopes.minus);
     }
     let both: Vec<f64> = both.iter().map(Sum::value).collect();
 
-    let mut best = Best { value: 0.0, at: [1.0, 0.0] };
+    let mut best = Best {
+        value: 0.0,
+        at: [1.0, 0.0],
+    };
     let mut here = vec![0.0; 2 * k];
     if lines.is_empty() {
-        here.iter_mut().zip(&a).for_each(|(here, a)| *here = a.value());
+        here.iter_mut()
+            .zip(&a)
+            .for_each(|(here, a)| *here = a.value());
         best.whole(&here, k);
     }
     for (l, &(_, j)) in lines.iter().enumerate() {
         let x = form.point(j);
         // Across the line j its sign flips.
-        let jump = if positive_before(x) { slopes.minus - slopes.plus } else { slopes.plus - slopes.minus };
+        let jump = if positive_before(x) {
+            slopes.minus - slopes.plus
+        } else {
+            slopes.plus - slopes.minus
+        };
         form.add(&mut a, j, jump);
         let start = upper_half(x);
         let end = match lines.get(l + 1) {
             Some(&(_, next)) => upper_half(form.point(next)),
             None => opposite(upper_half(form.point(lines[0].1))),
         };
-        here.iter_mut().zip(&a).for_each(|(here, a)| *here = a.value());
+        here.iter_mut()
+            .zip(&a)
+            .for_each(|(here, a)| *here = a.value());
         best.arc(&here, k, start, end);
-        here.iter_mut().zip(&both).for_each(|(here, both)| *here = both - *here);
+        here.iter_mut()
+            .zip(&both)
+            .for_each(|(here, both)| *here = both - *here);
         best.arc(&here, k, opposite(start), opposite(end));
     }
     (best.value, best.at)
@@ -59,7 +78,11 @@ pub(super) fn maximum(form: &Form) -> (f64, Direction) {
 /// The direction in the upper half plane, of angle in `[0, pi)`, that is orthogonal to x.
 fn upper_half(x: &[f64]) -> Direction {
     let e = [-x[1], x[0]];
-    if e[1] > 0.0 || (e[1] == 0.0 && e[0] > 0.0) { e } else { opposite(e) }
+    if e[1] > 0.0 || (e[1] == 0.0 && e[0] > 0.0) {
+        e
+    } else {
+        opposite(e)
+    }
 }
 
 /// Whether `b.x > 0` just before the angle 0, where `b = (1, -0)`.
@@ -89,7 +112,9 @@ struct Best {
 /// `A^T A` of a `k x 2` matrix: its entries `(s_00, s_01, s_11)`.
 fn gram(a: &[f64], k: usize) -> (f64, f64, f64) {
     let (p, q) = a.split_at(k);
-    p.iter().zip(q).fold((0.0, 0.0, 0.0), |(s, t, r), (p, q)| (s + p * p, t + p * q, r + q * q))
+    p.iter().zip(q).fold((0.0, 0.0, 0.0), |(s, t, r), (p, q)| {
+        (s + p * p, t + p * q, r + q * q)
+    })
 }
 
 impl Best {
@@ -113,7 +138,10 @@ impl Best {
             return;
         }
         let [x, y] = start;
-        self.offer((s * x * x + 2.0 * t * x * y + r * y * y).max(0.0).sqrt(), start);
+        self.offer(
+            (s * x * x + 2.0 * t * x * y + r * y * y).max(0.0).sqrt(),
+            start,
+        );
         let (value, v) = leading((s, t, r));
         for v in [v, opposite(v)] {
             if cross(start, v) >= 0.0 && cross(v, end) >= 0.0 {
@@ -127,8 +155,16 @@ impl Best {
 fn leading((s, t, r): (f64, f64, f64)) -> (f64, Direction) {
     let half = 0.5 * (s - r);
     let radius = (half * half + t * t).sqrt();
-    let v = if half >= 0.0 { [half + radius, t] } else { [t, radius - half] };
+    let v = if half >= 0.0 {
+        [half + radius, t]
+    } else {
+        [t, radius - half]
+    };
     let length = (v[0] * v[0] + v[1] * v[1]).sqrt();
-    let v = if length > 0.0 { [v[0] / length, v[1] / length] } else { [1.0, 0.0] };
+    let v = if length > 0.0 {
+        [v[0] / length, v[1] / length]
+    } else {
+        [1.0, 0.0]
+    };
     ((0.5 * (s + r) + radius).max(0.0).sqrt(), v)
 }

@@ -56,7 +56,12 @@ where
     T: Real,
 {
     if gap < T::zero() || to_f64(gap).is_nan() {
-        return Err(ParameterError { name: "gap", requirement: ">= 0", value: to_f64(gap) }.into());
+        return Err(ParameterError {
+            name: "gap",
+            requirement: ">= 0",
+            value: to_f64(gap),
+        }
+        .into());
     }
     // No step: checks and evaluates a state that was changed.
     flow.run(state, 0, &mut ())?;
@@ -67,7 +72,9 @@ where
         if certificate.gap() <= gap {
             return Ok((StopReason::GloballyOptimal { gap: proved }, certificate));
         }
-        let escapes = |flow: &mut ParticleFlow<E, I, T>, w| insert(flow.energy_mut(), state.measure(), w).is_some();
+        let escapes = |flow: &mut ParticleFlow<E, I, T>, w| {
+            insert(flow.energy_mut(), state.measure(), w).is_some()
+        };
         if resting && certificate.escape().is_some_and(|w| escapes(flow, w)) {
             return Ok((StopReason::Trapped { gap: proved }, certificate));
         }
@@ -78,6 +85,7 @@ where
         flow.run(state, count, &mut ())?;
         taken += count;
         // Not by the velocity: that of a neuron on a data hyperplane never vanishes.
-        resting = (before - state.energy()).abs() <= real::<T>(4.0) * epsilon::<T>() * state.energy().abs();
+        resting = (before - state.energy()).abs()
+            <= real::<T>(4.0) * epsilon::<T>() * state.energy().abs();
     }
 }

@@ -58,7 +58,11 @@ impl<T: Real, L: Loss<T> + Loss<f64>> DualRisk for EmpiricalRisk<L, T> {
         let (k, y) = (self.targets().nrows(), self.targets().as_slice());
         for (i, u) in u.iter_mut().enumerate() {
             let c = to_f64(self.weights()[i / k]);
-            *u = if c == 0.0 { 0.0 } else { c * Loss::<f64>::derivative(self.loss(), to_f64(y[i]), h[i]) };
+            *u = if c == 0.0 {
+                0.0
+            } else {
+                c * Loss::<f64>::derivative(self.loss(), to_f64(y[i]), h[i])
+            };
         }
     }
 
@@ -110,7 +114,11 @@ impl<T: Real, L: Loss<T> + Loss<f64>> DualRisk for EmpiricalRisk<L, T> {
 impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
     fn slope(&self, h: &[f64], u: &mut [f64]) {
         let (n, k) = (self.labels().len() as f64, h.len() / self.labels().len());
-        for ((h, u), &y) in h.chunks_exact(k).zip(u.chunks_exact_mut(k)).zip(self.labels()) {
+        for ((h, u), &y) in h
+            .chunks_exact(k)
+            .zip(u.chunks_exact_mut(k))
+            .zip(self.labels())
+        {
             let max = h.iter().fold(f64::NEG_INFINITY, |max, &h| max.max(h));
             let total: f64 = h.iter().map(|h| (h - max).exp()).sum();
             let mut others = 0.0;
@@ -154,7 +162,10 @@ impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
             if others > 1.0 + error {
                 return Some(f64::INFINITY);
             }
-            let (low, high) = ((1.0 - others - error).max(0.0), (1.0 - others + error).min(1.0));
+            let (low, high) = (
+                (1.0 - others - error).max(0.0),
+                (1.0 - others + error).min(1.0),
+            );
             sum.add(entropy(low).max(entropy(high)) / n);
         }
         Some(above(sum.value(), 16.0 * EPS * (sum.size() + 1.0)))
@@ -208,7 +219,11 @@ pub(super) fn maximise(f: impl Fn(f64) -> f64, limit: f64) -> f64 {
             last = if x < middle { b - x } else { a - x };
             step = GOLDEN * last;
         }
-        let t = if step.abs() >= tolerance { x + step } else { x + tolerance.copysign(step) };
+        let t = if step.abs() >= tolerance {
+            x + step
+        } else {
+            x + tolerance.copysign(step)
+        };
         let ft = f(t);
         if ft >= fx {
             if t >= x {
@@ -257,7 +272,13 @@ mod tests {
 
     #[test]
     fn a_domain_and_a_kink_are_no_obstacle() {
-        let f = |c: f64| if (0.0..=1.5).contains(&c) { c - 4.0 * (c - 1.2).max(0.0) } else { f64::NEG_INFINITY };
+        let f = |c: f64| {
+            if (0.0..=1.5).contains(&c) {
+                c - 4.0 * (c - 1.2).max(0.0)
+            } else {
+                f64::NEG_INFINITY
+            }
+        };
         let found = maximise(f, 1024.0);
         assert!((found - 1.2).abs() < 1e-6, "{found}");
     }

@@ -70,11 +70,22 @@ pub(super) struct Maximum {
 impl Form {
     /// The form of the slopes `u` (`k x n`) of a risk at the samples `x` (`d x n`).
     pub(super) fn new(x: &[f64], u: &[f64], d: usize, k: usize, slopes: Slopes) -> Self {
-        let norms: Vec<(f64, f64)> =
-            x.chunks_exact(d).zip(u.chunks_exact(k)).map(|(x, u)| (norm(x), norm(u))).collect();
+        let norms: Vec<(f64, f64)> = x
+            .chunks_exact(d)
+            .zip(u.chunks_exact(k))
+            .map(|(x, u)| (norm(x), norm(u)))
+            .collect();
         let scale = norms.iter().fold(0.0_f64, |max, (x, u)| max.max(x * u));
         let room = |len| Vec::with_capacity(len);
-        let mut form = Self { d, k, slopes, x: room(x.len()), u: room(u.len()), scale, size: 0.0 };
+        let mut form = Self {
+            d,
+            k,
+            slopes,
+            x: room(x.len()),
+            u: room(u.len()),
+            scale,
+            size: 0.0,
+        };
         for ((x, u), (nx, nu)) in x.chunks_exact(d).zip(u.chunks_exact(k)).zip(norms) {
             let ratio = (nx / scale) * nu;
             if ratio > 0.0 {
@@ -143,9 +154,19 @@ impl Form {
         let mut at = vec![0.0; self.d];
         at[0] = 1.0;
         if self.len() == 0 || !self.scale.is_finite() || self.size == 0.0 {
-            let (upper, bound) =
-                if self.scale.is_finite() { (0.0, Bound::Certified) } else { (f64::INFINITY, Bound::Estimate) };
-            return Maximum { value: 0.0, at, g: vec![0.0; self.k], lower: 0.0, upper, bound };
+            let (upper, bound) = if self.scale.is_finite() {
+                (0.0, Bound::Certified)
+            } else {
+                (f64::INFINITY, Bound::Estimate)
+            };
+            return Maximum {
+                value: 0.0,
+                at,
+                g: vec![0.0; self.k],
+                lower: 0.0,
+                upper,
+                bound,
+            };
         }
         // What all of the following share: rounded unit vectors, slopes rounded by the dual point, signs, sums, norms.
         let mut error = (64.0 + 8.0 * (self.k + self.d) as f64) * EPS * self.size;
@@ -196,5 +217,9 @@ pub(super) fn norm(x: &[f64]) -> f64 {
     if largest == 0.0 || !largest.is_finite() {
         return largest;
     }
-    largest * x.iter().map(|x| (x / largest) * (x / largest)).sum::<f64>().sqrt()
+    largest
+        * x.iter()
+            .map(|x| (x / largest) * (x / largest))
+            .sum::<f64>()
+            .sqrt()
 }

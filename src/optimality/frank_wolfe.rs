@@ -91,11 +91,16 @@ impl FrankWolfe {
         mu: &EmpiricalMeasure<T>,
         w: &[T],
     ) -> Result<Option<EmpiricalMeasure<T>>, StepError> {
-        assert_eq!(w.len(), mu.dim(), "the new atom must have the dimension of the others");
+        assert_eq!(
+            w.len(),
+            mu.dim(),
+            "the new atom must have the dimension of the others"
+        );
         let m = mu.len();
         let mut points = mu.points().clone().insert_column(m, T::zero());
         points.column_mut(m).copy_from_slice(w);
-        let weights = DVector::from_iterator(m + 1, mu.weights().iter().copied().chain([T::zero()]));
+        let weights =
+            DVector::from_iterator(m + 1, mu.weights().iter().copied().chain([T::zero()]));
         self.correct(energy, EmpiricalMeasure::weighted(points, weights)?, m)
     }
 
@@ -147,13 +152,23 @@ impl FrankWolfe {
         steps: usize,
     ) -> Result<(StopReason, Certificate<T>), StepError> {
         if gap < T::zero() || to_f64(gap).is_nan() {
-            return Err(ParameterError { name: "gap", requirement: ">= 0", value: to_f64(gap) }.into());
+            return Err(ParameterError {
+                name: "gap",
+                requirement: ">= 0",
+                value: to_f64(gap),
+            }
+            .into());
         }
         let mut taken = 0;
         loop {
             let certificate = certify(energy, mu);
             if certificate.gap() <= gap {
-                return Ok((StopReason::GloballyOptimal { gap: to_f64(certificate.gap()) }, certificate));
+                return Ok((
+                    StopReason::GloballyOptimal {
+                        gap: to_f64(certificate.gap()),
+                    },
+                    certificate,
+                ));
             }
             if certificate.estimated_gap() <= gap {
                 return Ok((StopReason::Stationary, certificate));

@@ -73,25 +73,38 @@ where
             mu.points().map(to_f64),
             DVector::from_iterator(mu.len(), mu.weights().iter().map(|&c| to_f64(c))),
         );
-        let (Ok(x), Ok(nu)) = (x, nu) else { return Certificate::unknown() };
+        let (Ok(x), Ok(nu)) = (x, nu) else {
+            return Certificate::unknown();
+        };
         let (d, k) = (x.dim(), self.features().output_dim());
         let network = self.network(&nu, &x);
 
         // F(mu), from above: every prediction may be wrong by what its rounding can do.
         let sigma = self.features().activation();
-        let slopes = Slopes { plus: sigma.value(1.0), minus: -Activation::<f64>::value(sigma, -1.0) };
+        let slopes = Slopes {
+            plus: sigma.value(1.0),
+            minus: -Activation::<f64>::value(sigma, -1.0),
+        };
         let rounding = 4.0 * (network.len + d as f64 + 16.0) * network.eps;
-        let radius: Vec<f64> =
-            columns(x.points().as_slice(), d).map(|x| rounding * slopes.steepest() * network.mass * norm(x)).collect();
+        let radius: Vec<f64> = columns(x.points().as_slice(), d)
+            .map(|x| rounding * slopes.steepest() * network.mass * norm(x))
+            .collect();
         let lambda = self.potential().strength();
         let decay = lambda * network.moment;
-        let value = above(self.risk().upper(&network.h, &radius), decay * (1.0 + rounding));
+        let value = above(
+            self.risk().upper(&network.h, &radius),
+            decay * (1.0 + rounding),
+        );
 
         // max |g|, and the direction of the new particle.
         let mut u = vec![0.0; network.h.len()];
         self.risk().slope(&network.h, &mut u);
         let homogeneous = sigma.degree() == 1;
-        let particles = if self.is_distributed() { &[] } else { nu.points().as_slice() };
+        let particles = if self.is_distributed() {
+            &[]
+        } else {
+            nu.points().as_slice()
+        };
         let maximum = if homogeneous && u.iter().all(|u| u.is_finite()) {
             let form = Form::new(x.points().as_slice(), &u, d, k, slopes);
             Some(form.maximum(columns(particles, k + d).map(|w| &w[k..])))
@@ -103,17 +116,33 @@ where
         let dual = |bound: f64| {
             let limit = 2.0 * lambda / bound * (1.0 - 4.0 * EPS);
             let limit = if limit.is_nan() { 0.0 } else { limit };
-            let (limit, price) = if budget < f64::INFINITY { (LARGEST, budget) } else { (limit.min(LARGEST), 0.0) };
+            let (limit, price) = if budget < f64::INFINITY {
+                (LARGEST, budget)
+            } else {
+                (limit.min(LARGEST), 0.0)
+            };
             let value = |c: f64| {
                 let excess = (c.abs() * bound * (1.0 + 2.0 * EPS) - 2.0 * lambda).max(0.0);
-                let fine = if price * excess > 0.0 { price * excess * (1.0 + 4.0 * EPS) } else { 0.0 };
-                self.risk().conjugate(&u, c).map_or(f64::NEG_INFINITY, |s| -above(s, fine))
+                let fine = if price * excess > 0.0 {
+                    price * excess * (1.0 + 4.0 * EPS)
+                } else {
+                    0.0
+                };
+                self.risk()
+                    .conjugate(&u, c)
+                    .map_or(f64::NEG_INFINITY, |s| -above(s, fine))
             };
             maximise(value, limit)
         };
         let Some(maximum) = maximum else {
             // The bound inf R <= F* holds for any activation.
-            let gap = above(value, -self.risk().conjugate(&u, 0.0).map_or(f64::NEG_INFINITY, |s| -s));
+            let gap = above(
+                value,
+                -self
+                    .risk()
+                    .conjugate(&u, 0.0)
+                    .map_or(f64::NEG_INFINITY, |s| -s),
+            );
             return Certificate::new(value, gap, gap, None, 2.0 * lambda, Bound::Estimate, None);
         };
         let gap = above(value, -dual(maximum.upper));
@@ -122,7 +151,15 @@ where
             Bound::Estimate => above(value, -dual(maximum.value)),
         };
         let escape = (maximum.lower > 2.0 * lambda).then(|| particle(&maximum));
-        Certificate::new(value, gap, estimate, Some(maximum.value), 2.0 * lambda, maximum.bound, escape)
+        Certificate::new(
+            value,
+            gap,
+            estimate,
+            Some(maximum.value),
+            2.0 * lambda,
+            maximum.bound,
+            escape,
+        )
     }
 }
 
@@ -132,7 +169,12 @@ const LARGEST: f64 = 1024.0;
 /// The balanced particle `(-g / |g|, b)`, at which `F'(mu)(w) = 2 lambda - |g(b)|` is lowest among those of `|w|^2 = 2`.
 fn particle(maximum: &Maximum) -> Vec<f64> {
     let length = norm(&maximum.g);
-    maximum.g.iter().map(|g| -g / length).chain(maximum.at.iter().copied()).collect()
+    maximum
+        .g
+        .iter()
+        .map(|g| -g / length)
+        .chain(maximum.at.iter().copied())
+        .collect()
 }
 
 impl<A, R, T, V> MeanFieldRisk<Ridge<A>, R, T, V>
@@ -153,7 +195,13 @@ where
             mass += nu.weight(i) * a * b;
             moment += nu.weight(i) * (a * a + b * b);
         }
-        let mut network = Network { h, mass, moment, len: nu.len() as f64, eps: EPS };
+        let mut network = Network {
+            h,
+            mass,
+            moment,
+            len: nu.len() as f64,
+            eps: EPS,
+        };
         if self.is_distributed() {
             let scalars = [network.mass, network.moment, network.len];
             let mut all: Vec<T> = network.h.iter().chain(&scalars).map(|&x| real(x)).collect();

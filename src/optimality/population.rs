@@ -21,13 +21,19 @@ impl Difference {
     fn add<T: Real>(&mut self, mu: &EmpiricalMeasure<T>, sign: f64, outer: usize) {
         for i in 0..mu.len() {
             let (a, b) = mu.particle(i).split_at(outer);
-            self.weights.push(a.iter().fold(sign * to_f64(mu.weight(i)), |c, &a| c * to_f64(a)));
+            self.weights.push(
+                a.iter()
+                    .fold(sign * to_f64(mu.weight(i)), |c, &a| c * to_f64(a)),
+            );
             self.points.extend(b.iter().map(|&b| to_f64(b)));
         }
     }
 
     fn neurons<'a>(&'a self, kernel: &ArcCosine) -> impl Iterator<Item = (f64, &'a [f64])> {
-        self.weights.iter().copied().zip(columns(&self.points, kernel.dim()))
+        self.weights
+            .iter()
+            .copied()
+            .zip(columns(&self.points, kernel.dim()))
     }
 
     /// `E[(b.x)_+ sum_i s_i (b_i.x)_+]`.
@@ -44,9 +50,16 @@ impl Difference {
 ///
 /// `F >= 0`, so F itself bounds the gap. The first variation on the sphere is smooth but not finite-dimensional: its extremum
 /// is searched, and what follows from it is an estimate.
-fn population<T: Real>(kernel: &ArcCosine, difference: &Difference, signed: bool) -> Certificate<T> {
+fn population<T: Real>(
+    kernel: &ArcCosine,
+    difference: &Difference,
+    signed: bool,
+) -> Certificate<T> {
     let d = kernel.dim();
-    let size: f64 = difference.neurons(kernel).map(|(s, b)| s.abs() * norm(b)).sum();
+    let size: f64 = difference
+        .neurons(kernel)
+        .map(|(s, b)| s.abs() * norm(b))
+        .sum();
     if !size.is_finite() {
         return Certificate::unknown();
     }
@@ -75,7 +88,15 @@ fn population<T: Real>(kernel: &ArcCosine, difference: &Difference, signed: bool
         let outer = signed.then_some(-r.signum());
         outer.into_iter().chain(at.iter().copied()).collect()
     });
-    Certificate::new(value, value, value, Some(maximum), 0.0, Bound::Estimate, escape)
+    Certificate::new(
+        value,
+        value,
+        value,
+        Some(maximum),
+        0.0,
+        Bound::Estimate,
+        escape,
+    )
 }
 
 /// Neurons `(w.x)_+` of output weight 1: what is certified is `F* >= 0` alone, against non-negative measures.

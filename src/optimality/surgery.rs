@@ -40,7 +40,11 @@ pub fn insert<T: Real, E: Energy<T> + ?Sized>(
     w: &[T],
 ) -> Option<EmpiricalMeasure<T>> {
     let (p, m) = mu.points().shape();
-    assert_eq!(w.len(), p, "the new particle must have the dimension of the others");
+    assert_eq!(
+        w.len(),
+        p,
+        "the new particle must have the dimension of the others"
+    );
     let mean = mu.mass() / real(m as f64);
     let weight = if mean > T::zero() { mean } else { T::one() };
     let points = mu.points().clone().insert_column(m, T::zero());
@@ -113,18 +117,36 @@ pub fn merge<A: Activation<T> + Homogeneous, T: Real>(
     mu: &EmpiricalMeasure<T>,
     angle: T,
 ) -> EmpiricalMeasure<T> {
-    assert_eq!(phi.particle_dim(), mu.dim(), "the particles must be those of the map");
+    assert_eq!(
+        phi.particle_dim(),
+        mu.dim(),
+        "the particles must be those of the map"
+    );
     let (k, degree) = (phi.output_dim(), phi.activation().degree());
     let closest = angle + real::<T>(8.0) * epsilon();
     let parity = parity(phi.activation());
     let mut groups: Vec<(Vec<T>, Vec<Member<T>>)> = Vec::new();
     for i in 0..mu.len() {
         let e = direction(&mu.particle(i)[k..]);
-        let same = Member { i, outer: T::one(), inner: T::one() };
-        let opposite = parity.map(|outer| Member { i, outer, inner: -T::one() });
-        let joins = |f: &[T], member: &Member<T>| e.as_ref().is_some_and(|e| distance(e, f, member.inner) <= closest);
+        let same = Member {
+            i,
+            outer: T::one(),
+            inner: T::one(),
+        };
+        let opposite = parity.map(|outer| Member {
+            i,
+            outer,
+            inner: -T::one(),
+        });
+        let joins = |f: &[T], member: &Member<T>| {
+            e.as_ref()
+                .is_some_and(|e| distance(e, f, member.inner) <= closest)
+        };
         let found = groups.iter_mut().find_map(|(f, members)| {
-            let member = [Some(same), opposite].into_iter().flatten().find(|member| joins(f, member))?;
+            let member = [Some(same), opposite]
+                .into_iter()
+                .flatten()
+                .find(|member| joins(f, member))?;
             Some((members, member))
         });
         match found {
@@ -132,13 +154,20 @@ pub fn merge<A: Activation<T> + Homogeneous, T: Real>(
             None => groups.push((e.unwrap_or_default(), vec![same])),
         }
     }
-    collect(mu, groups.into_iter().map(|(_, members)| fuse(mu, &members, k, degree)))
+    collect(
+        mu,
+        groups
+            .into_iter()
+            .map(|(_, members)| fuse(mu, &members, k, degree)),
+    )
 }
 
 /// `s = +-1` with `sigma(-z) = s sigma(z)`, where there is one.
 fn parity<T: Real>(sigma: &impl Activation<T>) -> Option<T> {
     let (left, right) = (sigma.value(-T::one()), sigma.value(T::one()));
-    [T::one(), -T::one()].into_iter().find(|&s| left == s * right)
+    [T::one(), -T::one()]
+        .into_iter()
+        .find(|&s| left == s * right)
 }
 
 /// The particle i of a group, as `(outer a, inner b)`.
@@ -166,8 +195,15 @@ struct Member<T> {
 ///
 /// # Panics
 /// When the particles of `mu` are not those of `phi`.
-pub fn prune<A: Homogeneous, T: Real>(phi: &Ridge<A>, mu: &EmpiricalMeasure<T>) -> EmpiricalMeasure<T> {
-    assert_eq!(phi.particle_dim(), mu.dim(), "the particles must be those of the map");
+pub fn prune<A: Homogeneous, T: Real>(
+    phi: &Ridge<A>,
+    mu: &EmpiricalMeasure<T>,
+) -> EmpiricalMeasure<T> {
+    assert_eq!(
+        phi.particle_dim(),
+        mu.dim(),
+        "the particles must be those of the map"
+    );
     let (k, r) = (phi.output_dim(), phi.activation().degree() as i32);
     let share = |i: usize| {
         let (a, b) = mu.particle(i).split_at(k);
@@ -176,7 +212,9 @@ pub fn prune<A: Homogeneous, T: Real>(phi: &Ridge<A>, mu: &EmpiricalMeasure<T>) 
     let total = (0..mu.len()).fold(T::zero(), |sum, i| sum + share(i));
     let least = total * epsilon::<T>() / real(mu.len() as f64);
     let kept = (0..mu.len()).filter(|&i| share(i) > least);
-    let mut kept: Vec<(T, Vec<T>)> = kept.map(|i| (mu.weight(i), mu.particle(i).to_vec())).collect();
+    let mut kept: Vec<(T, Vec<T>)> = kept
+        .map(|i| (mu.weight(i), mu.particle(i).to_vec()))
+        .collect();
     if kept.is_empty() {
         kept.push((mu.weight(0), mu.particle(0).to_vec()));
     }
@@ -194,11 +232,19 @@ fn distance<T: Real>(e: &[T], f: &[T], s: T) -> T {
     if f.is_empty() {
         return real(f64::INFINITY);
     }
-    e.iter().zip(f).fold(T::zero(), |sum, (&e, &f)| sum + (s * e - f) * (s * e - f)).sqrt()
+    e.iter()
+        .zip(f)
+        .fold(T::zero(), |sum, (&e, &f)| sum + (s * e - f) * (s * e - f))
+        .sqrt()
 }
 
 /// The balanced neuron that does what the members do together, as `(c, (a, b))`.
-fn fuse<T: Real>(mu: &EmpiricalMeasure<T>, members: &[Member<T>], k: usize, degree: u32) -> (T, Vec<T>) {
+fn fuse<T: Real>(
+    mu: &EmpiricalMeasure<T>,
+    members: &[Member<T>],
+    k: usize,
+    degree: u32,
+) -> (T, Vec<T>) {
     if let &[Member { i, .. }] = members {
         return (mu.weight(i), mu.particle(i).to_vec());
     }
@@ -220,18 +266,30 @@ fn fuse<T: Real>(mu: &EmpiricalMeasure<T>, members: &[Member<T>], k: usize, degr
     // c |a| |b|^r = |sum c_i |b_i|^r a_i|, and |a|^2 + |b|^2 least: |b|^{2 r + 2} = r (|a| |b|^r)^2.
     let size = dot(&a, &a).sqrt();
     let e = direction(&e).filter(|_| c > T::zero() && size > T::zero());
-    let Some(e) = e else { return (c, vec![T::zero(); mu.dim()]) };
+    let Some(e) = e else {
+        return (c, vec![T::zero(); mu.dim()]);
+    };
     let product = size / c;
     let length = match degree {
         0 => T::one(),
-        _ => (real::<T>(f64::from(degree)).sqrt() * product).powf(T::one() / real(f64::from(degree + 1))),
+        _ => (real::<T>(f64::from(degree)).sqrt() * product)
+            .powf(T::one() / real(f64::from(degree + 1))),
     };
     let outer = product / length.powi(r) / size;
-    (c, a.into_iter().map(|a| outer * a).chain(e.into_iter().map(|e| length * e)).collect())
+    (
+        c,
+        a.into_iter()
+            .map(|a| outer * a)
+            .chain(e.into_iter().map(|e| length * e))
+            .collect(),
+    )
 }
 
 /// The measure of weighted particles, of which there is at least one; `mu` where one has overflowed.
-fn collect<T: Real>(mu: &EmpiricalMeasure<T>, neurons: impl Iterator<Item = (T, Vec<T>)>) -> EmpiricalMeasure<T> {
+fn collect<T: Real>(
+    mu: &EmpiricalMeasure<T>,
+    neurons: impl Iterator<Item = (T, Vec<T>)>,
+) -> EmpiricalMeasure<T> {
     let (weights, points): (Vec<T>, Vec<Vec<T>>) = neurons.unzip();
     let points = DMatrix::from_iterator(mu.dim(), weights.len(), points.into_iter().flatten());
     EmpiricalMeasure::weighted(points, DVector::from_vec(weights)).unwrap_or_else(|_| mu.clone())

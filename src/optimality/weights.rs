@@ -53,7 +53,14 @@ pub fn reweigh<T: Real, E: Energy<T> + ?Sized>(
     let left = all.minimise(STEPS);
     let settled = left <= all.rounding();
     let best = all.support();
-    if settled { Ok(best) } else { Err(StepError::Inner { iterations: STEPS, residual: left }) }
+    if settled {
+        Ok(best)
+    } else {
+        Err(StepError::Inner {
+            iterations: STEPS,
+            residual: left,
+        })
+    }
 }
 
 /// `F` as a function of factors `z >= 0`, one for each group of particles: `c_i = z_g c_i^0` for i in the group g.
@@ -80,10 +87,20 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> Weights<'a, T, E> {
     }
 
     /// All particles but those from `first` on, as one; and those, each for itself, from their weights in units of 1.
-    pub(super) fn together(energy: &'a mut E, mu: EmpiricalMeasure<T>, first: usize) -> Result<Self, StepError> {
-        let unit = (0..mu.len()).map(|i| if i < first { mu.weight(i) } else { T::one() }).collect();
-        let group = (0..mu.len()).map(|i| (i + 1).saturating_sub(first)).collect();
-        let z = std::iter::once(T::one()).chain(mu.weights()[first..].iter().copied()).collect();
+    pub(super) fn together(
+        energy: &'a mut E,
+        mu: EmpiricalMeasure<T>,
+        first: usize,
+    ) -> Result<Self, StepError> {
+        let unit = (0..mu.len())
+            .map(|i| if i < first { mu.weight(i) } else { T::one() })
+            .collect();
+        let group = (0..mu.len())
+            .map(|i| (i + 1).saturating_sub(first))
+            .collect();
+        let z = std::iter::once(T::one())
+            .chain(mu.weights()[first..].iter().copied())
+            .collect();
         Self::new(energy, mu, unit, group, z)
     }
 
@@ -96,9 +113,25 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> Weights<'a, T, E> {
     ) -> Result<Self, StepError> {
         let ((p, m), slope) = (mu.points().shape(), vec![T::zero(); z.len()]);
         let (variation, descent) = (vec![T::zero(); m], DMatrix::zeros(p, m));
-        let mut all = Self { energy, mu, unit, group, z, value: T::zero(), slope, variation, descent };
-        all.value = all.evaluate().ok_or(StepError::Unsupported { what: "the first variation" })?;
-        if all.value.is_finite() { Ok(all) } else { Err(StepError::NonFinite { step: 0, time: 0.0 }) }
+        let mut all = Self {
+            energy,
+            mu,
+            unit,
+            group,
+            z,
+            value: T::zero(),
+            slope,
+            variation,
+            descent,
+        };
+        all.value = all.evaluate().ok_or(StepError::Unsupported {
+            what: "the first variation",
+        })?;
+        if all.value.is_finite() {
+            Ok(all)
+        } else {
+            Err(StepError::NonFinite { step: 0, time: 0.0 })
+        }
     }
 
     /// `F` and its slopes at the factors as they are.
@@ -107,7 +140,9 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> Weights<'a, T, E> {
             *c = self.z[self.group[i]] * self.unit[i];
         }
         let points = self.mu.points();
-        let value = self.energy.first_variation(&self.mu, points, &mut self.variation, &mut self.descent);
+        let value =
+            self.energy
+                .first_variation(&self.mu, points, &mut self.variation, &mut self.descent);
         self.slope.fill(T::zero());
         for (i, &variation) in self.variation.iter().enumerate() {
             self.slope[self.group[i]] += self.unit[i] * variation;
@@ -127,18 +162,22 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> Weights<'a, T, E> {
             // A factor of 0 whose slope is positive stays 0 in this step.
             let free = |&g: &usize| self.z[g] > T::zero() || self.slope[g] < T::zero();
             let free: Vec<usize> = (0..self.z.len()).filter(free).collect();
-            let take = |x: &[T]| DVector::from_iterator(free.len(), free.iter().map(|&g| to_f64(x[g])));
+            let take =
+                |x: &[T]| DVector::from_iterator(free.len(), free.iter().map(|&g| to_f64(x[g])));
             let (z, slope) = (take(&self.z), take(&self.slope));
             let hessian = self.hessian(&free);
             // What differences cannot tell from 0 must not become a direction without curvature: a little more on the diagonal, until it is none.
-            let ridges = (0..8).map(|l| to_f64(difference_error::<T>()) * hessian.trace() * 10.0_f64.powi(l));
+            let ridges = (0..8)
+                .map(|l| to_f64(difference_error::<T>()) * hessian.trace() * 10.0_f64.powi(l));
             let model = |ridge: f64| {
                 let mut hessian = hessian.clone();
                 (0..free.len()).for_each(|g| hessian[(g, g)] += ridge);
                 non_negative(&hessian, &(&hessian * &z - &slope), &z)
             };
             // The minimum of the model slope.d + d.H d / 2 over z + d >= 0; there it is -slope.d / 2 at least.
-            let Some(end) = ridges.map(model).find_map(|end| end) else { return f64::INFINITY };
+            let Some(end) = ridges.map(model).find_map(|end| end) else {
+                return f64::INFINITY;
+            };
             let step = end - &z;
             left = -slope.dot(&step);
             if left.is_nan() || left <= self.rounding() || !self.search(&free, &step) {
@@ -164,7 +203,11 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> Weights<'a, T, E> {
     /// The largest slope along which F falls.
     fn residual(&self) -> T {
         let falls = |(&z, &slope): (&T, &T)| if z > T::zero() { slope.abs() } else { -slope };
-        self.z.iter().zip(&self.slope).map(falls).fold(T::zero(), |largest, slope| largest.max(slope))
+        self.z
+            .iter()
+            .zip(&self.slope)
+            .map(falls)
+            .fold(T::zero(), |largest, slope| largest.max(slope))
     }
 
     /// `z = (z_0 + s d)_+` at the free factors.
@@ -194,13 +237,18 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> Weights<'a, T, E> {
         let mut hessian = DMatrix::zeros(free.len(), free.len());
         for (column, &h) in free.iter().enumerate() {
             let z = self.z[h];
-            let size = if z.max(mean) > T::zero() { z.max(mean) } else { T::one() };
+            let size = if z.max(mean) > T::zero() {
+                z.max(mean)
+            } else {
+                T::one()
+            };
             let step = epsilon::<T>().cbrt() * size;
             for (factor, share) in [(1.0, 4.0), (2.0, -1.0)] {
                 self.z[h] = z + real::<T>(factor) * step;
                 self.evaluate();
                 for (row, &g) in free.iter().enumerate() {
-                    hessian[(row, column)] += share * to_f64((self.slope[g] - base[g]) / (step + step));
+                    hessian[(row, column)] +=
+                        share * to_f64((self.slope[g] - base[g]) / (step + step));
                 }
             }
             self.z[h] = z;
@@ -228,10 +276,13 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> Weights<'a, T, E> {
     /// The particles that carry weight, or the first if none does.
     pub(super) fn support(self) -> EmpiricalMeasure<T> {
         let weight = |i: usize| self.z[self.group[i]] * self.unit[i];
-        let kept: Vec<usize> = (0..self.mu.len()).filter(|&i| weight(i) > T::zero()).collect();
+        let kept: Vec<usize> = (0..self.mu.len())
+            .filter(|&i| weight(i) > T::zero())
+            .collect();
         let kept = if kept.is_empty() { vec![0] } else { kept };
         let weights = DVector::from_iterator(kept.len(), kept.iter().map(|&i| weight(i)));
-        EmpiricalMeasure::weighted(self.mu.points().select_columns(&kept), weights).unwrap_or(self.mu)
+        EmpiricalMeasure::weighted(self.mu.points().select_columns(&kept), weights)
+            .unwrap_or(self.mu)
     }
 }
 
@@ -258,8 +309,18 @@ fn non_negative(h: &DMatrix<f64>, b: &DVector<f64>, start: &DVector<f64>) -> Opt
             let factor = inner.cholesky()?;
             let target = factor.solve(&right);
             // How far each coordinate can go towards its target.
-            let reach = |i: usize, t: f64| if t > 0.0 { f64::INFINITY } else { x[i] / (x[i] - t) };
-            let reaches: Vec<f64> = positive.iter().zip(target.iter()).map(|(&i, &t)| reach(i, t)).collect();
+            let reach = |i: usize, t: f64| {
+                if t > 0.0 {
+                    f64::INFINITY
+                } else {
+                    x[i] / (x[i] - t)
+                }
+            };
+            let reaches: Vec<f64> = positive
+                .iter()
+                .zip(target.iter())
+                .map(|(&i, &t)| reach(i, t))
+                .collect();
             let s = reaches.iter().fold(1.0, |s, &reach| f64::min(s, reach));
             for (&i, &t) in positive.iter().zip(target.iter()) {
                 x[i] += s * (t - x[i]);
@@ -269,7 +330,10 @@ fn non_negative(h: &DMatrix<f64>, b: &DVector<f64>, start: &DVector<f64>) -> Opt
                 x[positive[at]] = 0.0;
             }
             let before = positive.len();
-            positive = (0..before).filter(|&at| !blocked(at)).map(|at| positive[at]).collect();
+            positive = (0..before)
+                .filter(|&at| !blocked(at))
+                .map(|at| positive[at])
+                .collect();
             if positive.len() == before {
                 break;
             }

@@ -8,7 +8,11 @@ use crate::real::{Real, real};
 
 /// Accepts -1 and 1.
 fn sign<T: Real>(target: T) -> Result<(), &'static str> {
-    if target.abs() == T::one() { Ok(()) } else { Err("-1 or 1") }
+    if target.abs() == T::one() {
+        Ok(())
+    } else {
+        Err("-1 or 1")
+    }
 }
 
 /// `r_+`, and NaN for NaN (which `max` would hide).
@@ -48,7 +52,13 @@ impl<T: Real> Loss<T> for Logistic {
         let (value, slope) = Softplus.value_and_derivative(-target * prediction);
         (value, -target * slope)
     }
-    fn values_and_derivatives(&self, targets: &[T], predictions: &[T], values: &mut [T], derivatives: &mut [T]) {
+    fn values_and_derivatives(
+        &self,
+        targets: &[T],
+        predictions: &[T],
+        values: &mut [T],
+        derivatives: &mut [T],
+    ) {
         for ((u, &y), &h) in values.iter_mut().zip(targets).zip(predictions) {
             *u = -y * h;
         }
@@ -67,7 +77,9 @@ impl<T: Real> Loss<T> for Logistic {
     fn conjugate(&self, target: T, u: T) -> Option<T> {
         let p = -u * target;
         let q = T::one() - p;
-        on_domain(p >= T::zero() && q >= T::zero(), || times_log(p) + if q > T::zero() { q * (-p).ln_1p() } else { q })
+        on_domain(p >= T::zero() && q >= T::zero(), || {
+            times_log(p) + if q > T::zero() { q * (-p).ln_1p() } else { q }
+        })
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         sign(target)
@@ -107,7 +119,13 @@ impl<T: Real> Loss<T> for Exponential {
     #[inline]
     fn conjugate(&self, target: T, u: T) -> Option<T> {
         let p = -u * target;
-        on_domain(p >= T::zero(), || if p == T::zero() { T::zero() } else { p * (p.ln() - T::one()) })
+        on_domain(p >= T::zero(), || {
+            if p == T::zero() {
+                T::zero()
+            } else {
+                p * (p.ln() - T::one())
+            }
+        })
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         sign(target)
@@ -131,7 +149,11 @@ impl<T: Real> Loss<T> for Hinge {
     }
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
-        if target * prediction < T::one() { -target } else { T::zero() }
+        if target * prediction < T::one() {
+            -target
+        } else {
+            T::zero()
+        }
     }
     #[inline]
     fn second_derivative(&self, _: T, _: T) -> T {
@@ -168,9 +190,16 @@ pub struct SmoothHinge(
 impl<T: Real> Loss<T> for SmoothHinge {
     #[inline]
     fn value(&self, target: T, prediction: T) -> T {
-        let (r, s) = (positive_part(T::one() - target * prediction), real::<T>(self.0));
+        let (r, s) = (
+            positive_part(T::one() - target * prediction),
+            real::<T>(self.0),
+        );
         let half = real::<T>(0.5);
-        if r <= s { r * r * half / s } else { r - s * half }
+        if r <= s {
+            r * r * half / s
+        } else {
+            r - s * half
+        }
     }
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
@@ -180,13 +209,19 @@ impl<T: Real> Loss<T> for SmoothHinge {
     #[inline]
     fn second_derivative(&self, target: T, prediction: T) -> T {
         let (r, s) = (T::one() - target * prediction, real::<T>(self.0));
-        if r > T::zero() && r < s { T::one() / s } else { T::zero() }
+        if r > T::zero() && r < s {
+            T::one() / s
+        } else {
+            T::zero()
+        }
     }
     /// With `p = -u y`: `l* = s p^2 / 2 - p` for `0 <= p <= 1`.
     #[inline]
     fn conjugate(&self, target: T, u: T) -> Option<T> {
         let p = -u * target;
-        on_domain(p >= T::zero() && p <= T::one(), || p * (p * real(0.5 * self.0) - T::one()))
+        on_domain(p >= T::zero() && p <= T::one(), || {
+            p * (p * real(0.5 * self.0) - T::one())
+        })
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         sign(target)

@@ -38,7 +38,11 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
     /// the numbers of samples and targets differ.
     pub fn new(loss: L, x: DMatrix<T>, y: DVector<T>) -> Result<Self, RiskError> {
         let n = y.len();
-        Self::with_outputs(loss, x, y.reshape_generic(nalgebra::Dyn(1), nalgebra::Dyn(n)))
+        Self::with_outputs(
+            loss,
+            x,
+            y.reshape_generic(nalgebra::Dyn(1), nalgebra::Dyn(n)),
+        )
     }
 
     /// The risk of k outputs on the samples `x` (`d x n`) with targets `y` (`k x n`).
@@ -50,22 +54,42 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
         let inputs = Inputs::new(x)?;
         let (k, n) = y.shape();
         if k == 0 {
-            return Err(ShapeError { what: "number of outputs", expected: 1, found: 0 }.into());
+            return Err(ShapeError {
+                what: "number of outputs",
+                expected: 1,
+                found: 0,
+            }
+            .into());
         }
         if n != inputs.len() {
-            return Err(ShapeError { what: "number of targets", expected: inputs.len(), found: n }.into());
+            return Err(ShapeError {
+                what: "number of targets",
+                expected: inputs.len(),
+                found: n,
+            }
+            .into());
         }
         for (i, &target) in y.iter().enumerate() {
             let refused = |requirement| {
                 let (sample, output, value) = (i / k, i % k, to_f64(target));
-                RiskError::Target { sample, output, requirement, value }
+                RiskError::Target {
+                    sample,
+                    output,
+                    requirement,
+                    value,
+                }
             };
             loss.check_target(target).map_err(refused)?;
             if !target.is_finite() {
                 return Err(refused("finite"));
             }
         }
-        Ok(Self { loss, inputs, targets: y, weights: vec![reciprocal(n); n] })
+        Ok(Self {
+            loss,
+            inputs,
+            targets: y,
+            weights: vec![reciprocal(n); n],
+        })
     }
 
     /// The risk `sum_j c_j sum_l loss(y_jl, h_jl)`, with weights `c_j >= 0` of any sum in the place of `1/n`.
@@ -85,10 +109,18 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
         let c: DVector<T> = c.into();
         let n = self.inputs.len();
         if c.len() != n {
-            return Err(ShapeError { what: "number of sample weights", expected: n, found: c.len() }.into());
+            return Err(ShapeError {
+                what: "number of sample weights",
+                expected: n,
+                found: c.len(),
+            }
+            .into());
         }
         if let Some(sample) = c.iter().position(|&c| !(c.is_finite() && c >= T::zero())) {
-            return Err(RiskError::Weight { sample, value: to_f64(c[sample]) });
+            return Err(RiskError::Weight {
+                sample,
+                value: to_f64(c[sample]),
+            });
         }
         self.weights.copy_from_slice(c.as_slice());
         Ok(self)
@@ -112,7 +144,10 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
     /// Writes the gradient at the samples from `first` on to `out` and returns their part of the risk.
     fn part(&self, first: usize, h: &[T], out: &mut [T]) -> T {
         let k = self.targets.nrows();
-        let (y, weights) = (&self.targets.as_slice()[first * k..][..h.len()], &self.weights[first..]);
+        let (y, weights) = (
+            &self.targets.as_slice()[first * k..][..h.len()],
+            &self.weights[first..],
+        );
         let (mut values, mut block) = ([T::zero(); BLOCK], 0..0);
         sum(h.len() / k, |j| {
             let (c, mut losses) = (weights[j], T::zero());
@@ -120,7 +155,12 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
                 if i == block.end {
                     block = i..h.len().min(i + BLOCK);
                     let (values, out) = (&mut values[..block.len()], &mut out[block.clone()]);
-                    self.loss.values_and_derivatives(&y[block.clone()], &h[block.clone()], values, out);
+                    self.loss.values_and_derivatives(
+                        &y[block.clone()],
+                        &h[block.clone()],
+                        values,
+                        out,
+                    );
                 }
                 losses += values[i - block.start];
                 out[i] = weighted(c, out[i]);
@@ -161,7 +201,10 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
         let (k, y) = (self.targets.nrows(), self.targets.as_slice());
         for (i, out) in out.iter_mut().enumerate() {
-            *out = weighted(self.weights[i / k], self.loss.second_derivative(y[i], h[i]) * u[i]);
+            *out = weighted(
+                self.weights[i / k],
+                self.loss.second_derivative(y[i], h[i]) * u[i],
+            );
         }
     }
 }

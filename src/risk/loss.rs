@@ -42,13 +42,22 @@ pub trait Loss<T: Real> {
     /// `(l, dl/dh)`: worth overriding where the two share work.
     #[inline]
     fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
-        (self.value(target, prediction), self.derivative(target, prediction))
+        (
+            self.value(target, prediction),
+            self.derivative(target, prediction),
+        )
     }
 
     /// `(l, dl/dh)` for slices of one length: worth overriding where a vectorised form is at hand.
     ///
     /// It equals `value_and_derivative` up to 4 units in the last place.
-    fn values_and_derivatives(&self, targets: &[T], predictions: &[T], values: &mut [T], derivatives: &mut [T]) {
+    fn values_and_derivatives(
+        &self,
+        targets: &[T],
+        predictions: &[T],
+        values: &mut [T],
+        derivatives: &mut [T],
+    ) {
         let pairs = targets.iter().zip(predictions);
         for ((&y, &h), (value, derivative)) in pairs.zip(values.iter_mut().zip(derivatives)) {
             (*value, *derivative) = self.value_and_derivative(y, h);
@@ -58,7 +67,8 @@ pub trait Loss<T: Real> {
     /// `d^2 l / dh^2 (y, h) >= 0`, 0 at kinks. Provided by a central difference of `derivative`.
     fn second_derivative(&self, target: T, prediction: T) -> T {
         let step = difference_step::<T>() * (T::one() + prediction.abs());
-        let rise = self.derivative(target, prediction + step) - self.derivative(target, prediction - step);
+        let rise =
+            self.derivative(target, prediction + step) - self.derivative(target, prediction - step);
         (rise / (step * real(2.0))).max(T::zero())
     }
 
@@ -85,7 +95,11 @@ pub trait Loss<T: Real> {
     /// # Errors
     /// The requirement. Provided: any finite target is fine.
     fn check_target(&self, target: T) -> Result<(), &'static str> {
-        if target.is_finite() { Ok(()) } else { Err("finite") }
+        if target.is_finite() {
+            Ok(())
+        } else {
+            Err("finite")
+        }
     }
 
     /// Whether the parameters of the loss itself are in range; asked once by the risk that takes the loss in.
@@ -107,7 +121,13 @@ impl<T: Real, L: Loss<T> + ?Sized> Loss<T> for &L {
     fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
         (**self).value_and_derivative(target, prediction)
     }
-    fn values_and_derivatives(&self, targets: &[T], predictions: &[T], values: &mut [T], derivatives: &mut [T]) {
+    fn values_and_derivatives(
+        &self,
+        targets: &[T],
+        predictions: &[T],
+        values: &mut [T],
+        derivatives: &mut [T],
+    ) {
         (**self).values_and_derivatives(targets, predictions, values, derivatives);
     }
     fn second_derivative(&self, target: T, prediction: T) -> T {
@@ -135,6 +155,10 @@ pub(super) fn positive(name: &'static str, value: f64) -> Result<(), ParameterEr
     if value > 0.0 && value.is_finite() {
         Ok(())
     } else {
-        Err(ParameterError { name, requirement: "positive and finite", value })
+        Err(ParameterError {
+            name,
+            requirement: "positive and finite",
+            value,
+        })
     }
 }

@@ -53,8 +53,16 @@ pub struct Huber(
 impl<T: Real> Loss<T> for Huber {
     #[inline]
     fn value(&self, target: T, prediction: T) -> T {
-        let (r, t, half) = ((prediction - target).abs(), real::<T>(self.0), real::<T>(0.5));
-        if r <= t { r * r * half } else { t * (r - t * half) }
+        let (r, t, half) = (
+            (prediction - target).abs(),
+            real::<T>(self.0),
+            real::<T>(0.5),
+        );
+        if r <= t {
+            r * r * half
+        } else {
+            t * (r - t * half)
+        }
     }
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
@@ -63,7 +71,11 @@ impl<T: Real> Loss<T> for Huber {
     }
     #[inline]
     fn second_derivative(&self, target: T, prediction: T) -> T {
-        if (prediction - target).abs() < real(self.0) { T::one() } else { T::zero() }
+        if (prediction - target).abs() < real(self.0) {
+            T::one()
+        } else {
+            T::zero()
+        }
     }
     /// `l* = u^2 / 2 + u y` for `|u| <= t`.
     #[inline]
@@ -125,7 +137,11 @@ impl<T: Real> Loss<T> for Quantile {
             Ok(())
         } else {
             let name = "the level of the quantile loss";
-            Err(ParameterError { name, requirement: "between 0 and 1", value: self.0 })
+            Err(ParameterError {
+                name,
+                requirement: "between 0 and 1",
+                value: self.0,
+            })
         }
     }
 }

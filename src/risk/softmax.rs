@@ -35,16 +35,35 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
     pub fn new(x: DMatrix<T>, labels: Vec<usize>, classes: usize) -> Result<Self, RiskError> {
         let inputs = Inputs::new(x)?;
         if labels.len() != inputs.len() {
-            return Err(ShapeError { what: "number of labels", expected: inputs.len(), found: labels.len() }.into());
+            return Err(ShapeError {
+                what: "number of labels",
+                expected: inputs.len(),
+                found: labels.len(),
+            }
+            .into());
         }
         if classes == 0 {
-            return Err(ShapeError { what: "number of classes", expected: 1, found: 0 }.into());
+            return Err(ShapeError {
+                what: "number of classes",
+                expected: 1,
+                found: 0,
+            }
+            .into());
         }
         if let Some(sample) = labels.iter().position(|&y| y >= classes) {
             let (requirement, value) = ("below the number of classes", labels[sample] as f64);
-            return Err(RiskError::Target { sample, output: 0, requirement, value });
+            return Err(RiskError::Target {
+                sample,
+                output: 0,
+                requirement,
+                value,
+            });
         }
-        Ok(Self { inputs, labels, classes })
+        Ok(Self {
+            inputs,
+            labels,
+            classes,
+        })
     }
 
     /// The classes `y_j` of the samples.
@@ -57,7 +76,11 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
         let (labels, k) = (&self.labels[first..], self.classes);
         let c = reciprocal(self.labels.len());
         let losses = sum(h.len() / k, |j| {
-            let (h, g, y) = (&h[j * k..(j + 1) * k], &mut out[j * k..(j + 1) * k], labels[j]);
+            let (h, g, y) = (
+                &h[j * k..(j + 1) * k],
+                &mut out[j * k..(j + 1) * k],
+                labels[j],
+            );
             let value = log_sum_exp(h, Some(g)) - h[y];
             g[y] -= T::one();
             g.iter_mut().for_each(|g| *g *= c);
@@ -93,7 +116,9 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
 
     fn value(&self, h: &[T]) -> T {
         let (n, k) = (self.labels.len(), self.classes);
-        let losses = sum(n, |j| log_sum_exp(&h[j * k..(j + 1) * k], None) - h[j * k + self.labels[j]]);
+        let losses = sum(n, |j| {
+            log_sum_exp(&h[j * k..(j + 1) * k], None) - h[j * k + self.labels[j]]
+        });
         losses * reciprocal(n)
     }
 
@@ -110,12 +135,19 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
         let (n, k) = (self.labels.len(), self.classes);
         let c = reciprocal::<T>(n);
         for j in 0..n {
-            let (h, u, p) = (&h[j * k..(j + 1) * k], &u[j * k..(j + 1) * k], &mut out[j * k..(j + 1) * k]);
+            let (h, u, p) = (
+                &h[j * k..(j + 1) * k],
+                &u[j * k..(j + 1) * k],
+                &mut out[j * k..(j + 1) * k],
+            );
             log_sum_exp(h, Some(p));
             // R'' does not see a constant: measured from the likeliest class, nothing cancels where p is nearly 1.
             let likeliest = (1..k).fold(0, |best, l| if h[l] > h[best] { l } else { best });
             let origin = u[likeliest];
-            let mean = p.iter().zip(u).fold(T::zero(), |sum, (&p, &u)| sum + p * (u - origin));
+            let mean = p
+                .iter()
+                .zip(u)
+                .fold(T::zero(), |sum, (&p, &u)| sum + p * (u - origin));
             for (p, &u) in p.iter_mut().zip(u) {
                 *p *= ((u - origin) - mean) * c;
             }

@@ -36,28 +36,47 @@ pub fn check_activation<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Resul
     let same = slices(borrowed, a, b)? == plain
         && borrowed.slopes() == sigma.slopes()
         && borrowed.derivative_from_value(plain[0][0]) == sigma.derivative_from_value(plain[0][0]);
-    holds("a borrowed activation is the same bits", same, || format!("a = {a}, b = {b}"))?;
+    holds("a borrowed activation is the same bits", same, || {
+        format!("a = {a}, b = {b}")
+    })?;
 
     let (a, b) = (to_f64(a), to_f64(b));
     let slope = |t: f64| {
         let u = real::<T>(a + t * (b - a));
         // The integral follows the points as the scalar holds them.
         let value = to_f64(sigma.derivative(u)) * (b - a);
-        Slope { value, scale: value.abs() + to_f64(sigma.derivative(u)).abs() * (a.abs() + b.abs()) }
+        Slope {
+            value,
+            scale: value.abs() + to_f64(sigma.derivative(u)).abs() * (a.abs() + b.abs()),
+        }
     };
     let ends = [a, b].map(|u| to_f64(sigma.value(real(u))));
     let law = "sigma(b) - sigma(a) = int_a^b sigma'(u) du";
-    Segment { law, ends, scale: 0.0, bisections: 200 }.check::<T>(slope, || format!("a = {a}, b = {b}"))
+    Segment {
+        law,
+        ends,
+        scale: 0.0,
+        bisections: 200,
+    }
+    .check::<T>(slope, || format!("a = {a}, b = {b}"))
 }
 
 fn pair<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
     let (value, derivative) = sigma.value_and_derivative(u);
-    let tolerances = [rounding::<T>() * to_f64(sigma.value(u).abs()), slope_rounding(sigma, u)];
-    for ((both, alone), tolerance) in
-        [(value, sigma.value(u)), (derivative, sigma.derivative(u))].into_iter().zip(tolerances)
+    let tolerances = [
+        rounding::<T>() * to_f64(sigma.value(u).abs()),
+        slope_rounding(sigma, u),
+    ];
+    for ((both, alone), tolerance) in [(value, sigma.value(u)), (derivative, sigma.derivative(u))]
+        .into_iter()
+        .zip(tolerances)
     {
         let law = "value_and_derivative(u) = (value(u), derivative(u))";
-        let error = if both == alone { 0.0 } else { to_f64((both - alone).abs()) };
+        let error = if both == alone {
+            0.0
+        } else {
+            to_f64((both - alone).abs())
+        };
         within(law, error, tolerance, || format!("u = {u}"))?;
     }
     Ok(())
@@ -79,7 +98,12 @@ fn sides<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
     let tolerance = slope_rounding(sigma, u - step) + slope_rounding(sigma, u + step);
     let law = "min(sigma'(u-), sigma'(u+)) <= sigma'(u) <= max(sigma'(u-), sigma'(u+))";
     // A smooth extremum of sigma' lies outside by step^2 sigma'''/2, far below one epsilon for any sigma''' < 1/eps^(1/3).
-    within(law, (low - here).max(here - high), tolerance + to_f64(epsilon::<T>()), || format!("u = {u}"))
+    within(
+        law,
+        (low - here).max(here - high),
+        tolerance + to_f64(epsilon::<T>()),
+        || format!("u = {u}"),
+    )
 }
 
 /// The slopes and the derivative as a function of the value, where the activation gives them.
@@ -87,12 +111,26 @@ fn hints<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
     let (value, derivative) = (sigma.value(u), sigma.derivative(u));
     let at = || format!("u = {u}");
     if let Some(slopes) = sigma.slopes() {
-        let slope = if u > T::zero() { slopes.positive } else { slopes.negative };
+        let slope = if u > T::zero() {
+            slopes.positive
+        } else {
+            slopes.negative
+        };
         let error = to_f64((slope * u - value).abs());
-        within("sigma(u) = s u with the slope s of the side of u", error, rounding::<T>() * to_f64(value.abs()), at)?;
+        within(
+            "sigma(u) = s u with the slope s of the side of u",
+            error,
+            rounding::<T>() * to_f64(value.abs()),
+            at,
+        )?;
         let slope = if u == T::zero() { slopes.zero } else { slope };
         let error = to_f64((slope - derivative).abs());
-        within("sigma'(u) is the slope of the side of u", error, rounding::<T>() * to_f64(slope.abs()), at)?;
+        within(
+            "sigma'(u) is the slope of the side of u",
+            error,
+            rounding::<T>() * to_f64(slope.abs()),
+            at,
+        )?;
     }
     if let Some(found) = sigma.derivative_from_value(value) {
         // In a tail a value that tends to a constant knows the derivative to the rounding of itself.
@@ -106,8 +144,11 @@ fn hints<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
 /// The slice hooks at points from a to b, more than fit one line of lanes; returns what they write.
 fn slices<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Result<[Vec<T>; 3], Violation> {
     const POINTS: usize = 19;
-    let points: Vec<T> = (0..POINTS).map(|r| a + (b - a) * real(r as f64 / (POINTS - 1) as f64)).collect();
-    let (mut alone, mut values, mut derivatives) = (points.clone(), points.clone(), vec![real(f64::NAN); POINTS]);
+    let points: Vec<T> = (0..POINTS)
+        .map(|r| a + (b - a) * real(r as f64 / (POINTS - 1) as f64))
+        .collect();
+    let (mut alone, mut values, mut derivatives) =
+        (points.clone(), points.clone(), vec![real(f64::NAN); POINTS]);
     sigma.apply(&mut alone);
     sigma.apply_with_derivative(&mut values, &mut derivatives);
     // A product with a subnormal number keeps the digits of that.
@@ -117,7 +158,12 @@ fn slices<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Result<[Vec<T>; 3],
         let ulps = 4.0 * to_f64(epsilon::<T>() * value.abs()) + subnormal;
         for (law, found, exact, tolerance) in [
             ("apply writes sigma(u_r)", alone[r], value, ulps),
-            ("apply_with_derivative writes sigma(u_r)", values[r], value, ulps),
+            (
+                "apply_with_derivative writes sigma(u_r)",
+                values[r],
+                value,
+                ulps,
+            ),
             (
                 "apply_with_derivative writes sigma'(u_r)",
                 derivatives[r],
@@ -125,8 +171,14 @@ fn slices<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Result<[Vec<T>; 3],
                 slope_rounding(sigma, u) + subnormal,
             ),
         ] {
-            let error = if found == exact { 0.0 } else { to_f64((found - exact).abs()) };
-            within(law, error, tolerance, || format!("u = {u}, place {r} of {POINTS}"))?;
+            let error = if found == exact {
+                0.0
+            } else {
+                to_f64((found - exact).abs())
+            };
+            within(law, error, tolerance, || {
+                format!("u = {u}, place {r} of {POINTS}")
+            })?;
         }
     }
     Ok([alone, values, derivatives])
@@ -138,9 +190,15 @@ fn finite<T: Real>(sigma: &dyn Activation<T>) -> Result<(), Violation> {
         for u in [real::<T>(size), real(-size)] {
             let (value, derivative) = (sigma.value(u), sigma.derivative(u));
             let numbers = !(to_f64(value).is_nan() || to_f64(derivative).is_nan());
-            holds("sigma(u) and sigma'(u) are numbers for every finite u", numbers, || format!("u = {u}"))?;
+            holds(
+                "sigma(u) and sigma'(u) are numbers for every finite u",
+                numbers,
+                || format!("u = {u}"),
+            )?;
             let bounded = size > 1000.0 || value.is_finite() || !derivative.is_finite();
-            holds("sigma(u) is finite where sigma'(u) is", bounded, || format!("u = {u}"))?;
+            holds("sigma(u) is finite where sigma'(u) is", bounded, || {
+                format!("u = {u}")
+            })?;
         }
     }
     Ok(())
@@ -162,10 +220,17 @@ pub fn check_homogeneous_activation<T: Real>(
     s: T,
 ) -> Result<(), Violation> {
     let (k, borrowed) = (sigma.degree(), (&sigma).degree());
-    holds("a borrowed activation has the same degree", k == borrowed, || format!("{k} and {borrowed}"))?;
+    holds(
+        "a borrowed activation has the same degree",
+        k == borrowed,
+        || format!("{k} and {borrowed}"),
+    )?;
     let (small, large) = (to_f64(sigma.value(u)), to_f64(sigma.value(s * u)));
     let expected = to_f64(s).powf(f64::from(k)) * small;
-    let tolerance = rounding::<T>() * (expected.abs() + to_f64(sigma.derivative(s * u) * s * u).abs());
+    let tolerance =
+        rounding::<T>() * (expected.abs() + to_f64(sigma.derivative(s * u) * s * u).abs());
     let law = "sigma(s u) = s^k sigma(u)";
-    within(law, (large - expected).abs(), tolerance, || format!("u = {u}, s = {s}, k = {k}"))
+    within(law, (large - expected).abs(), tolerance, || {
+        format!("u = {u}, s = {s}, k = {k}")
+    })
 }

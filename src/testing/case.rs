@@ -47,7 +47,13 @@ impl Case {
     /// Targets -1 and 1, `k x n`.
     pub fn signs<T: Real>(&self) -> DMatrix<T> {
         let mut draws = self.draws(3);
-        DMatrix::from_fn(self.k, self.n, |_, _| if draws.index(2) == 0 { -T::one() } else { T::one() })
+        DMatrix::from_fn(self.k, self.n, |_, _| {
+            if draws.index(2) == 0 {
+                -T::one()
+            } else {
+                T::one()
+            }
+        })
     }
 
     /// Classes in `0..k`, one a sample.
@@ -101,7 +107,11 @@ impl Draws {
 
     /// A coordinate: a multiple of 1/64 in [-2, 2], one in 16 of them 0.
     pub fn coordinate<T: Real>(&mut self) -> T {
-        if self.index(16) == 0 { T::zero() } else { real((self.index(257) as f64 - 128.0) / 64.0) }
+        if self.index(16) == 0 {
+            T::zero()
+        } else {
+            real((self.index(257) as f64 - 128.0) / 64.0)
+        }
     }
 
     /// `len` coordinates.
@@ -116,10 +126,18 @@ impl Draws {
 
     /// `len` numbers in `[-1, 1)`; one time in four all but one of them are 0, so that an error in one place shows.
     pub fn direction<T: Real>(&mut self, len: usize) -> Vec<T> {
-        let only = if self.index(4) == 0 { Some(self.index(len)) } else { None };
+        let only = if self.index(4) == 0 {
+            Some(self.index(len))
+        } else {
+            None
+        };
         let draw = |i| {
             let v = self.uniform(-1.0, 1.0);
-            if only.is_none_or(|only| only == i) { v } else { T::zero() }
+            if only.is_none_or(|only| only == i) {
+                v
+            } else {
+                T::zero()
+            }
         };
         (0..len).map(draw).collect()
     }
@@ -127,11 +145,14 @@ impl Draws {
     /// A measure of m particles in `R^p`: equal weights, or weights in `{0, 1, .., 8} / (8 m)`, never all 0.
     pub fn measure<T: Real>(&mut self, p: usize, m: usize) -> EmpiricalMeasure<T> {
         let equal = self.index(2) == 0;
-        let mut weights = DVector::from_fn(m, |_, _| real(if equal { 8.0 } else { self.index(9) as f64 }));
+        let mut weights = DVector::from_fn(m, |_, _| {
+            real(if equal { 8.0 } else { self.index(9) as f64 })
+        });
         if weights.iter().all(|&c| c == T::zero()) {
             weights[0] = T::one();
         }
         weights /= real::<T>(8.0 * m as f64);
-        EmpiricalMeasure::weighted(self.matrix(p, m), weights).unwrap_or_else(|e| unreachable!("{e}"))
+        EmpiricalMeasure::weighted(self.matrix(p, m), weights)
+            .unwrap_or_else(|e| unreachable!("{e}"))
     }
 }

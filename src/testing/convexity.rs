@@ -29,14 +29,22 @@ use crate::real::{Real, real, to_f64};
 pub fn check_convexity<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(), Violation> {
     let p = energy.particle_dim();
     let mut draws = case.draws(13);
-    let (mu, nu) = (draws.measure::<T>(p, case.m), draws.measure::<T>(p, case.m.div_ceil(2)));
+    let (mu, nu) = (
+        draws.measure::<T>(p, case.m),
+        draws.measure::<T>(p, case.m.div_ceil(2)),
+    );
     let at = |t: f64| move || format!("t = {t}, {case:?}");
     let (start, end) = (to_f64(energy.value(&mu)), to_f64(energy.value(&nu)));
     let scale = natural_scale(energy, &mu) + natural_scale(energy, &nu);
     for t in [0.0625, 0.25, 0.5, 0.75, 0.9375] {
         let between = to_f64(energy.value(&mixture(&mu, 1.0 - t, &nu, t)));
         let law = "F((1-t) mu + t nu) <= (1-t) F(mu) + t F(nu)";
-        within(law, between - (1.0 - t) * start - t * end, rounding::<T>() * scale, at(t))?;
+        within(
+            law,
+            between - (1.0 - t) * start - t * end,
+            rounding::<T>() * scale,
+            at(t),
+        )?;
     }
 
     let (Some((here, scale_here)), Some((there, scale_there))) =
@@ -45,7 +53,12 @@ pub fn check_convexity<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Resul
         return Ok(());
     };
     let tolerance = rounding::<T>() * (scale + scale_here + scale_there);
-    within("F(nu) >= F(mu) + int F'(mu) d(nu - mu)", start + there - here - end, tolerance, at(1.0))
+    within(
+        "F(nu) >= F(mu) + int F'(mu) d(nu - mu)",
+        start + there - here - end,
+        tolerance,
+        at(1.0),
+    )
 }
 
 /// `s mu + t nu`: the particles of both.
@@ -56,9 +69,20 @@ pub(super) fn mixture<T: Real>(
     t: f64,
 ) -> EmpiricalMeasure<T> {
     let (m, total) = (mu.len(), mu.len() + nu.len());
-    let points =
-        DMatrix::from_fn(mu.dim(), total, |c, i| if i < m { mu.points()[(c, i)] } else { nu.points()[(c, i - m)] });
-    let weight = |i: usize| if i < m { real::<T>(s) * mu.weight(i) } else { real::<T>(t) * nu.weight(i - m) };
+    let points = DMatrix::from_fn(mu.dim(), total, |c, i| {
+        if i < m {
+            mu.points()[(c, i)]
+        } else {
+            nu.points()[(c, i - m)]
+        }
+    });
+    let weight = |i: usize| {
+        if i < m {
+            real::<T>(s) * mu.weight(i)
+        } else {
+            real::<T>(t) * nu.weight(i - m)
+        }
+    };
     let mixture = EmpiricalMeasure::weighted(points, DVector::from_fn(total, |i, _| weight(i)));
     mixture.unwrap_or_else(|e| unreachable!("{e}"))
 }
@@ -72,6 +96,9 @@ fn integrate<T: Real>(
     let mut values = vec![T::zero(); nu.len()];
     let mut descent = DMatrix::zeros(nu.dim(), nu.len());
     energy.first_variation(mu, nu.points(), &mut values, &mut descent)?;
-    let terms = values.iter().zip(nu.weights()).map(|(&value, &c)| to_f64(c) * to_f64(value));
+    let terms = values
+        .iter()
+        .zip(nu.weights())
+        .map(|(&value, &c)| to_f64(c) * to_f64(value));
     Some(terms.fold((0.0, 0.0), |(sum, scale), x| (sum + x, scale + x.abs())))
 }

@@ -50,7 +50,9 @@ pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(
 
     slope(energy, &mu, scale, &mut draws, at)?;
     let mut other = draws.clone();
-    generic(&mu, &mut draws, |mu| invariance(energy, mu, &mut other.clone(), at))?;
+    generic(&mu, &mut draws, |mu| {
+        invariance(energy, mu, &mut other.clone(), at)
+    })?;
     generic(&mu, &mut other, |mu| variation::velocities(energy, mu, at))?;
     variation::check(energy, &mu, scale, &mut draws, at)?;
     second::check(energy, &mu, &mut draws, at)?;
@@ -58,7 +60,10 @@ pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(
 }
 
 /// `F(mu)` and the velocities, written over NaN.
-pub(super) fn evaluate<T: Real>(energy: &mut dyn Energy<T>, mu: &EmpiricalMeasure<T>) -> (f64, DMatrix<T>) {
+pub(super) fn evaluate<T: Real>(
+    energy: &mut dyn Energy<T>,
+    mu: &EmpiricalMeasure<T>,
+) -> (f64, DMatrix<T>) {
     let mut out = DMatrix::from_element(mu.dim(), mu.len(), real(f64::NAN));
     (to_f64(energy.velocity(mu, &mut out)), out)
 }
@@ -107,7 +112,11 @@ fn slope<T: Real>(
     draws: &mut Draws,
     at: impl Fn() -> String,
 ) -> Result<(), Violation> {
-    let u: Vec<T> = draws.direction(mu.points().len()).into_iter().map(|u: T| u * real(0.25)).collect();
+    let u: Vec<T> = draws
+        .direction(mu.points().len())
+        .into_iter()
+        .map(|u: T| u * real(0.25))
+        .collect();
     let mut moved = mu.clone();
     let mut value = |t: f64| {
         along(mu.points().as_slice(), t, &u, moved.points_mut());
@@ -123,7 +132,13 @@ fn slope<T: Real>(
         Slope::new(gradient.as_slice(), &u, moved.points().as_slice())
     };
     let law = "F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt";
-    Segment { law, ends, scale, bisections: 12 }.check::<T>(slope, at)
+    Segment {
+        law,
+        ends,
+        scale,
+        bisections: 12,
+    }
+    .check::<T>(slope, at)
 }
 
 /// Clones, probes and permutations.
@@ -153,14 +168,26 @@ fn invariance<T: Real>(
     let twice: Vec<usize> = (0..m).chain(0..m).collect();
     for (law, other, from) in [
         ("permuting particles changes nothing", permuted, &order),
-        ("cloning particles, with their weights shared, changes nothing", clones, &twice),
-        ("a probe of weight 0 moves as the particle beside it and does not act", probes, &twice),
+        (
+            "cloning particles, with their weights shared, changes nothing",
+            clones,
+            &twice,
+        ),
+        (
+            "a probe of weight 0 moves as the particle beside it and does not act",
+            probes,
+            &twice,
+        ),
     ] {
         let (found, moved) = evaluate(energy, &other);
-        within(law, (found - value).abs(), rounding::<T>() * scale, || format!("F, {}", at()))?;
+        within(law, (found - value).abs(), rounding::<T>() * scale, || {
+            format!("F, {}", at())
+        })?;
         for (i, &from) in from.iter().enumerate() {
             let error = (moved.column(i) - v.column(from)).amax();
-            within(law, to_f64(error), rounding::<T>() * size, || format!("particle {i}, {}", at()))?;
+            within(law, to_f64(error), rounding::<T>() * size, || {
+                format!("particle {i}, {}", at())
+            })?;
         }
     }
     Ok(())
@@ -180,11 +207,18 @@ fn boxed<T: Real>(
 ) -> Result<(), Violation> {
     let plain = everything(energy, mu);
     let mut boxed: Box<dyn Energy<T> + '_> = Box::new(energy);
-    holds("a boxed energy is the same bits", everything(&mut boxed, mu) == plain, at)
+    holds(
+        "a boxed energy is the same bits",
+        everything(&mut boxed, mu) == plain,
+        at,
+    )
 }
 
 /// All that an energy says at a measure. Needs finite numbers.
-fn everything<T: Real>(energy: &mut dyn Energy<T>, mu: &EmpiricalMeasure<T>) -> Vec<Option<Vec<T>>> {
+fn everything<T: Real>(
+    energy: &mut dyn Energy<T>,
+    mu: &EmpiricalMeasure<T>,
+) -> Vec<Option<Vec<T>>> {
     let (value, v) = evaluate(energy, mu);
     let (mut values, mut descent) = (vec![T::zero(); mu.len()], v.clone());
     let varied = energy.first_variation(mu, mu.points(), &mut values, &mut descent);

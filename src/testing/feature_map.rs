@@ -47,19 +47,41 @@ pub fn check_feature_map<T: Real>(phi: &dyn FeatureMap<T>, case: Case) -> Result
 }
 
 /// The laws at one particle and one sample.
-fn check_point<T: Real>(phi: &dyn FeatureMap<T>, draws: &mut Draws, at: impl Fn() -> String) -> Result<(), Violation> {
+fn check_point<T: Real>(
+    phi: &dyn FeatureMap<T>,
+    draws: &mut Draws,
+    at: impl Fn() -> String,
+) -> Result<(), Violation> {
     let (p, d, k) = (phi.particle_dim(), phi.input_dim(), phi.output_dim());
     let (w, x): (Vec<T>, Vec<T>) = (draws.coordinates(p), draws.coordinates(d));
     let (g, v): (Vec<T>, Vec<T>) = (draws.direction(k), draws.direction(p));
     let at = || format!("w = {w:?}, x = {x:?}, {}", at());
 
-    adds("accumulate adds scale Phi(w)(x)", draws, k, |s, out| phi.accumulate(&w, &x, s, out), at)?;
-    adds("push_forward adds scale DPhi(w)(x) v", draws, k, |s, out| phi.push_forward(&w, &x, &v, s, out), at)?;
+    adds(
+        "accumulate adds scale Phi(w)(x)",
+        draws,
+        k,
+        |s, out| phi.accumulate(&w, &x, s, out),
+        at,
+    )?;
+    adds(
+        "push_forward adds scale DPhi(w)(x) v",
+        draws,
+        k,
+        |s, out| phi.push_forward(&w, &x, &v, s, out),
+        at,
+    )?;
     let pulled = |s: T, out: &mut [T]| {
         let g: Vec<T> = g.iter().map(|&g| s * g).collect();
         phi.pull_back(&w, &x, &g, out);
     };
-    adds("pull_back adds DPhi(w)(x)^T g, linear in g", draws, p, pulled, at)?;
+    adds(
+        "pull_back adds DPhi(w)(x)^T g, linear in g",
+        draws,
+        p,
+        pulled,
+        at,
+    )?;
 
     let mut point = w.clone();
     let mut value = |t: f64| {
@@ -77,8 +99,12 @@ fn check_point<T: Real>(phi: &dyn FeatureMap<T>, draws: &mut Draws, at: impl Fn(
         Slope::new(&gradient, &v, &point)
     };
     let law = "<g, Phi(w + v)(x)> - <g, Phi(w)(x)> = int_0^1 <DPhi(w + t v)(x)^T g, v> dt";
-    let segment =
-        Segment { law, ends: ends.map(|end| end.value), scale: ends[0].scale + ends[1].scale, bisections: 100 };
+    let segment = Segment {
+        law,
+        ends: ends.map(|end| end.value),
+        scale: ends[0].scale + ends[1].scale,
+        bisections: 100,
+    };
     segment.check::<T>(slope, at)?;
 
     let (mut pushed, mut pulled) = (vec![T::zero(); k], vec![T::zero(); p]);
@@ -86,7 +112,12 @@ fn check_point<T: Real>(phi: &dyn FeatureMap<T>, draws: &mut Draws, at: impl Fn(
     phi.pull_back(&w, &x, &g, &mut pulled);
     let (left, right) = (Slope::new(&pushed, &g, &g), Slope::new(&pulled, &v, &w));
     let tolerance = rounding::<T>() * (left.scale + right.scale);
-    within("<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>", (left.value - right.value).abs(), tolerance, at)
+    within(
+        "<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>",
+        (left.value - right.value).abs(),
+        tolerance,
+        at,
+    )
 }
 
 /// Checks that two maps are the same, bit for bit in every method: a pointer to a map and the map itself.
@@ -95,15 +126,27 @@ fn check_point<T: Real>(phi: &dyn FeatureMap<T>, draws: &mut Draws, at: impl Fn(
 ///
 /// # Errors
 /// The method that differs.
-pub fn check_same_map<T: Real>(phi: &dyn FeatureMap<T>, psi: &dyn FeatureMap<T>, case: Case) -> Result<(), Violation> {
+pub fn check_same_map<T: Real>(
+    phi: &dyn FeatureMap<T>,
+    psi: &dyn FeatureMap<T>,
+    case: Case,
+) -> Result<(), Violation> {
     let at = || format!("{case:?}");
     let dims = [phi.particle_dim(), phi.input_dim(), phi.output_dim()];
-    holds("both maps have the same sizes", dims == [psi.particle_dim(), psi.input_dim(), psi.output_dim()], at)?;
+    holds(
+        "both maps have the same sizes",
+        dims == [psi.particle_dim(), psi.input_dim(), psi.output_dim()],
+        at,
+    )?;
     let batch = batch::Batch::new(phi, case);
     let law = "accumulate, pull_back and push_forward are the same bits";
     holds(law, batch.point(phi) == batch.point(psi), at)?;
     for (law, method) in batch::methods() {
-        holds(law, same_bits(&method(&batch, phi), &method(&batch, psi)), at)?;
+        holds(
+            law,
+            same_bits(&method(&batch, phi), &method(&batch, psi)),
+            at,
+        )?;
     }
     Ok(())
 }
@@ -111,5 +154,8 @@ pub fn check_same_map<T: Real>(phi: &dyn FeatureMap<T>, psi: &dyn FeatureMap<T>,
 /// Equal numbers in all places; a NaN equals a NaN.
 fn same_bits<T: Real>(a: &[DMatrix<T>], b: &[DMatrix<T>]) -> bool {
     let same = |(&a, &b): (&T, &T)| a == b || (to_f64(a).is_nan() && to_f64(b).is_nan());
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.shape() == b.shape() && a.iter().zip(b.iter()).all(same))
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| a.shape() == b.shape() && a.iter().zip(b.iter()).all(same))
 }

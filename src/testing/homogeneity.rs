@@ -22,7 +22,10 @@ use crate::real::{Real, real, to_f64};
 ///
 /// # Errors
 /// The first law that fails.
-pub fn check_homogeneity<T: Real>(phi: &(impl FeatureMap<T> + Homogeneous), case: Case) -> Result<(), Violation> {
+pub fn check_homogeneity<T: Real>(
+    phi: &(impl FeatureMap<T> + Homogeneous),
+    case: Case,
+) -> Result<(), Violation> {
     check(phi, f64::from(phi.degree()), case)
 }
 
@@ -58,8 +61,16 @@ fn check<T: Real>(phi: &dyn FeatureMap<T>, degree: f64, case: Case) -> Result<()
         }
     }
     let g: Vec<T> = draws.direction(outputs);
-    let (left, right) = (Slope::new(&gradient(&w, &g), &w, &w), Slope::new(&unit, &g, &g));
+    let (left, right) = (
+        Slope::new(&gradient(&w, &g), &w, &w),
+        Slope::new(&unit, &g, &g),
+    );
     let tolerance = rounding::<T>() * (left.scale + degree * right.scale);
     let error = (left.value - degree * right.value).abs();
-    within("<grad_w <g, Phi(w)(x)>, w> = k <g, Phi(w)(x)>", error, tolerance, at(T::one()))
+    within(
+        "<grad_w <g, Phi(w)(x)>, w> = k <g, Phi(w)(x)>",
+        error,
+        tolerance,
+        at(T::one()),
+    )
 }

@@ -37,10 +37,17 @@ use twins::Twins;
 ///
 /// # Errors
 /// The first law that fails; an error of a step is a violation.
-pub fn check_integrator<T: Real, I: Integrator<T> + 'static>(make: impl Fn() -> I, seed: u64) -> Result<(), Violation> {
+pub fn check_integrator<T: Real, I: Integrator<T> + 'static>(
+    make: impl Fn() -> I,
+    seed: u64,
+) -> Result<(), Violation> {
     let make: Make<'_, T> = &|| Box::new(make());
     let at = || format!("seed = {seed}");
-    holds("the parameters of the integrator are in range", make().check().is_ok(), at)?;
+    holds(
+        "the parameters of the integrator are in range",
+        make().check().is_ok(),
+        at,
+    )?;
     order(&mut *make(), seed)?;
     let mu = case(seed).measure(3);
     clock(make, seed, &mu, at)?;
@@ -53,12 +60,27 @@ pub fn check_integrator<T: Real, I: Integrator<T> + 'static>(make: impl Fn() -> 
 type Make<'a, T> = &'a dyn Fn() -> Box<dyn Integrator<T>>;
 
 fn case(seed: u64) -> Case {
-    Case { n: 5, m: 3, d: 2, k: 1, seed }
+    Case {
+        n: 5,
+        m: 3,
+        d: 2,
+        k: 1,
+        seed,
+    }
 }
 
 /// A step that fails violates the law that it was taken for.
-fn taken<X>(law: &'static str, step: Result<X, StepError>, at: impl FnOnce() -> String) -> Result<X, Violation> {
-    step.map_err(|e| Violation { law, error: f64::NAN, tolerance: 0.0, at: format!("{}: {e}", at()) })
+fn taken<X>(
+    law: &'static str,
+    step: Result<X, StepError>,
+    at: impl FnOnce() -> String,
+) -> Result<X, Violation> {
+    step.map_err(|e| Violation {
+        law,
+        error: f64::NAN,
+        tolerance: 0.0,
+        at: format!("{}: {e}", at()),
+    })
 }
 
 /// The slope of the error of one step.
@@ -76,13 +98,17 @@ fn order<T: Real>(integrator: &mut dyn Integrator<T>, seed: u64) -> Result<(), V
     for j in 1..14 {
         let dt = real::<T>(2.0_f64.powi(-j));
         let mut state = State::new(start.clone());
-        let step = taken(law, integrator.step(&mut quartic, &mut state, dt), || format!("dt = {dt}, seed = {seed}"))?;
+        let step = taken(law, integrator.step(&mut quartic, &mut state, dt), || {
+            format!("dt = {dt}, seed = {seed}")
+        })?;
         let mut square = 0.0;
         for i in 0..PARTICLES {
             let w: Vec<f64> = start.particle(i).iter().map(|&w| to_f64(w)).collect();
             let exact = Quartic::flow(&w, to_f64(step.taken));
             let moved = state.measure().particle(i).iter().zip(&exact);
-            square += moved.map(|(&w, exact)| (to_f64(w) - exact).powi(2)).sum::<f64>();
+            square += moved
+                .map(|(&w, exact)| (to_f64(w) - exact).powi(2))
+                .sum::<f64>();
         }
         errors.push((to_f64(step.taken), square.sqrt()));
     }
@@ -92,9 +118,13 @@ fn order<T: Real>(integrator: &mut dyn Integrator<T>, seed: u64) -> Result<(), V
     let slope = |pair: &[(f64, f64)]| (pair[0].1 / pair[1].1).ln() / (pair[0].0 / pair[1].0).ln();
     let mut slopes: Vec<f64> = errors.windows(2).map(slope).collect();
     slopes.sort_by(f64::total_cmp);
-    let Some(&slope) = slopes.get(slopes.len() / 2) else { return Ok(()) };
+    let Some(&slope) = slopes.get(slopes.len() / 2) else {
+        return Ok(());
+    };
     let expected = f64::from(integrator.order()) + 1.0;
-    within(law, expected - slope, 0.6, || format!("slope {slope:.2} of an order {expected} - 1, seed = {seed}"))
+    within(law, expected - slope, 0.6, || {
+        format!("slope {slope:.2} of an order {expected} - 1, seed = {seed}")
+    })
 }
 
 /// The step taken and the clock.
@@ -110,17 +140,30 @@ fn clock<T: Real>(
     let before = state.energy();
     let dt = real::<T>(0.015625);
     let law = "0 < taken <= dt, and a proposal is positive";
-    let Step { taken: first, next } = taken(law, integrator.step(&mut energy, &mut state, dt), &at)?;
+    let Step { taken: first, next } =
+        taken(law, integrator.step(&mut energy, &mut state, dt), &at)?;
     let fine = first > T::zero() && first <= dt && next.is_none_or(|next| next > T::zero());
-    holds(law, fine, || format!("taken = {first}, next = {next:?}, dt = {dt}, {}", at()))?;
-    holds("step leaves the clock to the driver", state.time() == T::zero() && state.step() == 0, &at)?;
+    holds(law, fine, || {
+        format!("taken = {first}, next = {next:?}, dt = {dt}, {}", at())
+    })?;
+    holds(
+        "step leaves the clock to the driver",
+        state.time() == T::zero() && state.step() == 0,
+        &at,
+    )?;
     state.evaluate(&mut energy);
     let tolerance = super::slope::rounding::<T>() * to_f64(before.abs());
-    within("a short step lowers the energy", to_f64(state.energy() - before), tolerance, &at)?;
+    within(
+        "a short step lowers the energy",
+        to_f64(state.energy() - before),
+        tolerance,
+        &at,
+    )?;
 
     const STEPS: usize = 30;
     let law = "the clock is the sum of the steps taken";
-    let mut flow = ParticleFlow::new(energy, integrator, real(0.1)).unwrap_or_else(|e| unreachable!("{e}"));
+    let mut flow =
+        ParticleFlow::new(energy, integrator, real(0.1)).unwrap_or_else(|e| unreachable!("{e}"));
     let (mut state, mut time, mut lost) = (State::new(mu.clone()), 0.0, 0.0);
     for _ in 0..STEPS {
         let dt = to_f64(taken(law, flow.advance(&mut state), &at)?.taken);
@@ -130,11 +173,20 @@ fn clock<T: Real>(
         time = sum;
     }
     let tolerance = 2.0 * to_f64(epsilon::<T>()) * time;
-    within(law, (to_f64(state.time()) - time - lost).abs(), tolerance, &at)?;
+    within(
+        law,
+        (to_f64(state.time()) - time - lost).abs(),
+        tolerance,
+        &at,
+    )?;
     holds("the clock counts the steps", state.step() == STEPS, &at)?;
     let until = state.time() + real(0.25);
     taken(law, flow.run_until(&mut state, until, &mut ()), &at)?;
-    holds("run_until ends at exactly the time asked for", state.time() == until, &at)
+    holds(
+        "run_until ends at exactly the time asked for",
+        state.time() == until,
+        &at,
+    )
 }
 
 /// The state after `steps` steps of `dt`.
@@ -146,7 +198,8 @@ fn run<T: Real>(
     steps: usize,
     at: impl FnOnce() -> String,
 ) -> Result<(), Violation> {
-    let mut flow = ParticleFlow::new(energy, integrator, real(0.05)).unwrap_or_else(|e| unreachable!("{e}"));
+    let mut flow =
+        ParticleFlow::new(energy, integrator, real(0.05)).unwrap_or_else(|e| unreachable!("{e}"));
     taken(law, flow.run(state, steps, &mut ()), at)?;
     Ok(())
 }
@@ -160,17 +213,43 @@ fn resumes<T: Real>(
 ) -> Result<(), Violation> {
     let law = "a run resumes from its state, bit for bit";
     let (mut whole, mut half) = (State::new(mu.clone()), State::new(mu.clone()));
-    run(law, &mut smooth_network(case(seed)), make(), &mut whole, 6, &at)?;
-    run(law, &mut smooth_network(case(seed)), make(), &mut half, 3, &at)?;
+    run(
+        law,
+        &mut smooth_network(case(seed)),
+        make(),
+        &mut whole,
+        6,
+        &at,
+    )?;
+    run(
+        law,
+        &mut smooth_network(case(seed)),
+        make(),
+        &mut half,
+        3,
+        &at,
+    )?;
     let mut rest = half.clone();
-    run(law, &mut smooth_network(case(seed)), make(), &mut rest, 3, &at)?;
-    let same = rest.measure() == whole.measure() && rest.time() == whole.time() && rest.next() == whole.next();
+    run(
+        law,
+        &mut smooth_network(case(seed)),
+        make(),
+        &mut rest,
+        3,
+        &at,
+    )?;
+    let same = rest.measure() == whole.measure()
+        && rest.time() == whole.time()
+        && rest.next() == whole.next();
     holds(law, same, at)
 }
 
 /// `mu` with its first particle in two halves.
 fn split<T: Real>(mu: &EmpiricalMeasure<T>) -> EmpiricalMeasure<T> {
-    let first = EmpiricalMeasure::weighted(mu.points().columns(0, 1).into(), DVector::from_element(1, mu.weight(0)));
+    let first = EmpiricalMeasure::weighted(
+        mu.points().columns(0, 1).into(),
+        DVector::from_element(1, mu.weight(0)),
+    );
     let mut split = mixture(mu, 1.0, &first.unwrap_or_else(|e| unreachable!("{e}")), 0.5);
     split.weights_mut()[0] *= real(0.5);
     split
@@ -188,21 +267,46 @@ fn ranks<T: Real>(
     let mut rank = State::new(scaled(mu, 0.5));
     let cloned = "cloning a particle clones its path";
     let spread = "ranks that hold parts of the particles take the same steps: scalars go through Energy::inner";
-    run(cloned, &mut smooth_network(case(seed)), make(), &mut alone, 4, &at)?;
-    run(cloned, &mut smooth_network(case(seed)), make(), &mut clones, 4, &at)?;
-    run(spread, &mut Twins(smooth_network(case(seed))), make(), &mut rank, 4, &at)?;
+    run(
+        cloned,
+        &mut smooth_network(case(seed)),
+        make(),
+        &mut alone,
+        4,
+        &at,
+    )?;
+    run(
+        cloned,
+        &mut smooth_network(case(seed)),
+        make(),
+        &mut clones,
+        4,
+        &at,
+    )?;
+    run(
+        spread,
+        &mut Twins(smooth_network(case(seed))),
+        make(),
+        &mut rank,
+        4,
+        &at,
+    )?;
     // An inner solver stops where it stops, and the estimate of an error is rounded: steps and paths agree to a tolerance,
     // not to rounding. A difference in time is one along the path.
     let speed = to_f64(alone.velocity().amax().max(clones.velocity().amax())) * 10.0;
     let clock = 100.0 * to_f64(epsilon::<T>().cbrt()) * to_f64(alone.time());
-    let path = 100.0 * to_f64(epsilon::<T>().sqrt()) * (1.0 + to_f64(alone.measure().points().amax()));
+    let path =
+        100.0 * to_f64(epsilon::<T>().sqrt()) * (1.0 + to_f64(alone.measure().points().amax()));
     for (law, other) in [(cloned, &clones), (spread, &rank)] {
         let error = to_f64((other.time() - alone.time()).abs());
         within(law, error, clock, || format!("time, {}", at()))?;
         let tolerance = path + speed * error;
         for i in 0..other.measure().len() {
-            let apart = other.measure().points().column(i) - alone.measure().points().column(i % mu.len());
-            within(law, to_f64(apart.amax()), tolerance, || format!("particle {i}, {}", at()))?;
+            let apart =
+                other.measure().points().column(i) - alone.measure().points().column(i % mu.len());
+            within(law, to_f64(apart.amax()), tolerance, || {
+                format!("particle {i}, {}", at())
+            })?;
         }
     }
     Ok(())
@@ -219,8 +323,30 @@ fn boxed<T: Real>(
     let (mut plain, mut other) = (State::new(mu.clone()), State::new(mu.clone()));
     let (integrator, mut inside) = (make(), make());
     let boxed: Box<dyn Integrator<T> + '_> = Box::new(&mut inside);
-    holds(law, boxed.order() == (*integrator).order() && boxed.check() == (*integrator).check(), &at)?;
-    run(law, &mut smooth_network(case(seed)), integrator, &mut plain, 3, &at)?;
-    run(law, &mut smooth_network(case(seed)), boxed, &mut other, 3, &at)?;
-    holds(law, plain.measure() == other.measure() && plain.time() == other.time(), &at)
+    holds(
+        law,
+        boxed.order() == (*integrator).order() && boxed.check() == (*integrator).check(),
+        &at,
+    )?;
+    run(
+        law,
+        &mut smooth_network(case(seed)),
+        integrator,
+        &mut plain,
+        3,
+        &at,
+    )?;
+    run(
+        law,
+        &mut smooth_network(case(seed)),
+        boxed,
+        &mut other,
+        3,
+        &at,
+    )?;
+    holds(
+        law,
+        plain.measure() == other.measure() && plain.time() == other.time(),
+        &at,
+    )
 }

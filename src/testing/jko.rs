@@ -20,13 +20,25 @@ use crate::state::State;
 ///
 /// # Errors
 /// The first law that fails; an error of a step is a violation.
-pub fn check_jko<T: Real, I: Integrator<T>>(make: impl Fn() -> I, seed: u64) -> Result<(), Violation> {
-    let case = Case { n: 5, m: 3, d: 2, k: 1, seed };
+pub fn check_jko<T: Real, I: Integrator<T>>(
+    make: impl Fn() -> I,
+    seed: u64,
+) -> Result<(), Violation> {
+    let case = Case {
+        n: 5,
+        m: 3,
+        d: 2,
+        k: 1,
+        seed,
+    };
     let mu = case.measure(3);
     for decade in (-6..=6).step_by(2) {
         let decay = WeightDecay::new(real(0.05)).unwrap_or_else(|e| unreachable!("{e}"));
         let mut energy = smooth_network(case).regularized(decay);
-        let (gamma, tolerance) = (real::<T>(10.0_f64.powi(decade)), 1e-4 + 10.0 * to_f64(epsilon::<T>().sqrt()));
+        let (gamma, tolerance) = (
+            real::<T>(10.0_f64.powi(decade)),
+            1e-4 + 10.0 * to_f64(epsilon::<T>().sqrt()),
+        );
         check_proximal_step(&mut make(), &mut energy, &mu, gamma, tolerance)?;
     }
     Ok(())
@@ -54,12 +66,14 @@ pub fn check_proximal_step<T: Real>(
     let mut state = State::new(mu.clone());
     state.evaluate(energy);
     let (before, v) = (to_f64(state.energy()), state.velocity().clone());
-    let step = integrator.step(energy, &mut state, gamma).map_err(|e| Violation {
-        law: "a proximal step can be taken",
-        error: f64::NAN,
-        tolerance: 0.0,
-        at: format!("gamma = {gamma}: {e}"),
-    })?;
+    let step = integrator
+        .step(energy, &mut state, gamma)
+        .map_err(|e| Violation {
+            law: "a proximal step can be taken",
+            error: f64::NAN,
+            tolerance: 0.0,
+            at: format!("gamma = {gamma}: {e}"),
+        })?;
     let (gamma, at) = (step.taken, || format!("gamma = {}", step.taken));
     let moved = state.measure().clone();
     let (after, v_after) = evaluate(energy, &moved);
@@ -71,17 +85,32 @@ pub fn check_proximal_step<T: Real>(
     let blur = 4.0 * to_f64(epsilon::<T>()) * size;
     let cost = length * length / (2.0 * to_f64(gamma));
     let slack = rounding::<T>() * before.abs() + (length + blur) * blur / to_f64(gamma);
-    within("F(mu+) + sum_i c_i |w_i+ - w_i|^2 / (2 gamma) <= F(mu)", after + cost - before, slack, at)?;
+    within(
+        "F(mu+) + sum_i c_i |w_i+ - w_i|^2 / (2 gamma) <= F(mu)",
+        after + cost - before,
+        slack,
+        at,
+    )?;
 
     let (first, last) = (norm(&(&v * gamma)), norm(&(&path - &v_after * gamma)));
     let noise = rounding::<T>() * first + blur;
-    within("w_i+ - w_i = gamma v_i(mu+)", last, tolerance * first.max(length) + noise, at)?;
+    within(
+        "w_i+ - w_i = gamma v_i(mu+)",
+        last,
+        tolerance * first.max(length) + noise,
+        at,
+    )?;
 
     let change = norm(&(&v_after - &v));
     if change <= 1e-3 * norm(&v) {
         let error = norm(&(&path - &v * gamma));
         let bound = 2.0 * change * to_f64(gamma) + tolerance * first + noise;
-        within("w_i+ = w_i + gamma v_i(mu) as gamma vanishes", error, bound, at)?;
+        within(
+            "w_i+ = w_i + gamma v_i(mu) as gamma vanishes",
+            error,
+            bound,
+            at,
+        )?;
     }
     Ok(())
 }

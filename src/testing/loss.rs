@@ -26,16 +26,30 @@ use crate::risk::Loss;
 /// The first law that fails.
 pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), Violation> {
     let at = |h: T| move || format!("y = {y}, h = {h}");
-    holds("the parameters of the loss are in range", loss.check().is_ok(), || format!("{:?}", loss.check()))?;
+    holds(
+        "the parameters of the loss are in range",
+        loss.check().is_ok(),
+        || format!("{:?}", loss.check()),
+    )?;
     for target in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        let refused = loss.check_target(real(target)).is_err() && (&loss).check_target(real(target)).is_err();
-        holds("targets that are not finite are refused", refused, || format!("y = {target}"))?;
+        let refused =
+            loss.check_target(real(target)).is_err() && (&loss).check_target(real(target)).is_err();
+        holds("targets that are not finite are refused", refused, || {
+            format!("y = {target}")
+        })?;
     }
     let (a, b) = if a <= b { (a, b) } else { (b, a) };
     for h in [a, a + (b - a) * real(0.5), b] {
         let (value, derivative) = loss.value_and_derivative(y, h);
-        for (both, alone) in [(value, loss.value(y, h)), (derivative, loss.derivative(y, h))] {
-            let error = if both == alone { 0.0 } else { to_f64((both - alone).abs()) };
+        for (both, alone) in [
+            (value, loss.value(y, h)),
+            (derivative, loss.derivative(y, h)),
+        ] {
+            let error = if both == alone {
+                0.0
+            } else {
+                to_f64((both - alone).abs())
+            };
             let law = "value_and_derivative(y, h) = (value(y, h), derivative(y, h))";
             within(law, error, rounding::<T>() * to_f64(alone.abs()), at(h))?;
         }
@@ -46,14 +60,24 @@ pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), V
         for h in [real::<T>(size), real(-size)] {
             let (value, derivative) = (loss.value(y, h), loss.derivative(y, h));
             let numbers = !(to_f64(value).is_nan() || to_f64(derivative).is_nan());
-            holds("l(y, h) and dl/dh are numbers for every finite h", numbers, at(h))?;
-            holds("l(y, h) is finite where dl/dh is", value.is_finite() || !derivative.is_finite(), at(h))?;
+            holds(
+                "l(y, h) and dl/dh are numbers for every finite h",
+                numbers,
+                at(h),
+            )?;
+            holds(
+                "l(y, h) is finite where dl/dh is",
+                value.is_finite() || !derivative.is_finite(),
+                at(h),
+            )?;
         }
     }
     let plain = slices(loss, y, a, b)?;
-    holds("a borrowed loss is the same bits", slices(&loss, y, a, b)? == plain, || {
-        format!("y = {y}, a = {a}, b = {b}")
-    })?;
+    holds(
+        "a borrowed loss is the same bits",
+        slices(&loss, y, a, b)? == plain,
+        || format!("y = {y}, a = {a}, b = {b}"),
+    )?;
     convex(loss, y, a, b)
 }
 
@@ -61,7 +85,9 @@ pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), V
 /// loss says at a.
 fn slices<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<[Vec<T>; 3], Violation> {
     const POINTS: usize = 19;
-    let predictions: Vec<T> = (0..POINTS).map(|j| a + (b - a) * real(j as f64 / (POINTS - 1) as f64)).collect();
+    let predictions: Vec<T> = (0..POINTS)
+        .map(|j| a + (b - a) * real(j as f64 / (POINTS - 1) as f64))
+        .collect();
     let [mut values, mut derivatives] = [(); 2].map(|()| vec![real(f64::NAN); POINTS]);
     loss.values_and_derivatives(&[y; POINTS], &predictions, &mut values, &mut derivatives);
     // A product with a subnormal number keeps the digits of that.
@@ -69,13 +95,22 @@ fn slices<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<[Vec<T>; 3], 
     for (j, &h) in predictions.iter().enumerate() {
         let (value, derivative) = loss.value_and_derivative(y, h);
         for (found, exact) in [(values[j], value), (derivatives[j], derivative)] {
-            let error = if found == exact { 0.0 } else { to_f64((found - exact).abs()) };
+            let error = if found == exact {
+                0.0
+            } else {
+                to_f64((found - exact).abs())
+            };
             let tolerance = 4.0 * to_f64(epsilon::<T>() * exact.abs()) + subnormal;
             let law = "values_and_derivatives writes (l(y_j, h_j), dl/dh(y_j, h_j))";
-            within(law, error, tolerance, || format!("y = {y}, h = {h}, place {j} of {POINTS}"))?;
+            within(law, error, tolerance, || {
+                format!("y = {y}, h = {h}, place {j} of {POINTS}")
+            })?;
         }
     }
-    let more = vec![loss.second_derivative(y, a), loss.conjugate(y, derivatives[0]).unwrap_or(real(-1.0))];
+    let more = vec![
+        loss.second_derivative(y, a),
+        loss.conjugate(y, derivatives[0]).unwrap_or(real(-1.0)),
+    ];
     Ok([values, derivatives, more])
 }
 
@@ -87,7 +122,10 @@ fn convex<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), Violation
     let slope = |t: f64| {
         let derivative = to_f64(loss.derivative(y, point(t)));
         let scale = derivative.abs() * (low.abs() + high.abs() + high - low);
-        Slope { value: derivative * (high - low), scale }
+        Slope {
+            value: derivative * (high - low),
+            scale,
+        }
     };
     let ends = [value(0.0), value(1.0)];
     if ends.iter().any(|end| end.is_infinite()) {
@@ -101,29 +139,68 @@ fn convex<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), Violation
         let t = i as f64 / POINTS as f64;
         let next = slope(t);
         let law = "dl/dh does not decrease";
-        within(law, last.value - next.value, rounding::<T>() * (scale + last.scale + next.scale), at)?;
+        within(
+            law,
+            last.value - next.value,
+            rounding::<T>() * (scale + last.scale + next.scale),
+            at,
+        )?;
         let law = "l((1-t) a + t b) <= (1-t) l(a) + t l(b)";
-        within(law, value(t) - (1.0 - t) * ends[0] - t * ends[1], rounding::<T>() * (scale + next.scale), at)?;
+        within(
+            law,
+            value(t) - (1.0 - t) * ends[0] - t * ends[1],
+            rounding::<T>() * (scale + next.scale),
+            at,
+        )?;
         last = next;
     }
     let law = "l(y, b) - l(y, a) = int_a^b dl/dh dh";
-    Segment { law, ends, scale: 0.0, bisections: 200 }.check::<T>(slope, at)
+    Segment {
+        law,
+        ends,
+        scale: 0.0,
+        bisections: 200,
+    }
+    .check::<T>(slope, at)
 }
 
 /// The conjugate at the slope of h, against the loss there and at other predictions.
-fn conjugate<T: Real>(loss: &dyn Loss<T>, y: T, h: T, predictions: [T; 3]) -> Result<(), Violation> {
+fn conjugate<T: Real>(
+    loss: &dyn Loss<T>,
+    y: T,
+    h: T,
+    predictions: [T; 3],
+) -> Result<(), Violation> {
     let u = loss.derivative(y, h);
-    let Some(conjugate) = loss.conjugate(y, u) else { return Ok(()) };
+    let Some(conjugate) = loss.conjugate(y, u) else {
+        return Ok(());
+    };
     for g in predictions {
-        let [value, conjugate, product] = [to_f64(loss.value(y, g)), to_f64(conjugate), to_f64(u) * to_f64(g)];
+        let [value, conjugate, product] = [
+            to_f64(loss.value(y, g)),
+            to_f64(conjugate),
+            to_f64(u) * to_f64(g),
+        ];
         if !(value.is_finite() && product.is_finite()) {
             continue;
         }
         let at = || format!("y = {y}, h = {g}, u = {u}");
-        let (excess, scale) = (value + conjugate - product, value.abs() + conjugate.abs() + product.abs());
-        let tolerance = if scale.is_finite() { rounding::<T>() * scale } else { 0.0 };
+        let (excess, scale) = (
+            value + conjugate - product,
+            value.abs() + conjugate.abs() + product.abs(),
+        );
+        let tolerance = if scale.is_finite() {
+            rounding::<T>() * scale
+        } else {
+            0.0
+        };
         if g == h {
-            within("l(y, h) + l*(y, u) = u h at u = dl/dh", excess.abs(), tolerance, at)?;
+            within(
+                "l(y, h) + l*(y, u) = u h at u = dl/dh",
+                excess.abs(),
+                tolerance,
+                at,
+            )?;
         }
         within("l(y, h) + l*(y, u) >= u h", -excess, tolerance, at)?;
     }
@@ -143,7 +220,12 @@ fn bend<T: Real>(loss: &dyn Loss<T>, y: T, h: T) -> Result<(), Violation> {
     let noise = 100.0 * to_f64(epsilon::<T>().cbrt().powi(2));
     let noise = noise * (bend + to_f64(loss.derivative(y, h).abs()) / to_f64(T::one() + h.abs()));
     match smooth(difference(-step), difference(step), noise) {
-        Some((exact, doubt)) => within("l'' is the derivative of dl/dh", (bend - exact).abs(), noise + doubt, at),
+        Some((exact, doubt)) => within(
+            "l'' is the derivative of dl/dh",
+            (bend - exact).abs(),
+            noise + doubt,
+            at,
+        ),
         None => Ok(()),
     }
 }
@@ -161,8 +243,17 @@ pub(super) fn smooth(left: f64, right: f64, noise: f64) -> Option<(f64, f64)> {
 pub fn accepted_target<T: Real>(loss: &dyn Loss<T>, y: T) -> Result<T, Violation> {
     let sign = if y < T::zero() { -T::one() } else { T::one() };
     let (size, whole) = (y.abs(), y.abs().round());
-    let candidates = [y, sign, size, T::one() + whole, (sign + T::one()) * real(0.5), size.fract()];
-    let accepted = candidates.into_iter().find(|&y| loss.check_target(y).is_ok());
+    let candidates = [
+        y,
+        sign,
+        size,
+        T::one() + whole,
+        (sign + T::one()) * real(0.5),
+        size.fract(),
+    ];
+    let accepted = candidates
+        .into_iter()
+        .find(|&y| loss.check_target(y).is_ok());
     accepted.ok_or_else(|| Violation {
         law: "some target is accepted",
         error: 1.0,

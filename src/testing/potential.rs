@@ -23,7 +23,11 @@ use crate::real::{Real, to_f64};
 ///
 /// # Errors
 /// The first law that fails.
-pub fn check_potential<T: Real>(potential: &dyn Potential<T>, p: usize, seed: u64) -> Result<(), Violation> {
+pub fn check_potential<T: Real>(
+    potential: &dyn Potential<T>,
+    p: usize,
+    seed: u64,
+) -> Result<(), Violation> {
     let mut draws = Draws::new(seed);
     let (w, v): (Vec<T>, Vec<T>) = (draws.coordinates(p), draws.direction(p));
     let at = || format!("p = {p}, seed = {seed}");
@@ -42,9 +46,21 @@ pub fn check_potential<T: Real>(potential: &dyn Potential<T>, p: usize, seed: u6
         Slope::new(&gradient, &v, &point)
     };
     let law = "V(w + v) - V(w) = int_0^1 <grad V(w + t v), v> dt";
-    Segment { law, ends, scale: 0.0, bisections: 100 }.check::<T>(slope, at)?;
+    Segment {
+        law,
+        ends,
+        scale: 0.0,
+        bisections: 100,
+    }
+    .check::<T>(slope, at)?;
 
-    adds("gradient adds scale grad V(w)", &mut draws, p, |scale, out| potential.gradient(&w, scale, out), at)?;
+    adds(
+        "gradient adds scale grad V(w)",
+        &mut draws,
+        p,
+        |scale, out| potential.gradient(&w, scale, out),
+        at,
+    )?;
     adds(
         "curvature adds V''(w) v, linear in v",
         &mut draws,
@@ -64,8 +80,18 @@ pub fn check_potential<T: Real>(potential: &dyn Potential<T>, p: usize, seed: u6
     };
     let (uv, vu, vv) = (bilinear(&u, &v), bilinear(&v, &u), bilinear(&v, &v));
     let tolerance = rounding::<T>() * (uv.scale + vu.scale);
-    within("<V''(w) u, v> = <u, V''(w) v>", (uv.value - vu.value).abs(), tolerance, at)?;
-    within("<V''(w) v, v> >= 0", -vv.value, rounding::<T>() * vv.scale, at)
+    within(
+        "<V''(w) u, v> = <u, V''(w) v>",
+        (uv.value - vu.value).abs(),
+        tolerance,
+        at,
+    )?;
+    within(
+        "<V''(w) v, v> >= 0",
+        -vv.value,
+        rounding::<T>() * vv.scale,
+        at,
+    )
 }
 
 /// Checks that `add(scale, out)` adds something linear in `scale` to `out`.
@@ -81,10 +107,15 @@ pub(super) fn adds<T: Real>(
     add(T::one(), &mut once);
     add(scale, &mut onto);
     // The sums inside may cancel; what they add to need not.
-    let size = before.iter().chain(&once).fold(0.0_f64, |max, &x| max.max(to_f64(x).abs()));
+    let size = before
+        .iter()
+        .chain(&once)
+        .fold(0.0_f64, |max, &x| max.max(to_f64(x).abs()));
     for l in 0..len {
         let error = to_f64(onto[l]) - to_f64(before[l]) - to_f64(scale) * to_f64(once[l]);
-        within(law, error.abs(), 2.0 * rounding::<T>() * size, || format!("coordinate {l}, {}", at()))?;
+        within(law, error.abs(), 2.0 * rounding::<T>() * size, || {
+            format!("coordinate {l}, {}", at())
+        })?;
     }
     Ok(())
 }
@@ -113,10 +144,17 @@ pub fn check_kernel<T: Real>(kernel: &dyn Kernel<T>, m: usize, seed: u64) -> Res
 
     let gram = DMatrix::from_fn(m, m, |i, j| to_f64(kernel.value(&points[i], &points[j])));
     let scale = gram.iter().fold(0.0_f64, |max, k| max.max(k.abs()));
-    let error = (&gram - gram.transpose()).iter().fold(0.0_f64, |max, k| max.max(k.abs()));
+    let error = (&gram - gram.transpose())
+        .iter()
+        .fold(0.0_f64, |max, k| max.max(k.abs()));
     within("K(w, v) = K(v, w)", error, rounding::<T>() * scale, at)?;
     let lowest = gram.symmetric_eigenvalues().min();
-    within("sum_ij c_i c_j K(w_i, w_j) >= 0", -lowest, rounding::<T>() * scale * m as f64, at)?;
+    within(
+        "sum_ij c_i c_j K(w_i, w_j) >= 0",
+        -lowest,
+        rounding::<T>() * scale * m as f64,
+        at,
+    )?;
 
     let (w, v, u): (_, _, Vec<T>) = (&points[0], &points[1], draws.direction(p));
     let mut point = w.clone();
@@ -133,8 +171,20 @@ pub fn check_kernel<T: Real>(kernel: &dyn Kernel<T>, m: usize, seed: u64) -> Res
         Slope::new(&gradient, &u, &point)
     };
     let law = "K(w + u, v) - K(w, v) = int_0^1 <grad_w K(w + t u, v), u> dt";
-    Segment { law, ends, scale: 0.0, bisections: 100 }.check::<T>(slope, at)?;
-    adds("gradient adds scale grad_w K(w, v)", &mut draws, p, |scale, out| kernel.gradient(w, v, scale, out), at)?;
+    Segment {
+        law,
+        ends,
+        scale: 0.0,
+        bisections: 100,
+    }
+    .check::<T>(slope, at)?;
+    adds(
+        "gradient adds scale grad_w K(w, v)",
+        &mut draws,
+        p,
+        |scale, out| kernel.gradient(w, v, scale, out),
+        at,
+    )?;
     fused(kernel, [w, v], &mut draws, at)
 }
 
@@ -160,11 +210,22 @@ fn fused<T: Real>(
     .map(to_f64);
 
     // What a sum inside may cancel is of the size of K(w, w) and K(v, v), and of what they are made of.
-    let size = [(w, w), (v, v)].iter().fold(values[0].abs(), |max, (w, v)| max.max(to_f64(kernel.value(w, v)).abs()));
-    for (law, value) in [("value_and_gradient = value", values[1]), ("value_and_gradients = value", values[2])] {
+    let size = [(w, w), (v, v)]
+        .iter()
+        .fold(values[0].abs(), |max, (w, v)| {
+            max.max(to_f64(kernel.value(w, v)).abs())
+        });
+    for (law, value) in [
+        ("value_and_gradient = value", values[1]),
+        ("value_and_gradients = value", values[2]),
+    ] {
         within(law, (value - values[0]).abs(), rounding::<T>() * size, &at)?;
     }
-    let size = plain.iter().chain(&before).flatten().fold(size, |max, &x| max.max(to_f64(x).abs()));
+    let size = plain
+        .iter()
+        .chain(&before)
+        .flatten()
+        .fold(size, |max, &x| max.max(to_f64(x).abs()));
     for (law, found, plain) in [
         ("value_and_gradient adds gradient", alone, &plain[0]),
         ("value_and_gradients adds gradient(w, v)", at_w, &plain[0]),
@@ -172,7 +233,9 @@ fn fused<T: Real>(
     ] {
         for l in 0..p {
             let error = (to_f64(found[l]) - to_f64(plain[l])).abs();
-            within(law, error, 2.0 * rounding::<T>() * size, || format!("coordinate {l}, {}", at()))?;
+            within(law, error, 2.0 * rounding::<T>() * size, || {
+                format!("coordinate {l}, {}", at())
+            })?;
         }
     }
     Ok(())

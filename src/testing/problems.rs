@@ -38,7 +38,10 @@ pub fn teacher_student<T: Real>(
     seed: u64,
 ) -> Result<(Network<T>, EmpiricalMeasure<T>), RiskError> {
     if d == 0 || n == 0 || teachers == 0 {
-        return Err(RiskError::Empty { dim: d, len: n.min(teachers) });
+        return Err(RiskError::Empty {
+            dim: d,
+            len: n.min(teachers),
+        });
     }
     let mut draws = Draws::new(seed);
     let mut sphere = |columns: usize| {
@@ -50,12 +53,19 @@ pub fn teacher_student<T: Real>(
     };
     let (x, b) = (sphere(n), sphere(teachers));
     let sign = |l| if l % 2 == 0 { T::one() } else { -T::one() };
-    let points = DMatrix::from_fn(1 + d, teachers, |c, l| if c == 0 { sign(l) } else { b[(c - 1, l)] });
+    let points = DMatrix::from_fn(1 + d, teachers, |c, l| {
+        if c == 0 { sign(l) } else { b[(c - 1, l)] }
+    });
     let teacher = EmpiricalMeasure::uniform(points).unwrap_or_else(|e| unreachable!("{e}"));
 
     let phi = Ridge::new(Relu, d);
     let mut y = DVector::zeros(n);
-    phi.predict(&teacher, &Inputs::new(x.clone())?, y.as_mut_slice(), &mut Default::default());
+    phi.predict(
+        &teacher,
+        &Inputs::new(x.clone())?,
+        y.as_mut_slice(),
+        &mut Default::default(),
+    );
     let risk = EmpiricalRisk::new(Square, x, y)?;
     Ok((MeanFieldRisk::new(phi, risk)?, teacher))
 }
@@ -71,9 +81,13 @@ pub fn teacher_student<T: Real>(
 ///
 /// # Panics
 /// When n, d or k is 0.
-pub fn smooth_network<T: Real>(case: Case) -> MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T> {
-    let risk = EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).expect("samples and outputs");
-    MeanFieldRisk::new(Ridge::with_outputs(Tanh, case.d, case.k), risk).expect("the sizes are those of the case")
+pub fn smooth_network<T: Real>(
+    case: Case,
+) -> MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T> {
+    let risk = EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets())
+        .expect("samples and outputs");
+    MeanFieldRisk::new(Ridge::with_outputs(Tanh, case.d, case.k), risk)
+        .expect("the sizes are those of the case")
 }
 
 /// A normal number, of variance 1: by the sum of twelve uniform ones.
@@ -102,13 +116,19 @@ impl<T: Real> Quadratic<T> {
     /// `w(t)` from `w(0)`.
     pub fn flow(&self, w: &[T], t: T) -> Vec<T> {
         let decay = (-self.rate * t).exp();
-        w.iter().zip(&self.centre).map(|(&w, &c)| c + decay * (w - c)).collect()
+        w.iter()
+            .zip(&self.centre)
+            .map(|(&w, &c)| c + decay * (w - c))
+            .collect()
     }
 }
 
 impl<T: Real> Potential<T> for Quadratic<T> {
     fn value(&self, w: &[T]) -> T {
-        let square = w.iter().zip(&self.centre).fold(T::zero(), |sum, (&w, &c)| sum + (w - c) * (w - c));
+        let square = w
+            .iter()
+            .zip(&self.centre)
+            .fold(T::zero(), |sum, (&w, &c)| sum + (w - c) * (w - c));
         self.rate * square * real(0.5)
     }
     fn gradient(&self, w: &[T], scale: T, out: &mut [T]) {
@@ -254,7 +274,9 @@ pub fn deconvolution<T: Real>(
     let x = DMatrix::from_fn(1, n, |_, j| real(j as f64 / n as f64));
     let y = DVector::from_fn(n, |j, _| {
         let mut h = [T::zero()];
-        spikes.iter().for_each(|&(a, s)| phi.accumulate(&[a, s], &[x[j]], T::one(), &mut h));
+        spikes
+            .iter()
+            .for_each(|&(a, s)| phi.accumulate(&[a, s], &[x[j]], T::one(), &mut h));
         h[0]
     });
     Ok(MeanFieldRisk::new(phi, EmpiricalRisk::new(Square, x, y)?)?)
@@ -290,5 +312,8 @@ pub fn safran_shamir<T: Real>() -> (Mmd<ArcCosine, T>, EmpiricalMeasure<T>) {
         })
     });
     let energy = Mmd::new(ArcCosine::new(K), network(DMatrix::identity(K, K)));
-    (energy.unwrap_or_else(|e| unreachable!("{e}")), network(minimum))
+    (
+        energy.unwrap_or_else(|e| unreachable!("{e}")),
+        network(minimum),
+    )
 }

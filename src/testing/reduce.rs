@@ -25,14 +25,23 @@ impl<T: Real> Rank<T> {
     /// All ranks of a group of `size`.
     pub fn group(size: usize) -> Vec<Self> {
         let shared = Arc::new((Barrier::new(size), Mutex::new(vec![Vec::new(); size])));
-        (0..size).map(|index| Self { shared: Arc::clone(&shared), index }).collect()
+        (0..size)
+            .map(|index| Self {
+                shared: Arc::clone(&shared),
+                index,
+            })
+            .collect()
     }
 }
 
 impl<T: Real> Reduce<T> for Rank<T> {
     fn sum(&mut self, x: &mut [T]) {
         let (barrier, parts) = &*self.shared;
-        let lock = || parts.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let lock = || {
+            parts
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+        };
         lock()[self.index] = x.to_vec();
         barrier.wait();
         x.fill(T::zero());
@@ -49,10 +58,15 @@ impl<T: Real> Reduce<T> for Rank<T> {
 fn on_every_rank<R: Send, X: Send>(ranks: Vec<R>, work: impl Fn(usize, R) -> X + Sync) -> Vec<X> {
     let work = &work;
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            ranks.into_iter().enumerate().map(|(i, rank)| scope.spawn(move || work(i, rank))).collect();
+        let threads: Vec<_> = ranks
+            .into_iter()
+            .enumerate()
+            .map(|(i, rank)| scope.spawn(move || work(i, rank)))
+            .collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, X>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
         threads.into_iter().map(join).collect()
     })
@@ -68,11 +82,15 @@ fn on_every_rank<R: Send, X: Send>(ranks: Vec<R>, work: impl Fn(usize, R) -> X +
 ///
 /// # Errors
 /// The first law that fails.
-pub fn check_reduce<T: Real, R: Reduce<T> + Send>(ranks: Vec<R>, seed: u64) -> Result<(), Violation> {
+pub fn check_reduce<T: Real, R: Reduce<T> + Send>(
+    ranks: Vec<R>,
+    seed: u64,
+) -> Result<(), Violation> {
     const LENGTHS: [usize; 4] = [1, 7, 0, 64];
     let size = ranks.len();
     let held = |rank: usize, call: usize| -> Vec<T> {
-        Draws::new(seed.wrapping_add((rank * LENGTHS.len() + call) as u64)).direction(LENGTHS[call].max(1))
+        Draws::new(seed.wrapping_add((rank * LENGTHS.len() + call) as u64))
+            .direction(LENGTHS[call].max(1))
     };
     let sums = on_every_rank(ranks, |rank, mut reduce| {
         let sum = |call: usize| {
@@ -86,12 +104,22 @@ pub fn check_reduce<T: Real, R: Reduce<T> + Send>(ranks: Vec<R>, seed: u64) -> R
     for (call, &len) in LENGTHS.iter().enumerate() {
         for (rank, results) in sums.iter().enumerate() {
             let at = || format!("rank {rank} of {size}, call {call}, {len} numbers, seed = {seed}");
-            holds("every rank gets the same bits", results[call] == sums[0][call], at)?;
+            holds(
+                "every rank gets the same bits",
+                results[call] == sums[0][call],
+                at,
+            )?;
             for l in 0..len {
                 let terms = (0..size).map(|rank| to_f64(held(rank, call)[l]));
-                let (sum, scale) = terms.fold((0.0, 0.0), |(sum, scale), x| (sum + x, scale + x.abs()));
+                let (sum, scale) =
+                    terms.fold((0.0, 0.0), |(sum, scale), x| (sum + x, scale + x.abs()));
                 let error = (to_f64(results[call][l]) - sum).abs();
-                within("x_l = sum over ranks of x_l", error, rounding::<T>() * scale, at)?;
+                within(
+                    "x_l = sum over ranks of x_l",
+                    error,
+                    rounding::<T>() * scale,
+                    at,
+                )?;
             }
         }
     }
@@ -128,7 +156,8 @@ pub fn check_distributed<T: Real, E: Energy<T> + Send>(
     let mut draws = case.draws(15);
     let mu = draws.measure::<T>(p, case.m);
     // The particles of a rank, and where they sit in the whole.
-    let share = |rank: usize| -> Vec<usize> { (0..case.m.max(ranks)).skip(rank).step_by(ranks).collect() };
+    let share =
+        |rank: usize| -> Vec<usize> { (0..case.m.max(ranks)).skip(rank).step_by(ranks).collect() };
     let point = |i: usize| mu.particle(i.min(case.m - 1));
     let part = |rank: usize| {
         let here = share(rank);
@@ -143,9 +172,19 @@ pub fn check_distributed<T: Real, E: Energy<T> + Send>(
     let (scale, size) = (natural_scale(whole, &mu), velocity_scale(whole, &mu));
     for (rank, result) in results.iter().enumerate() {
         let at = || format!("rank {rank} of {ranks}, {case:?}");
-        within("every rank sees F of the whole", (result.value - total.value).abs(), rounding::<T>() * scale, at)?;
+        within(
+            "every rank sees F of the whole",
+            (result.value - total.value).abs(),
+            rounding::<T>() * scale,
+            at,
+        )?;
         let tolerance = rounding::<T>() * (total.inner.abs() + total.square);
-        within("every rank sees `inner` of the whole", (result.inner - total.inner).abs(), tolerance, at)?;
+        within(
+            "every rank sees `inner` of the whole",
+            (result.inner - total.inner).abs(),
+            tolerance,
+            at,
+        )?;
         let law = "first variation and curvature exist on a rank as for the whole";
         holds(
             law,
@@ -154,12 +193,27 @@ pub fn check_distributed<T: Real, E: Energy<T> + Send>(
             at,
         )?;
         for (law, found, expected) in [
-            ("velocities on a rank are those of the whole", &result.fields[0], &total.fields[0]),
-            ("first variations on a rank are those of the whole", &result.fields[1], &total.fields[1]),
-            ("curvatures on a rank are those of the whole", &result.fields[2], &total.fields[2]),
+            (
+                "velocities on a rank are those of the whole",
+                &result.fields[0],
+                &total.fields[0],
+            ),
+            (
+                "first variations on a rank are those of the whole",
+                &result.fields[1],
+                &total.fields[1],
+            ),
+            (
+                "curvatures on a rank are those of the whole",
+                &result.fields[2],
+                &total.fields[2],
+            ),
         ] {
-            let (Some(found), Some(expected)) = (found, expected) else { continue };
-            let tolerance = rounding::<T>() * (size + to_f64(expected.amax()) * p as f64 * case.m as f64);
+            let (Some(found), Some(expected)) = (found, expected) else {
+                continue;
+            };
+            let tolerance =
+                rounding::<T>() * (size + to_f64(expected.amax()) * p as f64 * case.m as f64);
             for (i, &from) in share(rank).iter().enumerate() {
                 let error = (found.column(i) - expected.column(from.min(case.m - 1))).amax();
                 within(law, to_f64(error), tolerance, at)?;
@@ -184,8 +238,15 @@ fn ask<T: Real>(energy: &mut dyn Energy<T>, mu: &EmpiricalMeasure<T>) -> Answers
     let inner = to_f64(energy.inner(mu, &velocity, mu.points()));
     let square = to_f64(energy.inner(mu, mu.points(), mu.points()));
     let (mut values, mut descent) = (vec![T::zero(); mu.len()], velocity.clone());
-    let descent = energy.first_variation(mu, mu.points(), &mut values, &mut descent).map(|_| descent);
+    let descent = energy
+        .first_variation(mu, mu.points(), &mut values, &mut descent)
+        .map(|_| descent);
     let mut bent = velocity.clone();
     let bent = energy.curvature(mu, mu.points(), &mut bent).map(|()| bent);
-    Answers { value, inner, square, fields: [Some(velocity), descent, bent] }
+    Answers {
+        value,
+        inner,
+        square,
+        fields: [Some(velocity), descent, bent],
+    }
 }

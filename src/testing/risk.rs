@@ -38,7 +38,12 @@ pub fn check_risk<T: Real>(risk: &dyn Risk<T>, seed: u64) -> Result<(), Violatio
     let mut out = vec![real(f64::NAN); kn];
     let value = to_f64(risk.value(&h));
     let error = (to_f64(risk.value_and_gradient(&h, &mut out)) - value).abs();
-    within("value_and_gradient(h) returns value(h)", error, rounding::<T>() * value.abs(), at("h"))?;
+    within(
+        "value_and_gradient(h) returns value(h)",
+        error,
+        rounding::<T>() * value.abs(),
+        at("h"),
+    )?;
 
     parts(risk, &h, (value, &out), at("h"))?;
 
@@ -50,15 +55,31 @@ pub fn check_risk<T: Real>(risk: &dyn Risk<T>, seed: u64) -> Result<(), Violatio
     };
     let ends = [value, to_f64(risk.value(&g))];
     let law = "R(g) - R(h) = int_0^1 <grad R(h + t (g - h)), g - h> dt";
-    Segment { law, ends, scale: 0.0, bisections: 40 }.check::<T>(&mut slope, at("from h to g"))?;
+    Segment {
+        law,
+        ends,
+        scale: 0.0,
+        bisections: 40,
+    }
+    .check::<T>(&mut slope, at("from h to g"))?;
 
     let (start, end) = (slope(0.0), slope(1.0));
     let scale = rounding::<T>() * (ends[0].abs() + ends[1].abs() + start.scale + end.scale);
-    within("<grad R(g) - grad R(h), g - h> >= 0", start.value - end.value, scale, at("from h to g"))?;
+    within(
+        "<grad R(g) - grad R(h), g - h> >= 0",
+        start.value - end.value,
+        scale,
+        at("from h to g"),
+    )?;
     for t in [0.25, 0.5, 0.75] {
         along(&h, t, &v, &mut point);
         let above = to_f64(risk.value(&point)) - (1.0 - t) * ends[0] - t * ends[1];
-        within("R((1-t) h + t g) <= (1-t) R(h) + t R(g)", above, scale, at("from h to g"))?;
+        within(
+            "R((1-t) h + t g) <= (1-t) R(h) + t R(g)",
+            above,
+            scale,
+            at("from h to g"),
+        )?;
     }
     curvature(risk, &h, &v, &draws.direction::<T>(kn), at("h"))
 }
@@ -75,7 +96,11 @@ fn parts<T: Real>(
     let (mut sum, mut first, mut run) = (0.0, 0, 1);
     while first < n {
         let last = (first + run).min(n);
-        let part = risk.value_and_gradient_at(first, &h[k * first..k * last], &mut out[k * first..k * last]);
+        let part = risk.value_and_gradient_at(
+            first,
+            &h[k * first..k * last],
+            &mut out[k * first..k * last],
+        );
         let Some(part) = part else {
             return holds("a risk is a sum over samples, or is not", first == 0, at);
         };
@@ -83,20 +108,33 @@ fn parts<T: Real>(
         (first, run) = (last, run + 1);
     }
     let empty = risk.value_and_gradient_at(0, &[], &mut []);
-    holds("no sample has no part of the risk", empty == Some(T::zero()), &at)?;
+    holds(
+        "no sample has no part of the risk",
+        empty == Some(T::zero()),
+        &at,
+    )?;
     let law = "R(h) is the sum of its parts over samples";
     within(law, (sum - value).abs(), rounding::<T>() * value.abs(), &at)?;
     let largest = g.iter().fold(0.0_f64, |max, &g| max.max(to_f64(g).abs()));
     for (i, (&part, &g)) in out.iter().zip(g).enumerate() {
         let law = "grad R(h) is made of its parts over samples";
-        within(law, (to_f64(part) - to_f64(g)).abs(), rounding::<T>() * largest, || {
-            format!("{}, prediction {i}", at())
-        })?;
+        within(
+            law,
+            (to_f64(part) - to_f64(g)).abs(),
+            rounding::<T>() * largest,
+            || format!("{}, prediction {i}", at()),
+        )?;
     }
     Ok(())
 }
 
-fn curvature<T: Real>(risk: &dyn Risk<T>, h: &[T], u: &[T], v: &[T], at: impl Fn() -> String) -> Result<(), Violation> {
+fn curvature<T: Real>(
+    risk: &dyn Risk<T>,
+    h: &[T],
+    u: &[T],
+    v: &[T],
+    at: impl Fn() -> String,
+) -> Result<(), Violation> {
     let kn = h.len();
     let curved = |u: &[T]| -> Vec<f64> {
         let mut out = vec![real(f64::NAN); kn];
@@ -117,10 +155,16 @@ fn curvature<T: Real>(risk: &dyn Risk<T>, h: &[T], u: &[T], v: &[T], at: impl Fn
     let noise = 100.0 * step * step * (size(&left) + size(&cu)) * (1.0 + to_f64(real::<T>(3.0)));
     let mut kinks = false;
     for i in 0..kn {
-        match smooth((here[i] - left[i]) / step, (right[i] - here[i]) / step, noise) {
+        match smooth(
+            (here[i] - left[i]) / step,
+            (right[i] - here[i]) / step,
+            noise,
+        ) {
             Some((exact, doubt)) => {
                 let law = "R''(h) u is the derivative of grad R along u";
-                within(law, (cu[i] - exact).abs(), noise + doubt, || format!("{}, prediction {i}", at()))?;
+                within(law, (cu[i] - exact).abs(), noise + doubt, || {
+                    format!("{}, prediction {i}", at())
+                })?;
             }
             None => kinks = true,
         }
@@ -130,10 +174,20 @@ fn curvature<T: Real>(risk: &dyn Risk<T>, h: &[T], u: &[T], v: &[T], at: impl Fn
         let terms = c.iter().zip(u).map(|(c, &u)| c * to_f64(u));
         terms.fold((0.0, 0.0), |(sum, scale), x| (sum + x, scale + x.abs()))
     };
-    let ((uu, scale_uu), (uv, scale_uv), (vu, scale_vu)) = (inner(&cu, u), inner(&cu, v), inner(&cv, u));
+    let ((uu, scale_uu), (uv, scale_uv), (vu, scale_vu)) =
+        (inner(&cu, u), inner(&cu, v), inner(&cv, u));
     // A curvature by differences is symmetric up to eps^(2/3).
     let relative = 100.0 * step * step;
     within("<R''(h) u, u> >= 0", -uu, relative * scale_uu, &at)?;
-    let tolerance = if kinks { f64::INFINITY } else { relative * (scale_uv + scale_vu) + noise * kn as f64 };
-    within("<R''(h) u, v> = <u, R''(h) v>", (uv - vu).abs(), tolerance, &at)
+    let tolerance = if kinks {
+        f64::INFINITY
+    } else {
+        relative * (scale_uv + scale_vu) + noise * kn as f64
+    };
+    within(
+        "<R''(h) u, v> = <u, R''(h) v>",
+        (uv - vu).abs(),
+        tolerance,
+        &at,
+    )
 }

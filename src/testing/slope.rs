@@ -81,13 +81,21 @@ impl Segment {
         let [start, end] = self.ends;
         let mut scale = start.abs() + end.abs() + self.scale;
         let cut = |i: usize| i as f64 / pieces as f64;
-        let mut pieces: Vec<Piece> = (0..pieces).map(|i| Piece::new(cut(i), cut(i + 1), slope, &mut scale)).collect();
+        let mut pieces: Vec<Piece> = (0..pieces)
+            .map(|i| Piece::new(cut(i), cut(i + 1), slope, &mut scale))
+            .collect();
         for _ in 0..bisections {
             let doubt: f64 = pieces.iter().map(|piece| piece.doubt).sum();
             if doubt <= 1e-2 * rounding * scale || doubt.is_nan() {
                 break;
             }
-            let worst = (0..pieces.len()).fold(0, |i, j| if pieces[j].doubt > pieces[i].doubt { j } else { i });
+            let worst = (0..pieces.len()).fold(0, |i, j| {
+                if pieces[j].doubt > pieces[i].doubt {
+                    j
+                } else {
+                    i
+                }
+            });
             let Piece { low, high, .. } = pieces.swap_remove(worst);
             let middle = 0.5 * (low + high);
             pieces.push(Piece::new(low, middle, slope, &mut scale));
@@ -95,7 +103,10 @@ impl Segment {
         }
         let integral: f64 = pieces.iter().map(|piece| piece.integral).sum();
         let doubt: f64 = pieces.iter().map(|piece| piece.doubt).sum();
-        ((end - start - integral).abs(), rounding * scale + SAFETY * doubt)
+        (
+            (end - start - integral).abs(),
+            rounding * scale + SAFETY * doubt,
+        )
     }
 }
 
@@ -131,10 +142,20 @@ impl Piece {
         });
         let [fine, half, quarter] = [0, 1, 2].map(|r| {
             let weights = &RULES.weights[r];
-            (high - low) * weights.iter().enumerate().map(|(i, w)| w * values[i << r]).sum::<f64>()
+            (high - low)
+                * weights
+                    .iter()
+                    .enumerate()
+                    .map(|(i, w)| w * values[i << r])
+                    .sum::<f64>()
         });
         // The quarter rule sees the kinks that the other two miss together; it is too coarse to count in full.
-        Self { low, high, integral: fine, doubt: (fine - half).abs().max((fine - quarter).abs() / 16.0) }
+        Self {
+            low,
+            high,
+            integral: fine,
+            doubt: (fine - half).abs().max((fine - quarter).abs() / 16.0),
+        }
     }
 }
 
@@ -147,7 +168,9 @@ struct Rules {
 }
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
-    points: std::array::from_fn(|i| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / ORDER as f64).cos()),
+    points: std::array::from_fn(|i| {
+        0.5 - 0.5 * (std::f64::consts::PI * i as f64 / ORDER as f64).cos()
+    }),
     weights: [weights(ORDER), weights(ORDER / 2), weights(ORDER / 4)],
 });
 
@@ -160,7 +183,11 @@ fn weights(n: usize) -> Vec<f64> {
             let angle = std::f64::consts::PI * (2 * j * i) as f64 / n as f64;
             sum += b / (1.0 - 4.0 * (j * j) as f64) * angle.cos();
         }
-        if i == 0 || i == n { sum / (2 * n) as f64 } else { sum / n as f64 }
+        if i == 0 || i == n {
+            sum / (2 * n) as f64
+        } else {
+            sum / n as f64
+        }
     };
     (0..=n).map(weight).collect()
 }
@@ -170,15 +197,27 @@ mod tests {
     use super::*;
 
     fn check(ends: [f64; 2], slope: impl Fn(f64) -> f64) -> Result<(), Violation> {
-        let segment = Segment { law: "law", ends, scale: 0.0, bisections: 64 };
-        segment.check::<f64>(|t| Slope { value: slope(t), scale: slope(t).abs() }, String::new)
+        let segment = Segment {
+            law: "law",
+            ends,
+            scale: 0.0,
+            bisections: 64,
+        };
+        segment.check::<f64>(
+            |t| Slope {
+                value: slope(t),
+                scale: slope(t).abs(),
+            },
+            String::new,
+        )
     }
 
     #[test]
     fn the_integral_of_a_smooth_derivative_is_known_to_rounding() {
         let f = |t: f64| (3.0 * t).sin();
         assert_eq!(check([f(0.0), f(1.0)], |t| 3.0 * (3.0 * t).cos()), Ok(()));
-        let violation = check([f(0.0), f(1.0)], |t| 3.0 * (1.0 + 1e-11) * (3.0 * t).cos()).unwrap_err();
+        let violation =
+            check([f(0.0), f(1.0)], |t| 3.0 * (1.0 + 1e-11) * (3.0 * t).cos()).unwrap_err();
         assert!(violation.tolerance < 2e-12, "{violation}");
     }
 
@@ -186,8 +225,14 @@ mod tests {
     fn a_jump_or_a_kink_anywhere_costs_no_accuracy() {
         for j in 0..2000 {
             let s = (j as f64 + 0.123) / 2000.0;
-            assert_eq!(check([0.0, 1.0 - s], |t| if t > s { 1.0 } else { 0.0 }), Ok(()));
-            assert_eq!(check([0.0, (1.0 - s).powi(2) / 2.0], |t| (t - s).max(0.0)), Ok(()));
+            assert_eq!(
+                check([0.0, 1.0 - s], |t| if t > s { 1.0 } else { 0.0 }),
+                Ok(())
+            );
+            assert_eq!(
+                check([0.0, (1.0 - s).powi(2) / 2.0], |t| (t - s).max(0.0)),
+                Ok(())
+            );
             check([0.0, 1.0 - s + 1e-9], |t| if t > s { 1.0 } else { 0.0 }).unwrap_err();
         }
     }

@@ -46,10 +46,23 @@ pub(super) fn within(
     tolerance: f64,
     at: impl FnOnce() -> String,
 ) -> Result<(), Violation> {
-    if error <= tolerance + UNDERFLOW { Ok(()) } else { Err(Violation { law, error, tolerance, at: at() }) }
+    if error <= tolerance + UNDERFLOW {
+        Ok(())
+    } else {
+        Err(Violation {
+            law,
+            error,
+            tolerance,
+            at: at(),
+        })
+    }
 }
 
 /// A law without a number in it.
-pub(super) fn holds(law: &'static str, holds: bool, at: impl FnOnce() -> String) -> Result<(), Violation> {
+pub(super) fn holds(
+    law: &'static str,
+    holds: bool,
+    at: impl FnOnce() -> String,
+) -> Result<(), Violation> {
     within(law, if holds { 0.0 } else { 1.0 }, 0.0, at)
 }

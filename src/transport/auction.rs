@@ -36,7 +36,11 @@ impl Cloud {
         }
         let mut mass = Vec::with_capacity(self.len().div_ceil(GROUP));
         let mut points = Vec::with_capacity(mass.capacity() * self.dim);
-        for (x, c) in self.points.chunks(GROUP * self.dim).zip(self.mass.chunks(GROUP)) {
+        for (x, c) in self
+            .points
+            .chunks(GROUP * self.dim)
+            .zip(self.mass.chunks(GROUP))
+        {
             let sum: i64 = c.iter().sum();
             let at = points.len();
             points.resize(at + self.dim, 0.0);
@@ -48,7 +52,11 @@ impl Cloud {
             }
             mass.push(sum);
         }
-        Self { dim: self.dim, points, mass }
+        Self {
+            dim: self.dim,
+            points,
+            mass,
+        }
     }
 }
 
@@ -71,16 +79,24 @@ pub(super) fn coarse_prices(x: &Cloud, y: &Cloud, p: f64, size: usize) -> Vec<f6
 /// mass is displaced over long ways, one with a large `epsilon` first.
 pub(super) fn ascend(prices: &mut Prices, supply: &[i64], demand: &[i64]) {
     let rows = supply.len();
-    let gap = (0..rows).map(|i| prices.best_now(i)).map(|best| best.second - best.value);
+    let gap = (0..rows)
+        .map(|i| prices.best_now(i))
+        .map(|best| best.second - best.value);
     let gap = gap.filter(|gap| gap.is_finite()).sum::<f64>() / rows as f64;
-    let schedule: &[f64] = if prices.cost.dim() == 2 { &[2.0, 0.5] } else { &[0.5] };
+    let schedule: &[f64] = if prices.cost.dim() == 2 {
+        &[2.0, 0.5]
+    } else {
+        &[0.5]
+    };
     if gap > 0.0 {
         for epsilon in schedule {
             auction(prices, supply, demand, epsilon * gap);
         }
     }
     prices.version += 1;
-    let stale: Vec<u32> = (0..rows as u32).filter(|&i| !prices.ranks_enough(i as usize)).collect();
+    let stale: Vec<u32> = (0..rows as u32)
+        .filter(|&i| !prices.ranks_enough(i as usize))
+        .collect();
     prices.refresh(&stale);
 }
 
@@ -119,14 +135,19 @@ fn auction(prices: &mut Prices, supply: &[i64], demand: &[i64], epsilon: f64) {
             continue;
         };
         let j = best.arc.column as usize;
-        let raise = if best.second.is_finite() { best.second - best.value } else { 0.0 };
+        let raise = if best.second.is_finite() {
+            best.second - best.value
+        } else {
+            0.0
+        };
         let price = prices.v[j] - raise - epsilon;
         let mass = left[i].min(demand[j]);
         left[i] -= mass;
         held[j].push(Holding { row, mass, price });
         full[j] += mass;
         while full[j] >= demand[j] {
-            let cheapest = (0..held[j].len()).max_by(|&k, &l| held[j][k].price.total_cmp(&held[j][l].price));
+            let cheapest =
+                (0..held[j].len()).max_by(|&k, &l| held[j][k].price.total_cmp(&held[j][l].price));
             let Some(k) = cheapest else { break };
             let Holding { row, mass, price } = held[j][k];
             if full[j] - mass < demand[j] {

@@ -25,10 +25,18 @@ use crate::real::Real;
 /// # Errors
 /// [`TransportError::Parameter`] when `outputs` is not between 1 and `p - 1`; [`TransportError::Measure`] when the measure is
 /// no longer one.
-pub fn balanced<T: Real>(mu: &EmpiricalMeasure<T>, outputs: usize) -> Result<EmpiricalMeasure<T>, TransportError> {
+pub fn balanced<T: Real>(
+    mu: &EmpiricalMeasure<T>,
+    outputs: usize,
+) -> Result<EmpiricalMeasure<T>, TransportError> {
     if !(1..mu.dim()).contains(&outputs) {
         let requirement = "at least 1 and below the dimension of a particle";
-        return Err(ParameterError { name: "outputs", requirement, value: outputs as f64 }.into());
+        return Err(ParameterError {
+            name: "outputs",
+            requirement,
+            value: outputs as f64,
+        }
+        .into());
     }
     let norm = |w: &[T]| DVector::from_column_slice(w).norm();
     let mut points = DMatrix::zeros(mu.dim(), mu.len());
@@ -38,7 +46,11 @@ pub fn balanced<T: Real>(mu: &EmpiricalMeasure<T>, outputs: usize) -> Result<Emp
         if size_a > T::zero() && size_b > T::zero() {
             let (s, t) = (size_b / size_a, size_a / size_b);
             let w = a.iter().map(|&a| a * s).chain(b.iter().map(|&b| b * t));
-            points.column_mut(i).iter_mut().zip(w).for_each(|(z, w)| *z = w);
+            points
+                .column_mut(i)
+                .iter_mut()
+                .zip(w)
+                .for_each(|(z, w)| *z = w);
         }
     }
     let weights = DVector::from_column_slice(mu.weights());
@@ -72,7 +84,10 @@ pub fn cone_w2<T: Real>(
     outputs: usize,
 ) -> Result<Coupling<T>, TransportError> {
     if mu.dim() != nu.dim() {
-        return Err(TransportError::Dimension { mu: mu.dim(), nu: nu.dim() });
+        return Err(TransportError::Dimension {
+            mu: mu.dim(),
+            nu: nu.dim(),
+        });
     }
     w2(&balanced(mu, outputs)?, &balanced(nu, outputs)?)
 }

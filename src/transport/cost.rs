@@ -50,7 +50,14 @@ impl<'a> Cost<'a> {
                 panel[k * LANES + j % LANES] = y;
             }
         }
-        Self { dim, x, points: y, y: panels, columns, p }
+        Self {
+            dim,
+            x,
+            points: y,
+            y: panels,
+            columns,
+            p,
+        }
     }
 
     pub(super) fn dim(&self) -> usize {
@@ -72,7 +79,10 @@ impl<'a> Cost<'a> {
 
     /// `c_ij`.
     pub(super) fn at(&self, i: usize, j: usize) -> f64 {
-        let (x, y) = (&self.x[i * self.dim..][..self.dim], &self.points[j * self.dim..][..self.dim]);
+        let (x, y) = (
+            &self.x[i * self.dim..][..self.dim],
+            &self.points[j * self.dim..][..self.dim],
+        );
         power(squared_distance(x, y), self.p)
     }
 
@@ -85,7 +95,12 @@ impl<'a> Cost<'a> {
 
     /// Visits `c_ij - v_j` for the rows listed and every column, in a fixed order; `v` is [`padded`].
     pub(super) fn visit<K: Sink>(&self, rows: &[u32], v: &[f64], sink: &mut K) {
-        Arch::new().dispatch(Visit { cost: self, rows, v, sink });
+        Arch::new().dispatch(Visit {
+            cost: self,
+            rows,
+            v,
+            sink,
+        });
     }
 }
 
@@ -94,7 +109,9 @@ struct Least(Vec<f64>);
 impl Sink for Least {
     #[inline(always)]
     fn tile(&mut self, i: usize, _: usize, _: &[f64; LANES], b: &[f64; LANES]) {
-        self.0[i] = b.iter().fold(self.0[i], |least, &b| if b < least { b } else { least });
+        self.0[i] = b
+            .iter()
+            .fold(self.0[i], |least, &b| if b < least { b } else { least });
     }
 }
 
@@ -129,7 +146,12 @@ impl<K: Sink> Visit<'_, K> {
             let j0 = q * (block / dim);
             let mut tiles = self.rows.chunks_exact(ROWS);
             for tile in &mut tiles {
-                self.rows_by_panels::<S, V, ROWS>(simd, std::array::from_fn(|r| tile[r] as usize), j0, y);
+                self.rows_by_panels::<S, V, ROWS>(
+                    simd,
+                    std::array::from_fn(|r| tile[r] as usize),
+                    j0,
+                    y,
+                );
             }
             for &i in tiles.remainder() {
                 self.row_by_panels::<S, V>(simd, i as usize, j0, y);
@@ -140,13 +162,19 @@ impl<K: Sink> Visit<'_, K> {
     /// One row by four panels at a time, which keep the adders as busy.
     #[inline(always)]
     fn row_by_panels<S: Simd, const V: usize>(&mut self, simd: S, i: usize, j0: usize, y: &[f64]) {
-        let (size, x) = (self.cost.dim * LANES, &self.cost.x[i * self.cost.dim..][..self.cost.dim]);
+        let (size, x) = (
+            self.cost.dim * LANES,
+            &self.cost.x[i * self.cost.dim..][..self.cost.dim],
+        );
         let panel = |q: usize| &y[q * size..][..size];
         let panels = y.len() / size;
         for q in (0..panels).step_by(FEW) {
             if q + FEW <= panels {
                 let y = std::array::from_fn(|r| panel(q + r));
-                for (r, squares) in squared_distances::<S, V, FEW>(simd, [x; FEW], y).iter().enumerate() {
+                for (r, squares) in squared_distances::<S, V, FEW>(simd, [x; FEW], y)
+                    .iter()
+                    .enumerate()
+                {
                     self.deliver(simd, i, j0 + (q + r) * LANES, squares);
                 }
             } else {
@@ -160,7 +188,13 @@ impl<K: Sink> Visit<'_, K> {
 
     /// Turns squared distances into costs and reduced costs, and hands them over.
     #[inline(always)]
-    fn deliver<S: Simd, const V: usize>(&mut self, simd: S, i: usize, j0: usize, squares: &[S::f64s; V]) {
+    fn deliver<S: Simd, const V: usize>(
+        &mut self,
+        simd: S,
+        i: usize,
+        j0: usize,
+        squares: &[S::f64s; V],
+    ) {
         let (mut c, mut b) = ([0.0; LANES], [0.0; LANES]);
         S::as_mut_simd_f64s(&mut c).0.copy_from_slice(squares);
         if self.cost.p == 2.0 {

@@ -46,7 +46,9 @@ impl<T: Real> Coupling<T> {
         v: &[f64],
     ) -> Self {
         let Problem { x, y, p, unit, .. } = problem;
-        let value = |mass: &[i64], u: &[f64]| -> f64 { mass.iter().zip(u).map(|(&c, u)| c as f64 * unit * u).sum() };
+        let value = |mass: &[i64], u: &[f64]| -> f64 {
+            mass.iter().zip(u).map(|(&c, u)| c as f64 * unit * u).sum()
+        };
         let dual = value(&x.mass, u) + value(&y.mass, v);
         let (mut primal, mut cost) = (0.0, 0.0);
         let mut named: Vec<(usize, usize, T)> = Vec::with_capacity(plan.len());
@@ -60,7 +62,14 @@ impl<T: Real> Coupling<T> {
         named.sort_unstable_by_key(|&(i, j, _)| (i, j));
         let (phi, psi) = problem.potentials(mu, nu, u, v);
         let gap = (primal - dual).max(0.0) * problem.scale.powf(*p);
-        Self { plan: named, phi, psi, cost: real(cost), gap: real(gap), p: real(*p) }
+        Self {
+            plan: named,
+            phi,
+            psi,
+            cost: real(cost),
+            gap: real(gap),
+            p: real(*p),
+        }
     }
 
     /// The optimal coupling, for the same p, of measures near those that this one couples: after a step of a flow, say.
@@ -69,7 +78,11 @@ impl<T: Real> Coupling<T> {
     ///
     /// # Errors
     /// Those of [`w2`](super::w2).
-    pub fn update(&self, mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> Result<Self, TransportError> {
+    pub fn update(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        nu: &EmpiricalMeasure<T>,
+    ) -> Result<Self, TransportError> {
         let near = (self.phi.len() == mu.len() && self.psi.len() == nu.len()).then_some(self);
         couple(mu, nu, to_f64(self.p), near)
     }
@@ -97,7 +110,8 @@ impl<T: Real> Coupling<T> {
             pairs.map(move |(&x, &y)| x * (T::one() - t) + y * t)
         });
         let points = DMatrix::from_iterator(mu.dim(), self.plan.len(), points);
-        let weights = DVector::from_iterator(self.plan.len(), self.plan.iter().map(|entry| entry.2));
+        let weights =
+            DVector::from_iterator(self.plan.len(), self.plan.iter().map(|entry| entry.2));
         EmpiricalMeasure::weighted(points, weights)
     }
 
@@ -118,12 +132,20 @@ impl<T: Real> Coupling<T> {
 
     /// The distance `W_p`.
     pub fn distance(&self) -> T {
-        if self.p == real(2.0) { self.cost.sqrt() } else { self.cost.powf(T::one() / self.p) }
+        if self.p == real(2.0) {
+            self.cost.sqrt()
+        } else {
+            self.cost.powf(T::one() / self.p)
+        }
     }
 
     /// The squared distance `W_p^2`; for p = 2 the cost itself.
     pub fn squared_distance(&self) -> T {
-        if self.p == real(2.0) { self.cost } else { self.distance() * self.distance() }
+        if self.p == real(2.0) {
+            self.cost
+        } else {
+            self.distance() * self.distance()
+        }
     }
 
     /// The Kantorovich potentials `(phi, psi)`, one number an atom, of weight zero or not:

@@ -65,7 +65,11 @@ impl Matrix {
     fn new(cost: &Cost) -> Self {
         let columns = cost.columns();
         let stride = columns.next_multiple_of(WIDTH);
-        let mut matrix = Self { stride, c: vec![0.0; cost.rows() * stride], least: vec![f32::INFINITY; stride] };
+        let mut matrix = Self {
+            stride,
+            c: vec![0.0; cost.rows() * stride],
+            least: vec![f32::INFINITY; stride],
+        };
         let all: Vec<u32> = (0..cost.rows() as u32).collect();
         cost.visit(&all, &vec![0.0; stride], &mut matrix);
         for row in matrix.c.chunks_exact_mut(stride) {
@@ -96,7 +100,13 @@ impl Guess {
         let n = cost.rows();
         let mut costs = Matrix::new(cost);
         let v = std::mem::take(&mut costs.least);
-        let mut guess = Self { arch: Arch::new(), costs, v, column: vec![NONE; n], row: vec![NONE; n] };
+        let mut guess = Self {
+            arch: Arch::new(),
+            costs,
+            v,
+            column: vec![NONE; n],
+            row: vec![NONE; n],
+        };
         let free = guess.bid();
         guess.augment(free);
         guess
@@ -106,14 +116,32 @@ impl Guess {
     fn prices<'a>(&self, cost: &'a Cost<'a>, size: usize) -> Prices<'a> {
         let n = self.column.len();
         let v: Vec<f64> = self.v[..n].iter().map(|&v| f64::from(v)).collect();
-        let own: Vec<f64> = self.column.iter().enumerate().map(|(i, &j)| cost.at(i, j) - v[j]).collect();
-        let largest = |values: &[f64]| values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+        let own: Vec<f64> = self
+            .column
+            .iter()
+            .enumerate()
+            .map(|(i, &j)| cost.at(i, j) - v[j])
+            .collect();
+        let largest = |values: &[f64]| {
+            values
+                .iter()
+                .fold(0.0, |most: f64, value| most.max(value.abs()))
+        };
         let rounding = 2.0 * f64::from(f32::EPSILON) * (largest(&own) + largest(&v));
         let lists = own.iter().enumerate().map(|(i, own)| {
-            let mut list = Candidates { rest: own + MARGIN * rounding, size, ..Candidates::default() };
+            let mut list = Candidates {
+                rest: own + MARGIN * rounding,
+                size,
+                ..Candidates::default()
+            };
             let limit = (own + (MARGIN + 1.0) * rounding) as f32;
             let found = &mut |j| list.insert(j, cost.at(i, j), v[j]);
-            self.arch.dispatch(Below { c: self.costs.row(i), v: &self.v, limit, found });
+            self.arch.dispatch(Below {
+                c: self.costs.row(i),
+                v: &self.v,
+                limit,
+                found,
+            });
             list
         });
         let lists = lists.collect();
@@ -142,7 +170,11 @@ impl Guess {
             self.column[i] = j;
             if before != NONE {
                 self.column[before] = NONE;
-                if below { free.push(before) } else { left.push(before) }
+                if below {
+                    free.push(before)
+                } else {
+                    left.push(before)
+                }
             }
         }
         left.append(&mut free);
@@ -153,11 +185,19 @@ impl Guess {
     /// them; its trees share no row and no column, so that each may end in a path.
     fn augment(&mut self, free: Vec<usize>) {
         let n = self.column.len();
-        let least = |i| self.arch.dispatch(TwoLeast { c: self.costs.row(i), v: &self.v }).1[0];
+        let least = |i| {
+            self.arch
+                .dispatch(TwoLeast {
+                    c: self.costs.row(i),
+                    v: &self.v,
+                })
+                .1[0]
+        };
         let mut roots: Vec<(usize, f32)> = free.into_iter().map(|i| (i, least(i))).collect();
         let mut forest = Forest::new(self.v.len());
         let (mut root, mut complete) = (vec![0; n], vec![false; n]);
-        let (mut settled, mut ends, mut unsettled) = (Vec::with_capacity(n), Vec::new(), Vec::new());
+        let (mut settled, mut ends, mut unsettled) =
+            (Vec::with_capacity(n), Vec::new(), Vec::new());
         while !roots.is_empty() {
             // prices of the columns that are not settled; -inf for the others
             unsettled.clone_from(&self.v);
@@ -167,7 +207,9 @@ impl Guess {
             let mut nearest = (0, 0.0);
             for &(i, u) in &roots {
                 (root[i], complete[i]) = (i, false);
-                nearest = self.arch.dispatch(forest.relax(self.costs.row(i), &unsettled, -u, i));
+                nearest = self
+                    .arch
+                    .dispatch(forest.relax(self.costs.row(i), &unsettled, -u, i));
             }
             let mut open = (3 * roots.len()).div_ceil(4);
             let end = loop {
@@ -225,12 +267,21 @@ struct Forest {
 
 impl Forest {
     fn new(columns: usize) -> Self {
-        Self { distance: vec![f32::INFINITY; columns], parent: vec![0.0; columns] }
+        Self {
+            distance: vec![f32::INFINITY; columns],
+            parent: vec![0.0; columns],
+        }
     }
 
     /// Shortens distances over the arcs of row `i`, for `shift = distance_i - u_i`.
     fn relax<'a>(&'a mut self, c: &'a [f32], v: &'a [f32], shift: f32, i: usize) -> Relax<'a> {
-        Relax { c, v, shift, row: i as f32, forest: self }
+        Relax {
+            c,
+            v,
+            shift,
+            row: i as f32,
+            forest: self,
+        }
     }
 }
 
@@ -298,14 +349,32 @@ impl WithSimd for TwoLeast<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> (usize, [f32; 2]) {
         let mut nearest = Least::new(simd);
         let mut second = simd.splat_f32s(f32::INFINITY);
-        for (&c, &v) in S::as_simd_f32s(self.c).0.iter().zip(S::as_simd_f32s(self.v).0) {
+        for (&c, &v) in S::as_simd_f32s(self.c)
+            .0
+            .iter()
+            .zip(S::as_simd_f32s(self.v).0)
+        {
             let b = simd.sub_f32s(c, v);
             second = simd.min_f32s(second, simd.max_f32s(nearest.least, b));
             nearest.offer(simd, b);
         }
         let (j, least, lane) = nearest.first();
-        let others = lanes(&nearest.least).iter().enumerate().filter(|&(l, _)| l != lane).map(|(_, &b)| b);
-        (j, [least, lanes(&second).iter().copied().chain(others).fold(f32::INFINITY, f32::min)])
+        let others = lanes(&nearest.least)
+            .iter()
+            .enumerate()
+            .filter(|&(l, _)| l != lane)
+            .map(|(_, &b)| b);
+        (
+            j,
+            [
+                least,
+                lanes(&second)
+                    .iter()
+                    .copied()
+                    .chain(others)
+                    .fold(f32::INFINITY, f32::min),
+            ],
+        )
     }
 }
 
@@ -323,7 +392,12 @@ impl WithSimd for Below<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let limit = simd.splat_f32s(self.limit);
-        for (q, (&c, &v)) in S::as_simd_f32s(self.c).0.iter().zip(S::as_simd_f32s(self.v).0).enumerate() {
+        for (q, (&c, &v)) in S::as_simd_f32s(self.c)
+            .0
+            .iter()
+            .zip(S::as_simd_f32s(self.v).0)
+            .enumerate()
+        {
             let below = simd.less_than_or_equal_f32s(simd.sub_f32s(c, v), limit);
             if simd.first_true_m32s(below) < S::F32_LANES {
                 for j in q * S::F32_LANES..(q + 1) * S::F32_LANES {
@@ -352,7 +426,11 @@ fn lanes<V: bytemuck::Pod>(vector: &V) -> &[f32] {
 impl<S: Simd> Least<S> {
     #[inline(always)]
     fn new(simd: S) -> Self {
-        Self { least: simd.splat_f32s(f32::INFINITY), at: simd.splat_f32s(0.0), place: simd.splat_f32s(0.0) }
+        Self {
+            least: simd.splat_f32s(f32::INFINITY),
+            at: simd.splat_f32s(0.0),
+            place: simd.splat_f32s(0.0),
+        }
     }
 
     #[inline(always)]

@@ -45,7 +45,11 @@ struct Column {
 }
 
 /// The optimal plan `(row, column, mass)` from `supply` to `demand`, with prices `u` that certify it beside those in `prices`.
-pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i64>) -> (Entries, Vec<f64>) {
+pub(super) fn solve(
+    prices: &mut Prices,
+    mut supply: Vec<i64>,
+    mut demand: Vec<i64>,
+) -> (Entries, Vec<f64>) {
     let mut plan = Plan::new(demand.len());
     let mut u = Vec::with_capacity(supply.len());
     for i in 0..supply.len() {
@@ -60,9 +64,22 @@ pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i
         }
     }
     let (n, m) = (supply.len(), demand.len());
-    let row = Row { distance: f64::INFINITY, parent: NONE, root: NONE, seen: 0 };
-    let column = Column { distance: f64::INFINITY, parent: NONE, settled: false };
-    let mut forest = Forest { row: vec![row; n], column: vec![column; m], heap: BinaryHeap::new() };
+    let row = Row {
+        distance: f64::INFINITY,
+        parent: NONE,
+        root: NONE,
+        seen: 0,
+    };
+    let column = Column {
+        distance: f64::INFINITY,
+        parent: NONE,
+        settled: false,
+    };
+    let mut forest = Forest {
+        row: vec![row; n],
+        column: vec![column; m],
+        heap: BinaryHeap::new(),
+    };
     loop {
         let roots: Vec<u32> = (0..n as u32).filter(|&i| supply[i as usize] > 0).collect();
         if roots.is_empty() {
@@ -82,7 +99,14 @@ pub(super) fn solve(prices: &mut Prices, mut supply: Vec<i64>, mut demand: Vec<i
 
 impl Forest {
     /// Grows until columns with free room are reached, one for most of the trees: those columns, and the distance covered.
-    fn grow(&mut self, prices: &mut Prices, u: &[f64], plan: &Plan, roots: &[u32], demand: &[i64]) -> (Vec<u32>, f64) {
+    fn grow(
+        &mut self,
+        prices: &mut Prices,
+        u: &[f64],
+        plan: &Plan,
+        roots: &[u32],
+        demand: &[i64],
+    ) -> (Vec<u32>, f64) {
         let m = self.column.len();
         let mut free = Vec::new();
         let mut end = 0.0;
@@ -123,8 +147,21 @@ impl Forest {
         (free, end)
     }
 
-    fn reach(&mut self, prices: &Prices, u: &[f64], i: usize, distance: f64, parent: u32, root: u32) {
-        self.row[i] = Row { distance, parent, root, seen: 0 };
+    fn reach(
+        &mut self,
+        prices: &Prices,
+        u: &[f64],
+        i: usize,
+        distance: f64,
+        parent: u32,
+        root: u32,
+    ) {
+        self.row[i] = Row {
+            distance,
+            parent,
+            root,
+            seen: 0,
+        };
         self.look(prices, u, i);
     }
 
@@ -147,14 +184,22 @@ impl Forest {
         let next = list.arcs.get(end).map_or(list.rest, |arc| arc.bound);
         if next < f64::INFINITY {
             let there = distance + (next - u[i]).max(0.0);
-            self.heap.push(Reverse((there.to_bits(), (self.column.len() + i) as u32)));
+            self.heap
+                .push(Reverse((there.to_bits(), (self.column.len() + i) as u32)));
         }
     }
 
     /// Looks at every column from row `i`, whose list is at its end: costs are computed, nothing is kept.
     fn look_at_all(&mut self, prices: &Prices, u: &[f64], i: usize) {
         let shift = self.row[i].distance - u[i];
-        prices.cost.visit(&[i as u32], &prices.v, &mut Relax { forest: self, shift });
+        prices.cost.visit(
+            &[i as u32],
+            &prices.v,
+            &mut Relax {
+                forest: self,
+                shift,
+            },
+        );
     }
 
     /// `u_i += (end - distance_i)_+` and `v_j -= (end - distance_j)_+`.

@@ -23,7 +23,11 @@ struct Entry {
 impl Plan {
     /// The plan that moves nothing.
     pub(super) fn new(columns: usize) -> Self {
-        Self { head: vec![NONE; columns], entries: Vec::with_capacity(columns), unused: Vec::new() }
+        Self {
+            head: vec![NONE; columns],
+            entries: Vec::with_capacity(columns),
+            unused: Vec::new(),
+        }
     }
 
     /// The rows that send mass to column `j`, with that mass.
@@ -39,12 +43,16 @@ impl Plan {
     /// All of it, as `(i, j, pi_ij)`.
     pub(super) fn entries(&self) -> Entries {
         let columns = 0..self.head.len();
-        columns.flat_map(|j| self.column(j).map(move |(i, mass)| (i as usize, j, mass))).collect()
+        columns
+            .flat_map(|j| self.column(j).map(move |(i, mass)| (i as usize, j, mass)))
+            .collect()
     }
 
     /// `pi_ij`.
     pub(super) fn mass(&self, i: u32, j: usize) -> i64 {
-        self.column(j).find(|entry| entry.0 == i).map_or(0, |entry| entry.1)
+        self.column(j)
+            .find(|entry| entry.0 == i)
+            .map_or(0, |entry| entry.1)
     }
 
     /// `pi_ij += mass`, of either sign.
@@ -54,7 +62,11 @@ impl Plan {
             (before, at) = (at, self.entries[at as usize].next);
         }
         if at == NONE {
-            let entry = Entry { row: i, next: self.head[j], mass };
+            let entry = Entry {
+                row: i,
+                next: self.head[j],
+                mass,
+            };
             self.head[j] = self.insert(entry);
             return;
         }

@@ -53,33 +53,79 @@ impl<'a> Prices<'a> {
     /// Lists of `size` arcs for every row at prices `v`.
     pub(super) fn new(cost: &'a Cost<'a>, v: Vec<f64>, size: usize) -> Self {
         let size = size.min(cost.columns());
-        let lists = vec![Candidates { size, ..Candidates::default() }; cost.rows()];
-        let mut prices = Self { cost, v: padded(v), lists, version: 0, size };
+        let lists = vec![
+            Candidates {
+                size,
+                ..Candidates::default()
+            };
+            cost.rows()
+        ];
+        let mut prices = Self {
+            cost,
+            v: padded(v),
+            lists,
+            version: 0,
+            size,
+        };
         let rows: Vec<u32> = (0..cost.rows() as u32).collect();
         prices.refresh(&rows);
         prices
     }
 
     /// Lists of the arcs that are better than arc `(i, columns[i])` by less than `margin`, or better, at most `size` of them.
-    pub(super) fn near(cost: &'a Cost<'a>, v: Vec<f64>, columns: &[usize], margin: f64, size: usize) -> Self {
+    pub(super) fn near(
+        cost: &'a Cost<'a>,
+        v: Vec<f64>,
+        columns: &[usize],
+        margin: f64,
+        size: usize,
+    ) -> Self {
         let rounding = 64.0 * f64::EPSILON;
         let list = |(i, &j): (usize, &usize)| {
             let c = cost.at(i, j);
             let rest = c - v[j] + margin + rounding * (c + v[j].abs());
-            Candidates { rest, size, ..Candidates::default() }
+            Candidates {
+                rest,
+                size,
+                ..Candidates::default()
+            }
         };
         let lists = columns.iter().enumerate().map(list).collect();
-        let mut prices = Self { cost, v: padded(v), lists, version: 0, size: size.min(cost.columns()) };
+        let mut prices = Self {
+            cost,
+            v: padded(v),
+            lists,
+            version: 0,
+            size: size.min(cost.columns()),
+        };
         let rows: Vec<u32> = (0..cost.rows() as u32).collect();
-        prices.cost.visit(&rows, &prices.v, &mut Select(&mut prices.lists));
-        prices.lists.iter_mut().for_each(|list| list.arcs.sort_unstable_by(by_bound));
+        prices
+            .cost
+            .visit(&rows, &prices.v, &mut Select(&mut prices.lists));
+        prices
+            .lists
+            .iter_mut()
+            .for_each(|list| list.arcs.sort_unstable_by(by_bound));
         prices
     }
 
     /// These lists, at prices `v`.
-    pub(super) fn with_lists(cost: &'a Cost<'a>, v: Vec<f64>, mut lists: Vec<Candidates>, size: usize) -> Self {
-        lists.iter_mut().for_each(|list| list.arcs.sort_unstable_by(by_bound));
-        Self { cost, v: padded(v), lists, version: 0, size: size.min(cost.columns()) }
+    pub(super) fn with_lists(
+        cost: &'a Cost<'a>,
+        v: Vec<f64>,
+        mut lists: Vec<Candidates>,
+        size: usize,
+    ) -> Self {
+        lists
+            .iter_mut()
+            .for_each(|list| list.arcs.sort_unstable_by(by_bound));
+        Self {
+            cost,
+            v: padded(v),
+            lists,
+            version: 0,
+            size: size.min(cost.columns()),
+        }
     }
 
     /// Makes the lists of `rows` again at today's prices.
@@ -88,7 +134,10 @@ impl<'a> Prices<'a> {
             let list = &mut self.lists[i as usize];
             // the largest of `size` reduced costs bounds the arcs to look for
             list.rest = if list.arcs.len() >= list.size {
-                let reduced = list.arcs.iter().map(|arc| arc.cost - self.v[arc.column as usize]);
+                let reduced = list
+                    .arcs
+                    .iter()
+                    .map(|arc| arc.cost - self.v[arc.column as usize]);
                 reduced.fold(f64::NEG_INFINITY, f64::max).next_up()
             } else {
                 f64::INFINITY
@@ -112,7 +161,11 @@ impl<'a> Prices<'a> {
     /// Makes the list of row `i` again: with its usual size if prices have changed since, else with twice the arcs.
     pub(super) fn extend(&mut self, i: usize) {
         let list = &mut self.lists[i];
-        list.size = if list.version == self.version { (2 * list.size).min(self.cost.columns()) } else { self.size };
+        list.size = if list.version == self.version {
+            (2 * list.size).min(self.cost.columns())
+        } else {
+            self.size
+        };
         self.refresh(&[i as u32]);
     }
 
@@ -132,7 +185,11 @@ impl<'a> Prices<'a> {
                 second = reduced;
             }
         }
-        (value <= list.rest).then(|| Best { arc: list.arcs[at], value, second: second.min(list.rest) })
+        (value <= list.rest).then(|| Best {
+            arc: list.arcs[at],
+            value,
+            second: second.min(list.rest),
+        })
     }
 
     /// The best arc of row `i`.
@@ -154,7 +211,11 @@ impl<'a> Prices<'a> {
     /// Whether the list of row `i` still ranks at least a quarter of its arcs.
     pub(super) fn ranks_enough(&self, i: usize) -> bool {
         let list = &self.lists[i];
-        let known = list.arcs.iter().filter(|arc| arc.cost - self.v[arc.column as usize] < list.rest).count();
+        let known = list
+            .arcs
+            .iter()
+            .filter(|arc| arc.cost - self.v[arc.column as usize] < list.rest)
+            .count();
         4 * known >= list.size
     }
 }
@@ -166,12 +227,20 @@ fn by_bound(a: &Arc, b: &Arc) -> std::cmp::Ordering {
 impl Candidates {
     /// Adds the arc to column `j` of cost `c` and price `v`.
     pub(super) fn insert(&mut self, j: usize, c: f64, v: f64) {
-        self.arcs.push(Arc { cost: c, bound: c - v, column: j as u32 });
+        self.arcs.push(Arc {
+            cost: c,
+            bound: c - v,
+            column: j as u32,
+        });
     }
 
     /// Keeps the `size` least arcs.
     fn cut(&mut self) {
-        self.rest = self.arcs.select_nth_unstable_by(self.size, by_bound).1.bound;
+        self.rest = self
+            .arcs
+            .select_nth_unstable_by(self.size, by_bound)
+            .1
+            .bound;
         self.arcs.truncate(self.size);
     }
 
@@ -179,7 +248,11 @@ impl Candidates {
     fn offer(&mut self, j0: usize, c: &[f64; LANES], b: &[f64; LANES]) {
         for l in 0..LANES {
             if b[l] < self.rest {
-                self.arcs.push(Arc { cost: c[l], bound: b[l], column: (j0 + l) as u32 });
+                self.arcs.push(Arc {
+                    cost: c[l],
+                    bound: b[l],
+                    column: (j0 + l) as u32,
+                });
             }
         }
         if self.arcs.len() >= 2 * self.size + LANES {

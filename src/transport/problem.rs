@@ -34,7 +34,10 @@ impl Problem {
         p: f64,
     ) -> Result<Self, TransportError> {
         if mu.dim() != nu.dim() {
-            return Err(TransportError::Dimension { mu: mu.dim(), nu: nu.dim() });
+            return Err(TransportError::Dimension {
+                mu: mu.dim(),
+                nu: nu.dim(),
+            });
         }
         mu.check()?;
         nu.check()?;
@@ -42,23 +45,47 @@ impl Problem {
         let (mass, other): (f64, f64) = (a.iter().sum(), b.iter().sum());
         let tolerance = to_f64(epsilon::<T>()) * (mu.len() + nu.len()) as f64 * mass.max(other);
         if !(mass > 0.0 && other > 0.0 && (mass - other).abs() <= tolerance) || mass.is_infinite() {
-            return Err(TransportError::Mass { mu: mass, nu: other });
+            return Err(TransportError::Mass {
+                mu: mass,
+                nu: other,
+            });
         }
         let (a, b, units, unit) = units(&a, mass, &b, other);
         let mut centre = [mean(mu, &a, units), mean(nu, &b, units)];
         if p != 2.0 {
-            let middle: Vec<f64> = centre[0].iter().zip(&centre[1]).map(|(x, y)| 0.5 * x + 0.5 * y).collect();
+            let middle: Vec<f64> = centre[0]
+                .iter()
+                .zip(&centre[1])
+                .map(|(x, y)| 0.5 * x + 0.5 * y)
+                .collect();
             centre = [middle.clone(), middle];
         }
         let by_cells = !super::dense::suits(mu.dim(), mu.len(), nu.len());
         let (mut x, rows) = cloud(mu, a, &centre[0], by_cells);
         let (mut y, columns) = cloud(nu, b, &centre[1], by_cells);
-        let size = x.points.iter().chain(&y.points).fold(0.0_f64, |size, z| size.max(z.abs()));
-        let scale = if size > 0.0 { 2.0_f64.powi(size.log2().floor() as i32) } else { 1.0 };
+        let size = x
+            .points
+            .iter()
+            .chain(&y.points)
+            .fold(0.0_f64, |size, z| size.max(z.abs()));
+        let scale = if size > 0.0 {
+            2.0_f64.powi(size.log2().floor() as i32)
+        } else {
+            1.0
+        };
         let inverse = scale.recip();
         x.points.iter_mut().for_each(|z| *z *= inverse);
         y.points.iter_mut().for_each(|z| *z *= inverse);
-        Ok(Self { x, y, rows, columns, p, unit, scale, centre })
+        Ok(Self {
+            x,
+            y,
+            rows,
+            columns,
+            p,
+            unit,
+            scale,
+            centre,
+        })
     }
 
     /// `d`.
@@ -68,7 +95,11 @@ impl Problem {
 
     /// Whether all masses are equal, one to one.
     pub(super) fn is_assignment(&self) -> bool {
-        self.x.mass.iter().chain(&self.y.mass).all(|&mass| mass == 1)
+        self.x
+            .mass
+            .iter()
+            .chain(&self.y.mass)
+            .all(|&mass| mass == 1)
     }
 
     /// The point of row `r`.
@@ -82,14 +113,20 @@ impl Problem {
     }
 
     fn shift(&self) -> Vec<f64> {
-        self.centre[0].iter().zip(&self.centre[1]).map(|(a, b)| (a - b) / self.scale).collect()
+        self.centre[0]
+            .iter()
+            .zip(&self.centre[1])
+            .map(|(a, b)| (a - b) / self.scale)
+            .collect()
     }
 
     /// Potentials of mu and nu as prices `(u, v)` of rows and columns: the inverse of [`potentials`](Self::potentials).
     pub(super) fn prices<T: Real>(&self, (phi, psi): (&[T], &[T])) -> (Vec<f64>, Vec<f64>) {
         let (shift, unit) = (self.shift(), self.scale.powf(self.p));
         let rows = self.rows.iter().enumerate();
-        let u = rows.map(|(r, &i)| to_f64(phi[i]) / unit - 2.0 * dot(&shift, self.row(r)) - dot(&shift, &shift));
+        let u = rows.map(|(r, &i)| {
+            to_f64(phi[i]) / unit - 2.0 * dot(&shift, self.row(r)) - dot(&shift, &shift)
+        });
         let columns = self.columns.iter().enumerate();
         let v = columns.map(|(s, &j)| to_f64(psi[j]) / unit + 2.0 * dot(&shift, self.column(s)));
         (u.collect(), v.collect())
@@ -101,9 +138,13 @@ impl Problem {
         for (s, &j) in self.columns.iter().enumerate() {
             of_atom[j] = Some(s);
         }
-        let mut column = vec![None; self.rows.iter().chain(plan.iter().map(|(i, ..)| i)).max()? + 1];
+        let mut column =
+            vec![None; self.rows.iter().chain(plan.iter().map(|(i, ..)| i)).max()? + 1];
         for &(i, j, _) in plan {
-            if column[i].replace(of_atom.get(j).copied().flatten()?).is_some() {
+            if column[i]
+                .replace(of_atom.get(j).copied().flatten()?)
+                .is_some()
+            {
                 return None;
             }
         }
@@ -122,7 +163,13 @@ impl Problem {
         let all = |mu: &EmpiricalMeasure<T>, side: usize| -> Vec<f64> {
             let (centre, inverse) = (&self.centre[side], self.scale.recip());
             let points = mu.points().as_slice().chunks_exact(self.dim());
-            points.flat_map(|w| w.iter().zip(centre).map(|(&w, centre)| (to_f64(w) - centre) * inverse)).collect()
+            points
+                .flat_map(|w| {
+                    w.iter()
+                        .zip(centre)
+                        .map(|(&w, centre)| (to_f64(w) - centre) * inverse)
+                })
+                .collect()
         };
         let (x, y) = (all(mu, 0), all(nu, 1));
         let (mut phi, mut psi) = (vec![f64::NAN; mu.len()], vec![f64::NAN; nu.len()]);
@@ -143,7 +190,10 @@ impl Problem {
         for (psi, y) in psi.iter_mut().zip(y.chunks_exact(self.dim())) {
             *psi = (*psi - 2.0 * dot(&shift, y)) * unit;
         }
-        (phi.into_iter().map(real).collect(), psi.into_iter().map(real).collect())
+        (
+            phi.into_iter().map(real).collect(),
+            psi.into_iter().map(real).collect(),
+        )
     }
 }
 
@@ -153,8 +203,15 @@ fn dot(x: &[f64], y: &[f64]) -> f64 {
 
 /// `u_i = min_j c_ij - v_j` where `u_i` is missing (NaN), over the `v_j` that are not.
 fn transform_missing(dim: usize, p: f64, x: &[f64], u: &mut [f64], y: &[f64], v: &[f64]) {
-    for (u, x) in u.iter_mut().zip(x.chunks_exact(dim)).filter(|(u, _)| u.is_nan()) {
-        let reduced = y.chunks_exact(dim).zip(v).map(|(y, v)| power(squared_distance(x, y), p) - v);
+    for (u, x) in u
+        .iter_mut()
+        .zip(x.chunks_exact(dim))
+        .filter(|(u, _)| u.is_nan())
+    {
+        let reduced = y
+            .chunks_exact(dim)
+            .zip(v)
+            .map(|(y, v)| power(squared_distance(x, y), p) - v);
         *u = reduced.fold(f64::INFINITY, f64::min);
     }
 }
@@ -168,11 +225,18 @@ fn weights<T: Real>(mu: &EmpiricalMeasure<T>) -> Vec<f64> {
 fn units(a: &[f64], mass: f64, b: &[f64], other: f64) -> (Vec<i64>, Vec<i64>, i64, f64) {
     if let (Some((n, weight)), Some((m, _))) = (equal(a), equal(b)) {
         let lcm = n / gcd(n, m) * m;
-        let share = |c: &[f64], atoms: i64| c.iter().map(|&c| if c > 0.0 { lcm / atoms } else { 0 }).collect();
+        let share = |c: &[f64], atoms: i64| {
+            c.iter()
+                .map(|&c| if c > 0.0 { lcm / atoms } else { 0 })
+                .collect()
+        };
         return (share(a, n), share(b, m), lcm, weight / (lcm / n) as f64);
     }
     let round = |c: &[f64], mass: f64| {
-        let mut units: Vec<i64> = c.iter().map(|&c| (c / mass * UNITS as f64) as i64).collect();
+        let mut units: Vec<i64> = c
+            .iter()
+            .map(|&c| (c / mass * UNITS as f64) as i64)
+            .collect();
         // what rounding left over goes to the heaviest atom, of which it is a tiny part
         let missing = UNITS - units.iter().sum::<i64>();
         if let Some(heaviest) = units.iter_mut().max() {
@@ -207,17 +271,34 @@ fn mean<T: Real>(mu: &EmpiricalMeasure<T>, mass: &[i64], units: i64) -> Vec<f64>
 }
 
 /// The atoms with mass, neighbours side by side, and which atoms they are.
-fn cloud<T: Real>(mu: &EmpiricalMeasure<T>, mass: Vec<i64>, centre: &[f64], by_cells: bool) -> (Cloud, Vec<usize>) {
+fn cloud<T: Real>(
+    mu: &EmpiricalMeasure<T>,
+    mass: Vec<i64>,
+    centre: &[f64],
+    by_cells: bool,
+) -> (Cloud, Vec<usize>) {
     let mut index: Vec<usize> = (0..mu.len()).filter(|&i| mass[i] > 0).collect();
     if by_cells {
         sort_by_cells(&mut index, &|i| mu.particle(i));
     }
     let mut points = Vec::with_capacity(index.len() * mu.dim());
     for &i in &index {
-        points.extend(mu.particle(i).iter().zip(centre).map(|(&w, centre)| to_f64(w) - centre));
+        points.extend(
+            mu.particle(i)
+                .iter()
+                .zip(centre)
+                .map(|(&w, centre)| to_f64(w) - centre),
+        );
     }
     let mass = index.iter().map(|&i| mass[i]).collect();
-    (Cloud { dim: mu.dim(), points, mass }, index)
+    (
+        Cloud {
+            dim: mu.dim(),
+            points,
+            mass,
+        },
+        index,
+    )
 }
 
 /// Orders points by the cells of a k-d tree: across the widest side, near the median, at a power of two, so that groups
@@ -230,7 +311,9 @@ fn sort_by_cells<'a, T: Real>(index: &mut [usize], point: &impl Fn(usize) -> &'a
     let half = 1 << (2 * index.len() / 3).ilog2();
     index.select_nth_unstable_by(half, |&i, &j| {
         let (x, y) = (point(i)[axis], point(j)[axis]);
-        x.partial_cmp(&y).unwrap_or(std::cmp::Ordering::Equal).then(i.cmp(&j))
+        x.partial_cmp(&y)
+            .unwrap_or(std::cmp::Ordering::Equal)
+            .then(i.cmp(&j))
     });
     let (left, right) = index.split_at_mut(half);
     sort_by_cells(left, point);

@@ -35,7 +35,11 @@ pub(super) fn solve(prices: &mut Prices, columns: &[usize]) -> Option<(Entries, 
     let mut repair = Repair {
         column: columns.to_vec(),
         row: vec![NONE; n],
-        own: columns.iter().enumerate().map(|(i, &j)| prices.cost.at(i, j)).collect(),
+        own: columns
+            .iter()
+            .enumerate()
+            .map(|(i, &j)| prices.cost.at(i, j))
+            .collect(),
         parent: vec![NONE; n],
         queue: (0..n).collect(),
         queued: vec![true; n],
@@ -43,7 +47,11 @@ pub(super) fn solve(prices: &mut Prices, columns: &[usize]) -> Option<(Entries, 
     for (i, &j) in columns.iter().enumerate() {
         repair.row[j] = i;
     }
-    let size = repair.own.iter().chain(&prices.v[..n]).fold(0.0, |size: f64, value| size.max(value.abs()));
+    let size = repair
+        .own
+        .iter()
+        .chain(&prices.v[..n])
+        .fold(0.0, |size: f64, value| size.max(value.abs()));
     let tolerance = 32.0 * f64::EPSILON * size;
     let mut looks = 0;
     while let Some(i) = repair.queue.pop_front() {
@@ -58,7 +66,15 @@ pub(super) fn solve(prices: &mut Prices, columns: &[usize]) -> Option<(Entries, 
         }
     }
     let u = (0..n).map(|i| prices.best_now(i).value).collect();
-    Some((repair.column.into_iter().enumerate().map(|(i, j)| (i, j, 1)).collect(), u))
+    Some((
+        repair
+            .column
+            .into_iter()
+            .enumerate()
+            .map(|(i, j)| (i, j, 1))
+            .collect(),
+        u,
+    ))
 }
 
 impl Repair {
@@ -69,7 +85,11 @@ impl Repair {
         while prices.lists[i].rest < limit {
             prices.extend(i);
         }
-        for arc in prices.lists[i].arcs.iter().take_while(|arc| arc.bound < limit) {
+        for arc in prices.lists[i]
+            .arcs
+            .iter()
+            .take_while(|arc| arc.bound < limit)
+        {
             let j = arc.column as usize;
             if arc.cost - prices.v[j] < limit {
                 prices.v[j] = arc.cost - u;

@@ -79,9 +79,22 @@ impl Tree {
     fn stars(v: &[f64], supply: &[i64], demand: &[i64], start: &[(usize, f64)]) -> Self {
         let (n, m) = (supply.len(), demand.len());
         let zero = Potential { big: 0, rest: 0.0 };
-        let lone =
-            Node { y: zero, parent: NONE, up: true, mass: 0, cost: 0.0, child: NONE, next: NONE, previous: NONE };
-        let mut tree = Self { rows: n, node: vec![lone; n + m + 1], mark: vec![0; n + m + 1], marks: 0 };
+        let lone = Node {
+            y: zero,
+            parent: NONE,
+            up: true,
+            mass: 0,
+            cost: 0.0,
+            child: NONE,
+            next: NONE,
+            previous: NONE,
+        };
+        let mut tree = Self {
+            rows: n,
+            node: vec![lone; n + m + 1],
+            mark: vec![0; n + m + 1],
+            marks: 0,
+        };
         let mut excess: Vec<i64> = demand.iter().map(|&c| -c).collect();
         for i in 0..n {
             let (column, cost) = start[i];
@@ -94,13 +107,19 @@ impl Tree {
             let at = n + j;
             tree.node[at].mass = excess[j].abs();
             tree.node[at].up = excess[j] >= 0;
-            tree.node[at].y = Potential { big: if excess[j] >= 0 { 1 } else { -1 }, rest: -v[j] };
+            tree.node[at].y = Potential {
+                big: if excess[j] >= 0 { 1 } else { -1 },
+                rest: -v[j],
+            };
             tree.hang(at as u32, (n + m) as u32);
         }
         for i in 0..n {
             let Node { parent, cost, .. } = tree.node[i];
             let Potential { big, rest } = tree.node[parent as usize].y;
-            tree.node[i].y = Potential { big, rest: cost + rest };
+            tree.node[i].y = Potential {
+                big,
+                rest: cost + rest,
+            };
         }
         tree
     }
@@ -115,7 +134,12 @@ impl Tree {
     }
 
     fn unhang(&mut self, at: u32) {
-        let Node { parent, next, previous, .. } = self.node[at as usize];
+        let Node {
+            parent,
+            next,
+            previous,
+            ..
+        } = self.node[at as usize];
         match previous {
             NONE => self.node[parent as usize].child = next,
             _ => self.node[previous as usize].next = next,
@@ -132,13 +156,19 @@ impl Tree {
         let (mut i, mut quiet) = (0, 0);
         let mut size = tolerance(&self.node.iter().map(|node| node.y.rest).collect::<Vec<_>>());
         while quiet < n {
-            let mut least = Potential { big: 0, rest: -size };
+            let mut least = Potential {
+                big: 0,
+                rest: -size,
+            };
             let mut enter = None;
             for _ in 0..block {
                 let u = self.node[i].y;
                 for arc in &prices.lists[i].arcs {
                     let y = self.node[n + arc.column as usize].y;
-                    let reduced = Potential { big: y.big - u.big, rest: arc.cost - u.rest + y.rest };
+                    let reduced = Potential {
+                        big: y.big - u.big,
+                        rest: arc.cost - u.rest + y.rest,
+                    };
                     if reduced < least {
                         least = reduced;
                         enter = Some((i as u32, n as u32 + arc.column, arc.cost));
@@ -179,7 +209,11 @@ impl Tree {
         self.shift_mass(i, join, -most);
         self.shift_mass(j, join, most);
         // the part below the arc that leaves is hung on the arc that enters
-        let (mut at, mut parent, mut up) = if on_row_side { (i, j, true) } else { (j, i, false) };
+        let (mut at, mut parent, mut up) = if on_row_side {
+            (i, j, true)
+        } else {
+            (j, i, false)
+        };
         let (mut mass, mut cost) = (most, cost);
         loop {
             let old = self.node[at as usize];
@@ -193,7 +227,10 @@ impl Tree {
             (parent, at, up, mass, cost) = (at, old.parent, !old.up, old.mass, old.cost);
         }
         let (top, sign) = if on_row_side { (i, 1) } else { (j, -1) };
-        let shift = Potential { big: sign * reduced.big, rest: f64::from(sign) * reduced.rest };
+        let shift = Potential {
+            big: sign * reduced.big,
+            rest: f64::from(sign) * reduced.rest,
+        };
         self.shift_potentials(top, shift);
     }
 
@@ -249,17 +286,34 @@ impl Tree {
     /// The potentials as numbers: with M above all costs while the root takes mass, else large enough to be feasible.
     fn numbers(&self, largest_cost: f64) -> Vec<f64> {
         let root = self.node.len() as u32 - 1;
-        let unmet = self.node.iter().any(|node| node.parent == root && node.mass > 0);
+        let unmet = self
+            .node
+            .iter()
+            .any(|node| node.parent == root && node.mass > 0);
         let rest = self.node.iter().map(|node| node.y.rest);
-        let (low, high) = rest.fold((0.0, 0.0), |(low, high): (f64, f64), y| (low.min(y), high.max(y)));
+        let (low, high) = rest.fold((0.0, 0.0), |(low, high): (f64, f64), y| {
+            (low.min(y), high.max(y))
+        });
         let big = high - low + if unmet { largest_cost } else { 0.0 };
-        self.node.iter().map(|node| f64::from(node.y.big) * big + node.y.rest).collect()
+        self.node
+            .iter()
+            .map(|node| f64::from(node.y.big) * big + node.y.rest)
+            .collect()
     }
 
     fn plan(&self) -> Entries {
         let mut plan = Vec::with_capacity(self.node.len());
-        for (at, node) in self.node.iter().enumerate().filter(|(_, node)| node.mass > 0) {
-            let (i, j) = if at < self.rows { (at, node.parent as usize) } else { (node.parent as usize, at) };
+        for (at, node) in self
+            .node
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.mass > 0)
+        {
+            let (i, j) = if at < self.rows {
+                (at, node.parent as usize)
+            } else {
+                (node.parent as usize, at)
+            };
             plan.push((i, j - self.rows, node.mass));
         }
         plan

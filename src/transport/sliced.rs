@@ -33,22 +33,36 @@ pub fn sliced_w2<T: Real>(
     let count = directions.ncols();
     if count == 0 {
         let name = "directions";
-        return Err(ParameterError { name, requirement: "at least one column", value: 0.0 }.into());
+        return Err(ParameterError {
+            name,
+            requirement: "at least one column",
+            value: 0.0,
+        }
+        .into());
     }
     if directions.nrows() != mu.dim() {
-        return Err(TransportError::Dimension { mu: mu.dim(), nu: directions.nrows() });
+        return Err(TransportError::Dimension {
+            mu: mu.dim(),
+            nu: directions.nrows(),
+        });
     }
     if mu.dim() != nu.dim() {
-        return Err(TransportError::Dimension { mu: mu.dim(), nu: nu.dim() });
+        return Err(TransportError::Dimension {
+            mu: mu.dim(),
+            nu: nu.dim(),
+        });
     }
     let mut sum = T::zero();
     for (k, t) in directions.column_iter().enumerate() {
         let norm = t.norm();
         if !(norm.is_finite() && norm > T::zero()) {
             let name = "directions";
-            return Err(
-                ParameterError { name, requirement: "finite and not zero, column by column", value: k as f64 }.into()
-            );
+            return Err(ParameterError {
+                name,
+                requirement: "finite and not zero, column by column",
+                value: k as f64,
+            }
+            .into());
         }
         let line = |mu: &EmpiricalMeasure<T>| {
             let points = mu.points().tr_mul(&t) / norm;

@@ -59,7 +59,11 @@ impl<T> Default for MetricSpeed<T> {
 impl<T> MetricSpeed<T> {
     /// An empty record.
     pub fn new() -> Self {
-        Self { last: None, near: None, records: Vec::new() }
+        Self {
+            last: None,
+            near: None,
+            records: Vec::new(),
+        }
     }
 
     /// One record a step.
@@ -81,7 +85,12 @@ impl<T: Real> Observer<T> for MetricSpeed<T> {
             if let Ok(coupling) = &coupling {
                 let distance = coupling.distance();
                 let metric = distance / (time - *then);
-                self.records.push(Speed { time, distance, metric, velocity: *velocity });
+                self.records.push(Speed {
+                    time,
+                    distance,
+                    metric,
+                    velocity: *velocity,
+                });
             }
             self.near = coupling.ok();
         }

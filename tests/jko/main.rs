@@ -6,8 +6,9 @@ mod reserved;
 use nalgebra::{DMatrix, DVector};
 use problems::{Counted, logistic, population, rectifier, rng, smooth};
 use wasserflow::{
-    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Integrator, Jko, MeanFieldRisk, ParticleFlow,
-    PotentialEnergy, Real, Relu, Ridge, Square, State, StepError, WeightDecay, init, nalgebra, polish, real,
+    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Integrator, Jko, MeanFieldRisk,
+    ParticleFlow, PotentialEnergy, Real, Relu, Ridge, Square, State, StepError, WeightDecay, init,
+    nalgebra, polish, real,
 };
 
 /// `sum_i c_i |v_i - w_i|^2`.
@@ -22,16 +23,25 @@ fn squared<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> T {
 
 /// O8: `F(mu+) + W2^2 / (2 gamma) <= F(mu)` for every step of a run, up to the rounding of `F`, a sum of terms of size `scale`
 /// that may cancel.
-fn descends<T: Real>(name: &str, energy: &mut dyn Energy<T>, scale: f64, start: &EmpiricalMeasure<T>) {
+fn descends<T: Real>(
+    name: &str,
+    energy: &mut dyn Energy<T>,
+    scale: f64,
+    start: &EmpiricalMeasure<T>,
+) {
     for gamma in [1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6] {
         let mut flow = ParticleFlow::new(&mut *energy, Jko::default(), real(gamma)).unwrap();
         let mut state = flow.start(start.clone()).unwrap();
         for step in 0..3 {
             let name = format!("{name}, gamma {gamma}, step {step}");
             let before = state.clone();
-            flow.advance(&mut state).unwrap_or_else(|error| panic!("{name}: {error}"));
+            flow.advance(&mut state)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
             has_descended(&name, &before, &state, gamma, scale);
-            assert!(!state.is_stale() && state.energy() == flow.value(state.measure()), "{name}");
+            assert!(
+                !state.is_stale() && state.energy() == flow.value(state.measure()),
+                "{name}"
+            );
         }
     }
 }
@@ -40,15 +50,29 @@ fn has_descended<T: Real>(name: &str, before: &State<T>, after: &State<T>, gamma
     let moved = squared(before.measure(), after.measure()) / real(2.0 * gamma);
     let rounding = real::<T>(16.0) * T::default_epsilon() * (before.energy().abs() + real(scale));
     let (p, f) = (after.energy() + moved, before.energy());
-    assert!(p <= f + rounding, "{name}: {} + {moved} > {f}", after.energy());
+    assert!(
+        p <= f + rounding,
+        "{name}: {} + {moved} > {f}",
+        after.energy()
+    );
 }
 
 fn descends_on_all<T: Real>() {
     let neurons = init::balanced(2, 20, 1.0, &mut rng(7)).unwrap();
-    descends::<T>("rectifier with weight decay", &mut rectifier(40, 2, 1, 1e-2), 0.0, &neurons);
+    descends::<T>(
+        "rectifier with weight decay",
+        &mut rectifier(40, 2, 1, 1e-2),
+        0.0,
+        &neurons,
+    );
     descends::<T>("tanh", &mut smooth(40, 2, 2), 0.0, &neurons);
     descends::<T>("logistic", &mut logistic(40, 2, 3), 0.0, &neurons);
-    descends::<T>("population risk", &mut population(3, 4), 1.0, &init::gaussian(3, 8, 0.6, &mut rng(8)).unwrap());
+    descends::<T>(
+        "population risk",
+        &mut population(3, 4),
+        1.0,
+        &init::gaussian(3, 8, 0.6, &mut rng(8)).unwrap(),
+    );
 }
 
 #[test]
@@ -73,7 +97,10 @@ fn short_steps_are_euler_steps() {
     for gamma in [1e-2, 1e-3, 1e-4] {
         let mut jko = ParticleFlow::new(smooth(30, 2, 5), Jko::default(), gamma).unwrap();
         let mut euler = ParticleFlow::new(smooth(30, 2, 5), Euler, gamma).unwrap();
-        let (mut a, mut b) = (jko.start(start.clone()).unwrap(), euler.start(start.clone()).unwrap());
+        let (mut a, mut b) = (
+            jko.start(start.clone()).unwrap(),
+            euler.start(start.clone()).unwrap(),
+        );
         jko.advance(&mut a).unwrap();
         euler.advance(&mut b).unwrap();
         let apart = squared(a.measure(), b.measure()).sqrt();
@@ -94,8 +121,12 @@ fn shrinks_exactly<T: Real>() {
         let shrink = T::one() / (T::one() + real::<T>(2.0) * lambda * gamma);
         for (&w, &v) in start.points().iter().zip(state.measure().points()) {
             // The tolerance of the default, 1e-6 of the explicit step, and the rounding of the points.
-            let bound = real::<T>(1e-6) * w.abs().max(T::one()) + real::<T>(8.0) * T::default_epsilon();
-            assert!((v - w * shrink).abs() <= bound, "gamma {gamma}: {w} went to {v}");
+            let bound =
+                real::<T>(1e-6) * w.abs().max(T::one()) + real::<T>(8.0) * T::default_epsilon();
+            assert!(
+                (v - w * shrink).abs() <= bound,
+                "gamma {gamma}: {w} went to {v}"
+            );
         }
     }
 }
@@ -116,7 +147,8 @@ fn order_one() {
         state.into_measure()
     };
     let exact = at(Box::new(DormandPrince::new(1e-11, 1e-11)), 0.01);
-    let errors = [0.1, 0.05, 0.025].map(|dt| squared(&at(Box::<Jko>::default(), dt), &exact).sqrt());
+    let errors =
+        [0.1, 0.05, 0.025].map(|dt| squared(&at(Box::<Jko>::default(), dt), &exact).sqrt());
     for pair in errors.windows(2) {
         let order = (pair[0] / pair[1]).log2();
         assert!((order - 1.0).abs() < 0.1, "{errors:?}");
@@ -127,24 +159,36 @@ fn order_one() {
 #[test]
 fn one_neuron_reaches_its_limit() {
     for lambda in [0.0_f64, 0.1] {
-        let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 2.0)).unwrap();
+        let risk = EmpiricalRisk::new(
+            Square,
+            DMatrix::from_element(1, 1, 1.0),
+            DVector::from_element(1, 2.0),
+        )
+        .unwrap();
         let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk).unwrap();
         let energy = energy.regularized(WeightDecay::new(lambda).unwrap());
         let mut flow = ParticleFlow::new(energy, Jko::default(), 10.0).unwrap();
-        let start = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[0.3_f64, 0.3])).unwrap();
+        let start =
+            EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[0.3_f64, 0.3])).unwrap();
         let mut state = flow.start(start).unwrap();
         for _ in 0..30 {
             flow.advance(&mut state).unwrap();
         }
         let w = state.measure().particle(0);
-        assert!((w[0] * w[1] - (2.0 - 2.0 * lambda)).abs() < 1e-9 && (w[0] - w[1]).abs() < 1e-9, "{w:?}");
+        assert!(
+            (w[0] * w[1] - (2.0 - 2.0 * lambda)).abs() < 1e-9 && (w[0] - w[1]).abs() < 1e-9,
+            "{w:?}"
+        );
     }
 }
 
 /// A particle of weight 2c is two particles of weight c: they stay together.
 #[test]
 fn weights_count() {
-    let points = init::balanced::<f64>(2, 6, 1.0, &mut rng(9)).unwrap().points().clone();
+    let points = init::balanced::<f64>(2, 6, 1.0, &mut rng(9))
+        .unwrap()
+        .points()
+        .clone();
     let weights = DVector::from_fn(6, |i, _| if i == 0 { 0.4 } else { 0.1 });
     let merged = EmpiricalMeasure::weighted(points.clone(), weights).unwrap();
     let split = EmpiricalMeasure::weighted(
@@ -153,19 +197,28 @@ fn weights_count() {
     )
     .unwrap();
     let after = |mu: EmpiricalMeasure<f64>| {
-        let mut flow = ParticleFlow::new(rectifier(30, 2, 9, 1e-2), Jko::new(1e-9, 1000), 0.5).unwrap();
+        let mut flow =
+            ParticleFlow::new(rectifier(30, 2, 9, 1e-2), Jko::new(1e-9, 1000), 0.5).unwrap();
         let mut state = flow.start(mu).unwrap();
         flow.run(&mut state, 3, &mut ()).unwrap();
         state
     };
     let (merged, split) = (after(merged), after(split));
-    assert!((merged.energy() - split.energy()).abs() < 1e-9, "{} {}", merged.energy(), split.energy());
+    assert!(
+        (merged.energy() - split.energy()).abs() < 1e-9,
+        "{} {}",
+        merged.energy(),
+        split.energy()
+    );
 }
 
 /// A particle of weight 0 that starts on another one stays on it, and changes nothing.
 #[test]
 fn probes_follow() {
-    let points = init::balanced::<f64>(2, 6, 1.0, &mut rng(9)).unwrap().points().clone();
+    let points = init::balanced::<f64>(2, 6, 1.0, &mut rng(9))
+        .unwrap()
+        .points()
+        .clone();
     let alone = EmpiricalMeasure::weighted(points.clone(), DVector::from_element(6, 0.2)).unwrap();
     let probed = EmpiricalMeasure::weighted(
         DMatrix::from_fn(3, 7, |l, i| points[(l, i % 6)]),
@@ -180,7 +233,12 @@ fn probes_follow() {
     };
     let (alone, probed) = (after(alone), after(probed));
     assert!((alone.energy() - probed.energy()).abs() < 1e-12);
-    for (&w, &v) in probed.measure().particle(0).iter().zip(probed.measure().particle(6)) {
+    for (&w, &v) in probed
+        .measure()
+        .particle(0)
+        .iter()
+        .zip(probed.measure().particle(6))
+    {
         assert!((w - v).abs() < 1e-9, "{w} {v}");
     }
 }
@@ -211,7 +269,11 @@ impl Energy<f64> for Hopeless {
         1
     }
     fn value(&mut self, mu: &EmpiricalMeasure<f64>) -> f64 {
-        if mu.particle(0)[0] == 1.0 { 1.0 } else { f64::NAN }
+        if mu.particle(0)[0] == 1.0 {
+            1.0
+        } else {
+            f64::NAN
+        }
     }
     fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
         out.fill(-1.0);
@@ -238,7 +300,15 @@ fn failure_is_an_error_and_the_last_state_is_kept() {
         let mut state = flow.start(start.clone()).unwrap();
         let error = flow.advance(&mut state).unwrap_err();
         assert!(matches!(error, StepError::Inner { .. }), "{error}");
-        assert_eq!((state.measure(), state.energy(), state.step(), state.is_stale()), (&start, 1.0, 0, false));
+        assert_eq!(
+            (
+                state.measure(),
+                state.energy(),
+                state.step(),
+                state.is_stale()
+            ),
+            (&start, 1.0, 0, false)
+        );
     }
 
     // Up to the edge where the energy breaks, the objective falls.
@@ -250,10 +320,14 @@ fn failure_is_an_error_and_the_last_state_is_kept() {
 
 #[test]
 fn parameters_are_checked() {
-    for (jko, name) in
-        [(Jko::new(0.0, 10), "tolerance"), (Jko::new(f64::NAN, 10), "tolerance"), (Jko::new(1e-6, 0), "iterations")]
-    {
-        let error = ParticleFlow::new(smooth::<f64>(5, 2, 1), jko, 1.0).err().expect("refused");
+    for (jko, name) in [
+        (Jko::new(0.0, 10), "tolerance"),
+        (Jko::new(f64::NAN, 10), "tolerance"),
+        (Jko::new(1e-6, 0), "iterations"),
+    ] {
+        let error = ParticleFlow::new(smooth::<f64>(5, 2, 1), jko, 1.0)
+            .err()
+            .expect("refused");
         assert_eq!(error.name, name);
     }
     assert_eq!(Jko::default().order(), 1);
@@ -266,11 +340,16 @@ fn kinks_do_not_chatter() {
         let energy = Counted::new(rectifier::<f64>(200, 2, 0, 1e-3), (true, true));
         let (velocities, products) = (energy.velocities.clone(), energy.products.clone());
         let mut flow = ParticleFlow::new(energy, Jko::default(), gamma).unwrap();
-        let mut state = flow.start(init::balanced(2, 100, 1.0, &mut rng(100)).unwrap()).unwrap();
+        let mut state = flow
+            .start(init::balanced(2, 100, 1.0, &mut rng(100)).unwrap())
+            .unwrap();
         let time = gamma.max(2000.0);
         flow.run_until(&mut state, time, &mut ()).unwrap();
         let count = velocities.get() + products.get();
-        println!("gamma = {gamma}: F = {:.12} at {time}, {count} velocities and products", state.energy());
+        println!(
+            "gamma = {gamma}: F = {:.12} at {time}, {count} velocities and products",
+            state.energy()
+        );
         assert!(count < most, "gamma {gamma}: {count}");
     }
 }
@@ -281,5 +360,9 @@ fn polished_states_are_stationary() {
     let mut state = State::new(init::balanced(2, 3, 1.0, &mut rng(3)).unwrap());
     let polished = polish(&mut *energy, &mut state, 2000).unwrap();
     println!("{polished:?}, F = {}", state.energy());
-    assert!(state.dissipation().sqrt() < 1e-10, "{}", state.dissipation());
+    assert!(
+        state.dissipation().sqrt() < 1e-10,
+        "{}",
+        state.dissipation()
+    );
 }

@@ -7,8 +7,8 @@ use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::{
-    ArcCosine, EmpiricalMeasure, EmpiricalRisk, Energy, Logistic, MeanFieldRisk, Mmd, Real, Relu, Ridge, Square, Tanh,
-    WeightDecay, init, real,
+    ArcCosine, EmpiricalMeasure, EmpiricalRisk, Energy, Logistic, MeanFieldRisk, Mmd, Real, Relu,
+    Ridge, Square, Tanh, WeightDecay, init, real,
 };
 
 pub fn rng(seed: u64) -> ChaCha8Rng {
@@ -27,7 +27,9 @@ pub fn targets<T: Real>(x: &DMatrix<T>, m0: usize, seed: u64) -> DVector<T> {
         let mut y = 0.0;
         for i in 0..m0 {
             let w = teacher.particle(i);
-            let u: f64 = (0..x.nrows()).map(|l| w[1 + l] * x[(l, j)].to_f64().unwrap()).sum();
+            let u: f64 = (0..x.nrows())
+                .map(|l| w[1 + l] * x[(l, j)].to_f64().unwrap())
+                .sum();
             y += w[0] * u.max(0.0) / m0 as f64;
         }
         real(y)
@@ -45,19 +47,33 @@ pub fn rectifier<T: Real>(n: usize, d: usize, seed: u64, lambda: f64) -> Box<dyn
 pub fn smooth<T: Real>(n: usize, d: usize, seed: u64) -> Box<dyn Energy<T>> {
     let x = samples(d, n, seed);
     let y = targets(&x, 5, seed + 1000);
-    let energy = MeanFieldRisk::new(Ridge::new(Tanh, d), EmpiricalRisk::new(Square, x, y).unwrap()).unwrap();
+    let energy = MeanFieldRisk::new(
+        Ridge::new(Tanh, d),
+        EmpiricalRisk::new(Square, x, y).unwrap(),
+    )
+    .unwrap();
     Box::new(energy.regularized(WeightDecay::new(real(1e-3)).unwrap()))
 }
 
 pub fn logistic<T: Real>(n: usize, d: usize, seed: u64) -> Box<dyn Energy<T>> {
     let x = samples(d, n, seed);
     let y = targets(&x, 5, seed + 1000).map(|y| if y > T::zero() { T::one() } else { -T::one() });
-    let energy = MeanFieldRisk::new(Ridge::new(Relu, d), EmpiricalRisk::new(Logistic, x, y).unwrap()).unwrap();
+    let energy = MeanFieldRisk::new(
+        Ridge::new(Relu, d),
+        EmpiricalRisk::new(Logistic, x, y).unwrap(),
+    )
+    .unwrap();
     Box::new(energy.regularized(WeightDecay::new(real(1e-3)).unwrap()))
 }
 
 pub fn population<T: Real>(d: usize, seed: u64) -> Box<dyn Energy<T>> {
-    Box::new(Mmd::new(ArcCosine::new(d), init::sphere(d, 3, &mut rng(seed)).unwrap()).unwrap())
+    Box::new(
+        Mmd::new(
+            ArcCosine::new(d),
+            init::sphere(d, 3, &mut rng(seed)).unwrap(),
+        )
+        .unwrap(),
+    )
 }
 
 /// An energy that tells less of itself, no first variation or no curvature; counts what it has told: velocities, first variations
@@ -72,7 +88,13 @@ pub struct Counted<E> {
 
 impl<E> Counted<E> {
     pub fn new(energy: E, (variation, curvature): (bool, bool)) -> Self {
-        Self { energy, variation, curvature, velocities: Rc::default(), products: Rc::default() }
+        Self {
+            energy,
+            variation,
+            curvature,
+            velocities: Rc::default(),
+            products: Rc::default(),
+        }
     }
 }
 
@@ -94,13 +116,22 @@ impl<T: Real, E: Energy<T>> Energy<T> for Counted<E> {
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
-        let told = self.variation.then(|| self.energy.first_variation(mu, at, values, descent))?;
-        self.velocities.set(self.velocities.get() + usize::from(told.is_some()));
+        let told = self
+            .variation
+            .then(|| self.energy.first_variation(mu, at, values, descent))?;
+        self.velocities
+            .set(self.velocities.get() + usize::from(told.is_some()));
         told
     }
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
         let told = self.curvature.then(|| self.energy.curvature(mu, v, out))?;
-        self.products.set(self.products.get() + usize::from(told.is_some()));
+        self.products
+            .set(self.products.get() + usize::from(told.is_some()));
         told
     }
 }

@@ -3,7 +3,9 @@
 use super::problems::{Counted, logistic, population, rectifier, rng, smooth};
 use super::{has_descended, squared};
 use wasserflow::nalgebra::DMatrix;
-use wasserflow::{EmpiricalMeasure, Energy, Jko, ParticleFlow, Real, State, StepError, init, polish, real};
+use wasserflow::{
+    EmpiricalMeasure, Energy, Jko, ParticleFlow, Real, State, StepError, init, polish, real,
+};
 
 /// What an energy tells besides its velocity: first variation, curvature.
 const WAYS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
@@ -17,13 +19,20 @@ fn problem<T: Real>(family: &str, seed: u64, way: (bool, bool)) -> Problem<T> {
         "rectifier" => (rectifier(40, 2, seed, 1e-2), neurons),
         "tanh" => (smooth(40, 2, seed), neurons),
         "logistic" => (logistic(40, 2, seed), neurons),
-        _ => (population(3, seed), init::gaussian(3, 8, 0.6, &mut rng(seed + 50)).unwrap()),
+        _ => (
+            population(3, seed),
+            init::gaussian(3, 8, 0.6, &mut rng(seed + 50)).unwrap(),
+        ),
     };
     (Counted::new(energy, way), start)
 }
 
 /// A step of length `gamma`, and whether it has converged.
-fn step<T: Real>(energy: impl Energy<T>, start: &EmpiricalMeasure<T>, gamma: f64) -> (State<T>, bool) {
+fn step<T: Real>(
+    energy: impl Energy<T>,
+    start: &EmpiricalMeasure<T>,
+    gamma: f64,
+) -> (State<T>, bool) {
     let mut flow = ParticleFlow::new(energy, Jko::default(), real(gamma)).unwrap();
     let mut state = flow.start(start.clone()).unwrap();
     let converged = flow.advance(&mut state).is_ok();
@@ -41,9 +50,18 @@ fn no_way_raises<T: Real>() {
                 let (mut energy, _) = problem::<T>(family, 3, way);
                 let mut before = State::new(start);
                 before.evaluate(&mut energy);
-                has_descended(&format!("{family} {way:?}, gamma {gamma}"), &before, &state, gamma, scale);
+                has_descended(
+                    &format!("{family} {way:?}, gamma {gamma}"),
+                    &before,
+                    &state,
+                    gamma,
+                    scale,
+                );
                 let kinks = family == "rectifier" || family == "logistic";
-                assert!(converged || kinks && gamma > 1.0, "{family} {way:?}, gamma {gamma}");
+                assert!(
+                    converged || kinks && gamma > 1.0,
+                    "{family} {way:?}, gamma {gamma}"
+                );
                 early += usize::from(!converged);
             }
         }
@@ -73,7 +91,10 @@ fn short_steps_end_in_one_point() {
             let most = 2e-6 * gamma * first.dissipation().sqrt();
             for (end, way) in ends.iter().zip(WAYS) {
                 let apart = squared(ends[0].measure(), end.measure()).sqrt();
-                assert!(apart <= most, "{family}, seed {seed}, {way:?}: {apart} > {most}");
+                assert!(
+                    apart <= most,
+                    "{family}, seed {seed}, {way:?}: {apart} > {most}"
+                );
             }
         }
     }
@@ -95,7 +116,10 @@ fn smooth_steps_are_stationary() {
                     ((&pull - &velocity).norm_squared() / start.len() as f64).sqrt()
                 };
                 let (speed, residual) = (norm(&start, 0.0), norm(state.measure(), 1.0 / gamma));
-                assert!(residual <= 1.01e-6 * speed, "{family}, {way:?}, gamma {gamma}: {residual} of {speed}");
+                assert!(
+                    residual <= 1.01e-6 * speed,
+                    "{family}, {way:?}, gamma {gamma}: {residual} of {speed}"
+                );
             }
         }
     }
@@ -131,15 +155,29 @@ fn work() {
                     early += 1;
                 }
             }
-            println!("{family}, gamma {gamma}, {way:?}: {count}, P = {value:.6}, {early} ended early");
-            assert!(count <= most && value <= lowest, "{family}, gamma {gamma}, {way:?}: {count} {value}");
-            assert!(early <= usize::from(gamma > 1.0), "{family}, gamma {gamma}, {way:?}: {early} of 10 ended early");
+            println!(
+                "{family}, gamma {gamma}, {way:?}: {count}, P = {value:.6}, {early} ended early"
+            );
+            assert!(
+                count <= most && value <= lowest,
+                "{family}, gamma {gamma}, {way:?}: {count} {value}"
+            );
+            assert!(
+                early <= usize::from(gamma > 1.0),
+                "{family}, gamma {gamma}, {way:?}: {early} of 10 ended early"
+            );
             let kinks = family == "rectifier" || family == "logistic";
-            assert!(early == 0 || kinks, "{family}, gamma {gamma}, {way:?}: {early} of 10 ended early");
+            assert!(
+                early == 0 || kinks,
+                "{family}, gamma {gamma}, {way:?}: {early} of 10 ended early"
+            );
             refused += early;
         }
     }
-    assert!(refused <= 3, "{refused} of 80 long steps among kinks ended early");
+    assert!(
+        refused <= 3,
+        "{refused} of 80 long steps among kinks ended early"
+    );
 }
 
 #[test]
@@ -151,8 +189,17 @@ fn the_limit_of_iterations_is_kept() {
                 let mut flow = ParticleFlow::new(energy, Jko::new(1e-9, most), 1e4).unwrap();
                 let mut state = flow.start(start).unwrap();
                 let error = flow.advance(&mut state).unwrap_err();
-                let StepError::Inner { iterations, residual } = error else { panic!("{error}") };
-                assert!(iterations == most && residual > 0.0, "{family}, {way:?}: {iterations} of {most}");
+                let StepError::Inner {
+                    iterations,
+                    residual,
+                } = error
+                else {
+                    panic!("{error}")
+                };
+                assert!(
+                    iterations == most && residual > 0.0,
+                    "{family}, {way:?}: {iterations} of {most}"
+                );
             }
         }
     }
@@ -170,7 +217,11 @@ fn a_polish_counts_its_work() {
             energy.velocities.set(0);
             if let Ok(work) = polish(&mut energy, &mut state, 3000) {
                 let told = energy.velocities.get() + energy.products.get();
-                assert_eq!(work.evaluations + work.products, told, "{family}, {way:?}: {work:?}");
+                assert_eq!(
+                    work.evaluations + work.products,
+                    told,
+                    "{family}, {way:?}: {work:?}"
+                );
                 polished += 1;
             }
         }

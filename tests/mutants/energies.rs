@@ -3,8 +3,12 @@
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::testing::problems::smooth_network;
 use wasserflow::testing::strategies::{cases, seeds};
-use wasserflow::testing::{Case, Rank, check_convexity, check_distributed, check_energy, check_reduce};
-use wasserflow::{EmpiricalMeasure, EmpiricalRisk, Energy, MeanFieldRisk, Real, Reduce, Ridge, Square, Tanh, real};
+use wasserflow::testing::{
+    Case, Rank, check_convexity, check_distributed, check_energy, check_reduce,
+};
+use wasserflow::{
+    EmpiricalMeasure, EmpiricalRisk, Energy, MeanFieldRisk, Real, Reduce, Ridge, Square, Tanh, real,
+};
 
 use crate::mutant;
 
@@ -35,14 +39,20 @@ struct Network<T: Real> {
 
 impl<T: Real> Network<T> {
     fn new(case: Case, mistake: Mistake) -> Self {
-        Self { energy: smooth_network(case), mistake }
+        Self {
+            energy: smooth_network(case),
+            mistake,
+        }
     }
 
     /// `(1/2) int |w|^2 dmu`, minus twice its square where the energy is not to be convex; and the factor of its velocity.
     fn decay(&self, mu: &EmpiricalMeasure<T>) -> (T, T) {
         let decay = mu.second_moment() * real(0.5);
         if self.mistake == Mistake::NotConvex {
-            (decay - decay * decay * real(20.0), T::one() - decay * real(40.0))
+            (
+                decay - decay * decay * real(20.0),
+                T::one() - decay * real(40.0),
+            )
         } else {
             (decay, T::one())
         }
@@ -84,7 +94,11 @@ impl<T: Real> Energy<T> for Network<T> {
                 _ => {}
             }
         }
-        if self.mistake == Mistake::ValueOfTheVelocityDoubled { value + value } else { value }
+        if self.mistake == Mistake::ValueOfTheVelocityDoubled {
+            value + value
+        } else {
+            value
+        }
     }
     fn first_variation(
         &mut self,
@@ -110,7 +124,12 @@ impl<T: Real> Energy<T> for Network<T> {
         }
         Some(value + decay)
     }
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
         self.energy.curvature(mu, v, out)?;
         *out += v;
         for (i, mut out) in out.column_iter_mut().enumerate() {
@@ -133,18 +152,42 @@ impl<T: Real> Energy<T> for Network<T> {
 #[test]
 fn energies() {
     for (name, mistake) in [
-        ("energy: velocity times the weight (1/m dropped)", Mistake::VelocityWeighted),
+        (
+            "energy: velocity times the weight (1/m dropped)",
+            Mistake::VelocityWeighted,
+        ),
         ("energy: velocity of the wrong sign", Mistake::VelocitySign),
         ("energy: velocity off by 1e-3", Mistake::VelocityOff),
-        ("energy: probes of weight 0 stand still", Mistake::ProbesStand),
-        ("energy: value returned with the velocity doubled", Mistake::ValueOfTheVelocityDoubled),
-        ("energy: the first particle counts twice", Mistake::FirstParticleTwice),
+        (
+            "energy: probes of weight 0 stand still",
+            Mistake::ProbesStand,
+        ),
+        (
+            "energy: value returned with the velocity doubled",
+            Mistake::ValueOfTheVelocityDoubled,
+        ),
+        (
+            "energy: the first particle counts twice",
+            Mistake::FirstParticleTwice,
+        ),
         ("energy: unweighted mean", Mistake::MeanUnweighted),
         ("energy: first variation off by 1e-3", Mistake::VariationOff),
-        ("energy: descent direction of the wrong sign", Mistake::DescentSign),
-        ("energy: potential forgotten in the first variation", Mistake::PotentialForgotten),
-        ("energy: velocity adds to its output", Mistake::OutputNotOverwritten),
-        ("energy: curvature times the weight", Mistake::CurvatureWeighted),
+        (
+            "energy: descent direction of the wrong sign",
+            Mistake::DescentSign,
+        ),
+        (
+            "energy: potential forgotten in the first variation",
+            Mistake::PotentialForgotten,
+        ),
+        (
+            "energy: velocity adds to its output",
+            Mistake::OutputNotOverwritten,
+        ),
+        (
+            "energy: curvature times the weight",
+            Mistake::CurvatureWeighted,
+        ),
         ("energy: curvature negative", Mistake::CurvatureNegative),
         ("energy: unweighted inner product", Mistake::InnerUnweighted),
     ] {

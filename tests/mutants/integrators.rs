@@ -36,9 +36,18 @@ impl Classical {
 
 impl<T: Real> Integrator<T> for Classical {
     fn order(&self) -> u32 {
-        if self.mistake == Mistake::OrderTooHigh { 5 } else { 4 }
+        if self.mistake == Mistake::OrderTooHigh {
+            5
+        } else {
+            4
+        }
     }
-    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         state.evaluate(energy);
         let start = state.measure().clone();
         let moment = start.points().dot(start.points()) / real(start.len() as f64);
@@ -52,8 +61,16 @@ impl<T: Real> Integrator<T> for Classical {
             _ => dt,
         };
         self.steps += 1;
-        let a = if self.mistake == Mistake::Stage { 0.51 } else { 0.5 };
-        let b = if self.mistake == Mistake::Weight { 0.333 } else { 1.0 / 3.0 };
+        let a = if self.mistake == Mistake::Stage {
+            0.51
+        } else {
+            0.5
+        };
+        let b = if self.mistake == Mistake::Weight {
+            0.333
+        } else {
+            1.0 / 3.0
+        };
         let mut k = vec![state.velocity().clone()];
         for c in [a, 0.5, 1.0] {
             let mut mu = start.clone();
@@ -83,16 +100,37 @@ impl<T: Real> Integrator<T> for Classical {
 #[test]
 fn integrators() {
     for (name, mistake) in [
-        ("integrator: a weight of RK4 wrong in the fourth digit", Mistake::Weight),
+        (
+            "integrator: a weight of RK4 wrong in the fourth digit",
+            Mistake::Weight,
+        ),
         ("integrator: a stage of RK4 at 0.51", Mistake::Stage),
         ("integrator: order claimed too high", Mistake::OrderTooHigh),
         ("integrator: stands still", Mistake::StandsStill),
-        ("integrator: takes more than asked for", Mistake::LongerThanAsked),
-        ("integrator: tells another step than it took", Mistake::ShorterThanTold),
-        ("integrator: keeps state from step to step", Mistake::KeepsState),
-        ("integrator: an unweighted norm picks the step", Mistake::NormUnweighted),
-        ("integrator: a norm over this rank picks the step", Mistake::NormOfThisRank),
-        ("integrator: moves the first particle only", Mistake::FirstParticleAlone),
+        (
+            "integrator: takes more than asked for",
+            Mistake::LongerThanAsked,
+        ),
+        (
+            "integrator: tells another step than it took",
+            Mistake::ShorterThanTold,
+        ),
+        (
+            "integrator: keeps state from step to step",
+            Mistake::KeepsState,
+        ),
+        (
+            "integrator: an unweighted norm picks the step",
+            Mistake::NormUnweighted,
+        ),
+        (
+            "integrator: a norm over this rank picks the step",
+            Mistake::NormOfThisRank,
+        ),
+        (
+            "integrator: moves the first particle only",
+            Mistake::FirstParticleAlone,
+        ),
         ("integrator: ascends", Mistake::Ascends),
     ] {
         mutant!(name, seeds(), seed => check_integrator::<T, _>(|| Classical::new(mistake), seed));
@@ -111,12 +149,25 @@ impl<T: Real> Integrator<T> for Proximal {
     fn order(&self) -> u32 {
         1
     }
-    fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, gamma: T) -> Result<Step<T>, StepError> {
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        gamma: T,
+    ) -> Result<Step<T>, StepError> {
         state.evaluate(energy);
         let start = state.measure().points().clone();
-        let rate = if *self == Proximal::HalfTheDistance { real::<T>(2.0) } else { T::one() } / gamma;
+        let rate = if *self == Proximal::HalfTheDistance {
+            real::<T>(2.0)
+        } else {
+            T::one()
+        } / gamma;
         let length = T::one() / (rate + real(4.0));
-        for _ in 0..if *self == Proximal::NotConverged { 3 } else { 3000 } {
+        for _ in 0..if *self == Proximal::NotConverged {
+            3
+        } else {
+            3000
+        } {
             state.evaluate(energy);
             let pull = state.velocity() - (state.measure().points() - &start) * rate;
             state.measure_mut().transport(length, &pull);
@@ -125,7 +176,10 @@ impl<T: Real> Integrator<T> for Proximal {
             let path = state.measure().points() - &start;
             state.measure_mut().transport(T::one(), &path);
         }
-        Ok(Step { taken: gamma, next: None })
+        Ok(Step {
+            taken: gamma,
+            next: None,
+        })
     }
 }
 
@@ -133,7 +187,10 @@ impl<T: Real> Integrator<T> for Proximal {
 fn proximal_steps() {
     for (name, mistake) in [
         ("proximal: not converged", Proximal::NotConverged),
-        ("proximal: half the squared distance", Proximal::HalfTheDistance),
+        (
+            "proximal: half the squared distance",
+            Proximal::HalfTheDistance,
+        ),
         ("proximal: overshoots", Proximal::Overshoots),
     ] {
         mutant!(name, seeds(), seed => check_jko::<T, _>(|| mistake, seed));

@@ -3,7 +3,10 @@
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::testing::strategies::cases;
 use wasserflow::testing::{Case, Plain, check_feature_map, check_homogeneity, check_same_map};
-use wasserflow::{EmpiricalMeasure, FeatureMap, GradientAt, Homogeneous, Inputs, Real, Ridge, Tanh, Workspace, real};
+use wasserflow::{
+    EmpiricalMeasure, FeatureMap, GradientAt, Homogeneous, Inputs, Real, Ridge, Tanh, Workspace,
+    real,
+};
 
 use crate::mutant;
 
@@ -41,7 +44,10 @@ struct Map {
 
 impl Map {
     fn new(case: Case, mistake: Mistake) -> Self {
-        Self { ridge: Ridge::with_outputs(Tanh, case.d, case.k), mistake }
+        Self {
+            ridge: Ridge::with_outputs(Tanh, case.d, case.k),
+            mistake,
+        }
     }
 }
 
@@ -56,7 +62,11 @@ impl<T: Real> FeatureMap<T> for Map {
         self.ridge.output_dim()
     }
     fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-        let scale = if self.mistake == Mistake::AccumulateIgnoresScale { T::one() } else { scale };
+        let scale = if self.mistake == Mistake::AccumulateIgnoresScale {
+            T::one()
+        } else {
+            scale
+        };
         self.ridge.accumulate(w, x, scale, out);
     }
     fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
@@ -79,11 +89,18 @@ impl<T: Real> FeatureMap<T> for Map {
         }
         self.ridge.push_forward(w, x, &v, scale, out);
     }
-    fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>) {
+    fn predict(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        x: &Inputs<T>,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
         let (k, n, m) = (self.ridge.output_dim(), x.len(), mu.len());
         let [sum] = ws.split([k]);
         if self.mistake == Mistake::OutputNotOverwritten {
-            out.iter_mut().for_each(|h| *h = if h.is_finite() { *h } else { T::one() });
+            out.iter_mut()
+                .for_each(|h| *h = if h.is_finite() { *h } else { T::one() });
         } else {
             out.fill(T::zero());
         }
@@ -95,7 +112,11 @@ impl<T: Real> FeatureMap<T> for Map {
                 sum.fill(T::zero());
             }
             for i in (0..m).rev() {
-                let c = if self.mistake == Mistake::MeanUnweighted { T::one() / real(m as f64) } else { mu.weight(i) };
+                let c = if self.mistake == Mistake::MeanUnweighted {
+                    T::one() / real(m as f64)
+                } else {
+                    mu.weight(i)
+                };
                 if self.mistake == Mistake::TailOfParticlesDropped && m > 8 && i >= m / 8 * 8 {
                     continue;
                 }
@@ -105,7 +126,11 @@ impl<T: Real> FeatureMap<T> for Map {
                 self.ridge.accumulate(mu.particle(i), x.point(j), c, sum);
             }
             for (l, &sum) in sum.iter().enumerate() {
-                let place = if self.mistake == Mistake::PredictionsTransposed { l * n + j } else { j * k + l };
+                let place = if self.mistake == Mistake::PredictionsTransposed {
+                    l * n + j
+                } else {
+                    j * k + l
+                };
                 out[place] += sum;
             }
         }
@@ -137,7 +162,11 @@ impl<T: Real> FeatureMap<T> for Map {
                 _ => {}
             }
         }
-        if self.mistake == Mistake::ValueOfTheRiskLost { T::zero() } else { value }
+        if self.mistake == Mistake::ValueOfTheRiskLost {
+            T::zero()
+        } else {
+            value
+        }
     }
     fn velocity_by_samples(
         &self,
@@ -147,7 +176,11 @@ impl<T: Real> FeatureMap<T> for Map {
         out: &mut DMatrix<T>,
         ws: &mut Workspace<T>,
     ) -> T {
-        let last = if self.mistake == Mistake::LastRunOfSamplesDropped { 1 } else { 0 };
+        let last = if self.mistake == Mistake::LastRunOfSamplesDropped {
+            1
+        } else {
+            0
+        };
         let k = self.ridge.output_dim();
         let runs = &mut |h: &[T], g: &mut [T]| {
             g.fill(T::zero());
@@ -218,26 +251,59 @@ impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Forgetful<F> {
 #[test]
 fn maps() {
     for (name, mistake) in [
-        ("map: accumulate ignores its scale", Mistake::AccumulateIgnoresScale),
+        (
+            "map: accumulate ignores its scale",
+            Mistake::AccumulateIgnoresScale,
+        ),
         ("map: pull_back overwrites", Mistake::PullBackOverwrites),
         ("map: pull_back off by 1e-3", Mistake::PullBackOff),
         ("map: pull_back of the wrong sign", Mistake::PullBackSign),
-        ("map: push_forward without output weights", Mistake::PushForwardWithoutOutputWeights),
+        (
+            "map: push_forward without output weights",
+            Mistake::PushForwardWithoutOutputWeights,
+        ),
         ("map: unweighted mean", Mistake::MeanUnweighted),
-        ("map: tail n mod 8 of the samples dropped", Mistake::TailOfSamplesDropped),
-        ("map: tail m mod 8 of the particles dropped", Mistake::TailOfParticlesDropped),
-        ("map: predictions transposed, k and n", Mistake::PredictionsTransposed),
+        (
+            "map: tail n mod 8 of the samples dropped",
+            Mistake::TailOfSamplesDropped,
+        ),
+        (
+            "map: tail m mod 8 of the particles dropped",
+            Mistake::TailOfParticlesDropped,
+        ),
+        (
+            "map: predictions transposed, k and n",
+            Mistake::PredictionsTransposed,
+        ),
         ("map: a sum over particles restarts", Mistake::SumRestarts),
-        ("map: predict adds to its output", Mistake::OutputNotOverwritten),
+        (
+            "map: predict adds to its output",
+            Mistake::OutputNotOverwritten,
+        ),
         ("map: velocity of the wrong sign", Mistake::VelocitySign),
         ("map: velocity times the weight", Mistake::VelocityWeighted),
         ("map: gradient asked twice", Mistake::GradientAskedTwice),
-        ("map: gradient at other predictions", Mistake::GradientAtOtherPredictions),
+        (
+            "map: gradient at other predictions",
+            Mistake::GradientAtOtherPredictions,
+        ),
         ("map: value of the risk lost", Mistake::ValueOfTheRiskLost),
-        ("map: last run of samples dropped", Mistake::LastRunOfSamplesDropped),
-        ("map: last point of the variation dropped", Mistake::LastPointOfTheVariation),
-        ("map: variation adds to its output", Mistake::VariationKeepsOldOutput),
-        ("map: push_forward_all unweighted", Mistake::PushForwardUnweighted),
+        (
+            "map: last run of samples dropped",
+            Mistake::LastRunOfSamplesDropped,
+        ),
+        (
+            "map: last point of the variation dropped",
+            Mistake::LastPointOfTheVariation,
+        ),
+        (
+            "map: variation adds to its output",
+            Mistake::VariationKeepsOldOutput,
+        ),
+        (
+            "map: push_forward_all unweighted",
+            Mistake::PushForwardUnweighted,
+        ),
         ("map: reads what the workspace held", Mistake::WorkspaceRead),
     ] {
         mutant!(name, cases(), case => check_feature_map::<T>(&Map::new(case, mistake), case));

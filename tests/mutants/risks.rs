@@ -33,7 +33,12 @@ struct Square<T> {
 impl<T: Real> Square<T> {
     fn new(case: Case, mistake: Mistake) -> Self {
         let c = (0..case.n).map(|j| real(1.0 + (j % 3) as f64)).collect();
-        Self { x: Inputs::new(case.inputs()).unwrap(), y: case.targets(), c, mistake }
+        Self {
+            x: Inputs::new(case.inputs()).unwrap(),
+            y: case.targets(),
+            c,
+            mistake,
+        }
     }
 
     fn reciprocal(&self) -> T {
@@ -62,20 +67,40 @@ impl<T: Real> Risk<T> for Square<T> {
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
         let (k, kn) = (self.y.nrows(), h.len());
         for i in 0..kn {
-            let c = if self.mistake == Mistake::GradientWithoutWeights { T::one() } else { self.c[i / k] };
-            let r = if self.mistake == Mistake::GradientWithoutReciprocal { T::one() } else { self.reciprocal() };
+            let c = if self.mistake == Mistake::GradientWithoutWeights {
+                T::one()
+            } else {
+                self.c[i / k]
+            };
+            let r = if self.mistake == Mistake::GradientWithoutReciprocal {
+                T::one()
+            } else {
+                self.reciprocal()
+            };
             let g = c * r * (h[i] - self.y[i]);
-            let g = if self.mistake == Mistake::NotConvex && i == 0 { g - h[0] * r * real(4.0) } else { g };
+            let g = if self.mistake == Mistake::NotConvex && i == 0 {
+                g - h[0] * r * real(4.0)
+            } else {
+                g
+            };
             let dropped = match self.mistake {
                 Mistake::TailOfTheGradientDropped => i >= kn / 8 * 8 && kn > 8,
                 Mistake::FirstOutputOnly => i % k > 0,
                 _ => false,
             };
             let g = if dropped { T::zero() } else { g };
-            out[i] = if self.mistake == Mistake::AddsToTheGradient { out[i] + g } else { g };
+            out[i] = if self.mistake == Mistake::AddsToTheGradient {
+                out[i] + g
+            } else {
+                g
+            };
         }
         let value = self.value(h);
-        if self.mistake == Mistake::ValueOfTheGradientDoubled { value + value } else { value }
+        if self.mistake == Mistake::ValueOfTheGradientDoubled {
+            value + value
+        } else {
+            value
+        }
     }
     fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
         if self.mistake != Mistake::PartOfOtherSamples {
@@ -84,7 +109,10 @@ impl<T: Real> Risk<T> for Square<T> {
         let _ = first; // the mistake
         let mut sum = T::zero();
         for (i, (&h, out)) in h.iter().zip(out).enumerate() {
-            let (r, c) = (h - self.y[i], self.c[i / self.y.nrows()] * self.reciprocal());
+            let (r, c) = (
+                h - self.y[i],
+                self.c[i / self.y.nrows()] * self.reciprocal(),
+            );
             *out = c * r;
             sum += c * r * r * real(0.5);
         }
@@ -108,15 +136,36 @@ impl<T: Real> Risk<T> for Square<T> {
 #[test]
 fn risks() {
     for (name, mistake) in [
-        ("risk: 1/n dropped in the gradient", Mistake::GradientWithoutReciprocal),
-        ("risk: tail n mod 8 of the gradient dropped", Mistake::TailOfTheGradientDropped),
-        ("risk: gradient of the first output only", Mistake::FirstOutputOnly),
-        ("risk: sample weights dropped in the gradient", Mistake::GradientWithoutWeights),
-        ("risk: value returned beside the gradient doubled", Mistake::ValueOfTheGradientDoubled),
+        (
+            "risk: 1/n dropped in the gradient",
+            Mistake::GradientWithoutReciprocal,
+        ),
+        (
+            "risk: tail n mod 8 of the gradient dropped",
+            Mistake::TailOfTheGradientDropped,
+        ),
+        (
+            "risk: gradient of the first output only",
+            Mistake::FirstOutputOnly,
+        ),
+        (
+            "risk: sample weights dropped in the gradient",
+            Mistake::GradientWithoutWeights,
+        ),
+        (
+            "risk: value returned beside the gradient doubled",
+            Mistake::ValueOfTheGradientDoubled,
+        ),
         ("risk: adds to the gradient", Mistake::AddsToTheGradient),
         ("risk: not convex in one coordinate", Mistake::NotConvex),
-        ("risk: the part of the first samples for all", Mistake::PartOfOtherSamples),
-        ("risk: k and n transposed in the curvature", Mistake::CurvatureTransposed),
+        (
+            "risk: the part of the first samples for all",
+            Mistake::PartOfOtherSamples,
+        ),
+        (
+            "risk: k and n transposed in the curvature",
+            Mistake::CurvatureTransposed,
+        ),
         ("risk: curvature doubled", Mistake::CurvatureDoubled),
         ("risk: curvature negative", Mistake::CurvatureNegative),
     ] {

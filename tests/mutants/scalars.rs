@@ -2,7 +2,8 @@
 
 use wasserflow::testing::strategies::{cases, intervals, numbers, scales};
 use wasserflow::testing::{
-    accepted_target, check_activation, check_homogeneous_activation, check_kernel, check_loss, check_potential,
+    accepted_target, check_activation, check_homogeneous_activation, check_kernel, check_loss,
+    check_potential,
 };
 use wasserflow::{Activation, Homogeneous, Kernel, Loss, Potential, Real, Slopes, real};
 
@@ -86,12 +87,24 @@ impl<T: Real> Activation<T> for Hook {
         T::one()
     }
     fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]) {
-        let len = if *self == Hook::TailOfSlices { u.len() / 8 * 8 } else { u.len() };
+        let len = if *self == Hook::TailOfSlices {
+            u.len() / 8 * 8
+        } else {
+            u.len()
+        };
         ds[..len].fill(T::one());
     }
     fn slopes(&self) -> Option<Slopes<T>> {
-        let negative = if *self == Hook::Slopes { T::zero() } else { T::one() };
-        Some(Slopes { negative, zero: T::one(), positive: T::one() })
+        let negative = if *self == Hook::Slopes {
+            T::zero()
+        } else {
+            T::one()
+        };
+        Some(Slopes {
+            negative,
+            zero: T::one(),
+            positive: T::one(),
+        })
     }
 }
 
@@ -104,12 +117,30 @@ fn activations() {
     let relu = |u: f64| u.max(0.0);
     let leaky = |u: f64| if u > 0.0 { u } else { 0.1 * u };
     for (mistake, sigma) in [
-        ("activation: derivative off by 1e-3", Sigma(f64::tanh, |u| 1.001 * (1.0 - u.tanh().powi(2)))),
-        ("activation: sign of the derivative, left", Sigma(f64::abs, |_| 1.0)),
-        ("activation: kink missed, the derivative switches at 0.1", Sigma(leaky, |u| if u > 0.1 { 1.0 } else { 0.1 })),
-        ("activation: derivative 2 at the kink", Sigma(relu, |u| if u == 0.0 { 2.0 } else { step(u) })),
-        ("activation: a step of 1e-3 that no derivative sees", Sigma(|u| u + 1e-3 * step(u), |_| 1.0)),
-        ("activation: derivative of another sigmoid", Sigma(|u| 1.0 / (1.0 + (-u).exp()), |u| u.tanh() / 2.0 + 0.5)),
+        (
+            "activation: derivative off by 1e-3",
+            Sigma(f64::tanh, |u| 1.001 * (1.0 - u.tanh().powi(2))),
+        ),
+        (
+            "activation: sign of the derivative, left",
+            Sigma(f64::abs, |_| 1.0),
+        ),
+        (
+            "activation: kink missed, the derivative switches at 0.1",
+            Sigma(leaky, |u| if u > 0.1 { 1.0 } else { 0.1 }),
+        ),
+        (
+            "activation: derivative 2 at the kink",
+            Sigma(relu, |u| if u == 0.0 { 2.0 } else { step(u) }),
+        ),
+        (
+            "activation: a step of 1e-3 that no derivative sees",
+            Sigma(|u| u + 1e-3 * step(u), |_| 1.0),
+        ),
+        (
+            "activation: derivative of another sigmoid",
+            Sigma(|u| 1.0 / (1.0 + (-u).exp()), |u| u.tanh() / 2.0 + 0.5),
+        ),
     ] {
         mutant!(mistake, intervals::<T>(), (a, b) => check_activation::<T>(&sigma, a, b));
     }
@@ -119,12 +150,18 @@ fn activations() {
         check_activation::<T>(&NotANumber, a, b)
     });
     for (mistake, hook) in [
-        ("activation: slices but for the tail n mod 8", Hook::TailOfSlices),
+        (
+            "activation: slices but for the tail n mod 8",
+            Hook::TailOfSlices,
+        ),
         ("activation: slopes of another one", Hook::Slopes),
     ] {
         mutant!(mistake, intervals::<T>(), (a, b) => check_activation::<T>(&hook, a, b));
     }
-    let steep = Sigma(|u| u.max(0.0).powf(1.1), |u| if u > 0.0 { 1.1 * u.powf(0.1) } else { 0.0 });
+    let steep = Sigma(
+        |u| u.max(0.0).powf(1.1),
+        |u| if u > 0.0 { 1.1 * u.powf(0.1) } else { 0.0 },
+    );
     mutant!("activation: degree off by 0.1", (intervals::<T>(), scales::<T>()), ((u, _), s) => {
         check_homogeneous_activation::<T>(&steep, u, s)
     });
@@ -166,7 +203,11 @@ impl<T: Real> Loss<T> for Logistic {
         s * (T::one() - s)
     }
     fn check_target(&self, y: T) -> Result<(), &'static str> {
-        if self.any_target && y.is_finite() || y.abs() == T::one() { Ok(()) } else { Err("-1 or 1") }
+        if self.any_target && y.is_finite() || y.abs() == T::one() {
+            Ok(())
+        } else {
+            Err("-1 or 1")
+        }
     }
 }
 
@@ -216,7 +257,11 @@ impl<T: Real> Loss<T> for Slices {
         }
     }
     fn check_target(&self, y: T) -> Result<(), &'static str> {
-        if y.abs() == T::one() { Ok(()) } else { Err("-1 or 1") }
+        if y.abs() == T::one() {
+            Ok(())
+        } else {
+            Err("-1 or 1")
+        }
     }
 }
 
@@ -225,21 +270,54 @@ fn losses() {
     let square = |r: f64| r * r / 2.0;
     let dip = |r: f64| r * r / 2.0 - 1e-2 * (-200.0 * (r - 1.0).powi(2)).exp();
     let slope = |r: f64| r + 4.0 * (r - 1.0) * (-200.0 * (r - 1.0).powi(2)).exp();
-    let bend = |r: f64| (1.0 + 4.0 * (1.0 - 400.0 * (r - 1.0).powi(2)) * (-200.0 * (r - 1.0).powi(2)).exp()).max(0.0);
+    let bend = |r: f64| {
+        (1.0 + 4.0 * (1.0 - 400.0 * (r - 1.0).powi(2)) * (-200.0 * (r - 1.0).powi(2)).exp())
+            .max(0.0)
+    };
     for (mistake, loss) in [
-        ("loss: derivative off by 1e-3", Residual(square, |r| 1.001 * r, |_| 1.0)),
-        ("loss: sign of the derivative", Residual(square, |r| -r, |_| 1.0)),
-        ("loss: the 1/2 dropped in the value", Residual(|r| r * r, |r| r, |_| 1.0)),
+        (
+            "loss: derivative off by 1e-3",
+            Residual(square, |r| 1.001 * r, |_| 1.0),
+        ),
+        (
+            "loss: sign of the derivative",
+            Residual(square, |r| -r, |_| 1.0),
+        ),
+        (
+            "loss: the 1/2 dropped in the value",
+            Residual(|r| r * r, |r| r, |_| 1.0),
+        ),
         ("loss: a dip of depth 1e-2", Residual(dip, slope, bend)),
-        ("loss: concave beyond 2", Residual(|r| (1.0 + r * r).ln(), |r| 2.0 * r / (1.0 + r * r), |_| 0.0)),
-        ("loss: second derivative doubled", Residual(square, |r| r, |_| 2.0)),
-        ("loss: negative second derivative", Residual(square, |r| r, |_| -1.0)),
+        (
+            "loss: concave beyond 2",
+            Residual(|r| (1.0 + r * r).ln(), |r| 2.0 * r / (1.0 + r * r), |_| 0.0),
+        ),
+        (
+            "loss: second derivative doubled",
+            Residual(square, |r| r, |_| 2.0),
+        ),
+        (
+            "loss: negative second derivative",
+            Residual(square, |r| r, |_| -1.0),
+        ),
     ] {
         mutant!(mistake, (numbers::<T>(), intervals::<T>()), (y, (a, b)) => check_loss::<T>(&loss, y, a, b));
     }
     for (mistake, loss) in [
-        ("loss: overflow", Logistic { overflows: true, any_target: false }),
-        ("loss: targets that it is not made for", Logistic { overflows: false, any_target: true }),
+        (
+            "loss: overflow",
+            Logistic {
+                overflows: true,
+                any_target: false,
+            },
+        ),
+        (
+            "loss: targets that it is not made for",
+            Logistic {
+                overflows: false,
+                any_target: true,
+            },
+        ),
     ] {
         mutant!(mistake, (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
             check_loss::<T>(&loss, accepted_target(&loss, y)?, a, b)
@@ -277,9 +355,17 @@ impl<T: Real> Potential<T> for Bowl {
             Bowl::ScaleIgnored => T::one(),
             _ => scale,
         };
-        let len = if *self == Bowl::LastCoordinateDropped { w.len() - 1 } else { w.len() };
+        let len = if *self == Bowl::LastCoordinateDropped {
+            w.len() - 1
+        } else {
+            w.len()
+        };
         for (out, &w) in out.iter_mut().zip(&w[..len]) {
-            *out = if *self == Bowl::Overwrites { scale * w } else { *out + scale * w };
+            *out = if *self == Bowl::Overwrites {
+                scale * w
+            } else {
+                *out + scale * w
+            };
         }
     }
     fn curvature(&self, w: &[T], v: &[T], out: &mut [T]) {
@@ -299,8 +385,14 @@ fn potentials() {
         ("potential: gradient doubled", Bowl::GradientDoubled),
         ("potential: scale ignored", Bowl::ScaleIgnored),
         ("potential: overwrites instead of adding", Bowl::Overwrites),
-        ("potential: last coordinate dropped", Bowl::LastCoordinateDropped),
-        ("potential: curvature not linear and symmetric", Bowl::CurvatureNotSymmetric),
+        (
+            "potential: last coordinate dropped",
+            Bowl::LastCoordinateDropped,
+        ),
+        (
+            "potential: curvature not linear and symmetric",
+            Bowl::CurvatureNotSymmetric,
+        ),
         ("potential: curvature negative", Bowl::CurvatureNegative),
     ] {
         mutant!(mistake, cases(), case => check_potential::<T>(&potential, case.d, case.seed));
@@ -340,11 +432,31 @@ impl<T: Real> Kernel<T> for Sums {
         out.iter_mut().for_each(|out| *out += scale * slope);
     }
     fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
-        self.gradient(w, v, if *self == Sums::FusedWithoutScale { T::one() } else { scale }, out);
+        self.gradient(
+            w,
+            v,
+            if *self == Sums::FusedWithoutScale {
+                T::one()
+            } else {
+                scale
+            },
+            out,
+        );
         self.value(w, v)
     }
-    fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
-        let [s, t] = if *self == Sums::FusedSwapped { [scales[1], scales[0]] } else { scales };
+    fn value_and_gradients(
+        &self,
+        w: &[T],
+        v: &[T],
+        scales: [T; 2],
+        at_w: &mut [T],
+        at_v: &mut [T],
+    ) -> T {
+        let [s, t] = if *self == Sums::FusedSwapped {
+            [scales[1], scales[0]]
+        } else {
+            scales
+        };
         self.gradient(w, v, s, at_w);
         self.gradient(v, w, t, at_v);
         self.value(w, v)
@@ -356,8 +468,14 @@ fn kernels() {
     for (mistake, kernel) in [
         ("kernel: not symmetric", Sums::NotSymmetric),
         ("kernel: indefinite", Sums::Indefinite),
-        ("kernel: gradient in the second argument", Sums::GradientOfTheSecond),
-        ("kernel: fused gradient without its scale", Sums::FusedWithoutScale),
+        (
+            "kernel: gradient in the second argument",
+            Sums::GradientOfTheSecond,
+        ),
+        (
+            "kernel: fused gradient without its scale",
+            Sums::FusedWithoutScale,
+        ),
         ("kernel: scales of a pair swapped", Sums::FusedSwapped),
     ] {
         mutant!(mistake, cases(), case => check_kernel::<T>(&kernel, case.m, case.seed));

@@ -3,7 +3,10 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{Activation, EmpiricalMeasure, EmpiricalRisk, Loss, MeanFieldRisk, Real, Ridge, WeightDecay, real};
+use wasserflow::{
+    Activation, EmpiricalMeasure, EmpiricalRisk, Loss, MeanFieldRisk, Real, Ridge, WeightDecay,
+    real,
+};
 
 /// A network energy on random data.
 pub type Network<A, L, T> = MeanFieldRisk<Ridge<A>, EmpiricalRisk<L, T>, T, WeightDecay<T>>;
@@ -16,7 +19,13 @@ pub fn cast<T: Real>(x: &DMatrix<f64>) -> DMatrix<T> {
     x.map(real)
 }
 
-pub fn network<A, L, T>(sigma: A, loss: L, x: &DMatrix<f64>, y: &DMatrix<f64>, lambda: f64) -> Network<A, L, T>
+pub fn network<A, L, T>(
+    sigma: A,
+    loss: L,
+    x: &DMatrix<f64>,
+    y: &DMatrix<f64>,
+    lambda: f64,
+) -> Network<A, L, T>
 where
     A: Activation<T>,
     L: Loss<T>,
@@ -24,7 +33,9 @@ where
 {
     let phi = Ridge::with_outputs(sigma, x.nrows(), y.nrows());
     let risk = EmpiricalRisk::with_outputs(loss, cast(x), cast(y)).unwrap();
-    MeanFieldRisk::new(phi, risk).unwrap().regularized(WeightDecay::new(real(lambda)).unwrap())
+    MeanFieldRisk::new(phi, risk)
+        .unwrap()
+        .regularized(WeightDecay::new(real(lambda)).unwrap())
 }
 
 /// Random particles of random weights.
@@ -59,7 +70,12 @@ pub fn residuals<A: Activation<f64>>(
 }
 
 /// `|g(b)|`, by plain loops.
-pub fn form<A: Activation<f64>>(sigma: &A, u: &DMatrix<f64>, x: &DMatrix<f64>, b: &DVector<f64>) -> f64 {
+pub fn form<A: Activation<f64>>(
+    sigma: &A,
+    u: &DMatrix<f64>,
+    x: &DMatrix<f64>,
+    b: &DVector<f64>,
+) -> f64 {
     let s = DVector::from_fn(x.ncols(), |j, _| sigma.value(b.dot(&x.column(j))));
     (u * s).norm()
 }

@@ -5,8 +5,8 @@
 
 use clarabel::algebra::CscMatrix;
 use clarabel::solver::{
-    DefaultSettings, DefaultSolver, ExponentialConeT, IPSolver, NonnegativeConeT, SecondOrderConeT, SolverStatus,
-    SupportedConeT, ZeroConeT,
+    DefaultSettings, DefaultSolver, ExponentialConeT, IPSolver, NonnegativeConeT, SecondOrderConeT,
+    SolverStatus, SupportedConeT, ZeroConeT,
 };
 use wasserflow::EmpiricalMeasure;
 use wasserflow::nalgebra::{DMatrix, DVector};
@@ -30,7 +30,8 @@ impl Program {
     fn row(&mut self, constant: f64, terms: &[(usize, f64)]) {
         let row = self.b.len();
         self.b.push(constant);
-        self.entries.extend(terms.iter().map(|&(column, c)| (row, column, -c)));
+        self.entries
+            .extend(terms.iter().map(|&(column, c)| (row, column, -c)));
     }
 
     fn solve(self, p: &[f64], q: &[f64]) -> (f64, Vec<f64>) {
@@ -50,7 +51,10 @@ impl Program {
         let mut solver = DefaultSolver::new(&p, q, &a, &self.b, &self.cones, settings).unwrap();
         solver.solve();
         let status = solver.solution.status;
-        assert!(matches!(status, SolverStatus::Solved | SolverStatus::AlmostSolved), "{status:?}");
+        assert!(
+            matches!(status, SolverStatus::Solved | SolverStatus::AlmostSolved),
+            "{status:?}"
+        );
         (solver.solution.obj_val, solver.solution.x)
     }
 }
@@ -74,15 +78,21 @@ fn arcs(x: &DMatrix<f64>) -> Vec<(f64, f64)> {
     angles.sort_by(f64::total_cmp);
     angles.dedup_by(|a, b| (*a - *b).abs() < 1e-12);
     let ends = angles.iter().skip(1).copied().chain([angles[0] + TAU]);
-    angles.iter().copied().zip(ends).filter(|(s, e)| e - s > 1e-12).collect()
+    angles
+        .iter()
+        .copied()
+        .zip(ends)
+        .filter(|(s, e)| e - s > 1e-12)
+        .collect()
 }
 
 /// Variables `h_1..h_n`, then `(v_0, v_1, t)` for each arc and sign, then what the loss needs.
 fn network(x: &DMatrix<f64>, program: &mut Program) -> Vec<(f64, usize)> {
     let n = x.ncols();
     let arcs = arcs(x);
-    let pieces: Vec<(f64, usize)> =
-        (0..2 * arcs.len()).map(|i| (if i % 2 == 0 { 1.0 } else { -1.0 }, n + 3 * i)).collect();
+    let pieces: Vec<(f64, usize)> = (0..2 * arcs.len())
+        .map(|i| (if i % 2 == 0 { 1.0 } else { -1.0 }, n + 3 * i))
+        .collect();
     for j in 0..n {
         let mut terms = vec![(j, 1.0)];
         for (i, &(sign, v)) in pieces.iter().enumerate() {
@@ -122,7 +132,10 @@ fn optimum(value: f64, z: &[f64], pieces: &[(f64, usize)]) -> Optimum {
     }
     let m = particles.len() / 3;
     let points = DMatrix::from_vec(3, m, particles);
-    Optimum { value, measure: EmpiricalMeasure::weighted(points, DVector::from_element(m, 1.0)).unwrap() }
+    Optimum {
+        value,
+        measure: EmpiricalMeasure::weighted(points, DVector::from_element(m, 1.0)).unwrap(),
+    }
 }
 
 /// `min (1/2n) |h - y|^2 + 2 lambda |nu|`.

@@ -5,8 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::optimality::{Bound, certify, certify_within};
 use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, Exponential, Hinge, Huber, Logistic, Loss, MeanFieldRisk, Quantile, Real,
-    Relu, Ridge, SmoothHinge, Square, real,
+    EmpiricalMeasure, EmpiricalRisk, Energy, Exponential, Hinge, Huber, Logistic, Loss,
+    MeanFieldRisk, Quantile, Real, Relu, Ridge, SmoothHinge, Square, real,
 };
 
 use crate::common::{convert, matrix, measure, network, signs};
@@ -16,7 +16,11 @@ use crate::convex;
 fn one_neuron_on_two_samples_is_certified() {
     // x = e_1, e_2 and y > 0: the best network is one neuron with h = y (1 - 4 lambda / |y|).
     fn run<T: Real>(tolerance: f64) {
-        let (x, y, lambda) = (DMatrix::identity(2, 2), DMatrix::from_row_slice(1, 2, &[3.0, 2.0]), 0.125);
+        let (x, y, lambda) = (
+            DMatrix::identity(2, 2),
+            DMatrix::from_row_slice(1, 2, &[3.0, 2.0]),
+            0.125,
+        );
         let mut energy = network::<_, _, T>(Relu, Square, &x, &y, lambda);
         let length = 13.0_f64.sqrt();
         let (h, r) = (length - 4.0 * lambda, (length - 4.0 * lambda).sqrt());
@@ -38,28 +42,47 @@ fn the_gap_holds_down_to_rounding() {
     let rng = &mut ChaCha8Rng::seed_from_u64(18);
     for case in 0..300 {
         let (a, b) = (rng.random_range(1.0..3.0), rng.random_range(1.0..3.0));
-        let (x, y, lambda) = (DMatrix::identity(2, 2), DMatrix::from_row_slice(1, 2, &[a, b]), 0.125);
+        let (x, y, lambda) = (
+            DMatrix::identity(2, 2),
+            DMatrix::from_row_slice(1, 2, &[a, b]),
+            0.125,
+        );
         let mut energy = network::<_, _, f64>(Relu, Square, &x, &y, lambda);
         let length = a.hypot(b);
         let optimum = 2.0 * lambda * length - 4.0 * lambda * lambda;
         let r = (length - 4.0 * lambda).sqrt();
         let size = 10.0_f64.powi(-(case % 12));
-        let w = [r, r * a / length, r * b / length].map(|w| w * (1.0 + size * rng.random_range(-1.0..1.0)));
+        let w = [r, r * a / length, r * b / length]
+            .map(|w| w * (1.0 + size * rng.random_range(-1.0..1.0)));
         let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(3, 1, &w)).unwrap();
         let (value, gap) = (energy.value(&mu), certify(&mut energy, &mu).gap());
-        assert!(gap >= value - optimum - 4.0 * f64::EPSILON, "gap {gap}, F - F* {}", value - optimum);
+        assert!(
+            gap >= value - optimum - 4.0 * f64::EPSILON,
+            "gap {gap}, F - F* {}",
+            value - optimum
+        );
         assert!(gap <= 10.0 * size + 1e-13, "gap {gap} at distance {size}");
     }
 }
 
 #[test]
 fn what_is_not_finite_is_not_certified() {
-    let mut energy = network::<_, _, f64>(Relu, Square, &DMatrix::identity(2, 2), &DMatrix::zeros(1, 2), 0.1);
+    let mut energy = network::<_, _, f64>(
+        Relu,
+        Square,
+        &DMatrix::identity(2, 2),
+        &DMatrix::zeros(1, 2),
+        0.1,
+    );
     for bad in [f64::NAN, f64::INFINITY, 1e200] {
         let mut mu = EmpiricalMeasure::uniform(DMatrix::from_element(3, 2, 1.0)).unwrap();
         mu.points_mut().fill(bad);
         let certificate = certify(&mut energy, &mu);
-        assert_eq!((certificate.gap(), certificate.escape()), (f64::INFINITY, None), "{bad}");
+        assert_eq!(
+            (certificate.gap(), certificate.escape()),
+            (f64::INFINITY, None),
+            "{bad}"
+        );
     }
 }
 
@@ -83,7 +106,10 @@ fn the_gap_is_never_below_the_true_one_for_the_square_loss() {
         for m in [1, 3, 8] {
             let mu = measure(3, m, rng);
             let (value, certificate) = (energy.value(&mu), certify(&mut energy, &mu));
-            assert!(certificate.gap() >= value - optimum.value - 1e-8, "case {case}");
+            assert!(
+                certificate.gap() >= value - optimum.value - 1e-8,
+                "case {case}"
+            );
             assert!((certificate.energy() - value).abs() < 1e-12);
         }
         // The measure that the solver found is optimal, up to its own accuracy.
@@ -107,7 +133,10 @@ fn the_gap_is_never_below_the_true_one_for_the_logistic_loss() {
         for m in [1, 3, 8] {
             let mu = measure(3, m, rng);
             let (value, certificate) = (energy.value(&mu), certify(&mut energy, &mu));
-            assert!(certificate.gap() >= value - optimum.value - 1e-7, "case {case}");
+            assert!(
+                certificate.gap() >= value - optimum.value - 1e-7,
+                "case {case}"
+            );
         }
         let certificate = certify(&mut energy, &optimum.measure);
         assert!(certificate.gap() < 1e-5, "case {case}: {certificate:?}");
@@ -120,7 +149,10 @@ fn single_precision_is_certified_as_well() {
     for case in 0..10 {
         let (x, y) = (matrix(2, 1 + case, rng), matrix(1, 1 + case, rng));
         // What the single-precision problem is, in double precision.
-        let (x, y) = (x.map(|x| f64::from(x as f32)), y.map(|y| f64::from(y as f32)));
+        let (x, y) = (
+            x.map(|x| f64::from(x as f32)),
+            y.map(|y| f64::from(y as f32)),
+        );
         let lambda = 0.015625;
         let optimum = convex::square(&x, y.as_slice(), lambda);
         let mut energy = network::<_, _, f32>(Relu, Square, &x, &y, lambda);
@@ -135,10 +167,16 @@ fn single_precision_is_certified_as_well() {
 }
 
 /// `min R + 2 lambda sum_b |a_b|` over output weights `a_b` in `R^k` of fixed directions b, by accelerated proximal gradient.
-fn group_lasso(x: &DMatrix<f64>, y: &DMatrix<f64>, directions: &[f64], lambda: f64) -> (f64, EmpiricalMeasure<f64>) {
+fn group_lasso(
+    x: &DMatrix<f64>,
+    y: &DMatrix<f64>,
+    directions: &[f64],
+    lambda: f64,
+) -> (f64, EmpiricalMeasure<f64>) {
     let ((k, n), m) = (y.shape(), directions.len());
-    let features =
-        DMatrix::from_fn(m, n, |i, j| (directions[i].cos() * x[(0, j)] + directions[i].sin() * x[(1, j)]).max(0.0));
+    let features = DMatrix::from_fn(m, n, |i, j| {
+        (directions[i].cos() * x[(0, j)] + directions[i].sin() * x[(1, j)]).max(0.0)
+    });
     let smooth = features.norm_squared() / n as f64;
     let mut a = DMatrix::<f64>::zeros(k, m);
     let (mut z, mut t) = (a.clone(), 1.0_f64);
@@ -152,26 +190,47 @@ fn group_lasso(x: &DMatrix<f64>, y: &DMatrix<f64>, directions: &[f64], lambda: f
         let mut next = &z - gradient / smooth;
         for mut column in next.column_iter_mut() {
             let length = column.norm();
-            column *= if length > 0.0 { (1.0 - 2.0 * lambda / smooth / length).max(0.0) } else { 0.0 };
+            column *= if length > 0.0 {
+                (1.0 - 2.0 * lambda / smooth / length).max(0.0)
+            } else {
+                0.0
+            };
         }
         let now = value(&next);
-        let s = if now > last { 1.0 } else { 0.5 * (1.0 + (1.0 + 4.0 * t * t).sqrt()) };
-        z = if now > last { next.clone() } else { &next + (&next - &a) * ((t - 1.0) / s) };
+        let s = if now > last {
+            1.0
+        } else {
+            0.5 * (1.0 + (1.0 + 4.0 * t * t).sqrt())
+        };
+        z = if now > last {
+            next.clone()
+        } else {
+            &next + (&next - &a) * ((t - 1.0) / s)
+        };
         (a, t, last) = (next, s, now);
     }
     let kept: Vec<usize> = (0..m).filter(|&i| a.column(i).norm() > 0.0).collect();
     let points = DMatrix::from_fn(k + 2, kept.len(), |r, i| {
         let (a, b) = (a.column(kept[i]), directions[kept[i]]);
         let root = a.norm().sqrt();
-        if r < k { a[r] / root } else { root * if r == k { b.cos() } else { b.sin() } }
+        if r < k {
+            a[r] / root
+        } else {
+            root * if r == k { b.cos() } else { b.sin() }
+        }
     });
-    (last, EmpiricalMeasure::weighted(points, DVector::from_element(kept.len(), 1.0)).unwrap())
+    (
+        last,
+        EmpiricalMeasure::weighted(points, DVector::from_element(kept.len(), 1.0)).unwrap(),
+    )
 }
 
 #[test]
 fn several_outputs_are_certified() {
     let rng = &mut ChaCha8Rng::seed_from_u64(5);
-    let directions: Vec<f64> = (0..200).map(|i| std::f64::consts::TAU * f64::from(i) / 200.0).collect();
+    let directions: Vec<f64> = (0..200)
+        .map(|i| std::f64::consts::TAU * f64::from(i) / 200.0)
+        .collect();
     for n in [1, 4, 9] {
         let (x, y) = (matrix(2, n, rng), matrix(3, n, rng));
         let lambda = 0.02;
@@ -199,7 +258,10 @@ fn without_weight_decay_the_energy_itself_is_the_bound() {
         let risk = EmpiricalRisk::new(Square, x.clone(), y.row(0).transpose()).unwrap();
         let mut energy = MeanFieldRisk::new(Ridge::new(Relu, d), risk).unwrap();
         let (value, gap) = (energy.value(&mu), certify(&mut energy, &mu).gap());
-        assert!(gap >= value && gap <= value * (1.0 + 1e-12) + 1e-15, "d = {d}: F {value}, gap {gap}");
+        assert!(
+            gap >= value && gap <= value * (1.0 + 1e-12) + 1e-15,
+            "d = {d}: F {value}, gap {gap}"
+        );
     }
 }
 
@@ -213,7 +275,9 @@ fn a_norm_budget_bounds_what_a_teacher_of_that_norm_reaches() {
             let mut energy = MeanFieldRisk::new(Ridge::with_outputs(Relu, d, k), risk).unwrap();
             let norm = |nu: &EmpiricalMeasure<f64>| -> f64 {
                 let neurons = nu.points().column_iter().zip(nu.weights());
-                neurons.map(|(w, c)| c * w.rows(0, k).norm() * w.rows(k, d).norm()).sum()
+                neurons
+                    .map(|(w, c)| c * w.rows(0, k).norm() * w.rows(k, d).norm())
+                    .sum()
             };
             let mu = measure(k + d, 3, rng);
             let value = energy.value(&mu);
@@ -224,14 +288,20 @@ fn a_norm_budget_bounds_what_a_teacher_of_that_norm_reaches() {
                     let mut nu = measure(k + d, 3, rng);
                     let scale = (budget / norm(&nu)).min(1e6);
                     nu.weights_mut().iter_mut().for_each(|c| *c *= scale);
-                    assert!(gap >= value - energy.value(&nu) - 1e-12, "d = {d}, k = {k}, budget {budget}");
+                    assert!(
+                        gap >= value - energy.value(&nu) - 1e-12,
+                        "d = {d}, k = {k}, budget {budget}"
+                    );
                 }
                 bounds.push(gap);
             }
             // The zero network is always within the budget; more budget, more competitors; F* >= 0 in the end.
             let zero = EmpiricalMeasure::uniform(DMatrix::zeros(k + d, 1)).unwrap();
             assert!(bounds[0] >= value - energy.value(&zero), "{bounds:?}");
-            assert!(bounds.windows(2).all(|b| b[0] <= b[1] + 1e-6 * value), "{bounds:?}");
+            assert!(
+                bounds.windows(2).all(|b| b[0] <= b[1] + 1e-6 * value),
+                "{bounds:?}"
+            );
             assert!(bounds[5] <= value * (1.0 + 1e-12));
         }
     }
@@ -250,15 +320,25 @@ fn conjugate<L: Loss<f64> + Loss<f32>>(loss: L, targets: &[f64]) {
             );
             let (l, u): (f32, f32) = loss.value_and_derivative(y as f32, h as f32);
             let s = Loss::<f32>::conjugate(&loss, y as f32, u).unwrap();
-            assert!((l + s - u * h as f32).abs() <= 1e-5 * (1.0 + l.abs() + (u * h as f32).abs()), "y {y}, h {h}");
+            assert!(
+                (l + s - u * h as f32).abs() <= 1e-5 * (1.0 + l.abs() + (u * h as f32).abs()),
+                "y {y}, h {h}"
+            );
         }
         for u in (-40..=40).map(|i| f64::from(i) / 10.0) {
             let s = Loss::<f64>::conjugate(&loss, y, u).unwrap();
-            let sup = grid.iter().map(|&h| u * h - Loss::<f64>::value(&loss, y, h)).fold(f64::NEG_INFINITY, f64::max);
+            let sup = grid
+                .iter()
+                .map(|&h| u * h - Loss::<f64>::value(&loss, y, h))
+                .fold(f64::NEG_INFINITY, f64::max);
             assert!(s >= sup - 1e-12, "y {y}, u {u}: l* {s}, sup {sup}");
             // Where the supremum is attained inside the grid it is that; outside the domain it grows without end.
             let far = [-1e6, 1e6].map(|h| u * h - Loss::<f64>::value(&loss, y, h));
-            assert_eq!(s == f64::INFINITY, far[0].max(far[1]) > 1e3, "y {y}, u {u}: l* {s}, far {far:?}");
+            assert_eq!(
+                s == f64::INFINITY,
+                far[0].max(far[1]) > 1e3,
+                "y {y}, u {u}: l* {s}, far {far:?}"
+            );
         }
     }
 }

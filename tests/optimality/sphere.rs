@@ -5,8 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::optimality::{Bound, certify, insert};
 use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, Energy, Homogeneous, Identity, LeakyRelu, Loss, Real, Reduce, Relu, ReluPower,
-    Square, real,
+    Abs, Activation, EmpiricalMeasure, Energy, Homogeneous, Identity, LeakyRelu, Loss, Real,
+    Reduce, Relu, ReluPower, Square, real,
 };
 
 use crate::common::{form, matrix, measure, network, residuals};
@@ -23,7 +23,9 @@ where
     let found = certificate.maximum().unwrap();
     assert_eq!(certificate.bound(), Bound::Certified);
     let u = residuals(&sigma, &mu, &x, &y);
-    let size: f64 = (0..n).map(|j| u.column(j).norm() * x.column(j).norm()).sum();
+    let size: f64 = (0..n)
+        .map(|j| u.column(j).norm() * x.column(j).norm())
+        .sum();
     let mut sampled = 0.0_f64;
     let steps = if d == 2 { 20_000 } else { 300 };
     let pi = std::f64::consts::PI;
@@ -39,11 +41,20 @@ where
             sampled = sampled.max(form(&sigma, &u, &x, &DVector::from_vec(b)));
         }
     }
-    assert!(sampled <= found * (1.0 + 1e-12), "sampled {sampled}, found {found}");
+    assert!(
+        sampled <= found * (1.0 + 1e-12),
+        "sampled {sampled}, found {found}"
+    );
     let spacing = if d == 2 { 3e-4 } else { 0.03 };
-    assert!(found <= sampled + spacing * size, "sampled {sampled}, found {found}");
+    assert!(
+        found <= sampled + spacing * size,
+        "sampled {sampled}, found {found}"
+    );
     let b = DVector::from_column_slice(&certificate.escape().unwrap()[k..]);
-    assert!((form(&sigma, &u, &x, &b) - found).abs() <= 1e-13 * size, "the maximum is attained");
+    assert!(
+        (form(&sigma, &u, &x, &b) - found).abs() <= 1e-13 * size,
+        "the maximum is attained"
+    );
 }
 
 #[test]
@@ -77,7 +88,11 @@ fn beyond_three_dimensions_the_search_is_an_estimate() {
     let u = residuals(&Relu, &mu, &x, &y);
     let found = certificate.maximum().unwrap();
     for i in 0..2000 {
-        let b = if i < 20 { x.column(i).into_owned() } else { matrix(6, 1, rng).column(0).into_owned() };
+        let b = if i < 20 {
+            x.column(i).into_owned()
+        } else {
+            matrix(6, 1, rng).column(0).into_owned()
+        };
         assert!(form(&Relu, &u, &x, &b.normalize()) <= found * (1.0 + 1e-12));
     }
     assert_eq!(certificate.escape().unwrap().len(), 7);
@@ -116,8 +131,18 @@ fn a_degree_other_than_one_is_not_certified() {
     let mut energy = network::<_, _, f64>(ReluPower(2), Square, &x, &y, 0.01);
     let mu = measure(3, 3, rng);
     let certificate = certify(&mut energy, &mu);
-    assert_eq!((certificate.maximum(), certificate.escape(), certificate.bound()), (None, None, Bound::Estimate));
-    assert!(certificate.gap() >= energy.value(&mu), "F* >= 0 is all that is known");
+    assert_eq!(
+        (
+            certificate.maximum(),
+            certificate.escape(),
+            certificate.bound()
+        ),
+        (None, None, Bound::Estimate)
+    );
+    assert!(
+        certificate.gap() >= energy.value(&mu),
+        "F* >= 0 is all that is known"
+    );
 }
 
 /// As many ranks, all holding the same.
@@ -155,14 +180,20 @@ fn extreme_scales_and_degenerate_data_are_harmless() {
             let mut mu = measure(1 + d, 3, rng);
             mu.points_mut().iter_mut().for_each(|w| *w *= 1e-80);
             let (value, certificate) = (energy.value(&mu), certify(&mut energy, &mu));
-            assert!(certificate.gap() >= 0.0 && certificate.gap() <= value * (1.0 + 1e-10), "{certificate:?}");
+            assert!(
+                certificate.gap() >= 0.0 && certificate.gap() <= value * (1.0 + 1e-10),
+                "{certificate:?}"
+            );
         }
         // No data but zeros: the zero network is optimal.
         let (x, y) = (DMatrix::zeros(d, 3), matrix(1, 3, rng));
         let mut energy = network::<_, _, f64>(Relu, Square, &x, &y, 0.01);
         let zero = EmpiricalMeasure::uniform(DMatrix::zeros(1 + d, 1)).unwrap();
         let certificate = certify(&mut energy, &zero);
-        assert!(certificate.gap() < 1e-14 && certificate.escape().is_none(), "{certificate:?}");
+        assert!(
+            certificate.gap() < 1e-14 && certificate.escape().is_none(),
+            "{certificate:?}"
+        );
         // A grid with many collinear points and shared great circles.
         let x = DMatrix::from_fn(d, 40, |r, j| ((j / 3_usize.pow(r as u32)) % 3) as f64 - 1.0);
         let y = matrix(1, 40, rng);

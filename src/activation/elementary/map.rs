@@ -44,7 +44,11 @@ pub(crate) fn value<A: Elementary, T: Real>(u: T) -> Option<T> {
     #[inline(always)]
     fn of<A: Elementary, E: Float, T: Real>(u: T) -> Option<T> {
         let u = same::<T, E>(u)?;
-        same(if A::covers(u) { A::value::<E, false>(u) } else { A::beyond(u).0 })
+        same(if A::covers(u) {
+            A::value::<E, false>(u)
+        } else {
+            A::beyond(u).0
+        })
     }
     of::<A, f64, T>(u).or_else(|| of::<A, f32, T>(u))
 }
@@ -55,7 +59,11 @@ pub(crate) fn pair<A: Elementary, T: Real>(u: T) -> Option<(T, T)> {
     #[inline(always)]
     fn of<A: Elementary, E: Float, T: Real>(u: T) -> Option<(T, T)> {
         let u = same::<T, E>(u)?;
-        let (s, ds) = if A::covers(u) { A::pair::<E, false>(u) } else { A::beyond(u) };
+        let (s, ds) = if A::covers(u) {
+            A::pair::<E, false>(u)
+        } else {
+            A::beyond(u)
+        };
         Some((same(s)?, same(ds)?))
     }
     of::<A, f64, T>(u).or_else(|| of::<A, f32, T>(u))

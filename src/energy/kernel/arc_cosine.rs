@@ -56,20 +56,40 @@ impl<T: Real> Pair<T> {
         let norms = ww.sqrt() * vv.sqrt();
         if s.abs() < norms * real(0.9) {
             let area = (norms - s).sqrt() * (norms + s).sqrt();
-            return Some(Self { ww, vv, s, area, rest: area.atan2(-s) });
+            return Some(Self {
+                ww,
+                vv,
+                s,
+                area,
+                rest: area.atan2(-s),
+            });
         }
         // Near 0 and pi the differences cancel: `tan(t/2) = |w/p - v/q| / |w/p + v/q|`, p = |w|, q = |v|.
         let [minus, plus] = unit_distances(w, v, ww.sqrt(), vv.sqrt());
         let small = real::<T>(2.0) * minus.min(plus).atan2(minus.max(plus));
         let (sin, cos) = small.sin_cos();
-        let (cos, rest) = if plus < minus { (-cos, small) } else { (cos, T::pi() - small) };
-        Some(Self { ww, vv, s: norms * cos, area: norms * sin, rest })
+        let (cos, rest) = if plus < minus {
+            (-cos, small)
+        } else {
+            (cos, T::pi() - small)
+        };
+        Some(Self {
+            ww,
+            vv,
+            s: norms * cos,
+            area: norms * sin,
+            rest,
+        })
     }
 
     /// `K(w, v) = (|w| |v| sin t + (pi - t) w.v) / (2 pi)`.
     #[inline]
     fn value(&self) -> T {
-        let sum = if self.rest < real(0.5) { self.opposite() } else { self.area + self.rest * self.s };
+        let sum = if self.rest < real(0.5) {
+            self.opposite()
+        } else {
+            self.area + self.rest * self.s
+        };
         sum / T::two_pi()
     }
 
@@ -98,7 +118,11 @@ impl<T: Real> Pair<T> {
     /// The same with the roles of `w` and `v` swapped.
     #[inline]
     fn swapped(self) -> Self {
-        Self { ww: self.vv, vv: self.ww, ..self }
+        Self {
+            ww: self.vv,
+            vv: self.ww,
+            ..self
+        }
     }
 }
 
@@ -156,13 +180,24 @@ impl<T: Real> Kernel<T> for ArcCosine {
     }
 
     fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
-        let Some(pair) = Pair::new(w, v) else { return T::zero() };
+        let Some(pair) = Pair::new(w, v) else {
+            return T::zero();
+        };
         add(out, pair.gradient(scale), w, v);
         pair.value()
     }
 
-    fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
-        let Some(pair) = Pair::new(w, v) else { return T::zero() };
+    fn value_and_gradients(
+        &self,
+        w: &[T],
+        v: &[T],
+        scales: [T; 2],
+        at_w: &mut [T],
+        at_v: &mut [T],
+    ) -> T {
+        let Some(pair) = Pair::new(w, v) else {
+            return T::zero();
+        };
         add(at_w, pair.gradient(scales[0]), w, v);
         add(at_v, pair.swapped().gradient(scales[1]), v, w);
         pair.value()

@@ -33,7 +33,15 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
-        let Self { layer, plan, slopes: (left, right), g, kept, first: block, out } = self;
+        let Self {
+            layer,
+            plan,
+            slopes: (left, right),
+            g,
+            kept,
+            first: block,
+            out,
+        } = self;
         let p = layer.k + layer.d;
         let mut sides = Rows::<E, 2>::new();
         let mut strip = Strip::<E>::new();
@@ -78,7 +86,8 @@ fn expand<E: Lane, S: Simd, const R: usize>(
     let [on, off] = sides.map(|side| &E::view::<S>(side)[..words.len()]);
     for (r, t) in t.iter_mut().enumerate() {
         let bit = E::bit(s, first + r);
-        for (((t, &word), &on), &off) in E::view_mut::<S>(t).iter_mut().zip(words).zip(on).zip(off) {
+        for (((t, &word), &on), &off) in E::view_mut::<S>(t).iter_mut().zip(words).zip(on).zip(off)
+        {
             *t = E::pick(s, word, bit, on, off);
         }
     }

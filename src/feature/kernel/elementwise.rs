@@ -11,12 +11,20 @@ pub(super) fn values<T: Real, A: Activation<T>>(sigma: &A, u: &mut [T]) {
 }
 
 /// `(u, ds) <- (sigma(u), sigma'(u))`.
-pub(super) fn values_and_derivatives<T: Real, A: Activation<T>>(sigma: &A, u: &mut [T], ds: &mut [T]) {
+pub(super) fn values_and_derivatives<T: Real, A: Activation<T>>(
+    sigma: &A,
+    u: &mut [T],
+    ds: &mut [T],
+) {
     Arch::new().dispatch(Both { sigma, u, ds });
 }
 
 /// `ds <- sigma'` of the values `s = sigma(u)`; false, and nothing done, where `sigma'` is no function of `sigma`.
-pub(super) fn derivatives_from_values<T: Real, A: Activation<T>>(sigma: &A, s: &[T], ds: &mut [T]) -> bool {
+pub(super) fn derivatives_from_values<T: Real, A: Activation<T>>(
+    sigma: &A,
+    s: &[T],
+    ds: &mut [T],
+) -> bool {
     let known = from_values::<T, A>(sigma);
     if known {
         Arch::new().dispatch(FromValues { sigma, s, ds });

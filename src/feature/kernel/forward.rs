@@ -45,7 +45,11 @@ impl<E: Lane> Kernel for Linear<'_, E> {
 
 impl<E: Lane> Linear<'_, E> {
     #[inline(always)]
-    fn tiles<S: Simd, const R: usize, const V: usize, const LEAKY: bool, const MARK: bool>(&mut self, s: S, i: usize) {
+    fn tiles<S: Simd, const R: usize, const V: usize, const LEAKY: bool, const MARK: bool>(
+        &mut self,
+        s: S,
+        i: usize,
+    ) {
         let n = self.h.len();
         let ca = self.layer.coefficients::<R>(i, 0);
         let on = all(s, ca.map(|ca| ca * self.slopes.1));
@@ -55,7 +59,11 @@ impl<E: Lane> Linear<'_, E> {
         for r in 1..R {
             bits[r] = E::bit(s, first + r);
         }
-        let words: &mut [E] = if MARK { &mut self.words[row..row + n] } else { &mut [] };
+        let words: &mut [E] = if MARK {
+            &mut self.words[row..row + n]
+        } else {
+            &mut []
+        };
         let (words, _) = E::view_mut::<S>(words).as_chunks_mut::<V>();
         let (h, _) = E::view_mut::<S>(self.h).as_chunks_mut::<V>();
         let lines = h.len();
@@ -78,7 +86,11 @@ impl<E: Lane> Linear<'_, E> {
                     }
                     h[l][v] = sum;
                     if MARK {
-                        let mut word = if first == 0 { E::all(s, E::zero()) } else { words[l][v] };
+                        let mut word = if first == 0 {
+                            E::all(s, E::zero())
+                        } else {
+                            words[l][v]
+                        };
                         for r in 0..R {
                             word = E::mark(s, word, bits[r], u[r][v]);
                         }

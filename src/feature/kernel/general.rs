@@ -34,7 +34,9 @@ impl<E: Lane> Kernel for Products<'_, E> {
         let lines = n / line::<E>();
         let mut rows = self.u.chunks_exact_mut(n);
         let mut out: [_; R] = std::array::from_fn(|_| {
-            &mut E::view_mut::<S>(rows.next().unwrap_or_default()).as_chunks_mut::<V>().0[..lines]
+            &mut E::view_mut::<S>(rows.next().unwrap_or_default())
+                .as_chunks_mut::<V>()
+                .0[..lines]
         });
         let b = self.layer.directions::<R>(self.i);
         preactivations::<E, S, R, V>(
@@ -98,8 +100,14 @@ impl<E: Lane> Kernel for Weigh<'_, E> {
     fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
         let Layer { k, d, w, .. } = self.layer;
         let (p, n) = (k + d, self.values.len() / R);
-        let particles = self.out.chunks_exact_mut(p).zip(w[self.i * p..].chunks_exact(p));
-        let rows = self.values.chunks_exact(n).zip(self.derivatives.chunks_exact(n));
+        let particles = self
+            .out
+            .chunks_exact_mut(p)
+            .zip(w[self.i * p..].chunks_exact(p));
+        let rows = self
+            .values
+            .chunks_exact(n)
+            .zip(self.derivatives.chunks_exact(n));
         for (((out, w), (values, ds)), t) in particles.zip(rows).zip(self.t) {
             for (sum, g) in out.iter_mut().zip(self.g.chunks_exact(n)) {
                 *sum += dot::<E, S, V>(s, values, g);

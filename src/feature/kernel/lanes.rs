@@ -98,19 +98,34 @@ pub(super) trait Lane: Real {
     fn view_mut<S: Simd>(x: &mut [Self]) -> &mut [Self::Vector<S>];
     fn all<S: Simd>(s: S, x: Self) -> Self::Vector<S>;
     /// `a b + c`, rounded once where the machine can.
-    fn fma<S: Simd>(s: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    fn fma<S: Simd>(
+        s: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
     fn plus<S: Simd>(s: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     fn times<S: Simd>(s: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `u_+`.
     fn positive<S: Simd>(s: S, u: Self::Vector<S>) -> Self::Vector<S>;
     /// `u > 0 ? on : off`.
-    fn choose<S: Simd>(s: S, u: Self::Vector<S>, on: Self::Vector<S>, off: Self::Vector<S>) -> Self::Vector<S>;
+    fn choose<S: Simd>(
+        s: S,
+        u: Self::Vector<S>,
+        on: Self::Vector<S>,
+        off: Self::Vector<S>,
+    ) -> Self::Vector<S>;
     /// The sum over the lanes.
     fn total<S: Simd>(s: S, a: Self::Vector<S>) -> Self;
     /// Bit `bit` of the word, set in every lane, to be used by `mark` and `pick`.
     fn bit<S: Simd>(s: S, bit: usize) -> Self::Vector<S>;
     /// Sets the bit in the lanes of `word` where `u > 0`.
-    fn mark<S: Simd>(s: S, word: Self::Vector<S>, bit: Self::Vector<S>, u: Self::Vector<S>) -> Self::Vector<S>;
+    fn mark<S: Simd>(
+        s: S,
+        word: Self::Vector<S>,
+        bit: Self::Vector<S>,
+        u: Self::Vector<S>,
+    ) -> Self::Vector<S>;
     /// `on` in the lanes of `word` where the bit is set, `off` elsewhere.
     fn pick<S: Simd>(
         s: S,
@@ -170,11 +185,21 @@ macro_rules! lane {
             }
             #[inline(always)]
             fn mark<S: Simd>(s: S, word: S::$vector, bit: S::$vector, u: S::$vector) -> S::$vector {
-                let on = s.$select_bits(s.$greater(u, s.$splat(0.0)), s.$to_bits(bit), s.$splat_bits(0));
+                let on = s.$select_bits(
+                    s.$greater(u, s.$splat(0.0)),
+                    s.$to_bits(bit),
+                    s.$splat_bits(0),
+                );
                 s.$from_bits(s.$or(s.$to_bits(word), on))
             }
             #[inline(always)]
-            fn pick<S: Simd>(s: S, word: S::$vector, bit: S::$vector, on: S::$vector, off: S::$vector) -> S::$vector {
+            fn pick<S: Simd>(
+                s: S,
+                word: S::$vector,
+                bit: S::$vector,
+                on: S::$vector,
+                off: S::$vector,
+            ) -> S::$vector {
                 let bit = s.$to_bits(bit);
                 s.$select(s.$equal(s.$and(s.$to_bits(word), bit), bit), on, off)
             }
@@ -251,7 +276,10 @@ pub(super) fn is<T: 'static, E: 'static>() -> bool {
 pub(super) fn same<T: 'static, E: 'static>(x: &[T]) -> &[E] {
     assert!(TypeId::of::<T>() == TypeId::of::<E>());
     // SAFETY: the types are the same one, so this is the identity on the slice and its lifetime.
-    #[expect(unsafe_code, reason = "the fast path of a generic scalar: stable Rust has no safe cast of slices by type")]
+    #[expect(
+        unsafe_code,
+        reason = "the fast path of a generic scalar: stable Rust has no safe cast of slices by type"
+    )]
     unsafe {
         std::slice::from_raw_parts(x.as_ptr().cast(), x.len())
     }

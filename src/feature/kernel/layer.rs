@@ -30,10 +30,12 @@ impl<'a, T: Real> Layer<'a, T> {
     #[inline(always)]
     pub(super) fn directions<const R: usize>(&self, i: usize) -> [&'a [T]; R] {
         let p = self.k + self.d;
-        std::array::from_fn(|r| match self.w.get((i + r) * p + self.k..(i + r + 1) * p) {
-            Some(b) => b,
-            None => self.zeros,
-        })
+        std::array::from_fn(
+            |r| match self.w.get((i + r) * p + self.k..(i + r + 1) * p) {
+                Some(b) => b,
+                None => self.zeros,
+            },
+        )
     }
 
     /// Output l of `c_i a_i`, .., 0 beyond the last.
@@ -49,12 +51,18 @@ impl<'a, T: Real> Layer<'a, T> {
     /// The samples from `first` to `last` (of the padded ones).
     pub(super) fn panel(&self, first: usize, last: usize) -> Panel<'a, T> {
         let (d, whole) = (self.d, whole_lines::<T>(self.d));
-        Panel { samples: &self.x.samples[first * d..last * d], features: &self.x.features[first * whole..last * whole] }
+        Panel {
+            samples: &self.x.samples[first * d..last * d],
+            features: &self.x.features[first * whole..last * whole],
+        }
     }
 
     /// The same particles on the samples from `first` to `last` (of the padded ones).
     pub(super) fn part(&self, first: usize, last: usize) -> Self {
-        Self { x: self.panel(first, last), ..*self }
+        Self {
+            x: self.panel(first, last),
+            ..*self
+        }
     }
 
     /// The same with lanes: `E` is `T`.
@@ -79,7 +87,10 @@ pub(super) struct Panel<'a, T> {
 
 impl<'a, T: Real> Panel<'a, T> {
     pub(super) fn with_lanes<E: Lane>(&self) -> Panel<'a, E> {
-        Panel { samples: lanes::same(self.samples), features: lanes::same(self.features) }
+        Panel {
+            samples: lanes::same(self.samples),
+            features: lanes::same(self.features),
+        }
     }
 }
 

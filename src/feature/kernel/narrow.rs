@@ -56,7 +56,13 @@ impl<E: Lane> Narrow<'_, E> {
             predict::<E, S, V, D, 2, LEAKY>(s, &self.layer, self.slopes, x, h);
         }
         if let (Some(&x), Some(h)) = (last.first(), h_of_last.first_mut()) {
-            predict::<E, S, V, D, 1, LEAKY>(s, &self.layer, self.slopes, &[x], std::array::from_mut(h));
+            predict::<E, S, V, D, 1, LEAKY>(
+                s,
+                &self.layer,
+                self.slopes,
+                &[x],
+                std::array::from_mut(h),
+            );
         }
     }
 }
@@ -77,14 +83,22 @@ fn predict<E: Lane, S: Simd, const V: usize, const D: usize, const L: usize, con
         for l in 0..L {
             let u = preactivation::<E, S, V, D>(s, &w[1..], &x[l]);
             for v in 0..V {
-                let value = if LEAKY { E::times(s, E::choose(s, u[v], on, off), u[v]) } else { E::positive(s, u[v]) };
+                let value = if LEAKY {
+                    E::times(s, E::choose(s, u[v], on, off), u[v])
+                } else {
+                    E::positive(s, u[v])
+                };
                 sums[l][v] = E::fma(s, ca, value, sums[l][v]);
             }
         }
     }
     for l in 0..L {
         for v in 0..V {
-            h[l][v] = if LEAKY { sums[l][v] } else { E::times(s, on, sums[l][v]) };
+            h[l][v] = if LEAKY {
+                sums[l][v]
+            } else {
+                E::times(s, on, sums[l][v])
+            };
         }
     }
 }
@@ -139,7 +153,10 @@ impl<E: Lane> Kernel for NarrowSlopes<'_, E> {
 
 impl<E: Lane> NarrowSlopes<'_, E> {
     #[inline(always)]
-    fn particles<S: Simd, const V: usize, const D: usize, const Q: usize, const LEAKY: bool>(self, s: S) {
+    fn particles<S: Simd, const V: usize, const D: usize, const Q: usize, const LEAKY: bool>(
+        self,
+        s: S,
+    ) {
         let p = D + 1;
         let w = &self.layer.w[self.first * p..][..self.out.len()];
         let run = RUN / line::<E>();
@@ -184,7 +201,11 @@ fn tile<E: Lane, S: Simd, const V: usize, const D: usize, const Q: usize, const 
                 for f in 0..D {
                     u = E::fma(s, b[q][f], x[f][v], u);
                 }
-                let t = if LEAKY { E::times(s, E::choose(s, u, on, left), g[v]) } else { E::choose(s, u, g[v], zero) };
+                let t = if LEAKY {
+                    E::times(s, E::choose(s, u, on, left), g[v])
+                } else {
+                    E::choose(s, u, g[v], zero)
+                };
                 for f in 0..D {
                     sums[q][f] = E::fma(s, t, x[f][v], sums[q][f]);
                 }

@@ -23,7 +23,10 @@ pub(super) fn forward<T: Real, A: Activation<T>>(
     kept: &mut [T],
     h: &mut [T],
 ) {
-    let kept = Parts { data: kept, size: plan.panel * plan.kept_rows };
+    let kept = Parts {
+        data: kept,
+        size: plan.panel * plan.kept_rows,
+    };
     panels(plan, layer, rows, kept, h, &|lines, h, kept| match slopes {
         Some(slopes) => linear(layer, slopes, lines, h, kept),
         None => general(plan, layer, sigma, lines, h, kept),
@@ -40,22 +43,36 @@ pub(super) fn push_forward<T: Real, A: Activation<T>>(
     u: &mut [T],
 ) {
     let field = Layer { w: v, ..layer };
-    panels(plan, layer, rows, Parts { data: &mut [], size: 0 }, u, &|lines, u, _| {
-        let (n, tile) = (u.len() / layer.k, lanes::rows());
-        let (mut s, mut ds, mut along) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
-        let (s, ds, along) = (s.of(tile, n), ds.of(tile, n), along.of(tile, n));
-        u.fill(T::zero());
-        for i in (0..layer.particles()).step_by(tile) {
-            products(layer, i, lines, s);
-            products(field, i, lines, along);
-            values_and_derivatives(sigma, s, ds);
-            for (along, &ds) in along.iter_mut().zip(ds.iter()) {
-                *along *= ds;
+    panels(
+        plan,
+        layer,
+        rows,
+        Parts {
+            data: &mut [],
+            size: 0,
+        },
+        u,
+        &|lines, u, _| {
+            let (n, tile) = (u.len() / layer.k, lanes::rows());
+            let (mut s, mut ds, mut along) = (
+                Rows::<T, ROWS>::new(),
+                Rows::<T, ROWS>::new(),
+                Rows::<T, ROWS>::new(),
+            );
+            let (s, ds, along) = (s.of(tile, n), ds.of(tile, n), along.of(tile, n));
+            u.fill(T::zero());
+            for i in (0..layer.particles()).step_by(tile) {
+                products(layer, i, lines, s);
+                products(field, i, lines, along);
+                values_and_derivatives(sigma, s, ds);
+                for (along, &ds) in along.iter_mut().zip(ds.iter()) {
+                    *along *= ds;
+                }
+                combine(field, i, s, u);
+                combine(layer, i, along, u);
             }
-            combine(field, i, s, u);
-            combine(layer, i, along, u);
-        }
-    });
+        },
+    );
 }
 
 /// Calls `task(lines, rows, kept)` for every panel and writes its rows (`k x samples`) to `out` (`k x n`).
@@ -68,8 +85,24 @@ fn panels<T: Real>(
     task: &(impl Fn(&[T], &mut [T], &mut [T]) + Sync),
 ) {
     let k = layer.k;
-    let (rows, out) = (Parts { data: rows, size: plan.panel * k }, Parts { data: out, size: plan.panel * k });
-    each((rows, (kept, out)), plan.parallel, &|t, (rows, (kept, out)): (Parts<T>, (Parts<T>, Parts<T>))| {
+    let (rows, out) = (
+        Parts {
+            data: rows,
+            size: plan.panel * k,
+        },
+        Parts {
+            data: out,
+            size: plan.panel * k,
+        },
+    );
+    each((rows, (kept, out)), plan.parallel, &|t,
+                                               (
+        rows,
+        (kept, out),
+    ): (
+        Parts<T>,
+        (Parts<T>, Parts<T>),
+    )| {
         let (first, n) = (t * plan.panel, rows.data.len() / k);
         task(layer.panel(first, first + n).samples, rows.data, kept.data);
         for (l, row) in rows.data.chunks_exact(n).enumerate() {
@@ -170,7 +203,10 @@ pub(super) fn backward<T: Real, A: Activation<T>>(
     given: Given<'_, T>,
     out: &mut [T],
 ) {
-    let work = Parts { data: out, size: plan.block * (layer.k + layer.d) };
+    let work = Parts {
+        data: out,
+        size: plan.block * (layer.k + layer.d),
+    };
     each(work, plan.parallel, &|t, out: Parts<T>| match slopes {
         Some(slopes) => linear_block(plan, layer, slopes, given, t * plan.block, out.data),
         None => general_block(plan, layer, sigma, given, t * plan.block, out.data),
@@ -178,13 +214,37 @@ pub(super) fn backward<T: Real, A: Activation<T>>(
 }
 
 /// `da_i = -S_i`, `db_i = -G_i` and `<a_i, S_i>` to `values`, where it is not empty, of the sums in `out`.
-pub(super) fn finish<T: Real>(plan: &Plan, layer: Layer<'_, T>, linear: bool, out: &mut [T], values: &mut [T]) {
+pub(super) fn finish<T: Real>(
+    plan: &Plan,
+    layer: Layer<'_, T>,
+    linear: bool,
+    out: &mut [T],
+    values: &mut [T],
+) {
     let (k, p) = (layer.k, layer.k + layer.d);
     let of_values = if values.is_empty() { 0 } else { plan.block };
-    let work = (Parts { data: out, size: plan.block * p }, Parts { data: values, size: of_values });
-    each(work, plan.parallel, &|t, (out, values): (Parts<T>, Parts<T>)| {
+    let work = (
+        Parts {
+            data: out,
+            size: plan.block * p,
+        },
+        Parts {
+            data: values,
+            size: of_values,
+        },
+    );
+    each(work, plan.parallel, &|t,
+                                (out, values): (
+        Parts<T>,
+        Parts<T>,
+    )| {
         let w = &layer.w[t * plan.block * p..][..out.data.len()];
-        for (i, (out, w)) in out.data.chunks_exact_mut(p).zip(w.chunks_exact(p)).enumerate() {
+        for (i, (out, w)) in out
+            .data
+            .chunks_exact_mut(p)
+            .zip(w.chunks_exact(p))
+            .enumerate()
+        {
             let ((da, db), (a, b)) = (out.split_at_mut(k), w.split_at(k));
             if linear {
                 da[0] = dot(b, db);
@@ -235,7 +295,11 @@ fn general_block<T: Real, A: Activation<T>>(
     out: &mut [T],
 ) {
     let (k, p, tile) = (layer.k, layer.k + layer.d, lanes::rows());
-    let (mut here, mut ds, mut t) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new(), Strip::<T>::new());
+    let (mut here, mut ds, mut t) = (
+        Rows::<T, ROWS>::new(),
+        Rows::<T, ROWS>::new(),
+        Strip::<T>::new(),
+    );
     for first in (0..plan.padded).step_by(plan.panel) {
         let last = (first + plan.panel).min(plan.padded);
         let n = last - first;
@@ -244,9 +308,15 @@ fn general_block<T: Real, A: Activation<T>>(
         let (here, ds) = (here.of(tile, n), ds.of(tile, n));
         for (i, out) in out.chunks_mut(STRIP * p).enumerate() {
             let i = block + i * STRIP;
-            for ((i, out), t) in (i..).step_by(tile).zip(out.chunks_mut(tile * p)).zip(t.0.chunks_exact_mut(tile)) {
+            for ((i, out), t) in (i..)
+                .step_by(tile)
+                .zip(out.chunks_mut(tile * p))
+                .zip(t.0.chunks_exact_mut(tile))
+            {
                 let (values, derivatives) = match plan.keep {
-                    Keep::Both if i < plan.kept => kept[2 * i * n..][..2 * tile * n].split_at(tile * n),
+                    Keep::Both if i < plan.kept => {
+                        kept[2 * i * n..][..2 * tile * n].split_at(tile * n)
+                    }
                     Keep::Values if i < plan.kept => {
                         let u = &kept[i * n..][..tile * n];
                         if derivatives_from_values(sigma, u, ds) {

@@ -65,28 +65,56 @@ impl Plan {
         let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
         // Enough panels for threads, but not so short that setting up a tile and adding up its lanes cost more than
         // going through it.
-        let shortest = if d < 24 { n.div_ceil(4).clamp(128, SAMPLES) } else { 2 * width };
+        let shortest = if d < 24 {
+            n.div_ceil(4).clamp(128, SAMPLES)
+        } else {
+            2 * width
+        };
         let shared = n.div_ceil(if slabs { 8 } else { 16 }).max(shortest);
         let panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
-        let block = m.div_ceil(16).clamp(rows, (BLOCK / ((k + d) * bytes)).max(192)).next_multiple_of(rows);
-        let fit = if slabs { CACHED / (panel * bytes) } else { KEPT / (padded * bytes) };
-        let fit_tiles = |scalars: usize| (fit / scalars / rows * rows).min(m.next_multiple_of(rows));
+        let block = m
+            .div_ceil(16)
+            .clamp(rows, (BLOCK / ((k + d) * bytes)).max(192))
+            .next_multiple_of(rows);
+        let fit = if slabs {
+            CACHED / (panel * bytes)
+        } else {
+            KEPT / (padded * bytes)
+        };
+        let fit_tiles =
+            |scalars: usize| (fit / scalars / rows * rows).min(m.next_multiple_of(rows));
         let (kept_rows, kept) = match keep {
             Keep::Nothing => (0, 0),
-            Keep::Signs { signs } => (fit.min(m.div_ceil(signs)), (fit * signs).min(m.next_multiple_of(rows))),
+            Keep::Signs { signs } => (
+                fit.min(m.div_ceil(signs)),
+                (fit * signs).min(m.next_multiple_of(rows)),
+            ),
             Keep::Values => (fit_tiles(1), fit_tiles(1)),
             Keep::Both => (2 * fit_tiles(2), fit_tiles(2)),
         };
         let parallel = n as f64 * m as f64 * (d + k) as f64 > ALONE;
         // Sums run over panels, so the results do not depend on the slab, which may have a panel for each thread.
-        let panels = (CACHED / (panel * kept_rows * bytes).max(1)).max(if parallel { threads() } else { 1 });
+        let panels =
+            (CACHED / (panel * kept_rows * bytes).max(1)).max(if parallel { threads() } else { 1 });
         let slab = if slabs { panels * panel } else { padded };
-        Self { padded, slab, panel, block, keep, kept, kept_rows, parallel }
+        Self {
+            padded,
+            slab,
+            panel,
+            block,
+            keep,
+            kept,
+            kept_rows,
+            parallel,
+        }
     }
 
     /// The plan for some of the samples only, whole panels.
     pub(super) fn part(&self, samples: usize) -> Self {
-        Self { padded: samples, ..*self }
+        Self {
+            padded: samples,
+            ..*self
+        }
     }
 
     /// Scalars kept at a time.

@@ -48,7 +48,11 @@ pub(crate) struct Planar<T> {
 
 impl<T> Default for Planar<T> {
     fn default() -> Self {
-        Self { particles: Circle::default(), sums: Vec::new(), halves: Vec::new() }
+        Self {
+            particles: Circle::default(),
+            sums: Vec::new(),
+            halves: Vec::new(),
+        }
     }
 }
 
@@ -57,7 +61,8 @@ impl<T: Real> Planar<T> {
     /// [`pull_back`](Self::pull_back), once for both.
     pub(crate) fn sort(&mut self, w: &[T], k: usize) {
         let p = k + 2;
-        self.particles.sort(w.len() / p, |i| [w[i * p + k], w[i * p + k + 1]]);
+        self.particles
+            .sort(w.len() / p, |i| [w[i * p + k], w[i * p + k + 1]]);
     }
 
     /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` into `out` (`k x n`).
@@ -142,7 +147,10 @@ impl<T: Real> Planar<T> {
         if let Some(values) = values {
             let particles = w.chunks_exact(p).zip(descent.chunks_exact(p));
             for ((w, v), value) in particles.zip(values) {
-                *value = w[..k].iter().zip(v).fold(T::zero(), |sum, (&a, &da)| sum - a * da);
+                *value = w[..k]
+                    .iter()
+                    .zip(v)
+                    .fold(T::zero(), |sum, (&a, &da)| sum - a * da);
             }
         }
         true

@@ -57,7 +57,13 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
     }
 
     /// The linear form of `g` and its descent directions.
-    pub(in crate::feature) fn variation(&self, g: &[T], values: &mut [T], descent: &mut [T], ws: &mut Workspace<T>) {
+    pub(in crate::feature) fn variation(
+        &self,
+        g: &[T],
+        values: &mut [T],
+        descent: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
         let ([w, r], ws) = ws.nest([self.0.w.len(), values.len()]);
         self.polar(w, r);
         self.ridge(w).variation(g, values, descent, ws);
@@ -69,12 +75,22 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
 
     /// The derivatives of the predictions along `v`: those of the ridge map along
     /// `(r alpha + a (e.beta), beta - e (e.beta))`, as `e` turns and `r` grows.
-    pub(in crate::feature) fn push_forward(&self, c: &[T], v: &[T], out: &mut [T], ws: &mut Workspace<T>) {
+    pub(in crate::feature) fn push_forward(
+        &self,
+        c: &[T],
+        v: &[T],
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
         let (k, p) = (self.0.k, self.0.k + self.0.x.dim());
         let ([w, r, turned], ws) = ws.nest([self.0.w.len(), c.len(), v.len()]);
         self.polar(w, r);
         turned.copy_from_slice(v);
-        for ((v, w), &r) in turned.chunks_exact_mut(p).zip(w.chunks_exact(p)).zip(r.iter()) {
+        for ((v, w), &r) in turned
+            .chunks_exact_mut(p)
+            .zip(w.chunks_exact(p))
+            .zip(r.iter())
+        {
             let ((alpha, beta), (a, e)) = (v.split_at_mut(k), w.split_at(k));
             if r == T::zero() {
                 beta.fill(T::zero());
@@ -105,7 +121,12 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
     }
 
     fn ridge<'b>(&'b self, w: &'b [T]) -> Neurons<'b, T, A> {
-        Neurons { sigma: self.0.sigma, w, k: self.0.k, x: self.0.x }
+        Neurons {
+            sigma: self.0.sigma,
+            w,
+            k: self.0.k,
+            x: self.0.x,
+        }
     }
 
     /// `(-S_i, -G_i)` to `(da_i, db_i)`.

@@ -22,7 +22,16 @@ impl<T: Send> Work for Parts<'_, T> {
     fn split(self, at: usize) -> (Self, Self) {
         let at = (at * self.size).min(self.data.len());
         let (left, right) = self.data.split_at_mut(at);
-        (Self { data: left, size: self.size }, Self { data: right, size: self.size })
+        (
+            Self {
+                data: left,
+                size: self.size,
+            },
+            Self {
+                data: right,
+                size: self.size,
+            },
+        )
     }
 }
 
@@ -70,7 +79,10 @@ fn halve<W: Work>(work: W, first: usize, task: &(impl Fn(usize, W) + Sync)) {
         1 => task(first, work),
         len => {
             let (left, right) = work.split(len / 2);
-            rayon::join(|| halve(left, first, task), || halve(right, first + len / 2, task));
+            rayon::join(
+                || halve(left, first, task),
+                || halve(right, first + len / 2, task),
+            );
         }
     }
 }

@@ -78,7 +78,10 @@ pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
     }
     let b = cut(&b, last, d - last);
     for l in 0..lines {
-        emit(l, &products::<E, S, R, V>(s, &b, &x[l * d..][last..d], partial[l]));
+        emit(
+            l,
+            &products::<E, S, R, V>(s, &b, &x[l * d..][last..d], partial[l]),
+        );
     }
 }
 
@@ -137,7 +140,11 @@ fn outer<E: Lane, S: Simd, const R: usize, const V: usize>(
 ) -> [[E::Vector<S>; V]; R] {
     let width = line::<E>();
     let mut sums = [[E::all(s, E::zero()); V]; R];
-    for (l, x) in features.chunks_exact(width * whole).take(SAMPLES / width).enumerate() {
+    for (l, x) in features
+        .chunks_exact(width * whole)
+        .take(SAMPLES / width)
+        .enumerate()
+    {
         let (x, _) = E::view::<S>(&x[f * width..][..width * width]).as_chunks::<V>();
         let x = &x[..width];
         let mut rows = [&t[0][..]; R];
@@ -167,7 +174,11 @@ fn inner<E: Lane, S: Simd, const R: usize, const V: usize, const F: usize>(
 ) -> [[E; F]; R] {
     let (lines, _) = E::view::<S>(lines).as_chunks::<V>();
     let mut sums = [[E::all(s, E::zero()); F]; R];
-    for (l, x) in lines.chunks_exact(d).take(SAMPLES / line::<E>()).enumerate() {
+    for (l, x) in lines
+        .chunks_exact(d)
+        .take(SAMPLES / line::<E>())
+        .enumerate()
+    {
         let x = &x[f..f + F];
         for v in 0..V {
             for r in 0..R {
@@ -220,7 +231,11 @@ pub(super) fn combine<E: Lane, S: Simd, const R: usize>(s: S, c: [E; R], x: &[E]
 #[inline(always)]
 pub(super) fn dot<E: Lane, S: Simd, const V: usize>(s: S, x: &[E], y: &[E]) -> E {
     // At least four, which hide the latency of a multiply-add.
-    if V < 4 { chains::<E, S, 4>(s, x, y) } else { chains::<E, S, V>(s, x, y) }
+    if V < 4 {
+        chains::<E, S, 4>(s, x, y)
+    } else {
+        chains::<E, S, V>(s, x, y)
+    }
 }
 
 /// `<x, y>` as `N` sums that do not wait for each other.

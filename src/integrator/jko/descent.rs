@@ -53,7 +53,9 @@ pub(super) fn descend<T: Real>(
         let stiffness = problem.rate + descent.damping.typical;
         let floor = real::<T>(4.0) * epsilon::<T>() * stiffness * problem.norm(&x.v);
         let small = residual <= goal.residual.max(floor);
-        let narrow = small && (descent.kinks.radius <= goal.radius || !pinned(problem, &descent.kinks, x, scratch));
+        let narrow = small
+            && (descent.kinks.radius <= goal.radius
+                || !pinned(problem, &descent.kinks, x, scratch));
         converged = narrow && (believed || problem.norm(&x.gradient) <= goal.residual.max(floor));
         if converged || iterations == goal.iterations {
             break;
@@ -75,8 +77,8 @@ pub(super) fn descend<T: Real>(
         descent.exact &= descent.kinks.radius == radius || descent.smooth && progress > real(0.7);
         descent.forcing = (progress * progress).max(real(1e-6)).min(real(0.1));
         let slope = descent.turn(problem, x, residual, failed, scratch);
-        let still =
-            -slope <= problem.noise(x).max(descent.noise) && last.is_some_and(|last| residual > real::<T>(0.9) * last);
+        let still = -slope <= problem.noise(x).max(descent.noise)
+            && last.is_some_and(|last| residual > real::<T>(0.9) * last);
         if still && !descent.lost(problem, x, residual) {
             // It is the damping that makes the decrease small.
             descent.damping.value = descent.damping.typical * real(0.01);
@@ -110,16 +112,30 @@ pub(super) fn descend<T: Real>(
                 failed = false;
             }
             Search::Failed => {
-                let short = problem.norm(&descent.d) <= real::<T>(16.0) * epsilon::<T>() * problem.norm(&x.v);
-                converged = (short || descent.gain <= real::<T>(64.0) * problem.noise(x).max(descent.noise))
+                let short = problem.norm(&descent.d)
+                    <= real::<T>(16.0) * epsilon::<T>() * problem.norm(&x.v);
+                converged = (short
+                    || descent.gain <= real::<T>(64.0) * problem.noise(x).max(descent.noise))
                     && descent.lost(problem, x, residual);
                 break;
             }
         }
     }
-    let Descent { evaluations, products, z, d, .. } = descent;
+    let Descent {
+        evaluations,
+        products,
+        z,
+        d,
+        ..
+    } = descent;
     scratch.give([z, d, y.v, y.velocity, y.gradient]);
-    Ending { converged, iterations, evaluations, products, residual }
+    Ending {
+        converged,
+        iterations,
+        evaluations,
+        products,
+        residual,
+    }
 }
 
 /// A descent on its way.
@@ -165,13 +181,27 @@ impl<T: Real> Descent<T> {
         scratch: &mut Scratch<T>,
     ) -> T {
         const SHIFTS: usize = 6;
-        let Self { kinks, damping, z, d, .. } = self;
+        let Self {
+            kinks,
+            damping,
+            z,
+            d,
+            ..
+        } = self;
         if !failed {
             for shifts in 0..=SHIFTS {
                 self.exact &= shifts < SHIFTS;
                 let shift = problem.rate + damping.value;
                 let model = (&*z, shift, self.forcing, shift + damping.typical);
-                let negative = newton(problem, (x, self.exact), kinks, model, d, scratch, &mut self.products);
+                let negative = newton(
+                    problem,
+                    (x, self.exact),
+                    kinks,
+                    model,
+                    d,
+                    scratch,
+                    &mut self.products,
+                );
                 let Some(negative) = negative else { break };
                 damping.value = real::<T>(2.0) * (damping.value + negative);
             }

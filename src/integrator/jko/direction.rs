@@ -45,7 +45,11 @@ pub(super) fn newton<T: Real>(
         kinks.stiffen(&s, &mut q);
         let curvature = problem.inner(&s, &q);
         if curvature <= T::zero() || !curvature.is_finite() {
-            negative = Some(if curvature.is_finite() { -curvature / problem.inner(&s, &s) } else { T::zero() });
+            negative = Some(if curvature.is_finite() {
+                -curvature / problem.inner(&s, &s)
+            } else {
+                T::zero()
+            });
             break;
         }
         let alpha = rho / curvature;
@@ -74,10 +78,20 @@ impl<T: Real> Damping<T> {
     pub fn new(problem: &mut Proximal<'_, T>, x: &Point<T>, scratch: &mut Scratch<T>) -> Self {
         let mut bent = scratch.take();
         problem.bend(x, &x.gradient, T::zero(), &mut bent);
-        let (along, square) = (problem.inner(&x.gradient, &bent), problem.inner(&x.gradient, &x.gradient));
+        let (along, square) = (
+            problem.inner(&x.gradient, &bent),
+            problem.inner(&x.gradient, &x.gradient),
+        );
         scratch.give([bent]);
-        let typical = if square > T::zero() { (along / square).abs() } else { T::zero() };
-        Self { value: typical * real(0.01), typical }
+        let typical = if square > T::zero() {
+            (along / square).abs()
+        } else {
+            T::zero()
+        };
+        Self {
+            value: typical * real(0.01),
+            typical,
+        }
     }
 
     /// From the decrease found over the one told.

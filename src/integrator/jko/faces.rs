@@ -27,7 +27,13 @@ pub(super) fn follow<T: Real>(
         model: Model::new(),
         typical: None,
         trust: None,
-        y: Point { v, velocity, gradient, energy: x.energy, value: x.value },
+        y: Point {
+            v,
+            velocity,
+            gradient,
+            energy: x.energy,
+            value: x.value,
+        },
         z,
         d,
         start: x.value,
@@ -72,7 +78,12 @@ impl<T: Real> Faces<T> {
         let mut residual;
         loop {
             let mut aside = scratch.take();
-            let sides = (self.radius, &mut self.z, &mut aside, &mut self.model.evaluations);
+            let sides = (
+                self.radius,
+                &mut self.z,
+                &mut aside,
+                &mut self.model.evaluations,
+            );
             let released = self.pins.release(problem, x, sides, scratch)?;
             residual = problem.norm(&self.z);
             if released {
@@ -80,7 +91,11 @@ impl<T: Real> Faces<T> {
             }
             scratch.give([aside]);
             converged = converged || residual <= goal.residual;
-            if converged || !residual.is_finite() || iterations == goal.iterations || failures == FAILURES {
+            if converged
+                || !residual.is_finite()
+                || iterations == goal.iterations
+                || failures == FAILURES
+            {
                 break;
             }
             iterations += 1;
@@ -94,11 +109,25 @@ impl<T: Real> Faces<T> {
                 continue;
             }
             last = Some(residual);
-            failures = if self.search(problem, x, slope, scratch)? { 0 } else { failures + 1 };
+            failures = if self.search(problem, x, slope, scratch)? {
+                0
+            } else {
+                failures + 1
+            };
         }
         converged |= failures == FAILURES && self.lost(problem, x, residual);
-        let Model { evaluations, products, .. } = self.model;
-        Some(Ending { converged, iterations, evaluations, products, residual })
+        let Model {
+            evaluations,
+            products,
+            ..
+        } = self.model;
+        Some(Ending {
+            converged,
+            iterations,
+            evaluations,
+            products,
+            residual,
+        })
     }
 
     /// Whether what a step along the gradient could gain, `r^2 / (1/gamma + curvature)`, is lost in the rounding of `P`.
@@ -113,12 +142,21 @@ impl<T: Real> Faces<T> {
     }
 
     /// Finds the kinks that particles sit on: those that the steepest descent meets within the radius.
-    fn find_pins(&mut self, problem: &mut Proximal<'_, T>, x: &mut Point<T>, scratch: &mut Scratch<T>) -> Option<()> {
+    fn find_pins(
+        &mut self,
+        problem: &mut Proximal<'_, T>,
+        x: &mut Point<T>,
+        scratch: &mut Scratch<T>,
+    ) -> Option<()> {
         let p = x.v.nrows();
         self.d.copy_from(&x.gradient);
         for d in self.d.as_mut_slice().chunks_exact_mut(p) {
             let size = dot(d, d).sqrt();
-            let scale = if size > T::zero() { -self.radius / size } else { T::zero() };
+            let scale = if size > T::zero() {
+                -self.radius / size
+            } else {
+                T::zero()
+            };
             d.iter_mut().for_each(|d| *d *= scale);
         }
         let mut stops = self.stops(problem, x, false, scratch)?;
@@ -144,15 +182,29 @@ impl<T: Real> Faces<T> {
         newton: bool,
         scratch: &mut Scratch<T>,
     ) -> Option<Stops<T>> {
-        let way = Way { d: &self.d, newton, radius: self.radius };
-        stops(problem, x, way, &self.pins, &mut self.model.evaluations, scratch)
+        let way = Way {
+            d: &self.d,
+            newton,
+            radius: self.radius,
+        };
+        stops(
+            problem,
+            x,
+            way,
+            &self.pins,
+            &mut self.model.evaluations,
+            scratch,
+        )
     }
 
     /// `y_i = x_i + min(t, share_i) d_i`.
     fn place(&mut self, x: &Point<T>, t: T, shares: &[T]) {
         self.y.v.copy_from(&x.v);
         for (i, &share) in shares.iter().enumerate() {
-            self.y.v.column_mut(i).axpy(share.min(t), &self.d.column(i), T::one());
+            self.y
+                .v
+                .column_mut(i)
+                .axpy(share.min(t), &self.d.column(i), T::one());
         }
     }
 
@@ -175,7 +227,13 @@ impl<T: Real> Faces<T> {
                 self.y.v.zip_apply(&self.d, |y, d| *y += share * d);
             }
             self.evaluate(problem);
-            if self.y.value <= if last { self.start + problem.noise(x) } else { x.value } {
+            if self.y.value
+                <= if last {
+                    self.start + problem.noise(x)
+                } else {
+                    x.value
+                }
+            {
                 std::mem::swap(x, &mut self.y);
                 return;
             }
@@ -206,7 +264,14 @@ impl<T: Real> Faces<T> {
             shift += typical * real(0.01);
         }
         let along = (&self.z, &self.pins);
-        self.model.minimise(problem, (x, self.trust), along, (shift, forcing), &mut self.d, scratch);
+        self.model.minimise(
+            problem,
+            (x, self.trust),
+            along,
+            (shift, forcing),
+            &mut self.d,
+            scratch,
+        );
         let slope = problem.inner(&self.z, &self.d);
         if slope < T::zero() {
             return Some(slope);
@@ -227,9 +292,22 @@ impl<T: Real> Faces<T> {
     ) {
         let trust = real::<T>(0.5) * problem.norm(&self.d);
         let along = (&self.y.gradient, &self.pins);
-        self.model.minimise(problem, (x, Some(trust)), along, (problem.rate, real(0.1)), c, scratch);
+        self.model.minimise(
+            problem,
+            (x, Some(trust)),
+            along,
+            (problem.rate, real(0.1)),
+            c,
+            scratch,
+        );
         let [v, velocity, gradient] = [(); 3].map(|()| scratch.take());
-        let y = Point { v, velocity, gradient, energy: x.energy, value: x.value };
+        let y = Point {
+            v,
+            velocity,
+            gradient,
+            energy: x.energy,
+            value: x.value,
+        };
         let mut other = std::mem::replace(&mut self.y, y);
         self.y.v.copy_from(&other.v);
         self.y.v += &*c;
@@ -265,25 +343,39 @@ impl<T: Real> Faces<T> {
             step.copy_from(&self.y.v);
             step -= &x.v;
             let expected = problem.inner(&self.z, &step);
-            let finite = self.y.value.is_finite() && problem.inner(&self.y.gradient, &self.y.gradient).is_finite();
-            let lower = self.y.value < x.value && self.y.value <= x.value + real::<T>(1e-4) * expected;
+            let finite = self.y.value.is_finite()
+                && problem
+                    .inner(&self.y.gradient, &self.y.gradient)
+                    .is_finite();
+            let lower =
+                self.y.value < x.value && self.y.value <= x.value + real::<T>(1e-4) * expected;
             // Where the decrease is lost in rounding the gradients tell.
-            let level = -t * slope <= real::<T>(4.0) * noise && self.y.value <= x.value.min(self.start) + noise && {
-                told.copy_from(&self.y.gradient);
-                self.pins.project(&mut told);
-                problem.norm(&told) < before * real(0.9)
-            };
+            let level = -t * slope <= real::<T>(4.0) * noise
+                && self.y.value <= x.value.min(self.start) + noise
+                && {
+                    told.copy_from(&self.y.gradient);
+                    self.pins.project(&mut told);
+                    problem.norm(&told) < before * real(0.9)
+                };
             // Kinks met at once are pins gained.
             let pinned = t == T::one() && pins && self.y.value <= x.value.min(self.start) + noise;
             if finite && (lower || level || pinned) {
-                let told = if stopped || t < T::one() { expected * real(-0.5) } else { self.model.told };
+                let told = if stopped || t < T::one() {
+                    expected * real(-0.5)
+                } else {
+                    self.model.told
+                };
                 gain = Some((x.value - self.y.value) / told);
                 break;
             }
             t *= real(if t == T::one() { 0.5 } else { 0.25 });
         }
         let (full, length) = (problem.norm(&self.d), problem.norm(&step));
-        if !stopped && t == T::one() && self.trust.is_some() && gain.is_some_and(|gain| gain < real(0.75)) {
+        if !stopped
+            && t == T::one()
+            && self.trust.is_some()
+            && gain.is_some_and(|gain| gain < real(0.75))
+        {
             let told = self.model.told;
             self.straighten(problem, x, &mut step, scratch);
             gain = Some((x.value - self.y.value) / told);
@@ -300,7 +392,8 @@ impl<T: Real> Faces<T> {
         if gain.is_some() {
             std::mem::swap(x, &mut self.y);
             let found = stops.normals.into_iter().zip(&stops.shares);
-            self.pins.take(found.map(|(n, &share)| n.filter(|_| share <= t)));
+            self.pins
+                .take(found.map(|(n, &share)| n.filter(|_| share <= t)));
         }
         // Pins alone are no progress: without end they would come and go. (`y` is now where `x` was.)
         let lowered = x.value < self.y.value;

@@ -34,7 +34,11 @@ pub(super) struct Kinks<T> {
 
 impl<T: Real> Kinks<T> {
     pub fn new(particles: usize, radius: T) -> Self {
-        Self { sites: (0..particles).map(|_| Vec::new()).collect(), normals: Vec::new(), radius }
+        Self {
+            sites: (0..particles).map(|_| Vec::new()).collect(),
+            normals: Vec::new(),
+            radius,
+        }
     }
 
     /// Writes the shortest subgradient `z_i` of every particle, the one in the convex hull of its gradient and of those of
@@ -48,24 +52,40 @@ impl<T: Real> Kinks<T> {
                 continue;
             }
             let at = i * p..(i + 1) * p;
-            let (v, g, z) =
-                (&x.v.as_slice()[at.clone()], &x.gradient.as_slice()[at.clone()], &mut z.as_mut_slice()[at]);
+            let (v, g, z) = (
+                &x.v.as_slice()[at.clone()],
+                &x.gradient.as_slice()[at.clone()],
+                &mut z.as_mut_slice()[at],
+            );
             sites.retain(|site| distance(&site.v, v) <= self.radius);
             let own = shortest(g, sites, z);
             sites.retain(|site| site.weight > T::zero());
             let first = self.normals.len();
             // Differences of the gradients that share in z, to one of them.
             let mut shared = sites.iter();
-            let (base_v, base) =
-                if own > T::zero() { (v, g) } else { shared.next().map_or((v, g), |site| (&site.v, &site.gradient)) };
+            let (base_v, base) = if own > T::zero() {
+                (v, g)
+            } else {
+                shared
+                    .next()
+                    .map_or((v, g), |site| (&site.v, &site.gradient))
+            };
             for site in shared {
-                let apart = distance(&site.v, base_v).max(epsilon::<T>() * (epsilon::<T>() + dot(v, v).sqrt()));
-                let mut n: Vec<T> = site.gradient.iter().zip(base).map(|(&s, &g)| s - g).collect();
+                let apart = distance(&site.v, base_v)
+                    .max(epsilon::<T>() * (epsilon::<T>() + dot(v, v).sqrt()));
+                let mut n: Vec<T> = site
+                    .gradient
+                    .iter()
+                    .zip(base)
+                    .map(|(&s, &g)| s - g)
+                    .collect();
                 let size = dot(&n, &n).sqrt();
                 for _ in 0..2 {
                     for (_, other, _) in &self.normals[first..] {
                         let s = dot(other, &n);
-                        n.iter_mut().zip(other).for_each(|(n, &other)| *n -= s * other);
+                        n.iter_mut()
+                            .zip(other)
+                            .for_each(|(n, &other)| *n -= s * other);
                     }
                 }
                 let rest = dot(&n, &n).sqrt();
@@ -88,7 +108,10 @@ impl<T: Real> Kinks<T> {
         for (i, n, k) in &self.normals {
             let at = i * p..(i + 1) * p;
             let s = *k * dot(n, &u.as_slice()[at.clone()]);
-            out.as_mut_slice()[at].iter_mut().zip(n).for_each(|(out, &n)| *out += s * n);
+            out.as_mut_slice()[at]
+                .iter_mut()
+                .zip(n)
+                .for_each(|(out, &n)| *out += s * n);
         }
     }
 
@@ -111,10 +134,16 @@ impl<T: Real> Kinks<T> {
     pub fn gather(&mut self, shares: &Shares<T>, start: &DMatrix<T>, d: &DMatrix<T>) {
         let p = d.nrows();
         for (i, bracket) in shares.brackets.iter().enumerate() {
-            let Some(bracket) = bracket.as_ref().filter(|bracket| bracket.is_kink()) else { continue };
+            let Some(bracket) = bracket.as_ref().filter(|bracket| bracket.is_kink()) else {
+                continue;
+            };
             let at = i * p..(i + 1) * p;
             let (v, d) = (&start.as_slice()[at.clone()], &d.as_slice()[at]);
-            let v = v.iter().zip(d).map(|(&v, &d)| v + bracket.high * d).collect();
+            let v = v
+                .iter()
+                .zip(d)
+                .map(|(&v, &d)| v + bracket.high * d)
+                .collect();
             // A site on the same side is replaced.
             let same = real::<T>(0.5) * bracket.jump();
             self.sites[i].retain(|site| distance(&site.gradient, &bracket.after) > same);
@@ -128,7 +157,10 @@ impl<T: Real> Kinks<T> {
         let p = x.v.nrows();
         for (i, sites) in self.sites.iter_mut().enumerate() {
             let at = i * p..(i + 1) * p;
-            let (xv, xg) = (&x.v.as_slice()[at.clone()], &x.gradient.as_slice()[at.clone()]);
+            let (xv, xg) = (
+                &x.v.as_slice()[at.clone()],
+                &x.gradient.as_slice()[at.clone()],
+            );
             let (yv, yg) = (&y.v.as_slice()[at.clone()], &y.gradient.as_slice()[at]);
             let steep = distance(xg, yg) > stiff * distance(xv, yv);
             if (steep || !sites.is_empty()) && reverses(xv, xg, yv, yg) {
@@ -174,7 +206,10 @@ impl<T: Real> Kinks<T> {
                 continue;
             }
             let at = i * p..(i + 1) * p;
-            let (xv, xg) = (&mut x.v.as_mut_slice()[at.clone()], &mut x.gradient.as_mut_slice()[at.clone()]);
+            let (xv, xg) = (
+                &mut x.v.as_mut_slice()[at.clone()],
+                &mut x.gradient.as_mut_slice()[at.clone()],
+            );
             let (yv, yg) = (&y.v.as_slice()[at.clone()], &y.gradient.as_slice()[at]);
             let nearest = (0..sites.len())
                 .map(|s| (s, distance(&sites[s].gradient, yg)))
@@ -198,7 +233,9 @@ impl<T: Real> Kinks<T> {
         let p = out.nrows();
         for (i, sites) in self.sites.iter().enumerate() {
             let v = &x.v.as_slice()[i * p..(i + 1) * p];
-            out[(0, i)] = sites.iter().fold(T::zero(), |max, site| max.max(distance(&site.v, v)));
+            out[(0, i)] = sites
+                .iter()
+                .fold(T::zero(), |max, site| max.max(distance(&site.v, v)));
         }
     }
 }
@@ -249,13 +286,19 @@ impl<T: Real> Bracket<T> {
 
 impl<T: Real> Shares<T> {
     pub fn new(particles: usize) -> Self {
-        Self { shares: vec![T::one(); particles], brackets: (0..particles).map(|_| None).collect() }
+        Self {
+            shares: vec![T::one(); particles],
+            brackets: (0..particles).map(|_| None).collect(),
+        }
     }
 
     /// `v_i += min(t, share_i) d_i`.
     pub fn transport(&self, t: T, d: &DMatrix<T>, v: &mut DMatrix<T>) {
         let p = d.nrows();
-        let fields = v.as_mut_slice().chunks_exact_mut(p).zip(d.as_slice().chunks_exact(p));
+        let fields = v
+            .as_mut_slice()
+            .chunks_exact_mut(p)
+            .zip(d.as_slice().chunks_exact(p));
         for ((v, d), &share) in fields.zip(&self.shares) {
             let share = share.min(t);
             v.iter_mut().zip(d).for_each(|(v, &d)| *v += share * d);
@@ -267,16 +310,24 @@ impl<T: Real> Shares<T> {
         let p = d.nrows();
         for (i, (share, bracket)) in self.shares.iter_mut().zip(&mut self.brackets).enumerate() {
             let at = i * p..(i + 1) * p;
-            let (d, xg, yg) =
-                (&d.as_slice()[at.clone()], &x.gradient.as_slice()[at.clone()], &y.gradient.as_slice()[at]);
+            let (d, xg, yg) = (
+                &d.as_slice()[at.clone()],
+                &x.gradient.as_slice()[at.clone()],
+                &y.gradient.as_slice()[at],
+            );
             let (before, after) = (dot(xg, d), dot(yg, d));
             let turned = before < T::zero() && after > before * real(-0.25);
             let taken = share.min(t);
             match bracket {
                 None if turned => {
                     let first = (taken, distance(xg, yg));
-                    *bracket =
-                        Some(Bracket { low: T::zero(), high: taken, before: xg.to_vec(), after: yg.to_vec(), first });
+                    *bracket = Some(Bracket {
+                        low: T::zero(),
+                        high: taken,
+                        before: xg.to_vec(),
+                        after: yg.to_vec(),
+                        first,
+                    });
                 }
                 Some(bracket) if turned => {
                     bracket.high = taken;
@@ -310,11 +361,18 @@ fn insert<T: Real>(sites: &mut Vec<Site<T>>, v: Vec<T>, gradient: Vec<T>) {
     if sites.len() == SITES {
         sites.remove(0);
     }
-    sites.push(Site { v, gradient, weight: T::one() });
+    sites.push(Site {
+        v,
+        gradient,
+        weight: T::one(),
+    });
 }
 
 fn distance<T: Real>(u: &[T], v: &[T]) -> T {
-    u.iter().zip(v).fold(T::zero(), |sum, (&u, &v)| sum + (u - v) * (u - v)).sqrt()
+    u.iter()
+        .zip(v)
+        .fold(T::zero(), |sum, (&u, &v)| sum + (u - v) * (u - v))
+        .sqrt()
 }
 
 /// The shortest vector `z` in the convex hull of `g` and the sites' gradients, and their shares in it.
@@ -324,7 +382,9 @@ fn shortest<T: Real>(g: &[T], sites: &mut [Site<T>], z: &mut [T]) -> T {
     let mut share = T::one();
     sites.iter_mut().for_each(|site| site.weight = T::zero());
     z.copy_from_slice(g);
-    let largest = sites.iter().fold(dot(g, g), |max, site| max.max(dot(&site.gradient, &site.gradient)));
+    let largest = sites.iter().fold(dot(g, g), |max, site| {
+        max.max(dot(&site.gradient, &site.gradient))
+    });
     for _ in 0..100 * (1 + sites.len()) {
         // usize::MAX stands for the point itself.
         let own = dot(g, z);
@@ -344,18 +404,32 @@ fn shortest<T: Real>(g: &[T], sites: &mut [Site<T>], z: &mut [T]) -> T {
         if low.1 == high.1 || high.0 - low.0 <= real::<T>(4.0) * epsilon::<T>() * largest {
             break;
         }
-        let vertex = |s: usize, l: usize| if s == usize::MAX { g[l] } else { sites[s].gradient[l] };
+        let vertex = |s: usize, l: usize| {
+            if s == usize::MAX {
+                g[l]
+            } else {
+                sites[s].gradient[l]
+            }
+        };
         let apart = (0..g.len()).fold(T::zero(), |sum, l| {
             let e = vertex(high.1, l) - vertex(low.1, l);
             sum + e * e
         });
-        let available = if high.1 == usize::MAX { share } else { sites[high.1].weight };
+        let available = if high.1 == usize::MAX {
+            share
+        } else {
+            sites[high.1].weight
+        };
         let step = ((high.0 - low.0) / apart).min(available);
         for l in 0..g.len() {
             z[l] += step * (vertex(low.1, l) - vertex(high.1, l));
         }
         for (s, sign) in [(high.1, -step), (low.1, step)] {
-            if s == usize::MAX { share += sign } else { sites[s].weight += sign }
+            if s == usize::MAX {
+                share += sign
+            } else {
+                sites[s].weight += sign
+            }
         }
     }
     share

@@ -92,10 +92,18 @@ impl<T: Real> Bracket<T> {
         let inside = self.resolution * real(0.25);
         let guess = meet.max(a.t + inside).min(b.t - inside);
         let shrunk = width / self.last;
-        let error = if self.sides == (true, true) { (guess - self.guess).abs() * shrunk * real(2.0) } else { width };
+        let error = if self.sides == (true, true) {
+            (guess - self.guess).abs() * shrunk * real(2.0)
+        } else {
+            width
+        };
         self.look = error.max(inside).min(width * real(0.1));
         self.sides = (false, false);
-        self.guess = if shrunk <= real(0.5) { guess } else { real::<T>(0.5) * (a.t + b.t) };
+        self.guess = if shrunk <= real(0.5) {
+            guess
+        } else {
+            real::<T>(0.5) * (a.t + b.t)
+        };
         self.last = width;
     }
 
@@ -131,33 +139,58 @@ pub(super) fn stops<T: Real>(
     let (p, m) = x.v.shape();
     let mut flags = scratch.take();
     let of = |i: usize| i * p..(i + 1) * p;
-    let mut stops = Stops { shares: vec![T::one(); m], normals: vec![None; m] };
+    let mut stops = Stops {
+        shares: vec![T::one(); m],
+        normals: vec![None; m],
+    };
     problem.mu.points_mut().copy_from_slice(x.v.as_slice());
 
     // Every particle at several shares of its way. The slope followed is `slope - alpha + beta t`.
     let mut lines = vec![(T::zero(), T::zero()); m];
-    let mut ends = |problem: &mut Proximal<'_, T>, lines: &[(T, T)], shares: &dyn Fn(usize) -> [T; 3], count: usize| {
+    let mut ends = |problem: &mut Proximal<'_, T>,
+                    lines: &[(T, T)],
+                    shares: &dyn Fn(usize) -> [T; 3],
+                    count: usize| {
         let (mut at, mut gradients) = (DMatrix::zeros(p, count * m), DMatrix::zeros(p, count * m));
         let mut values = vec![T::zero(); count * m];
         for k in 0..count {
             for i in 0..m {
                 at.column_mut(k * m + i).copy_from(&x.v.column(i));
-                at.column_mut(k * m + i).axpy(shares(i)[k], &d.column(i), T::one());
+                at.column_mut(k * m + i)
+                    .axpy(shares(i)[k], &d.column(i), T::one());
             }
         }
         *evaluations += 1;
         problem.probe(&at, &mut values, &mut gradients)?;
         pins.project(&mut gradients);
         let end = |(k, i): (usize, usize)| {
-            let gradient = gradients.column(k * m + i).iter().copied().collect::<Vec<T>>();
+            let gradient = gradients
+                .column(k * m + i)
+                .iter()
+                .copied()
+                .collect::<Vec<T>>();
             let (t, value, (alpha, beta)) = (shares(i)[k], values[k * m + i], lines[i]);
             let slope = dot(&gradient, &d.as_slice()[of(i)]) - alpha + beta * t;
-            End { t, value: value - alpha * t + real::<T>(0.5) * beta * t * t, slope, gradient }
+            End {
+                t,
+                value: value - alpha * t + real::<T>(0.5) * beta * t * t,
+                slope,
+                gradient,
+            }
         };
-        Some((0..count).map(|k| (0..m).map(|i| end((k, i))).collect::<Vec<_>>()).collect::<Vec<_>>())
+        Some(
+            (0..count)
+                .map(|k| (0..m).map(|i| end((k, i))).collect::<Vec<_>>())
+                .collect::<Vec<_>>(),
+        )
     };
     let short = epsilon::<T>().cbrt();
-    let first = ends(problem, &lines, &|_| [T::zero(), T::one(), short], if newton { 3 } else { 2 })?;
+    let first = ends(
+        problem,
+        &lines,
+        &|_| [T::zero(), T::one(), short],
+        if newton { 3 } else { 2 },
+    )?;
     let mut first = first.into_iter();
     let (mut near, mut far) = (first.next()?, first.next()?);
     let mut kappas = vec![T::zero(); m];
@@ -175,11 +208,18 @@ pub(super) fn stops<T: Real>(
         }
     }
     let bracket = |(i, (low, high)): (usize, (End<T>, End<T>))| {
-        let least = if newton { low.slope * real(-0.25) } else { T::zero() };
+        let least = if newton {
+            low.slope * real(-0.25)
+        } else {
+            T::zero()
+        };
         let turned = low.slope < T::zero() && high.slope > least && high.value.is_finite();
         turned.then(|| {
             let (v, d) = (&x.v.as_slice()[of(i)], &d.as_slice()[of(i)]);
-            let (size, rounding) = (dot(d, d).sqrt(), real::<T>(64.0) * epsilon::<T>() * dot(v, v).sqrt());
+            let (size, rounding) = (
+                dot(d, d).sqrt(),
+                real::<T>(64.0) * epsilon::<T>() * dot(v, v).sqrt(),
+            );
             let resolution = (radius / size).min(T::one()) * real(1e-3);
             let resolution = resolution.max(rounding / size).min(real(0.125));
             let first = (T::one(), distance(&low.gradient, &high.gradient));
@@ -199,13 +239,19 @@ pub(super) fn stops<T: Real>(
             bracket
         })
     };
-    let mut brackets: Vec<Option<Bracket<T>>> = near.into_iter().zip(far).enumerate().map(bracket).collect();
+    let mut brackets: Vec<Option<Bracket<T>>> =
+        near.into_iter().zip(far).enumerate().map(bracket).collect();
     for _ in 0..ROUNDS {
-        if !problem.any(&mut flags, |i| brackets[i].as_ref().is_some_and(|b| !b.done())) {
+        if !problem.any(&mut flags, |i| {
+            brackets[i].as_ref().is_some_and(|b| !b.done())
+        }) {
             break;
         }
-        let pair =
-            |i: usize| brackets[i].as_ref().map_or([T::zero(); 3], |b| [b.guess - b.look, b.guess + b.look, T::zero()]);
+        let pair = |i: usize| {
+            brackets[i].as_ref().map_or([T::zero(); 3], |b| {
+                [b.guess - b.look, b.guess + b.look, T::zero()]
+            })
+        };
         for found in ends(problem, &lines, &pair, 2)? {
             for (end, bracket) in found.into_iter().zip(&mut brackets) {
                 bracket.iter_mut().for_each(|b| b.take(end.clone()));
@@ -219,12 +265,19 @@ pub(super) fn stops<T: Real>(
         }
     }
     for (i, bracket) in brackets.into_iter().enumerate() {
-        let Some(b) = bracket.filter(Bracket::is_kink) else { continue };
+        let Some(b) = bracket.filter(Bracket::is_kink) else {
+            continue;
+        };
         stops.shares[i] = b.low.t;
         if b.width() <= b.resolution * real(1e3) {
             let (low, high, jump) = (&b.low.gradient, &b.high.gradient, b.jump());
             stops.shares[i] = b.guess;
-            stops.normals[i] = Some(high.iter().zip(low).map(|(&high, &low)| (high - low) / jump).collect());
+            stops.normals[i] = Some(
+                high.iter()
+                    .zip(low)
+                    .map(|(&high, &low)| (high - low) / jump)
+                    .collect(),
+            );
         }
     }
     scratch.give([flags]);
@@ -232,7 +285,10 @@ pub(super) fn stops<T: Real>(
 }
 
 fn distance<T: Real>(u: &[T], v: &[T]) -> T {
-    u.iter().zip(v).fold(T::zero(), |sum, (&u, &v)| sum + (u - v) * (u - v)).sqrt()
+    u.iter()
+        .zip(v)
+        .fold(T::zero(), |sum, (&u, &v)| sum + (u - v) * (u - v))
+        .sqrt()
 }
 
 #[cfg(test)]

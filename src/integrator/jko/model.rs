@@ -28,7 +28,12 @@ pub(super) struct Model<T> {
 
 impl<T: Real> Model<T> {
     pub fn new() -> Self {
-        Self { corrections: Vec::new(), told: T::zero(), evaluations: 0, products: 0 }
+        Self {
+            corrections: Vec::new(),
+            told: T::zero(),
+            evaluations: 0,
+            products: 0,
+        }
     }
 
     /// Takes the blocks at `x`, along the faces.
@@ -48,7 +53,10 @@ impl<T: Real> Model<T> {
         pins.project(&mut start);
         let (mut at, mut next) = (DMatrix::zeros(p, p * m), DMatrix::zeros(p, p * m));
         let mut values = vec![T::zero(); p * m];
-        let steps: Vec<T> = x.v.column_iter().map(|v| epsilon::<T>().sqrt() * v.norm().max(epsilon())).collect();
+        let steps: Vec<T> =
+            x.v.column_iter()
+                .map(|v| epsilon::<T>().sqrt() * v.norm().max(epsilon()))
+                .collect();
         for l in 0..p {
             e.fill(T::zero());
             e.row_mut(l).fill(T::one());
@@ -107,7 +115,8 @@ impl<T: Real> Model<T> {
                 Some(_) => {
                     problem.differ(x, &s, shift, &mut q);
                     for (i, correction) in self.corrections.iter().enumerate() {
-                        q.column_mut(i).gemv(T::one(), correction, &s.column(i), T::one());
+                        q.column_mut(i)
+                            .gemv(T::one(), correction, &s.column(i), T::one());
                     }
                 }
                 None => problem.bend(x, &s, shift, &mut q),
@@ -118,7 +127,11 @@ impl<T: Real> Model<T> {
             let edge = trust.map(|trust| to_edge(problem, d, &s, trust));
             let alpha = rho / curvature;
             let inside = curvature > T::zero() && edge.is_none_or(|edge| alpha < edge);
-            let Some(far) = (if inside { Some(alpha) } else { edge }).filter(|_| curvature.is_finite()) else { break };
+            let Some(far) =
+                (if inside { Some(alpha) } else { edge }).filter(|_| curvature.is_finite())
+            else {
+                break;
+            };
             d.zip_apply(&s, |d, s| *d += far * s);
             self.told += far * rho - real::<T>(0.5) * far * far * curvature;
             if !inside {
@@ -136,10 +149,18 @@ impl<T: Real> Model<T> {
 
 /// The `far >= 0` with `|d + far s| = trust`, for `<d, s> >= 0`; 0 where `d` is beyond.
 fn to_edge<T: Real>(problem: &mut Proximal<'_, T>, d: &DMatrix<T>, s: &DMatrix<T>, trust: T) -> T {
-    let (dd, ds, ss) = (problem.inner(d, d), problem.inner(d, s), problem.inner(s, s));
+    let (dd, ds, ss) = (
+        problem.inner(d, d),
+        problem.inner(d, s),
+        problem.inner(s, s),
+    );
     let left = (trust * trust - dd).max(T::zero());
     let root = (ds * ds + ss * left).sqrt();
-    if ds > T::zero() { left / (ds + root) } else { (root - ds) / ss }
+    if ds > T::zero() {
+        left / (ds + root)
+    } else {
+        (root - ds) / ss
+    }
 }
 
 /// `|B| - B` of the symmetric part of a block; 0 where it is not finite.
@@ -148,7 +169,12 @@ fn excess<T: Real>(block: DMatrix<T>) -> DMatrix<T> {
     let mut out = DMatrix::zeros(p, p);
     if block.iter().all(|b| b.is_finite()) {
         let eigen = ((&block + block.transpose()) * real::<T>(0.5)).symmetric_eigen();
-        for (l, &value) in eigen.eigenvalues.iter().enumerate().filter(|&(_, &value)| value < T::zero()) {
+        for (l, &value) in eigen
+            .eigenvalues
+            .iter()
+            .enumerate()
+            .filter(|&(_, &value)| value < T::zero())
+        {
             let v = eigen.eigenvectors.column(l);
             out.ger(real::<T>(-2.0) * value, &v, &v, T::one());
         }

@@ -21,7 +21,9 @@ pub(super) struct Pins<T> {
 
 impl<T: Real> Pins<T> {
     pub fn new(particles: usize) -> Self {
-        Self { normals: vec![Vec::new(); particles] }
+        Self {
+            normals: vec![Vec::new(); particles],
+        }
     }
 
     /// Pins particle `i` on a surface of unit normal `n`, unless it cannot move across it anyway.
@@ -51,7 +53,12 @@ impl<T: Real> Pins<T> {
     /// Removes the components across the kinks, of one field or of several side by side.
     pub fn project(&self, field: &mut DMatrix<T>) {
         let p = field.nrows();
-        for (basis, u) in self.normals.iter().cycle().zip(field.as_mut_slice().chunks_exact_mut(p)) {
+        for (basis, u) in self
+            .normals
+            .iter()
+            .cycle()
+            .zip(field.as_mut_slice().chunks_exact_mut(p))
+        {
             for e in basis {
                 let s = dot(e, u);
                 u.iter_mut().zip(e).for_each(|(u, &e)| *u -= s * e);
@@ -95,7 +102,9 @@ impl<T: Real> Pins<T> {
             told = told.and(problem.probe(&at, &mut values, &mut side));
             for i in (0..m).filter(|&i| self.normals[i].len() > level) {
                 let of = i * p..(i + 1) * p;
-                let pair = corner.as_slice()[of.clone()].iter().zip(&side.as_slice()[of]);
+                let pair = corner.as_slice()[of.clone()]
+                    .iter()
+                    .zip(&side.as_slice()[of]);
                 jumps[i].push(pair.map(|(&c, &s)| c - s).collect());
             }
             level += 1;
@@ -146,10 +155,16 @@ impl<T: Real> Pins<T> {
     fn place(&self, v: &DMatrix<T>, step: impl Fn(usize) -> T, out: &mut DMatrix<T>) {
         out.copy_from(v);
         let p = v.nrows();
-        for (normals, out) in self.normals.iter().zip(out.as_mut_slice().chunks_exact_mut(p)) {
+        for (normals, out) in self
+            .normals
+            .iter()
+            .zip(out.as_mut_slice().chunks_exact_mut(p))
+        {
             let mut scale = T::one();
             for (k, n) in normals.iter().enumerate().rev() {
-                out.iter_mut().zip(n).for_each(|(out, &n)| *out += scale * step(k) * n);
+                out.iter_mut()
+                    .zip(n)
+                    .for_each(|(out, &n)| *out += scale * step(k) * n);
                 scale *= real(0.25);
             }
         }
@@ -170,7 +185,9 @@ fn between<T: Real>(z: &mut [T], jumps: &[Vec<T>], normals: &[Vec<T>]) -> Vec<T>
                 continue;
             }
             let best = if dot(&normals[k], j) > T::zero() {
-                (shares[k] + dot(z, j) / square).max(T::zero()).min(T::one())
+                (shares[k] + dot(z, j) / square)
+                    .max(T::zero())
+                    .min(T::one())
             } else {
                 // The slopes n.(z + s j) of this side and n.(z + (s - 1) j) of the other, outwards: the lower one.
                 let here = dot(&normals[k], z) + shares[k] * dot(&normals[k], j);

@@ -46,8 +46,16 @@ pub fn polish<T: Real>(
     let ending = solve(energy, state, T::zero(), epsilon::<T>(), iterations)?;
     let (iterations, residual) = (ending.iterations, ending.residual);
     if ending.converged {
-        Ok(Polished { residual, iterations, evaluations: ending.evaluations, products: ending.products })
+        Ok(Polished {
+            residual,
+            iterations,
+            evaluations: ending.evaluations,
+            products: ending.products,
+        })
     } else {
-        Err(StepError::Inner { iterations, residual: to_f64(residual) })
+        Err(StepError::Inner {
+            iterations,
+            residual: to_f64(residual),
+        })
     }
 }

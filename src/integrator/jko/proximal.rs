@@ -40,13 +40,22 @@ impl<T: Real> Proximal<'_, T> {
 
     /// Value and gradient of `P` from energy and velocity.
     pub fn complete(&mut self, point: &mut Point<T>) {
-        let Point { v, velocity, gradient, .. } = point;
+        let Point {
+            v,
+            velocity,
+            gradient,
+            ..
+        } = point;
         gradient.copy_from(v);
         *gradient -= &self.anchor;
         let half: T = real(0.5);
         let squared = self.energy.inner(self.mu, gradient, gradient);
         // With gamma infinite there is no distance, however far.
-        point.value = if self.rate > T::zero() { point.energy + half * self.rate * squared } else { point.energy };
+        point.value = if self.rate > T::zero() {
+            point.energy + half * self.rate * squared
+        } else {
+            point.energy
+        };
         for (g, &v) in gradient.as_mut_slice().iter_mut().zip(velocity.as_slice()) {
             *g = self.rate * *g - v;
         }
@@ -54,13 +63,25 @@ impl<T: Real> Proximal<'_, T> {
 
     /// The part of `P` that is a particle's own, and its gradient, at any points: `F'(mu) + |. - w_i|^2 / (2 gamma)` with the measure
     /// as it is. Column `k m + i` of `at` is the k-th point of particle i. `None` where the energy has no first variation.
-    pub fn probe(&mut self, at: &DMatrix<T>, values: &mut [T], gradient: &mut DMatrix<T>) -> Option<()> {
+    pub fn probe(
+        &mut self,
+        at: &DMatrix<T>,
+        values: &mut [T],
+        gradient: &mut DMatrix<T>,
+    ) -> Option<()> {
         self.energy.first_variation(self.mu, at, values, gradient)?;
         let p = at.nrows();
         let half = real::<T>(0.5) * self.rate;
         let anchors = self.anchor.as_slice();
-        let points = at.as_slice().chunks_exact(p).zip(gradient.as_mut_slice().chunks_exact_mut(p));
-        for ((value, (at, gradient)), w) in values.iter_mut().zip(points).zip(anchors.chunks_exact(p).cycle()) {
+        let points = at
+            .as_slice()
+            .chunks_exact(p)
+            .zip(gradient.as_mut_slice().chunks_exact_mut(p));
+        for ((value, (at, gradient)), w) in values
+            .iter_mut()
+            .zip(points)
+            .zip(anchors.chunks_exact(p).cycle())
+        {
             for ((g, &v), &w) in gradient.iter_mut().zip(at).zip(w) {
                 let far = v - w;
                 *value += half * far * far;
@@ -112,7 +133,12 @@ impl<T: Real> Proximal<'_, T> {
         self.mu.points_mut().copy_from_slice(x.v.as_slice());
         self.mu.transport(step, u);
         self.energy.velocity(self.mu, out);
-        for ((out, &v), &u) in out.as_mut_slice().iter_mut().zip(x.velocity.as_slice()).zip(u.as_slice()) {
+        for ((out, &v), &u) in out
+            .as_mut_slice()
+            .iter_mut()
+            .zip(x.velocity.as_slice())
+            .zip(u.as_slice())
+        {
             *out = (v - *out) / step + shift * u;
         }
     }

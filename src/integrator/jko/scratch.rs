@@ -18,7 +18,9 @@ impl<T: Real> Scratch<T> {
 
     /// A field of unspecified content.
     pub fn take(&mut self) -> DMatrix<T> {
-        self.fields.pop().unwrap_or_else(|| DMatrix::zeros(self.shape.0, self.shape.1))
+        self.fields
+            .pop()
+            .unwrap_or_else(|| DMatrix::zeros(self.shape.0, self.shape.1))
     }
 
     /// Gives fields back.

@@ -47,7 +47,8 @@ impl<T: Real> Descent<T> {
             self.evaluations += 1;
             let finite = y.value.is_finite() && problem.inner(&y.gradient, &y.gradient).is_finite();
             let told_decrease = -half * t * slope;
-            let lower = finite && y.value < x.value && y.value <= x.value - real::<T>(1e-4) * told_decrease;
+            let lower =
+                finite && y.value < x.value && y.value <= x.value - real::<T>(1e-4) * told_decrease;
             // Where the decrease is lost in rounding the gradients tell.
             let level = finite
                 && !lower
@@ -96,7 +97,8 @@ impl<T: Real> Descent<T> {
         }
         if matches!(outcome, Search::Failed) {
             self.noise = self.noise.max(seen);
-            self.damping.value = (self.damping.value * real(64.0)).max(self.damping.typical * real(1e-3));
+            self.damping.value =
+                (self.damping.value * real(64.0)).max(self.damping.typical * real(1e-3));
         }
         scratch.give([told]);
         outcome

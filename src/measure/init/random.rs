@@ -21,7 +21,11 @@ use crate::real::{Real, real};
 ///
 /// # Errors
 /// [`MeasureError::Empty`] when `p = 0` or `m = 0`.
-pub fn sphere<T: Real>(p: usize, m: usize, rng: &mut (impl Rng + ?Sized)) -> Result<EmpiricalMeasure<T>, MeasureError> {
+pub fn sphere<T: Real>(
+    p: usize,
+    m: usize,
+    rng: &mut (impl Rng + ?Sized),
+) -> Result<EmpiricalMeasure<T>, MeasureError> {
     let mut points = DMatrix::zeros(p, m);
     for i in 0..m {
         points.column_mut(i).copy_from_slice(&direction(p, rng));
@@ -49,7 +53,9 @@ pub fn gaussian<T: Real>(
     rng: &mut (impl Rng + ?Sized),
 ) -> Result<EmpiricalMeasure<T>, MeasureError> {
     scale("std", std)?;
-    EmpiricalMeasure::uniform(DMatrix::from_fn(p, m, |_, _| real(std * rng.sample::<f64, _>(StandardNormal))))
+    EmpiricalMeasure::uniform(DMatrix::from_fn(p, m, |_, _| {
+        real(std * rng.sample::<f64, _>(StandardNormal))
+    }))
 }
 
 /// `m` independent balanced neurons `(a, b)` in `R^{1 + d}`: `b` uniform on the sphere of radius `radius`, `a = +-radius`.
@@ -79,7 +85,11 @@ pub fn balanced<T: Real>(
     }
     let mut points = DMatrix::zeros(1 + d, m);
     for mut w in points.column_iter_mut() {
-        w[0] = if rng.random_bool(0.5) { radius } else { -radius };
+        w[0] = if rng.random_bool(0.5) {
+            radius
+        } else {
+            -radius
+        };
         for (w, b) in w.iter_mut().skip(1).zip(direction(d, rng)) {
             *w = radius * b;
         }
@@ -103,6 +113,10 @@ fn scale(name: &'static str, value: f64) -> Result<(), ParameterError> {
     if value >= 0.0 && value.is_finite() {
         Ok(())
     } else {
-        Err(ParameterError { name, requirement: ">= 0 and finite", value })
+        Err(ParameterError {
+            name,
+            requirement: ">= 0 and finite",
+            value,
+        })
     }
 }

@@ -33,19 +33,38 @@ pub(super) fn check<T: Real>(
     let (u, v) = (field(), field());
     let (sum, scale) = inner(mu, &u, &v);
     let error = (to_f64(energy.inner(mu, &u, &v)) - sum).abs();
-    within("inner(u, v) = sum_i c_i <u_i, v_i>", error, rounding::<T>() * scale, &at)?;
+    within(
+        "inner(u, v) = sum_i c_i <u_i, v_i>",
+        error,
+        rounding::<T>() * scale,
+        &at,
+    )?;
 
     let mut curved = |u: &DMatrix<T>| {
         let mut out = DMatrix::from_element(p, m, real(f64::NAN));
         energy.curvature(mu, u, &mut out).map(|()| out)
     };
-    let (Some(cu), Some(cv)) = (curved(&u), curved(&v)) else { return Ok(()) };
-    let ((uv, scale_uv), (vu, scale_vu), (uu, scale_uu)) = (inner(mu, &cu, &v), inner(mu, &cv, &u), inner(mu, &cu, &u));
+    let (Some(cu), Some(cv)) = (curved(&u), curved(&v)) else {
+        return Ok(());
+    };
+    let ((uv, scale_uv), (vu, scale_vu), (uu, scale_uu)) =
+        (inner(mu, &cu, &v), inner(mu, &cv, &u), inner(mu, &cu, &u));
     // The factors of |u| and |v| in the sums inside; a curvature by differences knows eps^(2/3).
-    let size = |c: &DMatrix<T>, u: &DMatrix<T>| to_f64(c.amax()) * to_f64(u.amax()) * (p * m) as f64;
+    let size =
+        |c: &DMatrix<T>, u: &DMatrix<T>| to_f64(c.amax()) * to_f64(u.amax()) * (p * m) as f64;
     let by_differences = 100.0 * to_f64(crate::real::epsilon::<T>()).powf(2.0 / 3.0);
-    let tolerance =
-        rounding::<T>() * (scale_uv + scale_vu) + by_differences * (size(&cu, &v) + size(&cv, &u)) * to_f64(mu.mass());
-    within("<C u, v> = <u, C v> in L2(mu)", (uv - vu).abs(), tolerance, &at)?;
-    within("<C u, u> >= 0 in L2(mu)", -uu, by_differences * (scale_uu + size(&cu, &u) * to_f64(mu.mass())), &at)
+    let tolerance = rounding::<T>() * (scale_uv + scale_vu)
+        + by_differences * (size(&cu, &v) + size(&cv, &u)) * to_f64(mu.mass());
+    within(
+        "<C u, v> = <u, C v> in L2(mu)",
+        (uv - vu).abs(),
+        tolerance,
+        &at,
+    )?;
+    within(
+        "<C u, u> >= 0 in L2(mu)",
+        -uu,
+        by_differences * (scale_uu + size(&cu, &u) * to_f64(mu.mass())),
+        &at,
+    )
 }

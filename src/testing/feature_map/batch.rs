@@ -30,10 +30,17 @@ pub(super) type Method<T> = fn(&Batch<T>, &dyn FeatureMap<T>) -> Vec<DMatrix<T>>
 /// Every batch method with the law that two maps are the same in it.
 pub(super) const fn methods<T: Real>() -> [(&'static str, Method<T>); 5] {
     [
-        ("predict is the same bits", |batch, phi| vec![batch.predict(phi)]),
+        ("predict is the same bits", |batch, phi| {
+            vec![batch.predict(phi)]
+        }),
         ("velocity is the same bits", |batch, phi| {
             let (value, h, v, calls) = batch.velocity(phi);
-            vec![DMatrix::from_element(1, 1, value), h, v, DMatrix::from_element(1, 1, real(calls as f64))]
+            vec![
+                DMatrix::from_element(1, 1, value),
+                h,
+                v,
+                DMatrix::from_element(1, 1, real(calls as f64)),
+            ]
         }),
         ("velocity_by_samples is the same bits", |batch, phi| {
             let (value, h, v, inorder) = batch.velocity_by_samples(phi);
@@ -48,7 +55,9 @@ pub(super) const fn methods<T: Real>() -> [(&'static str, Method<T>); 5] {
             let (values, descent) = batch.variation(phi);
             vec![DMatrix::from_vec(values.len(), 1, values), descent]
         }),
-        ("push_forward_all is the same bits", |batch, phi| vec![batch.push_forward_all(phi)]),
+        ("push_forward_all is the same bits", |batch, phi| {
+            vec![batch.push_forward_all(phi)]
+        }),
     ]
 }
 
@@ -70,7 +79,10 @@ impl<T: Real> Batch<T> {
     /// The batch at the particles of `mu`; other points move with the first of them.
     fn moved_to(&self, mu: &EmpiricalMeasure<T>) -> Self {
         let shift = mu.points().column(0) - self.mu.points().column(0);
-        let mut moved = Self { mu: mu.clone(), ..self.clone() };
+        let mut moved = Self {
+            mu: mu.clone(),
+            ..self.clone()
+        };
         moved.at.column_iter_mut().for_each(|mut w| w += &shift);
         moved
     }
@@ -108,7 +120,9 @@ impl<T: Real> Batch<T> {
             calls += 1;
             seen.as_mut_slice().copy_from_slice(h);
             g.copy_from_slice(&self.g);
-            h.iter().zip(&self.g).fold(T::zero(), |sum, (&h, &g)| sum + h * g)
+            h.iter()
+                .zip(&self.g)
+                .fold(T::zero(), |sum, (&h, &g)| sum + h * g)
         };
         let value = phi.velocity(&self.mu, &self.x, &mut gradient, &mut out, &mut self.used());
         (value, seen, out, calls)
@@ -127,9 +141,12 @@ impl<T: Real> Batch<T> {
             next += h.len();
             seen.as_mut_slice()[start..next].copy_from_slice(h);
             g.copy_from_slice(&self.g[start..next]);
-            h.iter().zip(&self.g[start..next]).fold(T::zero(), |sum, (&h, &g)| sum + h * g)
+            h.iter()
+                .zip(&self.g[start..next])
+                .fold(T::zero(), |sum, (&h, &g)| sum + h * g)
         };
-        let value = phi.velocity_by_samples(&self.mu, &self.x, &mut gradient, &mut out, &mut self.used());
+        let value =
+            phi.velocity_by_samples(&self.mu, &self.x, &mut gradient, &mut out, &mut self.used());
         in_order &= next == self.kn();
         (value, seen, out, in_order)
     }
@@ -137,21 +154,39 @@ impl<T: Real> Batch<T> {
     fn variation(&self, phi: &dyn FeatureMap<T>) -> (Vec<T>, DMatrix<T>) {
         let q = self.at.ncols();
         let (mut values, mut descent) = (vec![real(f64::NAN); q], Self::nan(self.at.nrows(), q));
-        phi.variation(&self.at, &self.x, &self.g, &mut values, &mut descent, &mut self.used());
+        phi.variation(
+            &self.at,
+            &self.x,
+            &self.g,
+            &mut values,
+            &mut descent,
+            &mut self.used(),
+        );
         (values, descent)
     }
 
     fn push_forward_all(&self, phi: &dyn FeatureMap<T>) -> DMatrix<T> {
         let mut u = Self::nan(self.kn(), 1);
-        phi.push_forward_all(&self.mu, &self.v, &self.x, u.as_mut_slice(), &mut self.used());
+        phi.push_forward_all(
+            &self.mu,
+            &self.v,
+            &self.x,
+            u.as_mut_slice(),
+            &mut self.used(),
+        );
         u
     }
 
     /// The three methods of the first particle at the first sample.
     pub(super) fn point(&self, phi: &dyn FeatureMap<T>) -> Vec<T> {
         let (p, k) = (phi.particle_dim(), phi.output_dim());
-        let (w, x, v) = (self.mu.particle(0), self.x.point(0), &self.v.as_slice()[..p]);
-        let (mut out, mut pushed, mut pulled) = (vec![T::zero(); k], vec![T::zero(); k], vec![T::zero(); p]);
+        let (w, x, v) = (
+            self.mu.particle(0),
+            self.x.point(0),
+            &self.v.as_slice()[..p],
+        );
+        let (mut out, mut pushed, mut pulled) =
+            (vec![T::zero(); k], vec![T::zero(); k], vec![T::zero(); p]);
         phi.accumulate(w, x, T::one(), &mut out);
         phi.push_forward(w, x, v, T::one(), &mut pushed);
         phi.pull_back(w, x, &self.g[..k], &mut pulled);
@@ -188,7 +223,12 @@ struct Form {
 }
 
 /// Calls `visit(l, Phi_l(w)(x), grad_w Phi_l(w)(x))` for every output l.
-fn outputs<T: Real>(phi: &dyn FeatureMap<T>, w: &[T], x: &[T], mut visit: impl FnMut(usize, f64, &[T])) {
+fn outputs<T: Real>(
+    phi: &dyn FeatureMap<T>,
+    w: &[T],
+    x: &[T],
+    mut visit: impl FnMut(usize, f64, &[T]),
+) {
     let (p, k) = (phi.particle_dim(), phi.output_dim());
     let (mut value, mut e, mut row) = (vec![T::zero(); k], vec![T::zero(); k], vec![T::zero(); p]);
     phi.accumulate(w, x, T::one(), &mut value);
@@ -203,23 +243,36 @@ fn outputs<T: Real>(phi: &dyn FeatureMap<T>, w: &[T], x: &[T], mut visit: impl F
 
 /// `sum_c |a_c b_c|`.
 fn size<T: Real>(a: &[T], b: &[T]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| (to_f64(a) * to_f64(b)).abs()).sum()
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| (to_f64(a) * to_f64(b)).abs())
+        .sum()
 }
 
 impl Reference {
     fn new<T: Real>(phi: &dyn FeatureMap<T>, batch: &Batch<T>) -> Self {
         let k = phi.output_dim();
-        let (mut h, mut u) = (vec![Sum::default(); batch.kn()], vec![Sum::default(); batch.kn()]);
+        let (mut h, mut u) = (
+            vec![Sum::default(); batch.kn()],
+            vec![Sum::default(); batch.kn()],
+        );
         for i in 0..batch.mu.len() {
             let (w, c) = (batch.mu.particle(i), to_f64(batch.mu.weight(i)));
             let v = &batch.v.as_slice()[i * w.len()..(i + 1) * w.len()];
             for j in 0..batch.x.len() {
                 outputs(phi, w, batch.x.point(j), |l, value, row| {
                     h[j * k + l].add(c * value, c * (value.abs() + size(row, w)));
-                    let push: f64 = row.iter().zip(v).map(|(&r, &v)| to_f64(r) * to_f64(v)).sum();
+                    let push: f64 = row
+                        .iter()
+                        .zip(v)
+                        .map(|(&r, &v)| to_f64(r) * to_f64(v))
+                        .sum();
                     // One coordinate of a gradient may cancel: they share the scale of the largest.
                     let largest = row.iter().fold(0.0_f64, |max, &r| max.max(to_f64(r).abs()));
-                    u[j * k + l].add(c * push, c * largest * v.iter().map(|&v| to_f64(v).abs()).sum::<f64>());
+                    u[j * k + l].add(
+                        c * push,
+                        c * largest * v.iter().map(|&v| to_f64(v).abs()).sum::<f64>(),
+                    );
                 });
             }
         }
@@ -234,15 +287,27 @@ impl Form {
         let mut form = Self::at(phi, w, x, g);
         for pattern in 0..4_usize {
             let moved = |(c, &w): (usize, &T)| {
-                let sign = if (c >> (pattern / 2)) % 2 == pattern % 2 { STEP } else { -STEP };
+                let sign = if (c >> (pattern / 2)) % 2 == pattern % 2 {
+                    STEP
+                } else {
+                    -STEP
+                };
                 w + w * real::<T>(sign) * epsilon::<T>()
             };
-            let nearby = Self::at(phi, &w.iter().enumerate().map(moved).collect::<Vec<_>>(), x, g);
+            let nearby = Self::at(
+                phi,
+                &w.iter().enumerate().map(moved).collect::<Vec<_>>(),
+                x,
+                g,
+            );
             let felt = |sum: &mut Sum, near: &Sum| {
                 sum.scale += (near.value - sum.value).abs() / (STEP * to_f64(epsilon::<T>()));
             };
             felt(&mut form.value, &nearby.value);
-            form.descent.iter_mut().zip(&nearby.descent).for_each(|(sum, near)| felt(sum, near));
+            form.descent
+                .iter_mut()
+                .zip(&nearby.descent)
+                .for_each(|(sum, near)| felt(sum, near));
         }
         form
     }
@@ -281,7 +346,9 @@ impl Form {
 /// The first law that fails.
 pub fn check_batches<T: Real>(phi: &dyn FeatureMap<T>, case: Case) -> Result<(), Violation> {
     let batch = Batch::new(phi, case);
-    generic(&batch.mu, &mut case.draws(16), |mu| check(phi, &batch.moved_to(mu), case))
+    generic(&batch.mu, &mut case.draws(16), |mu| {
+        check(phi, &batch.moved_to(mu), case)
+    })
 }
 
 fn check<T: Real>(phi: &dyn FeatureMap<T>, batch: &Batch<T>, case: Case) -> Result<(), Violation> {
@@ -289,36 +356,90 @@ fn check<T: Real>(phi: &dyn FeatureMap<T>, batch: &Batch<T>, case: Case) -> Resu
     let at = |what: &'static str, i: usize| move || format!("{what} {i}, {case:?}");
     let close = |law, found: &[T], expected: &[Sum], what| {
         for (i, (&found, sum)) in found.iter().zip(expected).enumerate() {
-            within(law, (to_f64(found) - sum.value).abs(), rounding::<T>() * sum.scale, at(what, i))?;
+            within(
+                law,
+                (to_f64(found) - sum.value).abs(),
+                rounding::<T>() * sum.scale,
+                at(what, i),
+            )?;
         }
         Ok(())
     };
     let reference = Reference::new(phi, batch);
-    close("h(x_j) = sum_i c_i Phi(w_i)(x_j)", batch.predict(phi).as_slice(), &reference.h, "prediction")?;
+    close(
+        "h(x_j) = sum_i c_i Phi(w_i)(x_j)",
+        batch.predict(phi).as_slice(),
+        &reference.h,
+        "prediction",
+    )?;
     let u = batch.push_forward_all(phi);
-    close("u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i", u.as_slice(), &reference.u, "prediction")?;
+    close(
+        "u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i",
+        u.as_slice(),
+        &reference.u,
+        "prediction",
+    )?;
 
     let (whole, by_samples) = (batch.velocity(phi), batch.velocity_by_samples(phi));
-    holds("velocity asks for the gradient once", whole.3 == 1, at("calls:", whole.3))?;
-    holds("velocity_by_samples asks for the gradient of every sample once, in order", by_samples.3, at("of", 0))?;
-    for (value, seen, v) in [(whole.0, whole.1, whole.2), (by_samples.0, by_samples.1, by_samples.2)] {
-        close("velocity asks for the gradient at the predictions", seen.as_slice(), &reference.h, "prediction")?;
+    holds(
+        "velocity asks for the gradient once",
+        whole.3 == 1,
+        at("calls:", whole.3),
+    )?;
+    holds(
+        "velocity_by_samples asks for the gradient of every sample once, in order",
+        by_samples.3,
+        at("of", 0),
+    )?;
+    for (value, seen, v) in [
+        (whole.0, whole.1, whole.2),
+        (by_samples.0, by_samples.1, by_samples.2),
+    ] {
+        close(
+            "velocity asks for the gradient at the predictions",
+            seen.as_slice(),
+            &reference.h,
+            "prediction",
+        )?;
         let (mut risk, mut scale) = (0.0, 0.0);
         for (&h, &g) in seen.iter().zip(&batch.g) {
             risk += to_f64(h) * to_f64(g);
             scale += (to_f64(h) * to_f64(g)).abs();
         }
-        within("velocity returns R(h)", (to_f64(value) - risk).abs(), rounding::<T>() * scale, at("of", 0))?;
+        within(
+            "velocity returns R(h)",
+            (to_f64(value) - risk).abs(),
+            rounding::<T>() * scale,
+            at("of", 0),
+        )?;
         for (i, found) in columns(v.as_slice(), p).enumerate() {
             let form = Form::new(phi, batch.mu.particle(i), &batch.x, &batch.g);
-            close("v_i = -sum_j DPhi(w_i)(x_j)^T g_j", found, &form.descent, "coordinate")?;
+            close(
+                "v_i = -sum_j DPhi(w_i)(x_j)^T g_j",
+                found,
+                &form.descent,
+                "coordinate",
+            )?;
         }
     }
     let (values, descent) = batch.variation(phi);
-    for (i, (w, found)) in columns(batch.at.as_slice(), p).zip(columns(descent.as_slice(), p)).enumerate() {
+    for (i, (w, found)) in columns(batch.at.as_slice(), p)
+        .zip(columns(descent.as_slice(), p))
+        .enumerate()
+    {
         let form = Form::new(phi, w, &batch.x, &batch.g);
-        close("F'(w) = sum_j <g_j, Phi(w)(x_j)>", &values[i..=i], &[form.value], "value")?;
-        close("-grad F'(w) = -sum_j DPhi(w)(x_j)^T g_j", found, &form.descent, "coordinate")?;
+        close(
+            "F'(w) = sum_j <g_j, Phi(w)(x_j)>",
+            &values[i..=i],
+            &[form.value],
+            "value",
+        )?;
+        close(
+            "-grad F'(w) = -sum_j DPhi(w)(x_j)^T g_j",
+            found,
+            &form.descent,
+            "coordinate",
+        )?;
     }
     Ok(())
 }

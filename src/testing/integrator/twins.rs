@@ -28,10 +28,16 @@ impl<T: Real, E: Energy<T>> Energy<T> for Twins<E> {
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
-        self.0.first_variation(&scaled(mu, 2.0), at, values, descent)
+        self.0
+            .first_variation(&scaled(mu, 2.0), at, values, descent)
     }
     /// The other rank holds the same field.
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
         self.0.curvature(&scaled(mu, 2.0), v, out)
     }
     fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {

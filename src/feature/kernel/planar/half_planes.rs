@@ -13,10 +13,19 @@ const BLOCK: usize = 1024;
 
 /// Calls `work(first, rows)` on blocks of rows of `out`, in threads where there are enough of them. Every row has one
 /// owner, so the results do not depend on the number of threads.
-pub(super) fn in_blocks<S: Send>(out: &mut [S], width: usize, work: impl Fn(usize, &mut [S]) + Sync) {
+pub(super) fn in_blocks<S: Send>(
+    out: &mut [S],
+    width: usize,
+    work: impl Fn(usize, &mut [S]) + Sync,
+) {
     let parallel = out.len() >= 4 * BLOCK * width;
-    let blocks = Parts { data: out, size: BLOCK * width };
-    each(blocks, parallel, &|block, rows: Parts<'_, S>| work(block * BLOCK, rows.data));
+    let blocks = Parts {
+        data: out,
+        size: BLOCK * width,
+    };
+    each(blocks, parallel, &|block, rows: Parts<'_, S>| {
+        work(block * BLOCK, rows.data)
+    });
 }
 
 /// Vectors `v_i` with terms `t_il` of the plane, and the running sums of these in the order of the angle.
@@ -73,7 +82,12 @@ impl<'a, T: Real> Members<'a, T> {
                 }
             }
         }
-        Self { circle, k, slopes, sums }
+        Self {
+            circle,
+            k,
+            slopes,
+            sums,
+        }
     }
 
     pub(super) fn is_finite(&self) -> bool {
@@ -103,7 +117,13 @@ impl<'a, T: Real> Members<'a, T> {
                     let angle = queries.angle(s);
                     let from = angle.wrapping_sub(QUARTER + doubt);
                     let to = angle.wrapping_add(QUARTER - doubt);
-                    let window = Window { from, to, doubt, start: circle.seek(from), end: circle.seek(to) };
+                    let window = Window {
+                        from,
+                        to,
+                        doubt,
+                        start: circle.seek(from),
+                        end: circle.seek(to),
+                    };
                     for (l, out) in out.iter_mut().enumerate() {
                         *out = self.sum(q, l, window);
                     }
@@ -126,7 +146,13 @@ impl<'a, T: Real> Members<'a, T> {
     #[inline(always)]
     fn sum(&self, q: [T; 2], l: usize, window: Window) -> [f64; 2] {
         let circle = self.circle;
-        let Window { from, to, doubt, start, end } = window;
+        let Window {
+            from,
+            to,
+            doubt,
+            start,
+            end,
+        } = window;
         let mut active = self.before(end, l);
         if from > to {
             active += self.before(circle.sorted(), l); // once round
@@ -181,7 +207,9 @@ impl<'a, T: Real> Members<'a, T> {
             let mut next = s + 1;
             let mut stride = 1;
             // In the order of the angle equal vectors lie side by side.
-            while next + stride <= end.min(self.circle.sorted()) && self.circle.vector(next + stride - 1) == v {
+            while next + stride <= end.min(self.circle.sorted())
+                && self.circle.vector(next + stride - 1) == v
+            {
                 next += stride;
                 stride *= 2;
             }
@@ -199,7 +227,11 @@ impl<'a, T: Real> Members<'a, T> {
     /// The sum over all, weighed with the slopes.
     #[inline(always)]
     fn weigh(&self, active: Twofold, zero: Option<Twofold>, l: usize) -> [f64; 2] {
-        let Slopes { negative, zero: kink, positive } = self.slopes;
+        let Slopes {
+            negative,
+            zero: kink,
+            positive,
+        } = self.slopes;
         let [negative, kink, positive] = [negative, kink, positive].map(to_f64);
         let mut sum = active.rounded().map(|s| positive * s);
         if (negative != 0.0) | (kink != 0.0) {

@@ -5,7 +5,11 @@ use crate::inputs::circle::dot;
 
 /// `(negative, zero, positive)`
 fn slopes<T: Real>([negative, zero, positive]: [f64; 3]) -> Slopes<T> {
-    Slopes { negative: real(negative), zero: real(zero), positive: real(positive) }
+    Slopes {
+        negative: real(negative),
+        zero: real(zero),
+        positive: real(positive),
+    }
 }
 
 const RELU: [f64; 3] = [0.0, 0.0, 1.0];
@@ -114,7 +118,10 @@ impl<T: Real> Problem<T> {
         let (mut out, mut descent) = (vec![T::zero(); n * k], vec![T::one(); m * p]);
         let mut values = vec![T::zero(); m];
         planar.sort(w, k);
-        assert!(planar.predict(&order, (w, c), k, slopes, &mut out), "{what}");
+        assert!(
+            planar.predict(&order, (w, c), k, slopes, &mut out),
+            "{what}"
+        );
         let pulled = planar.pull_back(&order, g, (w, k), slopes, Some(&mut values), &mut descent);
         assert!(pulled, "{what}");
 
@@ -122,8 +129,13 @@ impl<T: Real> Problem<T> {
         let count = n.max(m) as f64;
         let terms = count.sqrt() * f64::EPSILON; // of the sums here
         let close = |found: T, exact: f64, size: f64, all: f64| {
-            let least = if size_of::<T>() == 4 { f32::from_bits(1).into() } else { f64::from_bits(1) };
-            let bound = (4.0 * unit + 4.0 * terms) * size + 2_f64.powi(-100) * all + 4.0 * count * least;
+            let least = if size_of::<T>() == 4 {
+                f32::from_bits(1).into()
+            } else {
+                f64::from_bits(1)
+            };
+            let bound =
+                (4.0 * unit + 4.0 * terms) * size + 2_f64.powi(-100) * all + 4.0 * count * least;
             (to_f64(found) - exact).abs() <= bound
         };
         for q in 0..n * k {
@@ -147,7 +159,8 @@ impl<T: Real> Problem<T> {
             );
         }
         for i in 0..m {
-            let product = |u: &[f64], v: &[f64]| -> f64 { u[..k].iter().zip(v).map(|(a, b)| a * b).sum() };
+            let product =
+                |u: &[f64], v: &[f64]| -> f64 { u[..k].iter().zip(v).map(|(a, b)| a * b).sum() };
             let value = -product(&fw[i * p..], &v[i * p..]);
             let absolute: Vec<f64> = fw[i * p..][..k].iter().map(|a| a.abs()).collect();
             let size = product(&absolute, &v_size[i * p..]);
@@ -157,8 +170,16 @@ impl<T: Real> Problem<T> {
     }
 
     fn check_all(&self, what: &str) {
-        for (slopes, name) in [(RELU, "relu"), (LEAKY, "leaky"), (ABS, "abs"), (IDENTITY, "identity")] {
-            self.check(slopes, &format!("{what}, {name}, {}", std::any::type_name::<T>()));
+        for (slopes, name) in [
+            (RELU, "relu"),
+            (LEAKY, "leaky"),
+            (ABS, "abs"),
+            (IDENTITY, "identity"),
+        ] {
+            self.check(
+                slopes,
+                &format!("{what}, {name}, {}", std::any::type_name::<T>()),
+            );
         }
     }
 }
@@ -169,8 +190,15 @@ type Cloud = fn(&mut Draw) -> [f64; 2];
 const CLOUDS: [(&str, Cloud); 11] = [
     ("random", |draw| [draw.unit(), draw.unit()]),
     ("line and bias", |draw| [draw.unit(), 1.0]),
-    ("grid", |draw| [draw.below(7) as f64 - 3.0, draw.below(7) as f64 - 3.0]),
-    ("decimal grid", |draw| [0.1 * (draw.below(7) as f64 - 3.0), 0.3 * (draw.below(7) as f64 - 3.0)]),
+    ("grid", |draw| {
+        [draw.below(7) as f64 - 3.0, draw.below(7) as f64 - 3.0]
+    }),
+    ("decimal grid", |draw| {
+        [
+            0.1 * (draw.below(7) as f64 - 3.0),
+            0.3 * (draw.below(7) as f64 - 3.0),
+        ]
+    }),
     ("one ray", |draw| {
         let t = draw.unit().abs();
         [t, 3.0 * t]
@@ -184,9 +212,15 @@ const CLOUDS: [(&str, Cloud); 11] = [
         [0.3 * t, 0.7 * t]
     }),
     ("one point", |_| [1.0, 1.0]),
-    ("axes", |draw| [[draw.unit(), 0.0], [-0.0, draw.unit()]][draw.below(2) as usize]),
-    ("two points and zeros", |draw| [[0.0, -0.0], [1.0, -1.0], [-0.3, 0.9]][draw.below(3) as usize]),
-    ("narrow", |draw| [1.0 + 1e-7 * draw.unit(), 1e-7 * draw.unit()]),
+    ("axes", |draw| {
+        [[draw.unit(), 0.0], [-0.0, draw.unit()]][draw.below(2) as usize]
+    }),
+    ("two points and zeros", |draw| {
+        [[0.0, -0.0], [1.0, -1.0], [-0.3, 0.9]][draw.below(3) as usize]
+    }),
+    ("narrow", |draw| {
+        [1.0 + 1e-7 * draw.unit(), 1e-7 * draw.unit()]
+    }),
 ];
 
 fn over_clouds<T: Real>(sizes: &[(usize, usize)], scales: &[(f64, f64)]) {
@@ -196,10 +230,14 @@ fn over_clouds<T: Real>(sizes: &[(usize, usize)], scales: &[(f64, f64)]) {
             for &(n, m) in sizes {
                 for &(x_scale, b_scale) in scales {
                     let mut points = |len: usize, cloud: Cloud, scale: f64| -> Vec<T> {
-                        (0..len).flat_map(|_| cloud(&mut draw)).map(|s| real(s * scale)).collect()
+                        (0..len)
+                            .flat_map(|_| cloud(&mut draw))
+                            .map(|s| real(s * scale))
+                            .collect()
                     };
                     let (x, b) = (points(n, x_cloud, x_scale), points(m, b_cloud, b_scale));
-                    let what = format!("x {x_name} * {x_scale:e}, b {b_name} * {b_scale:e}, {n} x {m}");
+                    let what =
+                        format!("x {x_name} * {x_scale:e}, b {b_name} * {b_scale:e}, {n} x {m}");
                     Problem::new(&mut draw, 1, x, &b).check_all(&what);
                 }
             }
@@ -216,8 +254,25 @@ fn is_the_plain_definition_on_every_cloud() {
 
 #[test]
 fn is_the_plain_definition_at_every_scale() {
-    over_clouds::<f64>(&[(20, 20)], &[(1e100, 1e-100), (1e-160, 1e-160), (1e-162, 3e-162), (1e-290, 1e140)]);
-    over_clouds::<f32>(&[(20, 20)], &[(1e18, 1e17), (1e-20, 1e-20), (1e-23, 2e-23), (1e-42, 1.0), (1e-38, 1e-6)]);
+    over_clouds::<f64>(
+        &[(20, 20)],
+        &[
+            (1e100, 1e-100),
+            (1e-160, 1e-160),
+            (1e-162, 3e-162),
+            (1e-290, 1e140),
+        ],
+    );
+    over_clouds::<f32>(
+        &[(20, 20)],
+        &[
+            (1e18, 1e17),
+            (1e-20, 1e-20),
+            (1e-23, 2e-23),
+            (1e-42, 1.0),
+            (1e-38, 1e-6),
+        ],
+    );
 }
 
 #[test]
@@ -260,7 +315,9 @@ fn has_k_outputs() {
 fn sorts_long_clouds_by_radix() {
     let mut draw = Draw(13);
     for (name, cloud) in CLOUDS {
-        let points = |draw: &mut Draw, len: usize| -> Vec<f64> { (0..len).flat_map(|_| cloud(draw)).collect() };
+        let points = |draw: &mut Draw, len: usize| -> Vec<f64> {
+            (0..len).flat_map(|_| cloud(draw)).collect()
+        };
         let (x, b) = (points(&mut draw, 1500), points(&mut draw, 900));
         Problem::new(&mut draw, 1, x, &b).check(RELU, name);
     }
@@ -310,7 +367,12 @@ fn membership_is_exact() {
             let active = move |j: &usize| dot(b, [x[2 * j], x[2 * j + 1]]) > 0.0;
             (0..40).filter(active)
         };
-        planar.sort(&b.chunks_exact(2).flat_map(|b| [1.0, b[0], b[1]]).collect::<Vec<_>>(), 1);
+        planar.sort(
+            &b.chunks_exact(2)
+                .flat_map(|b| [1.0, b[0], b[1]])
+                .collect::<Vec<_>>(),
+            1,
+        );
         // t_j = (2^j, 0): the sum is the set of the active samples, written in binary.
         let mut sums = Vec::new();
         let term = |j: usize, _: [f64; 2], _: usize| [2_f64.powi(j as i32), 0.0];
@@ -319,7 +381,11 @@ fn membership_is_exact() {
         sweep.sweep(&planar.particles, &mut halves);
         for i in 0..40 {
             let set: f64 = members(i).map(|j| 2_f64.powi(j as i32)).sum();
-            assert_eq!(halves[planar.particles.place(i)][0], set, "{name}, particle {i}");
+            assert_eq!(
+                halves[planar.particles.place(i)][0],
+                set,
+                "{name}, particle {i}"
+            );
         }
     }
 }
@@ -345,13 +411,22 @@ fn ties_cost_no_more_than_their_number() {
     let samples = order(&x);
     planar.sort(&w, 1);
     assert!(planar.predict(&samples, (&w, &vec![1.0; m]), 1, slopes(RELU), &mut out));
-    assert!(planar.pull_back(&samples, &vec![1.0; n], (&w, 1), slopes(RELU), None, &mut descent));
+    assert!(planar.pull_back(
+        &samples,
+        &vec![1.0; n],
+        (&w, 1),
+        slopes(RELU),
+        None,
+        &mut descent
+    ));
     assert!(out.iter().chain(&descent).all(|&s| s == 0.0)); // 4e10 pairs: hours one by one in a debug build
 }
 
 #[test]
 fn pays_for_two_long_sides_only() {
-    assert!(pays::<f64>(500, 100) && pays::<f32>(10_000, 10_000) && pays::<f64>(1_000_000, 1_000_000));
+    assert!(
+        pays::<f64>(500, 100) && pays::<f32>(10_000, 10_000) && pays::<f64>(1_000_000, 1_000_000)
+    );
     assert!(!pays::<f32>(500, 100) && !pays::<f64>(1_000_000, 10) && !pays::<f64>(1, 1));
 }
 
@@ -360,11 +435,20 @@ fn pays_for_two_long_sides_only() {
 fn results_do_not_depend_on_the_threads() {
     let mut draw = Draw(23);
     let (n, m, k) = (9000, 7001, 2);
-    let (x, w): (Vec<f64>, Vec<f64>) = (draw.fill(2 * n, Draw::unit), draw.fill((k + 2) * m, Draw::unit));
-    let (c, g): (Vec<f64>, Vec<f64>) = (draw.fill(m, |draw| draw.unit().abs()), draw.fill(k * n, Draw::unit));
+    let (x, w): (Vec<f64>, Vec<f64>) = (
+        draw.fill(2 * n, Draw::unit),
+        draw.fill((k + 2) * m, Draw::unit),
+    );
+    let (c, g): (Vec<f64>, Vec<f64>) = (
+        draw.fill(m, |draw| draw.unit().abs()),
+        draw.fill(k * n, Draw::unit),
+    );
     let order = order(&x);
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let (mut out, mut descent) = (vec![0.0; k * n], vec![0.0; (k + 2) * m]);
             let mut planar = Planar::default();

@@ -35,7 +35,10 @@ impl Twofold {
 fn two_sum(a: [f64; 2], b: [f64; 2]) -> ([f64; 2], [f64; 2]) {
     let s = [a[0] + b[0], a[1] + b[1]];
     let t = [s[0] - a[0], s[1] - a[1]];
-    let e = [(a[0] - (s[0] - t[0])) + (b[0] - t[0]), (a[1] - (s[1] - t[1])) + (b[1] - t[1])];
+    let e = [
+        (a[0] - (s[0] - t[0])) + (b[0] - t[0]),
+        (a[1] - (s[1] - t[1])) + (b[1] - t[1]),
+    ];
     (s, e)
 }
 
@@ -56,7 +59,10 @@ impl Add for Twofold {
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         let (hi, e) = two_sum(self.hi, other.hi);
-        let lo = [e[0] + (self.lo[0] + other.lo[0]), e[1] + (self.lo[1] + other.lo[1])];
+        let lo = [
+            e[0] + (self.lo[0] + other.lo[0]),
+            e[1] + (self.lo[1] + other.lo[1]),
+        ];
         Self { hi, lo }
     }
 }
@@ -66,7 +72,10 @@ impl Neg for Twofold {
 
     #[inline(always)]
     fn neg(self) -> Self {
-        Self { hi: self.hi.map(|s| -s), lo: self.lo.map(|s| -s) }
+        Self {
+            hi: self.hi.map(|s| -s),
+            lo: self.lo.map(|s| -s),
+        }
     }
 }
 
@@ -110,7 +119,12 @@ mod tests {
     #[test]
     fn an_overflow_is_seen_at_the_end() {
         let mut sum = Twofold::default();
-        for term in [[f64::MAX, 0.0], [f64::MAX, 0.0], [-f64::MAX, 0.0], [-f64::MAX, 0.0]] {
+        for term in [
+            [f64::MAX, 0.0],
+            [f64::MAX, 0.0],
+            [-f64::MAX, 0.0],
+            [-f64::MAX, 0.0],
+        ] {
             sum += term;
         }
         assert!(!sum.is_finite());

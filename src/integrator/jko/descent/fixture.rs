@@ -34,11 +34,19 @@ impl Energy<f64> for Own {
     fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
         self.calls += 1;
         let mut sum = 0.0;
-        for (i, (mut out, w)) in out.column_iter_mut().zip(mu.points().column_iter()).enumerate() {
+        for (i, (mut out, w)) in out
+            .column_iter_mut()
+            .zip(mu.points().column_iter())
+            .enumerate()
+        {
             sum += mu.weight(i) * (self.potential)(i, w.as_slice(), out.as_mut_slice());
             out.neg_mut();
         }
-        if self.quantum > 0.0 { (sum / self.quantum).round() * self.quantum } else { sum }
+        if self.quantum > 0.0 {
+            (sum / self.quantum).round() * self.quantum
+        } else {
+            sum
+        }
     }
 }
 
@@ -56,10 +64,22 @@ impl Bench {
         points: &[f64],
         potential: impl Fn(usize, &[f64], &mut [f64]) -> f64 + 'static,
     ) -> Self {
-        let points = DMatrix::from_column_slice(points.len() / weights.len(), weights.len(), points);
-        let mu = EmpiricalMeasure::weighted(points.clone(), weights.to_vec().into()).expect("finite");
-        let energy = Own { dim: points.nrows(), potential: Box::new(potential), quantum: 0.0, calls: 0 };
-        Self { energy, mu, points, rate: 0.0 }
+        let points =
+            DMatrix::from_column_slice(points.len() / weights.len(), weights.len(), points);
+        let mu =
+            EmpiricalMeasure::weighted(points.clone(), weights.to_vec().into()).expect("finite");
+        let energy = Own {
+            dim: points.nrows(),
+            potential: Box::new(potential),
+            quantum: 0.0,
+            calls: 0,
+        };
+        Self {
+            energy,
+            mu,
+            points,
+            rate: 0.0,
+        }
     }
 
     /// One particle of weight 1/2 on the line.
@@ -72,13 +92,24 @@ impl Bench {
     }
 
     pub fn problem(&mut self) -> Proximal<'_, f64> {
-        Proximal { energy: &mut self.energy, mu: &mut self.mu, anchor: self.points.clone(), rate: self.rate }
+        Proximal {
+            energy: &mut self.energy,
+            mu: &mut self.mu,
+            anchor: self.points.clone(),
+            rate: self.rate,
+        }
     }
 
     /// What is known at `v`.
     pub fn at(&mut self, v: &DMatrix<f64>) -> Point<f64> {
         let [v, velocity, gradient] = [v, v, v].map(Clone::clone);
-        let mut x = Point { v, velocity, gradient, energy: 0.0, value: 0.0 };
+        let mut x = Point {
+            v,
+            velocity,
+            gradient,
+            energy: 0.0,
+            value: 0.0,
+        };
         self.problem().evaluate(&mut x);
         x
     }
@@ -97,7 +128,10 @@ impl Bench {
         let (p, m) = x.v.shape();
         let mut descent = Descent {
             kinks: Kinks::new(m, radius),
-            damping: Damping { value: 1.0, typical: 1.0 },
+            damping: Damping {
+                value: 1.0,
+                typical: 1.0,
+            },
             exact: true,
             smooth: false,
             noise: 0.0,
@@ -121,19 +155,37 @@ impl Bench {
 
     /// Searches along `d`; every evaluation must be counted, and every field be given back.
     pub fn search(&mut self, descent: &mut Descent<f64>, x: &mut Point<f64>) -> Search {
-        let (slope, residual) = (self.slope(descent), self.inner(&descent.z, &descent.z).sqrt());
+        let (slope, residual) = (
+            self.slope(descent),
+            self.inner(&descent.z, &descent.z).sqrt(),
+        );
         let mut scratch = Scratch::new(x.v.shape(), vec![x.v.clone()]);
         let (mut y, before) = (copy(x), self.energy.calls - descent.evaluations);
-        let outcome = descent.search(&mut self.problem(), x, &mut y, slope, residual, &mut scratch);
+        let outcome = descent.search(
+            &mut self.problem(),
+            x,
+            &mut y,
+            slope,
+            residual,
+            &mut scratch,
+        );
         assert_eq!(self.energy.calls - before, descent.evaluations);
         assert_eq!(scratch.into_fields().len(), 1);
         let found = self.at(&x.v);
-        assert_eq!((found.value, &found.gradient, &found.velocity), (x.value, &x.gradient, &x.velocity));
+        assert_eq!(
+            (found.value, &found.gradient, &found.velocity),
+            (x.value, &x.gradient, &x.velocity)
+        );
         self.energy.calls -= 1;
         outcome
     }
 }
 
 pub fn copy(x: &Point<f64>) -> Point<f64> {
-    Point { v: x.v.clone(), velocity: x.velocity.clone(), gradient: x.gradient.clone(), ..*x }
+    Point {
+        v: x.v.clone(),
+        velocity: x.velocity.clone(),
+        gradient: x.gradient.clone(),
+        ..*x
+    }
 }

@@ -7,7 +7,9 @@ use super::*;
 /// `V = k |w - 1|^2 / 2` in every coordinate.
 fn bowl(weights: &[f64], points: &[f64], k: f64) -> Bench {
     Bench::new(weights, points, move |_, w, out| {
-        out.iter_mut().zip(w).for_each(|(out, w)| *out = k * (w - 1.0));
+        out.iter_mut()
+            .zip(w)
+            .for_each(|(out, w)| *out = k * (w - 1.0));
         w.iter().map(|w| 0.5 * k * (w - 1.0) * (w - 1.0)).sum()
     })
 }
@@ -32,7 +34,12 @@ fn lost_is_what_rounding_hides() {
 /// The direction of the damped Newton method, by Gauss and Newton or exact, and its slope.
 #[test]
 fn turn_solves_the_dense_system() {
-    for (shape, exact) in [((1, 1), false), ((3, 2), false), ((2, 4), false), ((2, 3), true)] {
+    for (shape, exact) in [
+        ((1, 1), false),
+        ((3, 2), false),
+        ((2, 4), false),
+        ((2, 3), true),
+    ] {
         let mut case = Case::<f64>::new(3, shape);
         case.energy.own += DMatrix::identity(shape.0, shape.0) * 5.0;
         let x = case.start();
@@ -42,7 +49,11 @@ fn turn_solves_the_dense_system() {
         let residual = case.norm(&x.gradient);
         let mut scratch = Scratch::new(shape, Vec::new());
         let slope = descent.turn(&mut case.problem(), &x, residual, false, &mut scratch);
-        let hessian = if exact { case.hessian() } else { case.gauss_newton() };
+        let hessian = if exact {
+            case.hessian()
+        } else {
+            case.gauss_newton()
+        };
         let wanted = -solve(&(hessian + identity(&x.v) * (case.rate + 0.4)), &x.gradient);
         assert_close(&descent.d, &wanted, 1e-5);
         assert_near(slope, case.inner(&x.gradient, &descent.d), 1e-12);
@@ -67,7 +78,11 @@ fn turn_raises_the_damping_on_negative_curvature() {
         let residual = bench.inner(&x.gradient, &x.gradient).sqrt();
         let slope = descent.turn(&mut bench.problem(), &x, residual, false, &mut scratch);
         assert!(descent.damping.value > k && descent.damping.value <= 4.0 * k && slope < 0.0);
-        assert_close(&descent.d, &(&x.gradient / (k - descent.damping.value)), 1e-5);
+        assert_close(
+            &descent.d,
+            &(&x.gradient / (k - descent.damping.value)),
+            1e-5,
+        );
     }
 }
 
@@ -76,14 +91,22 @@ fn turn_raises_the_damping_on_negative_curvature() {
 fn shrink_halves_the_brackets() {
     for (start, moves) in [(f64::INFINITY, true), (f64::NEG_INFINITY, false)] {
         for (goal, radius) in [(1e-6, 0.1), (0.5, 0.5)] {
-            let mut bench = Bench::line(0.0, |w| ((w - 0.3).abs(), if w < 0.3 { -1.0 } else { 1.0 }));
+            let mut bench =
+                Bench::line(0.0, |w| ((w - 0.3).abs(), if w < 0.3 { -1.0 } else { 1.0 }));
             let (from, mut x) = (bench.start(), bench.at(&DMatrix::from_element(1, 1, 1.0)));
-            let goal = Goal { residual: 1e-6, radius: goal, iterations: 10 };
+            let goal = Goal {
+                residual: 1e-6,
+                radius: goal,
+                iterations: 10,
+            };
             let mut scratch = Scratch::new((1, 1), Vec::new());
             let mut descent = bench.descent(&x, &[0.0], 10.0);
             let mut y = copy(&x);
             descent.shrink(&mut bench.problem(), &mut x, &mut y, &goal, &mut scratch);
-            assert_eq!((descent.evaluations, descent.kinks.radius, x.v[0]), (0, radius, 1.0));
+            assert_eq!(
+                (descent.evaluations, descent.kinks.radius, x.v[0]),
+                (0, radius, 1.0)
+            );
             descent.kinks.radius = 10.0;
             descent.kinks.follow(&from, &x, 0.0);
             descent.start = start;
@@ -102,20 +125,35 @@ fn shrink_halves_the_brackets() {
 /// The ends of a descent, with the velocities asked for counted as evaluations and products.
 #[test]
 fn descend_counts_and_ends() {
-    for (limit, k, from) in [(100, 2.0, 3.0), (1, 1e3, 3.0), (0, 2.0, 3.0), (100, 2.0, 1.0), (100, f64::NAN, 3.0)] {
+    for (limit, k, from) in [
+        (100, 2.0, 3.0),
+        (1, 1e3, 3.0),
+        (0, 2.0, 3.0),
+        (100, 2.0, 1.0),
+        (100, f64::NAN, 3.0),
+    ] {
         let mut bench = bowl(&[0.5, 2.0], &[from, from], k);
         bench.rate = 0.5;
         let mut x = bench.start();
         let before = bench.energy.calls;
-        let goal = Goal { residual: 1e-9, radius: 1e-9, iterations: limit };
+        let goal = Goal {
+            residual: 1e-9,
+            radius: 1e-9,
+            iterations: limit,
+        };
         let mut scratch = Scratch::new((1, 2), Vec::new());
         let ending = descend(&mut bench.problem(), &mut x, 0.01, &goal, &mut scratch);
-        assert_eq!(bench.energy.calls - before, ending.evaluations + ending.products);
+        assert_eq!(
+            bench.energy.calls - before,
+            ending.evaluations + ending.products
+        );
         assert_eq!(ending.converged, limit == 100 && k > 0.0);
         if !ending.converged {
             assert_eq!(ending.iterations, if k.is_nan() { 0 } else { limit });
         } else {
-            assert!((x.v[0] - (0.5 * from + k) / (0.5 + k)).abs() < 1e-8 && ending.residual <= 1e-9);
+            assert!(
+                (x.v[0] - (0.5 * from + k) / (0.5 + k)).abs() < 1e-8 && ending.residual <= 1e-9
+            );
             assert_eq!(ending.iterations == 0, from == 1.0);
         }
     }

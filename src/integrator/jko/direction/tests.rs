@@ -2,7 +2,9 @@
 
 use nalgebra::DVector;
 
-use super::super::proximal::fixture::{Case, apply, assert_close, assert_near, blocks, identity, solve};
+use super::super::proximal::fixture::{
+    Case, apply, assert_close, assert_near, blocks, identity, solve,
+};
 use super::*;
 
 /// A direction of [`newton`], what it returns, and the products that it took.
@@ -22,12 +24,40 @@ fn turn<T: Real>(
     let (mut scratch, mut d, mut products) = (Scratch::new(case.shape(), Vec::new()), g.clone(), 5);
     let (x, system) = (case.start(), (g, shift, forcing, shift));
     let at = (&x, exact);
-    let negative = newton(&mut case.problem(), at, kinks, system, &mut d, &mut scratch, &mut products);
+    let negative = newton(
+        &mut case.problem(),
+        at,
+        kinks,
+        system,
+        &mut d,
+        &mut scratch,
+        &mut products,
+    );
     let held = scratch.into_fields().len();
-    let mut again = (Scratch::new(case.shape(), vec![g.clone(); held]), g.clone(), 0);
-    newton(&mut case.problem(), at, kinks, system, &mut again.1, &mut again.0, &mut again.2);
-    assert_eq!(again.0.into_fields().len(), held, "the fields are given back");
-    Turn { d, negative, products: products - 5 }
+    let mut again = (
+        Scratch::new(case.shape(), vec![g.clone(); held]),
+        g.clone(),
+        0,
+    );
+    newton(
+        &mut case.problem(),
+        at,
+        kinks,
+        system,
+        &mut again.1,
+        &mut again.0,
+        &mut again.2,
+    );
+    assert_eq!(
+        again.0.into_fields().len(),
+        held,
+        "the fields are given back"
+    );
+    Turn {
+        d,
+        negative,
+        products: products - 5,
+    }
 }
 
 fn smooth<T: Real>(case: &Case<T>) -> Kinks<T> {
@@ -38,7 +68,12 @@ fn smooth<T: Real>(case: &Case<T>) -> Kinks<T> {
 fn kinked<T: Real>(case: &mut Case<T>) -> (Kinks<T>, DMatrix<T>) {
     let ((p, m), h, x) = (case.shape(), real::<T>(0.125), case.start());
     let mut kinks = Kinks::new(m, T::one());
-    let copy = |x: &Point<T>| Point { v: x.v.clone(), velocity: x.v.clone(), gradient: x.v.clone(), ..*x };
+    let copy = |x: &Point<T>| Point {
+        v: x.v.clone(),
+        velocity: x.v.clone(),
+        gradient: x.v.clone(),
+        ..*x
+    };
     let (mut from, mut to) = (copy(&x), copy(&x));
     let mut stiffness = vec![DMatrix::zeros(p, p); m];
     let mut sides = vec![(0, 1.0, 0.5)];
@@ -69,7 +104,11 @@ fn solves<T: Real>() {
         for (kinks, stiffness) in [(smooth(&case), &stiffness * T::zero()), (kinks, stiffness)] {
             let stiff = stiffness + identity(&g) * shift;
             let found = turn(&mut case, false, &kinks, (&g, shift, epsilon()));
-            assert_close(&found.d, &-solve(&(case.gauss_newton() + &stiff), &g), tight);
+            assert_close(
+                &found.d,
+                &-solve(&(case.gauss_newton() + &stiff), &g),
+                tight,
+            );
             assert_eq!(found.negative, None);
             let found = turn(&mut case, true, &kinks, (&g, shift, epsilon::<T>().sqrt()));
             let wanted = -solve(&(case.hessian() + &stiff), &g);
@@ -95,10 +134,16 @@ fn newton_takes_a_product_an_eigenvalue() {
     let b: DVector<f64> = case.draw.vector(4);
     let (kinks, stiffness) = kinked(&mut case);
     let zero = DMatrix::zeros(4, 4);
-    let (one, two) = (&a * a.transpose(), &a * a.transpose() * 2.0 + &b * b.transpose());
+    let (one, two) = (
+        &a * a.transpose(),
+        &a * a.transpose() * 2.0 + &b * b.transpose(),
+    );
     for (outer, distinct) in [(zero, 1), (one, 2), (two, 3)] {
         case.energy.outer = outer;
-        for (kinks, stiffness) in [(&smooth(&case), &stiffness * 0.0), (&kinks, stiffness.clone())] {
+        for (kinks, stiffness) in [
+            (&smooth(&case), &stiffness * 0.0),
+            (&kinks, stiffness.clone()),
+        ] {
             let found = turn(&mut case, false, kinks, (&g, 2.0, 1e-6));
             assert_eq!(found.products, distinct);
             let wanted = -solve(&(case.gauss_newton() + stiffness + identity(&g) * 2.0), &g);
@@ -123,7 +168,10 @@ fn newton_stops_at_the_forcing() {
     assert!(left > 0.05 && left < 0.95);
     for scale in [1.0, 1e3, 1e-3] {
         let g = &g * scale;
-        assert_eq!(turn(&mut case, false, &kinks, (&g, 1.0, left * 0.999)).products, 2);
+        assert_eq!(
+            turn(&mut case, false, &kinks, (&g, 1.0, left * 0.999)).products,
+            2
+        );
         let found = turn(&mut case, false, &kinks, (&g, 1.0, left * 1.001));
         assert_eq!(found.products, 1);
         assert_close(&found.d, &(&g * -step), 1e-14);
@@ -151,8 +199,16 @@ fn newton_tells_how_negative_the_curvature_is() {
     let conjugate = DVector::from_vec(vec![1.5, 9.0]).normalize();
     let found = turn(&mut case, true, &kinks, (&g, 0.5, 1e-6));
     assert_eq!(found.products, 2);
-    assert_close(&found.d, &(&g * (-g.norm_squared() / g.column(0).dot(&bent))), 1e-6);
-    assert_near(found.negative.unwrap(), -conjugate.component_mul(&conjugate).dot(&h), 1e-6);
+    assert_close(
+        &found.d,
+        &(&g * (-g.norm_squared() / g.column(0).dot(&bent))),
+        1e-6,
+    );
+    assert_near(
+        found.negative.unwrap(),
+        -conjugate.component_mul(&conjugate).dot(&h),
+        1e-6,
+    );
 }
 
 #[test]
@@ -163,7 +219,11 @@ fn newton_needs_a_finite_curvature() {
         case.energy.outer.fill(outer);
         let found = turn(&mut case, false, &kinks, (&g, 1.0, 1e-6));
         assert_eq!((found.d, found.products), (&g * 0.0, 1));
-        assert_eq!(found.negative, Some(0.0), "no number tells how negative it is");
+        assert_eq!(
+            found.negative,
+            Some(0.0),
+            "no number tells how negative it is"
+        );
     }
 }
 
@@ -194,20 +254,36 @@ fn starts<T: Real>() {
         for silent in [false, true] {
             case.energy.silent = silent;
             case.mu.points_mut().fill(real(5.0));
-            let matrix = if silent { case.hessian() } else { case.gauss_newton() };
+            let matrix = if silent {
+                case.hessian()
+            } else {
+                case.gauss_newton()
+            };
             let along = case.inner(&x.gradient, &apply(&matrix, &x.gradient));
             let wanted = (along / case.inner(&x.gradient, &x.gradient)).abs();
             let mut scratch = Scratch::new(shape, Vec::new());
             let damping = Damping::new(&mut case.problem(), &x, &mut scratch);
-            assert_near(damping.typical, wanted, real::<T>(200.0) * epsilon::<T>().sqrt());
-            assert_near(damping.value, damping.typical / real(100.0), real::<T>(4.0) * epsilon());
+            assert_near(
+                damping.typical,
+                wanted,
+                real::<T>(200.0) * epsilon::<T>().sqrt(),
+            );
+            assert_near(
+                damping.value,
+                damping.typical / real(100.0),
+                real::<T>(4.0) * epsilon(),
+            );
             assert_eq!(scratch.into_fields().len(), 1);
         }
     }
     let mut case = Case::<T>::new(31, (2, 2));
     let mut x = case.start();
     x.gradient.fill(T::zero());
-    let damping = Damping::new(&mut case.problem(), &x, &mut Scratch::new((2, 2), Vec::new()));
+    let damping = Damping::new(
+        &mut case.problem(),
+        &x,
+        &mut Scratch::new((2, 2), Vec::new()),
+    );
     assert_eq!((damping.value, damping.typical), (T::zero(), T::zero()));
 }
 
@@ -231,7 +307,11 @@ fn follows<T: Real>() {
         assert!(after(usual, 0.0) > usual && after(usual, -1.0) > usual);
         assert_eq!(after(usual, 0.5), usual);
         for gain in [1.0, 0.0] {
-            assert_near(after(usual, gain) / usual, after(typical, gain) / typical, real::<T>(4.0) * epsilon());
+            assert_near(
+                after(usual, gain) / usual,
+                after(typical, gain) / typical,
+                real::<T>(4.0) * epsilon(),
+            );
         }
         let mut least = typical;
         for _ in 0..100 {

@@ -57,7 +57,12 @@ impl Energy<f64> for Told<'_> {
         }
         Some(self.value(mu))
     }
-    fn curvature(&mut self, _: &EmpiricalMeasure<f64>, v: &DMatrix<f64>, out: &mut DMatrix<f64>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        _: &EmpiricalMeasure<f64>,
+        v: &DMatrix<f64>,
+        out: &mut DMatrix<f64>,
+    ) -> Option<()> {
         self.calls += 1;
         out.copy_from(&(v * self.curvature));
         Some(())
@@ -71,7 +76,9 @@ fn creased(kinks: &[f64], w: f64) -> (f64, [f64; 2]) {
     }
     kinks
         .iter()
-        .fold((0.0, [0.0; 2]), |(value, [slope, _]), c| (value + (w - c).abs(), [slope + (w - c).signum(), 0.0]))
+        .fold((0.0, [0.0; 2]), |(value, [slope, _]), c| {
+            (value + (w - c).abs(), [slope + (w - c).signum(), 0.0])
+        })
 }
 
 /// A told energy on two particles of the plane, of weights 5/4 and 1.
@@ -86,17 +93,39 @@ impl<'a> World<'a> {
     fn new(of: Function<'a>, kinks: &[f64], points: &DMatrix<f64>) -> Self {
         let weights = DVector::from_fn(points.ncols(), |i, _| if i == 0 { 1.25 } else { 1.0 });
         let mu = EmpiricalMeasure::weighted(points.clone(), weights).expect("finite");
-        let energy = Told { of, kinks: kinks.to_vec(), own: None, curvature: 1.0, calls: 0 };
-        Self { energy, mu, anchor: points.clone(), rate: 0.0 }
+        let energy = Told {
+            of,
+            kinks: kinks.to_vec(),
+            own: None,
+            curvature: 1.0,
+            calls: 0,
+        };
+        Self {
+            energy,
+            mu,
+            anchor: points.clone(),
+            rate: 0.0,
+        }
     }
 
     fn problem(&mut self) -> Proximal<'_, f64> {
-        Proximal { energy: &mut self.energy, mu: &mut self.mu, anchor: self.anchor.clone(), rate: self.rate }
+        Proximal {
+            energy: &mut self.energy,
+            mu: &mut self.mu,
+            anchor: self.anchor.clone(),
+            rate: self.rate,
+        }
     }
 
     fn point(&mut self) -> Point<f64> {
         let v = self.mu.points().clone();
-        let mut x = Point { velocity: v.clone(), gradient: v.clone(), v, energy: 0.0, value: 0.0 };
+        let mut x = Point {
+            velocity: v.clone(),
+            gradient: v.clone(),
+            v,
+            energy: 0.0,
+            value: 0.0,
+        };
         self.problem().evaluate(&mut x);
         self.energy.calls = 0;
         x
@@ -111,7 +140,13 @@ fn faces<T: Real>(x: &Point<T>, radius: T) -> Faces<T> {
         model: Model::new(),
         typical: None,
         trust: None,
-        y: Point { v, velocity, gradient, energy: T::zero(), value: T::zero() },
+        y: Point {
+            v,
+            velocity,
+            gradient,
+            energy: T::zero(),
+            value: T::zero(),
+        },
         z,
         d,
         start: x.value,
@@ -146,7 +181,14 @@ fn a_gain_is_lost_at_the_size_of_the_noise() {
         let of = move |v: &DMatrix<f64>| (value, v * 0.0);
         let mut world = World::new(&of, &[], &plane(&[[0.0, 0.0], [0.0, 0.0]]));
         let x = world.point();
-        for (rate, typical) in [(1e-8, 1e-8), (1e8, 1e8), (1.0, 1e8), (1e8, 1.0), (1.0, 1e9), (1e-7, 0.0)] {
+        for (rate, typical) in [
+            (1e-8, 1e-8),
+            (1e8, 1e8),
+            (1.0, 1e8),
+            (1e8, 1.0),
+            (1.0, 1e9),
+            (1e-7, 0.0),
+        ] {
             world.rate = rate;
             let mut faces = faces(&x, 1.0);
             for known in [Some(typical), None] {
@@ -166,27 +208,47 @@ fn a_gain_is_lost_at_the_size_of_the_noise() {
 fn particles_on_a_kink_are_found_and_pinned() {
     const RADIUS: f64 = 0.1;
     // Those from the third on are too far, beyond, or at rest.
-    let w = plane(&[[0.96, 1.0], [1.03, -2.0], [0.8, 3.0], [1.3, 4.0], [-1.0, 0.0], [0.97, 5.0]]);
+    let w = plane(&[
+        [0.96, 1.0],
+        [1.03, -2.0],
+        [0.8, 3.0],
+        [1.3, 4.0],
+        [-1.0, 0.0],
+        [0.97, 5.0],
+    ]);
     // How far `F` rises where the particles have moved, in noises; whether it falls.
     for (rise, moves) in [(-1e9, true), (0.0, true), (0.5, true), (4.0, false)] {
         let of = |v: &DMatrix<f64>| {
             let slopes = [3.0, 3.0, 3.0, 3.0, 0.2, 0.0];
-            let gradient =
-                DMatrix::from_fn(2, 6, |r, i| if r == 0 { slopes[i] * (v[(0, i)] - 1.0).signum() } else { 0.0 });
+            let gradient = DMatrix::from_fn(2, 6, |r, i| {
+                if r == 0 {
+                    slopes[i] * (v[(0, i)] - 1.0).signum()
+                } else {
+                    0.0
+                }
+            });
             let noise = 4.0 * f64::EPSILON * (2e6 + 1e3);
             (1e6 + if v == &w { 0.0 } else { rise * noise }, gradient)
         };
         let mut world = World::new(&of, &[1.0], &w);
         let mut x = world.point();
         let (mut faces, mut scratch) = (faces(&x, RADIUS), scratch(&x));
-        assert!(faces.find_pins(&mut world.problem(), &mut x, &mut scratch).is_some());
+        assert!(
+            faces
+                .find_pins(&mut world.problem(), &mut x, &mut scratch)
+                .is_some()
+        );
         assert_eq!(faces.model.evaluations, world.energy.calls);
         let mut wanted = w.clone();
         if moves {
             wanted[(0, 0)] = 1.0;
             wanted[(0, 1)] = 1.0;
         }
-        assert!((&x.v - &wanted).amax() <= RADIUS * 1e-3, "{} instead of {wanted}", x.v);
+        assert!(
+            (&x.v - &wanted).amax() <= RADIUS * 1e-3,
+            "{} instead of {wanted}",
+            x.v
+        );
         assert_eq!(x.value, of(&x.v).0);
         for i in 2..6 {
             assert_eq!(x.v.column(i), w.column(i));
@@ -205,8 +267,15 @@ fn where_no_particle_is_on_a_kink_nothing_moves() {
     let mut world = World::new(&of, &[-9.0], &plane(&[[0.0, 0.0], [1.0, 0.0]]));
     let mut x = world.point();
     let (mut faces, v, mut scratch) = (faces(&x, 0.1), x.v.clone(), scratch(&x));
-    assert!(faces.find_pins(&mut world.problem(), &mut x, &mut scratch).is_some());
-    assert_eq!((x.v, faces.model.evaluations, world.energy.calls), (v, 1, 1));
+    assert!(
+        faces
+            .find_pins(&mut world.problem(), &mut x, &mut scratch)
+            .is_some()
+    );
+    assert_eq!(
+        (x.v, faces.model.evaluations, world.energy.calls),
+        (v, 1, 1)
+    );
 }
 
 /// The released go a gradient step `-slope / (rate + curvature)`, at least as far as `aside`; else a tenth; else `aside`.
@@ -218,12 +287,24 @@ fn the_released_step_aside_to_a_lower_place() {
         // Slopes -8 and -1/64 along the unit vectors: `8 / stiffness` far, and less than `aside`.
         let z = plane(&[[1.0, -8.0], [2.0, 2.0], [-1.0 / 64.0, 3.0]]);
         let far = plane(&[[0.0, 8.0 / stiffness], [0.0, 0.0], [0.5, 0.0]]);
-        let places = [&start + &far, &start + &far * 0.1, &start + &aside, start.clone()];
+        let places = [
+            &start + &far,
+            &start + &far * 0.1,
+            &start + &aside,
+            start.clone(),
+        ];
         for (wanted, place) in places.iter().enumerate() {
             // Each place and its rise above x; where it is to go, the value is that of x.
             let of = |v: &DMatrix<f64>| {
                 let here = (v - &start).amax() == 0.0;
-                (if here || (v - place).amax() < 1e-12 { 5.0 } else { 5.5 }, v * 0.0)
+                (
+                    if here || (v - place).amax() < 1e-12 {
+                        5.0
+                    } else {
+                        5.5
+                    },
+                    v * 0.0,
+                )
             };
             let mut world = World::new(&of, &[], &start);
             let mut x = world.point();
@@ -237,7 +318,11 @@ fn the_released_step_aside_to_a_lower_place() {
             }
             faces.z.copy_from(&z);
             faces.step_aside(&mut world.problem(), &mut x, &aside);
-            assert!((&x.v - place).amax() < 1e-12, "{wanted}: {} instead of {place}", x.v);
+            assert!(
+                (&x.v - place).amax() < 1e-12,
+                "{wanted}: {} instead of {place}",
+                x.v
+            );
             assert_eq!(faces.model.evaluations, (wanted + 1).min(3));
             assert_eq!(world.energy.calls, faces.model.evaluations);
         }
@@ -289,15 +374,23 @@ fn directions_are_dense_solutions() {
         );
         let typical = case.inner(&z, &along) / (residual * residual);
         let shift = case.rate + typical * 0.01;
-        let slope = faces.turn(&mut case.problem(), &x, (residual, 1e-9), &mut scratch).expect("told");
+        let slope = faces
+            .turn(&mut case.problem(), &x, (residual, 1e-9), &mut scratch)
+            .expect("told");
         assert_near(faces.typical.expect("known"), typical, 1e-10);
-        assert_close(&faces.d, &-solve(&(case.gauss_newton() + identity(&z) * shift), &z), 1e-7);
+        assert_close(
+            &faces.d,
+            &-solve(&(case.gauss_newton() + identity(&z) * shift), &z),
+            1e-7,
+        );
         assert_near(slope, case.inner(&z, &faces.d), 1e-12);
         let first = faces.model.products;
         assert!(first >= 2 && faces.model.evaluations == 0);
 
         faces.trust = Some(1e6);
-        let slope = faces.turn(&mut case.problem(), &x, (residual, 1e-9), &mut scratch).expect("told");
+        let slope = faces
+            .turn(&mut case.problem(), &x, (residual, 1e-9), &mut scratch)
+            .expect("told");
         let newton = -solve(&(case.hessian() + identity(&z) * case.rate), &z);
         assert_close(&faces.d, &newton, 1e-5);
         assert_near(slope, case.inner(&z, &faces.d), 1e-12);
@@ -307,7 +400,12 @@ fn directions_are_dense_solutions() {
 
         let trust = 0.25 * case.norm(&newton);
         faces.trust = Some(trust);
-        assert!(faces.turn(&mut case.problem(), &x, (residual, 1e-9), &mut scratch).expect("told") < 0.0);
+        assert!(
+            faces
+                .turn(&mut case.problem(), &x, (residual, 1e-9), &mut scratch)
+                .expect("told")
+                < 0.0
+        );
         assert_near(case.norm(&faces.d), trust, 1e-9);
     }
 }
@@ -320,7 +418,9 @@ fn where_the_model_finds_no_descent_the_direction_is_a_cautious_gradient_step() 
     faces.z = &x.gradient * 3.0;
     faces.trust = Some(0.0);
     let (z, residual) = (faces.z.clone(), case.norm(&faces.z));
-    let slope = faces.turn(&mut case.problem(), &x, (residual, 0.1), &mut scratch).expect("told");
+    let slope = faces
+        .turn(&mut case.problem(), &x, (residual, 0.1), &mut scratch)
+        .expect("told");
     let length = case.problem().cautious(&x, residual);
     assert_close(&faces.d, &(&z * -length), 1e-12);
     assert_near(slope, case.inner(&z, &faces.d), 1e-12);

@@ -2,7 +2,9 @@
 
 use nalgebra::DVector;
 
-use super::super::proximal::fixture::{Case, Draw, apply, assert_close, assert_near, blocks, identity, solve};
+use super::super::proximal::fixture::{
+    Case, Draw, apply, assert_close, assert_near, blocks, identity, solve,
+};
 use super::*;
 
 const SHAPES: [(usize, usize); 5] = [(1, 1), (1, 3), (3, 1), (3, 3), (2, 4)];
@@ -20,7 +22,9 @@ fn pinned<T: Real>(case: &mut Case<T>) -> (Pins<T>, DMatrix<T>) {
         } else if m > 1 && i > 0 {
             faces[i].fill(T::zero());
             for l in 0..p {
-                let unit: Vec<T> = (0..p).map(|k| if k == l { T::one() } else { T::zero() }).collect();
+                let unit: Vec<T> = (0..p)
+                    .map(|k| if k == l { T::one() } else { T::zero() })
+                    .collect();
                 pins.take((0..m).map(|j| (j == i).then(|| unit.clone())));
             }
         }
@@ -64,13 +68,21 @@ fn corrects<T: Real>() {
         for (count, (pins, faces)) in [free, (some, faces)].into_iter().enumerate() {
             let x = case.start();
             case.mu.points_mut().fill(real(5.0));
-            assert!(model.correct(&mut case.problem(), (&x, &pins), &mut scratch).is_some());
+            assert!(
+                model
+                    .correct(&mut case.problem(), (&x, &pins), &mut scratch)
+                    .is_some()
+            );
             assert_eq!(model.evaluations, count + 1);
             assert_eq!(model.corrections.len(), shape.1);
             let wanted = corrections(&case, &faces);
             seen += usize::from(wanted.amax() > real(0.1));
             let off = (blocks(model.corrections.iter().cloned()) - &wanted).amax();
-            assert!(off < real::<T>(500.0) * epsilon::<T>().sqrt(), "{off} of {}", wanted.amax());
+            assert!(
+                off < real::<T>(500.0) * epsilon::<T>().sqrt(),
+                "{off} of {}",
+                wanted.amax()
+            );
         }
     }
     assert!(seen > 10);
@@ -109,7 +121,11 @@ fn many_coordinates_get_no_corrections() {
         let (x, mut scratch) = (case.start(), Scratch::new((p, 1), Vec::new()));
         let mut model = Model::new();
         model.corrections.push(DMatrix::zeros(p, p));
-        assert!(model.correct(&mut case.problem(), (&x, &Pins::new(1)), &mut scratch).is_some());
+        assert!(
+            model
+                .correct(&mut case.problem(), (&x, &Pins::new(1)), &mut scratch)
+                .is_some()
+        );
         if p > LARGEST {
             assert_eq!((model.corrections.len(), model.evaluations), (0, 0));
         } else {
@@ -124,11 +140,22 @@ fn without_first_variation_there_is_no_model() {
     case.energy.silent = true;
     let (x, mut scratch) = (case.start(), Scratch::new((2, 2), Vec::new()));
     let (mut model, pins, mut d) = (Model::new(), Pins::new(2), x.v.clone());
-    assert!(model.correct(&mut case.problem(), (&x, &pins), &mut scratch).is_none());
+    assert!(
+        model
+            .correct(&mut case.problem(), (&x, &pins), &mut scratch)
+            .is_none()
+    );
     // Differences of velocities do without.
     let (matrix, along) = (case.hessian() + identity(&d) * 4.0, (&x.gradient, &pins));
     for trust in [None, Some(9.0)] {
-        model.minimise(&mut case.problem(), (&x, trust), along, (4.0, 1e-6), &mut d, &mut scratch);
+        model.minimise(
+            &mut case.problem(),
+            (&x, trust),
+            along,
+            (4.0, 1e-6),
+            &mut d,
+            &mut scratch,
+        );
         assert_close(&d, &-solve(&matrix, &x.gradient), 1e-5);
     }
 }
@@ -139,7 +166,10 @@ fn decrease<T: Real>(case: &Case<T>, matrix: &DMatrix<T>, z: &DMatrix<T>, d: &DM
 }
 
 fn minimises<T: Real>() {
-    let (tight, rough) = (real::<T>(2000.0) * epsilon(), real::<T>(1000.0) * epsilon::<T>().sqrt());
+    let (tight, rough) = (
+        real::<T>(2000.0) * epsilon(),
+        real::<T>(1000.0) * epsilon::<T>().sqrt(),
+    );
     for (seed, shape) in SHAPES.into_iter().cycle().take(10).enumerate() {
         let mut case = saddle::<T>(41 + seed as u64, shape);
         let z: DMatrix<T> = case.draw.matrix(shape);
@@ -148,24 +178,42 @@ fn minimises<T: Real>() {
         let (shift, x) = (case.rate, case.start());
         for (pins, faces) in [(Pins::new(shape.1), all.clone()), (some, faces)] {
             // On the faces the matrix, across them anything regular.
-            let along = |matrix: &DMatrix<T>| &faces * (matrix + &all * shift) * &faces + (&all - &faces);
+            let along =
+                |matrix: &DMatrix<T>| &faces * (matrix + &all * shift) * &faces + (&all - &faces);
             let (mut model, mut scratch) = (Model::new(), Scratch::new(shape, Vec::new()));
             let mut d = z.clone();
             for exact in [false, true] {
                 let mut matrix = case.gauss_newton();
                 if exact {
-                    assert!(model.correct(&mut case.problem(), (&x, &pins), &mut scratch).is_some());
+                    assert!(
+                        model
+                            .correct(&mut case.problem(), (&x, &pins), &mut scratch)
+                            .is_some()
+                    );
                     matrix = case.hessian() + corrections(&case, &faces);
                 }
                 let wanted = -solve(&along(&matrix), &apply(&faces, &z));
-                let (trust, forcing) = (real::<T>(2.0) * case.norm(&wanted) + T::one(), epsilon::<T>().sqrt());
+                let (trust, forcing) = (
+                    real::<T>(2.0) * case.norm(&wanted) + T::one(),
+                    epsilon::<T>().sqrt(),
+                );
                 let place = (&x, exact.then_some(trust));
                 let forcing = if exact { forcing } else { epsilon() };
                 let system = (&z, &pins);
-                model.minimise(&mut case.problem(), place, system, (shift, forcing), &mut d, &mut scratch);
+                model.minimise(
+                    &mut case.problem(),
+                    place,
+                    system,
+                    (shift, forcing),
+                    &mut d,
+                    &mut scratch,
+                );
                 let tolerance = if exact { rough } else { tight };
                 let off = (&d - &wanted).amax();
-                assert!(off <= tolerance * (wanted.amax() + T::one()), "{off} off {wanted}");
+                assert!(
+                    off <= tolerance * (wanted.amax() + T::one()),
+                    "{off} off {wanted}"
+                );
                 let told = decrease(&case, &along(&matrix), &z, &d);
                 assert!((model.told - told).abs() <= tolerance * (told + T::one()));
             }
@@ -191,16 +239,39 @@ fn narrow(seed: u64) -> (Case<f64>, DMatrix<f64>) {
 }
 
 /// What `minimise` finds without pins and with a shift of 1: the direction, the decrease told and the products taken.
-fn find(case: &mut Case<f64>, z: &DMatrix<f64>, trust: Option<f64>, forcing: f64) -> (DMatrix<f64>, f64, usize) {
+fn find(
+    case: &mut Case<f64>,
+    z: &DMatrix<f64>,
+    trust: Option<f64>,
+    forcing: f64,
+) -> (DMatrix<f64>, f64, usize) {
     let (x, pins, shape) = (case.start(), Pins::new(case.shape().1), case.shape());
     let (mut model, mut scratch) = (Model::new(), Scratch::new(shape, Vec::new()));
     let (mut d, at) = (z.clone(), (&x, trust));
     (model.products, model.told) = (3, 7.0);
-    model.minimise(&mut case.problem(), at, (z, &pins), (1.0, forcing), &mut d, &mut scratch);
+    model.minimise(
+        &mut case.problem(),
+        at,
+        (z, &pins),
+        (1.0, forcing),
+        &mut d,
+        &mut scratch,
+    );
     let held = scratch.into_fields().len();
     let mut scratch = Scratch::new(shape, vec![z.clone(); held]);
-    model.minimise(&mut case.problem(), at, (z, &pins), (1.0, forcing), &mut d, &mut scratch);
-    assert_eq!(scratch.into_fields().len(), held, "the fields are given back");
+    model.minimise(
+        &mut case.problem(),
+        at,
+        (z, &pins),
+        (1.0, forcing),
+        &mut d,
+        &mut scratch,
+    );
+    assert_eq!(
+        scratch.into_fields().len(),
+        held,
+        "the fields are given back"
+    );
     assert_eq!((model.products - 3) % 2, 0, "the same again");
     (d, model.told, (model.products - 3) / 2)
 }
@@ -225,7 +296,10 @@ fn a_product_an_eigenvalue_and_none_below_the_forcing() {
         assert_near(told, decrease(&case, &matrix, &z, &d), 1e-12);
         assert_eq!(find(&mut case, &z, None, 1.0), (&z * 0.0, 0.0, 0));
     }
-    assert_eq!(find(&mut case, &(&z * 0.0), Some(1.0), 1e-6), (&z * 0.0, 0.0, 0));
+    assert_eq!(
+        find(&mut case, &(&z * 0.0), Some(1.0), 1e-6),
+        (&z * 0.0, 0.0, 0)
+    );
 }
 
 /// The way of conjugate gradients goes from 0 to the lowest point along the slope, and from there to the minimum.
@@ -238,7 +312,11 @@ fn the_way_ends_at_the_edge() {
         let corner = &z * (-case.inner(&z, &z) / case.inner(&z, &apply(&matrix, &z)));
         let (first, whole) = (case.norm(&corner), case.norm(&minimum));
         assert!(whole > first);
-        for (trust, products) in [(0.3 * first, 1), (0.3 * first + 0.7 * whole, 2), (1.5 * whole, 2)] {
+        for (trust, products) in [
+            (0.3 * first, 1),
+            (0.3 * first + 0.7 * whole, 2),
+            (1.5 * whole, 2),
+        ] {
             let wanted = if products == 1 {
                 &corner * (trust / first)
             } else {
@@ -246,7 +324,11 @@ fn the_way_ends_at_the_edge() {
                 let (mut low, mut high) = (0.0, 1.0);
                 for _ in 0..60 {
                     let middle = 0.5 * (low + high);
-                    if case.norm(&on(middle)) > trust { high = middle } else { low = middle }
+                    if case.norm(&on(middle)) > trust {
+                        high = middle
+                    } else {
+                        low = middle
+                    }
                 }
                 on(low)
             };
@@ -274,9 +356,17 @@ fn negative_curvature_leads_to_the_edge() {
     }
     // Gauss and Newton along a direction without curvature, and a model that is not finite.
     let z = DMatrix::from_element(3, 4, 1.0);
-    let (mut model, mut scratch, mut d) = (Model::new(), Scratch::new((3, 4), Vec::new()), z.clone());
+    let (mut model, mut scratch, mut d) =
+        (Model::new(), Scratch::new((3, 4), Vec::new()), z.clone());
     let (x, pins) = (case.start(), Pins::new(4));
-    model.minimise(&mut case.problem(), (&x, None), (&z, &pins), (0.0, 1e-6), &mut d, &mut scratch);
+    model.minimise(
+        &mut case.problem(),
+        (&x, None),
+        (&z, &pins),
+        (0.0, 1e-6),
+        &mut d,
+        &mut scratch,
+    );
     assert_eq!((&d, model.told), (&(&z * 0.0), 0.0));
     case.energy.linear.fill(f64::NAN);
     assert_eq!(find(&mut case, &z, Some(0.5), 1e-6), (&z * 0.0, 0.0, 1));
@@ -296,7 +386,14 @@ fn a_particle_without_weight_goes_with_its_twin() {
     let (mut model, mut d) = (Model::new(), z.clone());
     model.correct(&mut case.problem(), (&x, &pins), &mut scratch);
     for trust in [None, Some(0.1), Some(1e3)] {
-        model.minimise(&mut case.problem(), (&x, trust), (&z, &pins), (1.0, 1e-4), &mut d, &mut scratch);
+        model.minimise(
+            &mut case.problem(),
+            (&x, trust),
+            (&z, &pins),
+            (1.0, 1e-4),
+            &mut d,
+            &mut scratch,
+        );
         assert!(d.norm() > 0.0);
         assert_eq!(d.column(2), d.column(0));
     }
@@ -317,11 +414,18 @@ fn edges<T: Real>() {
         }
     }
     let zero = &d * T::zero();
-    assert_near(to_edge(&mut case.problem(), &zero, &d, T::one()), T::one() / inside, tight);
+    assert_near(
+        to_edge(&mut case.problem(), &zero, &d, T::one()),
+        T::one() / inside,
+        tight,
+    );
     // Beyond, at the edge, and where the region is a point.
     let half = inside * real(0.5);
     assert_eq!(to_edge(&mut case.problem(), &d, &d, half), T::zero());
-    assert_eq!(to_edge(&mut case.problem(), &zero, &d, T::zero()), T::zero());
+    assert_eq!(
+        to_edge(&mut case.problem(), &zero, &d, T::zero()),
+        T::zero()
+    );
 }
 
 #[test]
@@ -350,7 +454,8 @@ fn excesses<T: Real>() {
     let mut draw = Draw(91);
     for p in [1, 2, 3, 5] {
         for shift in [-3.0, -0.5, 0.0, 3.0].map(real::<T>) {
-            let block: DMatrix<T> = draw.matrix((p, p)) + DMatrix::from_diagonal_element(p, p, shift);
+            let block: DMatrix<T> =
+                draw.matrix((p, p)) + DMatrix::from_diagonal_element(p, p, shift);
             let b = (&block + block.transpose()) / real::<T>(2.0);
             let e = excess(block);
             let tolerance = real::<T>(200.0) * epsilon::<T>() * (b.norm() + T::one());

@@ -45,7 +45,11 @@ impl<T: Real> Energy<T> for Told<T> {
         for (k, value) in values.iter_mut().enumerate() {
             let (v, g) = of(&at.as_slice()[k * self.dim..(k + 1) * self.dim]);
             *value = v;
-            descent.column_mut(k).iter_mut().zip(&g).for_each(|(out, &g)| *out = -g);
+            descent
+                .column_mut(k)
+                .iter_mut()
+                .zip(&g)
+                .for_each(|(out, &g)| *out = -g);
         }
         Some(T::zero())
     }
@@ -61,16 +65,26 @@ fn field<T: Real>(p: usize, columns: &[f64]) -> DMatrix<T> {
 
 fn near<T: Real>(u: &[T], v: &[T], tolerance: T) {
     assert_eq!(u.len(), v.len());
-    assert!(u.iter().zip(v).all(|(&u, &v)| (u - v).abs() <= tolerance), "{u:?} is not {v:?}");
+    assert!(
+        u.iter().zip(v).all(|(&u, &v)| (u - v).abs() <= tolerance),
+        "{u:?} is not {v:?}"
+    );
 }
 
 /// Rows: an orthonormal basis of `R^3`.
-const AXES: [[f64; 3]; 3] =
-    [[2.0 / 3.0, 2.0 / 3.0, 1.0 / 3.0], [-2.0 / 3.0, 1.0 / 3.0, 2.0 / 3.0], [1.0 / 3.0, -2.0 / 3.0, 2.0 / 3.0]];
+const AXES: [[f64; 3]; 3] = [
+    [2.0 / 3.0, 2.0 / 3.0, 1.0 / 3.0],
+    [-2.0 / 3.0, 1.0 / 3.0, 2.0 / 3.0],
+    [1.0 / 3.0, -2.0 / 3.0, 2.0 / 3.0],
+];
 
 /// The field whose columns have these coordinates along the axes.
 fn along_axes<T: Real>(coordinates: &[[f64; 3]]) -> DMatrix<T> {
-    let column = |c: &[f64; 3]| (0..3).map(|r| (0..3).map(|k| c[k] * AXES[k][r]).sum::<f64>()).collect::<Vec<_>>();
+    let column = |c: &[f64; 3]| {
+        (0..3)
+            .map(|r| (0..3).map(|k| c[k] * AXES[k][r]).sum::<f64>())
+            .collect::<Vec<_>>()
+    };
     field(3, &coordinates.iter().flat_map(column).collect::<Vec<_>>())
 }
 
@@ -93,7 +107,9 @@ fn basis_is_orthonormal<T: Real>() {
             let mut n: Vec<T> = (0..p).map(|_| real(rng.random_range(-1.0..1.0))).collect();
             if let Some(first) = given.first().filter(|_| k == 1) {
                 // Nearly the same surface again: one pass of Gram and Schmidt loses digits here.
-                n.iter_mut().zip(first).for_each(|(n, &f)| *n = *n * real(0.5) + f * real(100.0));
+                n.iter_mut()
+                    .zip(first)
+                    .for_each(|(n, &f)| *n = *n * real(0.5) + f * real(100.0));
             }
             let size = dot(&n, &n).sqrt();
             n.iter_mut().for_each(|n| *n /= size);
@@ -109,7 +125,11 @@ fn basis_is_orthonormal<T: Real>() {
         for (k, e) in basis.iter().enumerate() {
             for (l, f) in basis.iter().enumerate() {
                 let delta = if k == l { T::one() } else { T::zero() };
-                assert!((dot(e, f) - delta).abs() <= tolerance, "{p} {k} {l}: {}", dot(e, f));
+                assert!(
+                    (dot(e, f) - delta).abs() <= tolerance,
+                    "{p} {k} {l}: {}",
+                    dot(e, f)
+                );
             }
             // The k-th given is in the span of the first k, on the positive side of its own.
             let mut rest = given[k].clone();
@@ -131,9 +151,14 @@ fn pins_are_an_orthonormal_basis_of_the_normals() {
 #[test]
 fn a_surface_that_cannot_be_crossed_is_no_new_pin() {
     let mut pins = Pins::<f64>::new(1);
-    for n in
-        [[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [f64::NAN, 0.0, 1.0], [0.6, 0.8, 0.0], [0.8, -0.6, 0.0]]
-    {
+    for n in [
+        [1.0, 0.0, 0.0],
+        [-1.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0],
+        [f64::NAN, 0.0, 1.0],
+        [0.6, 0.8, 0.0],
+        [0.8, -0.6, 0.0],
+    ] {
         pins.pin(0, n.to_vec());
     }
     assert_eq!(pins.normals, [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]);
@@ -144,7 +169,11 @@ fn the_particles_that_met_a_kink_are_pinned_on_it() {
     let mut pins = Pins::<f64>::new(3);
     pins.take([None, Some(vec![0.0, 1.0]), None]);
     pins.take([Some(vec![-1.0, 0.0]), Some(vec![1.0, 0.0]), None]);
-    let expected = vec![vec![vec![-1.0, 0.0]], vec![vec![0.0, 1.0], vec![1.0, 0.0]], vec![]];
+    let expected = vec![
+        vec![vec![-1.0, 0.0]],
+        vec![vec![0.0, 1.0], vec![1.0, 0.0]],
+        vec![],
+    ];
     assert_eq!(pins.normals, expected);
 }
 
@@ -154,10 +183,18 @@ fn projection<T: Real>() {
     let across = |[a, b, c]: [f64; 3], i: usize| [[a, 0.0, c], [a, b, c], [0.0, b, 0.0]][i];
     // Two fields side by side, the second one turned.
     let both: Vec<_> = (0..6).map(|k| coordinates[(k + k / 3) % 3]).collect();
-    let kept: Vec<_> = both.iter().enumerate().map(|(k, &c)| across(c, k % 3)).collect();
+    let kept: Vec<_> = both
+        .iter()
+        .enumerate()
+        .map(|(k, &c)| across(c, k % 3))
+        .collect();
     let mut fields = along_axes::<T>(&both);
     pins.project(&mut fields);
-    near(fields.as_slice(), along_axes(&kept).as_slice(), real::<T>(16.0) * epsilon::<T>());
+    near(
+        fields.as_slice(),
+        along_axes(&kept).as_slice(),
+        real::<T>(16.0) * epsilon::<T>(),
+    );
 }
 
 #[test]
@@ -168,11 +205,25 @@ fn a_projection_removes_what_goes_across_the_pins_only() {
 
 #[test]
 fn any_tells_whether_a_particle_of_some_weight_has_more_pins() {
-    let mut energy = Told { of: None, dim: 3, calls: 0, mu: Vec::new() };
-    let mut mu = EmpiricalMeasure::weighted(DMatrix::zeros(3, 3), vec![0.3, 0.7, 0.0].into()).unwrap();
-    let mut problem = Proximal { energy: &mut energy, mu: &mut mu, anchor: DMatrix::zeros(3, 3), rate: 1.0 };
+    let mut energy = Told {
+        of: None,
+        dim: 3,
+        calls: 0,
+        mu: Vec::new(),
+    };
+    let mut mu =
+        EmpiricalMeasure::weighted(DMatrix::zeros(3, 3), vec![0.3, 0.7, 0.0].into()).unwrap();
+    let mut problem = Proximal {
+        energy: &mut energy,
+        mu: &mut mu,
+        anchor: DMatrix::zeros(3, 3),
+        rate: 1.0,
+    };
     let mut flags = DMatrix::from_element(3, 3, 2.0);
-    for (pins, most) in [(pinned::<f64>(&[&[], &[], &[]]), 0), (pinned(&[&[], &[0, 1], &[2, 1, 0]]), 2)] {
+    for (pins, most) in [
+        (pinned::<f64>(&[&[], &[], &[]]), 0),
+        (pinned(&[&[], &[0, 1], &[2, 1, 0]]), 2),
+    ] {
         for level in 0..4 {
             assert_eq!(pins.any(&mut problem, level, &mut flags), level < most);
         }
@@ -183,15 +234,31 @@ fn any_tells_whether_a_particle_of_some_weight_has_more_pins() {
 fn a_place_is_on_the_told_side_of_each_pin_and_nearer_to_the_first() {
     let pins = pinned::<f64>(&[&[2], &[], &[1, 0, 2]]);
     let v = along_axes::<f64>(&[[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0], [0.0, 4.0, 1.0]]);
-    for step in [[0.5, 0.5, 0.5], [-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]] {
+    for step in [
+        [0.5, 0.5, 0.5],
+        [-0.5, 0.5, 0.5],
+        [0.5, -0.5, 0.5],
+        [0.5, 0.5, -0.5],
+    ] {
         let mut out = v.clone();
         pins.place(&v, |k| step[k], &mut out);
         out -= &v;
         let moved = |i: usize, k: usize| dot(&out.as_slice()[3 * i..3 * i + 3], &AXES[k]);
-        near(&[moved(0, 0), moved(0, 1), moved(0, 2)], &[0.0, 0.0, step[0]], 1e-14);
+        near(
+            &[moved(0, 0), moved(0, 1), moved(0, 2)],
+            &[0.0, 0.0, step[0]],
+            1e-14,
+        );
         near(&[moved(1, 0), moved(1, 1), moved(1, 2)], &[0.0; 3], 0.0);
-        let shares = [moved(2, 1) / step[0], moved(2, 0) / step[1], moved(2, 2) / step[2]];
-        assert!(0.0 < shares[0] && shares[0] < 0.5 * shares[1] && shares[1] < 0.5 * shares[2], "{shares:?}");
+        let shares = [
+            moved(2, 1) / step[0],
+            moved(2, 0) / step[1],
+            moved(2, 2) / step[2],
+        ];
+        assert!(
+            0.0 < shares[0] && shares[0] < 0.5 * shares[1] && shares[1] < 0.5 * shares[2],
+            "{shares:?}"
+        );
         assert!((shares[2] - 1.0).abs() <= 1e-14);
     }
 }
@@ -201,7 +268,8 @@ fn shortest<T: Real>() {
     let (mut inside, mut ends) = (0, 0);
     for count in [1, 2, 3, 2, 3, 4, 1, 2, 4, 3] {
         // Jumps that lean over each other, as large as z: shares of all kinds.
-        let entry = |scale: f64, rng: &mut ChaCha8Rng| real::<T>(scale * rng.random_range(-1.0..1.0));
+        let entry =
+            |scale: f64, rng: &mut ChaCha8Rng| real::<T>(scale * rng.random_range(-1.0..1.0));
         let mut jumps = Vec::new();
         let mut normals = Vec::new();
         for k in 0..count {
@@ -226,7 +294,11 @@ fn shortest<T: Real>() {
             let (gain, tolerance) = (dot(&z, j), real::<T>(64.0) * epsilon::<T>());
             assert!(s == T::one() || gain <= tolerance, "{shares:?} {gain}");
             assert!(s == T::zero() || gain >= -tolerance, "{shares:?} {gain}");
-            if s > T::zero() && s < T::one() { inside += 1 } else { ends += 1 }
+            if s > T::zero() && s < T::one() {
+                inside += 1
+            } else {
+                ends += 1
+            }
         }
         assert_eq!(shares.len(), count);
     }
@@ -244,7 +316,10 @@ fn between_leaves_a_jump_of_0_alone() {
     let mut z = [1.0, -2.0];
     assert_eq!(between::<f64>(&mut z, &[], &[]), [0.0; 0]);
     let normals = [vec![1.0, 0.0], vec![0.0, -1.0]];
-    assert_eq!(between(&mut z, &[vec![0.0, 0.0], vec![0.0, -1.0]], &normals), [0.0, 1.0]);
+    assert_eq!(
+        between(&mut z, &[vec![0.0, 0.0], vec![0.0, -1.0]], &normals),
+        [0.0, 1.0]
+    );
     assert_eq!(z, [1.0, -1.0]);
 }
 
@@ -252,19 +327,36 @@ fn between_leaves_a_jump_of_0_alone() {
 fn across_a_ridge_between_takes_the_side_that_falls_more() {
     // Slopes of value along n on this side, and along -n on the other, by all choices of signs.
     let n = vec![vec![0.0, 1.0], vec![1.0, 0.0]];
-    for (here, there) in [(-3.0, -1.0), (-1.0, -3.0), (2.0, -4.0), (-4.0, 2.0), (-1.0, -1.5), (-1.5, -1.0)] {
+    for (here, there) in [
+        (-3.0, -1.0),
+        (-1.0, -3.0),
+        (2.0, -4.0),
+        (-4.0, 2.0),
+        (-1.0, -1.5),
+        (-1.5, -1.0),
+    ] {
         // The gradient is `here` on this side, `-there` on the other; their jump is here + there < 0.
         let expected = f64::from(there < here);
         let (mut z, jump) = ([0.5, here], vec![0.25, here + there]);
         assert_eq!(between(&mut z, std::slice::from_ref(&jump), &n), [expected]);
-        near(&z, &[0.5 - expected * 0.25, here - expected * jump[1]], 1e-15);
+        near(
+            &z,
+            &[0.5 - expected * 0.25, here - expected * jump[1]],
+            1e-15,
+        );
         // The same beside a convex jump, by which the sweeps go on.
         let (mut z, jump) = ([0.5, here], vec![0.0, here + there]);
-        assert_eq!(between(&mut z, &[jump.clone(), vec![2.0, 0.0]], &n), [expected, 0.25]);
+        assert_eq!(
+            between(&mut z, &[jump.clone(), vec![2.0, 0.0]], &n),
+            [expected, 0.25]
+        );
         near(&z, &[0.0, here - expected * jump[1]], 1e-15);
     }
     // The slopes that count are those with the shares of the other pins: 1 there, and -4 and 0 in the end.
     let mut z = [30.0, 1.0];
-    assert_eq!(between(&mut z, &[vec![0.0, -4.0], vec![1.0, 5.0]], &n), [0.0, 1.0]);
+    assert_eq!(
+        between(&mut z, &[vec![0.0, -4.0], vec![1.0, 5.0]], &n),
+        [0.0, 1.0]
+    );
     assert_eq!(z, [29.0, -4.0]);
 }

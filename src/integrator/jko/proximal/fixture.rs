@@ -30,7 +30,10 @@ impl<T: Real> Known<T> {
     fn potential(&self, w: DVectorView<'_, T>) -> (T, DVector<T>) {
         let (bent, s) = (&self.own * w, self.cubic.dot(&w));
         let value = w.dot(&bent) * real(0.5) + s * s * s / real(6.0) + self.linear.dot(&w);
-        (value, bent + &self.cubic * (s * s * real::<T>(0.5)) + &self.linear)
+        (
+            value,
+            bent + &self.cubic * (s * s * real::<T>(0.5)) + &self.linear,
+        )
     }
 }
 
@@ -42,7 +45,10 @@ impl<T: Real> Energy<T> for Known<T> {
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         let u = self.mean(mu);
         let sum = |sum, (w, &c): (DVectorView<'_, T>, &T)| sum + c * self.potential(w).0;
-        mu.points().column_iter().zip(mu.weights()).fold(u.dot(&(&self.outer * &u)) * real(0.5), sum)
+        mu.points()
+            .column_iter()
+            .zip(mu.weights())
+            .fold(u.dot(&(&self.outer * &u)) * real(0.5), sum)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
@@ -69,9 +75,15 @@ impl<T: Real> Energy<T> for Known<T> {
         (!self.silent).then(|| self.value(mu))
     }
 
-    fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
         let bent = &self.outer * (v * DVector::from_column_slice(mu.weights()));
-        out.column_iter_mut().for_each(|mut out| out.copy_from(&bent));
+        out.column_iter_mut()
+            .for_each(|mut out| out.copy_from(&bent));
         (!self.silent).then_some(())
     }
 }
@@ -126,7 +138,14 @@ impl<T: Real> Case<T> {
             silent: false,
         };
         let mu = EmpiricalMeasure::weighted(points.clone(), weights).expect("finite");
-        Self { energy, mu, points, anchor: draw.matrix((p, m)), rate: real(0.75), draw }
+        Self {
+            energy,
+            mu,
+            points,
+            anchor: draw.matrix((p, m)),
+            rate: real(0.75),
+            draw,
+        }
     }
 
     pub fn shape(&self) -> (usize, usize) {
@@ -134,14 +153,25 @@ impl<T: Real> Case<T> {
     }
 
     pub fn problem(&mut self) -> Proximal<'_, T> {
-        Proximal { energy: &mut self.energy, mu: &mut self.mu, anchor: self.anchor.clone(), rate: self.rate }
+        Proximal {
+            energy: &mut self.energy,
+            mu: &mut self.mu,
+            anchor: self.anchor.clone(),
+            rate: self.rate,
+        }
     }
 
     /// What is known at the points.
     pub fn start(&mut self) -> Point<T> {
         let zero = DMatrix::zeros(self.points.nrows(), self.points.ncols());
         let (v, velocity, gradient) = (self.points.clone(), zero.clone(), zero);
-        let mut x = Point { v, velocity, gradient, energy: T::zero(), value: T::zero() };
+        let mut x = Point {
+            v,
+            velocity,
+            gradient,
+            energy: T::zero(),
+            value: T::zero(),
+        };
         self.problem().evaluate(&mut x);
         x
     }
@@ -157,7 +187,8 @@ impl<T: Real> Case<T> {
         let (p, m) = self.shape();
         let mut out = DMatrix::zeros(p * m, p * m);
         for (i, j) in (0..m * m).map(|k| (k / m, k % m)) {
-            out.view_mut((i * p, j * p), (p, p)).copy_from(&(&self.energy.outer * self.mu.weight(j)));
+            out.view_mut((i * p, j * p), (p, p))
+                .copy_from(&(&self.energy.outer * self.mu.weight(j)));
         }
         out
     }
@@ -169,7 +200,9 @@ impl<T: Real> Case<T> {
 
     /// `sum_i c_i <u_i, v_i>`
     pub fn inner(&self, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
-        (0..u.ncols()).fold(T::zero(), |sum, i| sum + self.mu.weight(i) * u.column(i).dot(&v.column(i)))
+        (0..u.ncols()).fold(T::zero(), |sum, i| {
+            sum + self.mu.weight(i) * u.column(i).dot(&v.column(i))
+        })
     }
 
     pub fn norm(&self, u: &DMatrix<T>) -> T {
@@ -207,11 +240,17 @@ pub fn identity<T: Real>(u: &DMatrix<T>) -> DMatrix<T> {
 #[track_caller]
 pub fn assert_close<T: Real>(found: &DMatrix<T>, wanted: &DMatrix<T>, tolerance: T) {
     let off = (found - wanted).amax();
-    assert!(off <= tolerance * wanted.amax(), "{off} off, {found} instead of {wanted}");
+    assert!(
+        off <= tolerance * wanted.amax(),
+        "{off} off, {found} instead of {wanted}"
+    );
 }
 
 /// Holds one number against another.
 #[track_caller]
 pub fn assert_near<T: Real>(found: T, wanted: T, tolerance: T) {
-    assert!((found - wanted).abs() <= tolerance * wanted.abs(), "{found} instead of {wanted}");
+    assert!(
+        (found - wanted).abs() <= tolerance * wanted.abs(),
+        "{found} instead of {wanted}"
+    );
 }

@@ -29,7 +29,10 @@ fn objective<T: Real>(case: &mut Case<T>, v: &DMatrix<T>) -> (T, T) {
     case.mu.points_mut().copy_from_slice(v.as_slice());
     let energy = case.energy.value(&case.mu);
     let apart = v - &case.anchor;
-    (energy, energy + case.rate * case.inner(&apart, &apart) / real(2.0))
+    (
+        energy,
+        energy + case.rate * case.inner(&apart, &apart) / real(2.0),
+    )
 }
 
 fn values_and_gradients<T: Real>() {
@@ -38,7 +41,11 @@ fn values_and_gradients<T: Real>() {
         for rate in [0.75, 40.0, 0.0] {
             case.rate = real(rate);
             let x = case.start();
-            assert_eq!(case.mu.points(), &case.points, "the measure is where the point is");
+            assert_eq!(
+                case.mu.points(),
+                &case.points,
+                "the measure is where the point is"
+            );
             let v = case.points.clone();
             let (energy, value) = objective(&mut case, &v);
             let tight = real::<T>(64.0) * epsilon();
@@ -82,9 +89,14 @@ fn probes<T: Real>() {
         let mut case = Case::<T>::new(11 + seed as u64, shape);
         let at: DMatrix<T> = case.draw.matrix((p, 3 * m));
         let (mut values, mut gradient) = (vec![T::zero(); 3 * m], DMatrix::zeros(p, 3 * m));
-        assert!(case.problem().probe(&at, &mut values, &mut gradient).is_some());
+        assert!(
+            case.problem()
+                .probe(&at, &mut values, &mut gradient)
+                .is_some()
+        );
         let (mut plain, mut descent) = (values.clone(), gradient.clone());
-        case.energy.first_variation(&case.mu, &at, &mut plain, &mut descent);
+        case.energy
+            .first_variation(&case.mu, &at, &mut plain, &mut descent);
         for (k, i) in (0..3 * m).map(|q| (q / m, q % m)) {
             let (q, far) = (k * m + i, at.column(k * m + i) - case.anchor.column(i));
             let wanted = plain[q] + case.rate * far.norm_squared() / real(2.0);
@@ -92,7 +104,9 @@ fn probes<T: Real>() {
             assert!((values[q] - wanted).abs() <= real::<T>(32.0) * epsilon::<T>() * size);
             let slope = &far * case.rate - descent.column(q);
             let off = (gradient.column(q) - slope).norm();
-            assert!(off <= real::<T>(32.0) * epsilon::<T>() * (far.norm() + descent.column(q).norm()));
+            assert!(
+                off <= real::<T>(32.0) * epsilon::<T>() * (far.norm() + descent.column(q).norm())
+            );
         }
         // At the particles themselves it is the gradient of P.
         let (x, mut values) = (case.start(), vec![T::zero(); m]);
@@ -101,7 +115,11 @@ fn probes<T: Real>() {
         assert_close(&gradient, &x.gradient, real::<T>(32.0) * epsilon());
 
         case.energy.silent = true;
-        assert!(case.problem().probe(&x.v, &mut values, &mut gradient).is_none());
+        assert!(
+            case.problem()
+                .probe(&x.v, &mut values, &mut gradient)
+                .is_none()
+        );
     }
 }
 
@@ -123,9 +141,19 @@ fn any_is_so_for_one_particle_or_on_another_rank() {
     assert!(problem.any(&mut flags, |_| true));
 
     let mut mu = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0)).unwrap();
-    for (elsewhere, here, wanted) in [(0.0, false, false), (1.0, false, true), (0.0, true, true), (1.0, true, true)] {
+    for (elsewhere, here, wanted) in [
+        (0.0, false, false),
+        (1.0, false, true),
+        (0.0, true, true),
+        (1.0, true, true),
+    ] {
         let (mut ranks, anchor) = (Ranks(elsewhere), DMatrix::zeros(1, 1));
-        let mut problem = Proximal { energy: &mut ranks, mu: &mut mu, anchor, rate: 1.0 };
+        let mut problem = Proximal {
+            energy: &mut ranks,
+            mu: &mut mu,
+            anchor,
+            rate: 1.0,
+        };
         assert_eq!(problem.any(&mut DMatrix::zeros(1, 1), |_| here), wanted);
     }
 }
@@ -138,7 +166,11 @@ fn sizes_are_weighted_and_the_largest_is_not() {
     // The weights are 1/4, 3/4, 5/4.
     let mut problem = case.problem();
     assert_eq!(problem.inner(&u, &v), 0.25 * 3.0 - 0.75 + 1.25 * 5.0);
-    assert_near(problem.norm(&u), (0.25 * 5.0 + 75.0 + 1.25 * 25.0_f64).sqrt(), 1e-15);
+    assert_near(
+        problem.norm(&u),
+        (0.25 * 5.0 + 75.0 + 1.25 * 25.0_f64).sqrt(),
+        1e-15,
+    );
     assert_eq!(problem.largest(&u), 10.0);
     assert_eq!(problem.largest(&DMatrix::zeros(2, 3)), 0.0);
 }
@@ -222,8 +254,14 @@ fn levels<T: Real>() {
 
     let rounding = case.problem().rounding(&at(&zero, &velocity, 1.0, 1.0)) / real(5.0);
     assert!(rounding >= epsilon() && rounding <= real::<T>(100.0) * epsilon());
-    near(case.problem().rounding(&at(&v, &zero, 1.0, 1.0)) / rounding, real(6.0));
-    near(case.problem().rounding(&at(&v, &velocity, 1.0, 1.0)) / rounding, real(11.0));
+    near(
+        case.problem().rounding(&at(&v, &zero, 1.0, 1.0)) / rounding,
+        real(6.0),
+    );
+    near(
+        case.problem().rounding(&at(&v, &velocity, 1.0, 1.0)) / rounding,
+        real(11.0),
+    );
 }
 
 #[test]
@@ -262,7 +300,9 @@ fn the_known_energy_is_consistent() {
     assert!(cubic.norm() > 0.1);
     let (x, mut values) = (case.start(), vec![0.0; 2]);
     let mut descent = x.v.clone();
-    let value = case.energy.first_variation(&case.mu, &x.v, &mut values, &mut descent);
+    let value = case
+        .energy
+        .first_variation(&case.mu, &x.v, &mut values, &mut descent);
     assert_eq!(value, Some(x.energy));
     assert_close(&descent, &x.velocity, 1e-14);
 }

@@ -11,7 +11,13 @@ fn quadratic(k: f64, offset: f64) -> impl Fn(f64) -> (f64, f64) + 'static {
 
 /// `V = -w` up to `end`, and flat beyond.
 fn ramp(end: f64) -> impl Fn(f64) -> (f64, f64) + 'static {
-    move |w| if w < end { (10.0 - w, -1.0) } else { (10.0 - end, 0.0) }
+    move |w| {
+        if w < end {
+            (10.0 - w, -1.0)
+        } else {
+            (10.0 - end, 0.0)
+        }
+    }
 }
 
 fn moved(outcome: &Search) -> bool {
@@ -33,7 +39,14 @@ fn along(bench: &mut Bench, d: f64, radius: f64) -> (Search, Descent<f64>, f64) 
 fn the_full_step_is_taken_where_the_model_told_right() {
     for (k, offset) in [(2.0, 0.0), (2.0, 50.0), (1e-4, -1.0), (1e5, 3.0)] {
         // P(x + t d) - P(x) = (t - a t^2 / 2) slope.
-        for (a, told) in [(0.6, true), (1.0, true), (1.3, true), (1.45, true), (1.55, false), (1.9, false)] {
+        for (a, told) in [
+            (0.6, true),
+            (1.0, true),
+            (1.3, true),
+            (1.45, true),
+            (1.55, false),
+            (1.9, false),
+        ] {
             let mut bench = Bench::line(3.0, quadratic(k, offset));
             let (outcome, descent, to) = along(&mut bench, -3.0 * a, 0.0);
             assert!(moved(&outcome));
@@ -42,7 +55,10 @@ fn the_full_step_is_taken_where_the_model_told_right() {
             assert!(descent.exact && descent.noise == 0.0 && descent.lessons == 0);
             if told {
                 assert_eq!(to, 3.0 - 3.0 * a);
-                let mut damping = Damping { value: 1.0, typical: 1.0 };
+                let mut damping = Damping {
+                    value: 1.0,
+                    typical: 1.0,
+                };
                 damping.follow(2.0 - a);
                 assert!((descent.damping.value - damping.value).abs() < 1e-12);
             }
@@ -58,7 +74,10 @@ fn small_decreases_are_taken_late() {
         assert!(moved(&outcome) && to == 1.0);
         assert_eq!(descent.evaluations == 1, told);
         assert_eq!(descent.smooth, told);
-        assert!(told || descent.damping.value == 1.0, "a full step that is late says nothing of the damping");
+        assert!(
+            told || descent.damping.value == 1.0,
+            "a full step that is late says nothing of the damping"
+        );
         assert!(descent.exact);
     }
 }
@@ -81,7 +100,13 @@ fn the_decrease_must_be_sufficient() {
 #[test]
 fn steps_stop_short_of_what_is_not_finite() {
     let (nan, minus) = (f64::NAN, f64::NEG_INFINITY);
-    for beyond in [(nan, nan), (-1e3, nan), (nan, -1.0), (minus, -1.0), (-1e3, minus)] {
+    for beyond in [
+        (nan, nan),
+        (-1e3, nan),
+        (nan, -1.0),
+        (minus, -1.0),
+        (-1e3, minus),
+    ] {
         for (k, end) in [(1, 0.6), (2, 0.3), (4, 0.1), (9, 0.003)] {
             let wall = move |w: f64| if w < end { (10.0 - w, -1.0) } else { beyond };
             let mut bench = Bench::line(0.0, wall);
@@ -107,7 +132,13 @@ fn steps_stop_short_of_what_is_not_finite() {
 #[test]
 fn steps_stop_short_of_a_wall() {
     for (t, end) in [(0.5, 0.6), (0.25, 0.3), (1.0 / 512.0, 0.003)] {
-        let wall = move |w: f64| if w < end { (10.0 - w, -1.0) } else { (11.0, -1.0) };
+        let wall = move |w: f64| {
+            if w < end {
+                (10.0 - w, -1.0)
+            } else {
+                (11.0, -1.0)
+            }
+        };
         let (outcome, descent, to) = along(&mut Bench::line(0.0, wall), 1.0, 0.0);
         assert!(moved(&outcome));
         assert_eq!((to, descent.lessons), (t, 0));
@@ -123,7 +154,13 @@ fn accept_raises_the_damping_to_the_curvature_missing() {
     });
     let from = bench.start();
     let d = [-0.4, -0.2];
-    for (t, exact) in [(0.5, true), (0.25, true), (0.125, true), (0.0625, false), (1.0 / 256.0, false)] {
+    for (t, exact) in [
+        (0.5, true),
+        (0.25, true),
+        (0.125, true),
+        (0.0625, false),
+        (1.0 / 256.0, false),
+    ] {
         for (value, was) in [(1e-6, true), (1e-6, false), (1e4, true)] {
             let (mut x, mut y) = (copy(&from), bench.at(&(&from.v * (1.0 - 0.1 * t))));
             let mut descent = bench.descent(&x, &d, 0.0);
@@ -155,11 +192,20 @@ fn accept_follows_full_steps() {
         let (mut x, mut y) = (copy(&from), bench.at(&(&from.v * to)));
         let mut descent = bench.descent(&x, &[-1.0], 0.0);
         descent.exact = false;
-        let mut damping = Damping { value: 1.0, typical: 1.0 };
+        let mut damping = Damping {
+            value: 1.0,
+            typical: 1.0,
+        };
         if trial == 0 {
             damping.follow((1.0 - to * to) * 0.25 / 0.25);
         }
-        descent.accept(&mut bench.problem(), &mut x, &mut y, (1.0, trial, -0.5), &Shares::new(1));
+        descent.accept(
+            &mut bench.problem(),
+            &mut x,
+            &mut y,
+            (1.0, trial, -0.5),
+            &Shares::new(1),
+        );
         assert!((descent.damping.value - damping.value).abs() < 1e-12);
         assert_eq!(descent.smooth, trial == 0);
         assert!(!descent.exact);
@@ -178,7 +224,13 @@ fn accept_follows_kinks() {
             (x.gradient[0], y.gradient[0], y.v[0]) = (-steep * 0.5, steep * 0.5, 1.0);
             let mut descent = bench.descent(&x, &[1.0], 10.0);
             descent.damping.typical = typical;
-            descent.accept(&mut bench.problem(), &mut x, &mut y, (1.0, 0, -1.0), &Shares::new(1));
+            descent.accept(
+                &mut bench.problem(),
+                &mut x,
+                &mut y,
+                (1.0, 0, -1.0),
+                &Shares::new(1),
+            );
             descent.kinks.shortest(&x, &mut descent.z);
             assert_eq!(descent.z[0] == 0.0, kink, "{rate}, {typical}: {steep}");
         }
@@ -188,8 +240,16 @@ fn accept_follows_kinks() {
 /// `|w - c|` for particle 0, a quadratic for particle 1 with its minimum at 1.
 fn mixed(c: f64) -> Bench {
     Bench::new(&[0.5, 2.0], &[0.0, 0.0], move |i, w, out| {
-        out[0] = if i == 0 { (w[0] - c).signum() } else { w[0] - 1.0 };
-        if i == 0 { (w[0] - c).abs() } else { 0.5 * (w[0] - 1.0) * (w[0] - 1.0) }
+        out[0] = if i == 0 {
+            (w[0] - c).signum()
+        } else {
+            w[0] - 1.0
+        };
+        if i == 0 {
+            (w[0] - c).abs()
+        } else {
+            0.5 * (w[0] - 1.0) * (w[0] - 1.0)
+        }
     })
 }
 
@@ -210,17 +270,26 @@ fn kinks_are_gathered_on_the_way() {
 /// Where all trials cross a kink the search tells of it, without a move, as often as it is let, and where the hulls change by it.
 #[test]
 fn learns_of_kinks() {
-    for (radius, lessons, c, learned) in
-        [(10.0, 0, 0.01, true), (10.0, 1, 0.01, true), (0.01, 0, 0.01, false), (10.0, 100, 0.01, false)]
-    {
+    for (radius, lessons, c, learned) in [
+        (10.0, 0, 0.01, true),
+        (10.0, 1, 0.01, true),
+        (0.01, 0, 0.01, false),
+        (10.0, 100, 0.01, false),
+    ] {
         let mut bench = Bench::line(0.0, move |w: f64| ((w - c).abs(), (w - c).signum()));
         let mut x = bench.start();
         let mut descent = bench.descent(&x, &[1.0], radius);
         descent.lessons = lessons;
         let outcome = bench.search(&mut descent, &mut x);
-        assert_eq!(matches!(outcome, Search::Learned), learned, "{radius}, {lessons}");
+        assert_eq!(
+            matches!(outcome, Search::Learned),
+            learned,
+            "{radius}, {lessons}"
+        );
         if learned {
-            assert!(x.v[0] == 0.0 && descent.lessons == lessons + 1 && descent.damping.value == 1.0);
+            assert!(
+                x.v[0] == 0.0 && descent.lessons == lessons + 1 && descent.damping.value == 1.0
+            );
             descent.kinks.shortest(&x, &mut descent.z);
             assert_eq!(descent.z[0], 0.0);
         } else {
@@ -243,9 +312,17 @@ fn contradictions_of_values_and_slopes_are_noise() {
                 assert!(matches!(outcome, Search::Failed));
                 // <z, s d>
                 let gain = 0.5 * k;
-                assert!(descent.gain >= gain * 0.999 && descent.gain <= 2.0 * gain, "{} {gain}", descent.gain);
+                assert!(
+                    descent.gain >= gain * 0.999 && descent.gain <= 2.0 * gain,
+                    "{} {gain}",
+                    descent.gain
+                );
                 // The largest of -<g(x + t d), t d> is gain / 4, at t = s / 2.
-                assert!(descent.noise > 0.18 * gain && descent.noise <= 0.2501 * gain, "{} {gain}", descent.noise);
+                assert!(
+                    descent.noise > 0.18 * gain && descent.noise <= 0.2501 * gain,
+                    "{} {gain}",
+                    descent.noise
+                );
                 assert!(descent.damping.value >= 2.0 && descent.damping.value < 1e4);
             }
         }

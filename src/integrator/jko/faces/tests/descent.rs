@@ -3,7 +3,11 @@
 use super::*;
 
 fn goal<T: Real>(residual: f64, radius: f64, iterations: usize) -> Goal<T> {
-    Goal { residual: real(residual), radius: real(radius), iterations }
+    Goal {
+        residual: real(residual),
+        radius: real(radius),
+        iterations,
+    }
 }
 
 fn minimises<T: Real>() {
@@ -14,12 +18,23 @@ fn minimises<T: Real>() {
         let (start, g) = (x.value, x.gradient.clone());
         let wanted = &x.v - solve(&(case.hessian() + identity(&g) * case.rate), &g);
         let tolerance = epsilon::<T>().sqrt();
-        let goal = Goal { residual: tolerance * case.norm(&g) * real(0.1), radius: tolerance, iterations: 100 };
+        let goal = Goal {
+            residual: tolerance * case.norm(&g) * real(0.1),
+            radius: tolerance,
+            iterations: 100,
+        };
         let end = follow(&mut case.problem(), &mut x, T::one(), &goal, &mut scratch).expect("told");
-        assert!(end.converged && end.residual <= goal.residual && end.iterations > 0 && end.iterations < 100);
+        assert!(
+            end.converged
+                && end.residual <= goal.residual
+                && end.iterations > 0
+                && end.iterations < 100
+        );
         assert_near(end.residual, case.norm(&x.gradient), real(1e-3));
         assert!(x.value < start);
-        assert!((&x.v - &wanted).amax() <= real::<T>(10.0) * tolerance * (T::one() + wanted.amax()));
+        assert!(
+            (&x.v - &wanted).amax() <= real::<T>(10.0) * tolerance * (T::one() + wanted.amax())
+        );
         // From the minimum there is nothing to do.
         let end = follow(&mut case.problem(), &mut x, T::one(), &goal, &mut scratch).expect("told");
         assert!(end.converged && end.iterations == 0);
@@ -40,13 +55,25 @@ fn without_first_variation_there_is_no_descent() {
     case.energy.silent = true;
     let mut x = case.start();
     let mut scratch = scratch(&x);
-    assert!(follow(&mut case.problem(), &mut x, 1.0, &goal(1e-9, 1e-9, 9), &mut scratch).is_none());
+    assert!(
+        follow(
+            &mut case.problem(),
+            &mut x,
+            1.0,
+            &goal(1e-9, 1e-9, 9),
+            &mut scratch
+        )
+        .is_none()
+    );
 }
 
 /// `50 (v - u^2)^2 + (1 - u)^2` and its gradient: a bent valley.
 fn valley(w: &[f64]) -> (f64, [f64; 2]) {
     let (a, b) = (w[1] - w[0] * w[0], 1.0 - w[0]);
-    (50.0 * a * a + b * b, [-200.0 * a * w[0] - 2.0 * b, 100.0 * a])
+    (
+        50.0 * a * a + b * b,
+        [-200.0 * a * w[0] - 2.0 * b, 100.0 * a],
+    )
 }
 
 /// Every call is counted once.
@@ -66,7 +93,14 @@ fn every_call_of_the_energy_is_counted_and_no_iteration_is_above_the_limit() {
         world.energy.own = Some(valley);
         let mut x = world.point();
         let (start, mut scratch) = (x.value, scratch(&x));
-        let end = follow(&mut world.problem(), &mut x, 1.0, &goal(1e-7, 1e-9, limit), &mut scratch).expect("told");
+        let end = follow(
+            &mut world.problem(),
+            &mut x,
+            1.0,
+            &goal(1e-7, 1e-9, limit),
+            &mut scratch,
+        )
+        .expect("told");
         assert_eq!(end.evaluations + end.products, world.energy.calls);
         assert!(end.iterations <= limit && x.value <= start);
         assert_eq!(x.value, of(&x.v).0);
@@ -91,9 +125,20 @@ fn a_descent_that_finds_nothing_gives_up() {
         let mut world = World::new(&of, &[], &start);
         let mut x = world.point();
         let mut scratch = scratch(&x);
-        let end = follow(&mut world.problem(), &mut x, 1.0, &goal(1e-9, 1e-9, 500), &mut scratch).expect("told");
+        let end = follow(
+            &mut world.problem(),
+            &mut x,
+            1.0,
+            &goal(1e-9, 1e-9, 500),
+            &mut scratch,
+        )
+        .expect("told");
         assert_eq!((x.v, end.converged), (start.clone(), lost));
-        assert!(end.iterations > 1 && end.iterations < 100, "{}", end.iterations);
+        assert!(
+            end.iterations > 1 && end.iterations < 100,
+            "{}",
+            end.iterations
+        );
         assert_near(end.residual, slope * 4.5_f64.sqrt(), 1e-12);
         assert_eq!(end.evaluations + end.products, world.energy.calls);
     }
@@ -106,8 +151,19 @@ fn where_the_decrease_is_lost_in_rounding_the_descent_has_converged() {
     let mut world = World::new(&of, &[], &plane(&[[0.0, 0.0], [0.0, 0.0]]));
     let mut x = world.point();
     let mut scratch = scratch(&x);
-    let end = follow(&mut world.problem(), &mut x, 1.0, &goal(1e-9, 1e-9, 500), &mut scratch).expect("told");
-    assert!(end.converged && end.residual > 1e-9 && end.iterations < 6, "{}", end.iterations);
+    let end = follow(
+        &mut world.problem(),
+        &mut x,
+        1.0,
+        &goal(1e-9, 1e-9, 500),
+        &mut scratch,
+    )
+    .expect("told");
+    assert!(
+        end.converged && end.residual > 1e-9 && end.iterations < 6,
+        "{}",
+        end.iterations
+    );
 }
 
 #[test]
@@ -118,7 +174,14 @@ fn a_gradient_that_is_not_finite_ends_the_descent() {
         let mut world = World::new(&of, &[], &start);
         let mut x = world.point();
         let mut scratch = scratch(&x);
-        let end = follow(&mut world.problem(), &mut x, 1.0, &goal(1e-9, 1e-9, 9), &mut scratch).expect("told");
+        let end = follow(
+            &mut world.problem(),
+            &mut x,
+            1.0,
+            &goal(1e-9, 1e-9, 9),
+            &mut scratch,
+        )
+        .expect("told");
         assert!(!end.converged && end.iterations == 0 && !end.residual.is_finite());
         assert_eq!(x.v, start);
     }
@@ -135,12 +198,23 @@ fn kinks_are_seen_from_what_the_points_resolve() {
         (1e-8, 1e6, 1e-7, 1e-6, true),
     ] {
         let start = plane(&[[0.0, 0.0], [0.0, size]]);
-        let of =
-            |v: &DMatrix<f64>| ((v[(0, 0)] - kink).abs(), plane(&[[(v[(0, 0)] - kink).signum(), 0.0], [0.0, 0.0]]));
+        let of = |v: &DMatrix<f64>| {
+            (
+                (v[(0, 0)] - kink).abs(),
+                plane(&[[(v[(0, 0)] - kink).signum(), 0.0], [0.0, 0.0]]),
+            )
+        };
         let mut world = World::new(&of, &[kink], &start);
         let mut x = world.point();
         let mut scratch = scratch(&x);
-        let end = follow(&mut world.problem(), &mut x, reach, &goal(1e-15, radius, 0), &mut scratch).expect("told");
+        let end = follow(
+            &mut world.problem(),
+            &mut x,
+            reach,
+            &goal(1e-15, radius, 0),
+            &mut scratch,
+        )
+        .expect("told");
         assert_eq!(end.iterations, 0);
         assert_eq!(x.v[(0, 0)] != 0.0, seen, "{kink} {size} {radius} {reach}");
     }

@@ -27,7 +27,15 @@ struct Begin {
     unit: f64,
 }
 
-const BEGIN: Begin = Begin { expected: -0.01, slope: -1.0, told: 4.0, trust: None, above: 1.0, kink: None, unit: 1.0 };
+const BEGIN: Begin = Begin {
+    expected: -0.01,
+    slope: -1.0,
+    told: 4.0,
+    trust: None,
+    above: 1.0,
+    kink: None,
+    unit: 1.0,
+};
 
 /// How it ended: what it returns, the length, the trust region in units, evaluations, and whether particle 0 is pinned.
 #[derive(Debug, PartialEq)]
@@ -47,9 +55,19 @@ fn search(script: Script<'_>, begin: Begin) -> End {
     let of = |v: &DMatrix<f64>| {
         let t = v[(1, 1)] / unit;
         // The differences at `x` tell no curvature.
-        let (rise, gradient) = if t.abs() < 1e-3 { (0.0, 1.0) } else { script(t) };
+        let (rise, gradient) = if t.abs() < 1e-3 {
+            (0.0, 1.0)
+        } else {
+            script(t)
+        };
         // Across the kink the gradient does not fall.
-        (VALUE + rise, plane(&[[if begin.kink.is_some() { 9.0 } else { 0.0 }, 0.0], [0.0, gradient]]))
+        (
+            VALUE + rise,
+            plane(&[
+                [if begin.kink.is_some() { 9.0 } else { 0.0 }, 0.0],
+                [0.0, gradient],
+            ]),
+        )
     };
     let kinks: Vec<f64> = begin.kink.iter().map(|k| k * unit).collect();
     let mut world = World::new(&of, &kinks, &plane(&[[0.0, 0.0], [0.0, 0.0]]));
@@ -60,18 +78,33 @@ fn search(script: Script<'_>, begin: Begin) -> End {
     faces.trust = begin.trust.map(|trust| trust * unit);
     faces.start = VALUE + begin.above;
     faces.model.told = begin.told;
-    let moved = faces.search(&mut world.problem(), &mut x, begin.slope, &mut scratch).expect("told");
-    assert_eq!(world.energy.calls, faces.model.evaluations + faces.model.products);
+    let moved = faces
+        .search(&mut world.problem(), &mut x, begin.slope, &mut scratch)
+        .expect("told");
+    assert_eq!(
+        world.energy.calls,
+        faces.model.evaluations + faces.model.products
+    );
     assert_eq!(x.value, of(&x.v).0);
     let t = x.v[(1, 1)] / unit;
     // What straightens the way moves particle 1 only.
     let way = if faces.model.products > 0 { 1.0 } else { t };
     let stopped = begin.kink.map_or(way, |k| way.min(k)) * unit;
-    assert!((x.v[(0, 0)] - stopped).abs() < 1e-6 * unit, "{} instead of {stopped}", x.v[(0, 0)]);
+    assert!(
+        (x.v[(0, 0)] - stopped).abs() < 1e-6 * unit,
+        "{} instead of {stopped}",
+        x.v[(0, 0)]
+    );
     let mut right = plane(&[[1.0, 0.0], [0.0, 0.0]]);
     faces.pins.project(&mut right);
     let trust = faces.trust.expect("after a step") / unit;
-    End { moved, t, trust, evaluations: faces.model.evaluations, pinned: right.amax() < 0.5 }
+    End {
+        moved,
+        t,
+        trust,
+        evaluations: faces.model.evaluations,
+        pinned: right.amax() < 0.5,
+    }
 }
 
 #[test]
@@ -84,7 +117,10 @@ fn on_a_quadratic_the_step_is_newtons() {
         (faces.z, faces.d) = (x.gradient.clone(), &wanted - &x.v);
         let slope = case.inner(&faces.z, &faces.d);
         (faces.trust, faces.model.told) = (trust, -0.5 * slope);
-        assert_eq!(faces.search(&mut case.problem(), &mut x, slope, &mut scratch), Some(true));
+        assert_eq!(
+            faces.search(&mut case.problem(), &mut x, slope, &mut scratch),
+            Some(true)
+        );
         assert_close(&x.v, &wanted, 1e-12);
         assert!(faces.trust.expect("after a step") > case.norm(&faces.d));
     }
@@ -94,8 +130,27 @@ fn on_a_quadratic_the_step_is_newtons() {
 #[test]
 fn the_step_is_halved_and_quartered_where_the_energy_refuses() {
     for (k, accepted) in [1.0, 0.5, 0.125, 0.03125].into_iter().enumerate() {
-        for (unit, trust) in [(1.0, None), (0.125, None), (16.0, None), (1.0, Some(8.0)), (16.0, Some(8.0))] {
-            let end = search(&|t| if t > accepted { (2.0, 1.0) } else { (-5.0, 1.0) }, Begin { unit, trust, ..BEGIN });
+        for (unit, trust) in [
+            (1.0, None),
+            (0.125, None),
+            (16.0, None),
+            (1.0, Some(8.0)),
+            (16.0, Some(8.0)),
+        ] {
+            let end = search(
+                &|t| {
+                    if t > accepted {
+                        (2.0, 1.0)
+                    } else {
+                        (-5.0, 1.0)
+                    }
+                },
+                Begin {
+                    unit,
+                    trust,
+                    ..BEGIN
+                },
+            );
             assert_eq!((end.moved, end.t, end.evaluations), (true, accepted, k + 2));
             if k > 0 {
                 assert_near(end.trust, accepted * LENGTH, 1e-12);
@@ -109,7 +164,15 @@ fn where_the_energy_always_refuses_nothing_moves_and_the_region_shrinks() {
     for kink in [None, Some(0.25)] {
         for trust in [None, Some(0.5), Some(8.0)] {
             let shrunk = [1.0, 0.25, 32.0].map(|unit| {
-                let end = search(&|_| (2.0, 1.0), Begin { unit, trust, kink, ..BEGIN });
+                let end = search(
+                    &|_| (2.0, 1.0),
+                    Begin {
+                        unit,
+                        trust,
+                        kink,
+                        ..BEGIN
+                    },
+                );
                 assert_eq!((end.moved, end.t, end.pinned), (false, 0.0, false));
                 assert!(end.evaluations < 40);
                 end.trust
@@ -124,9 +187,18 @@ fn where_the_energy_always_refuses_nothing_moves_and_the_region_shrinks() {
 /// Lower by a part of what the slope tells, or level with a smaller gradient where the model's decrease is lost.
 #[test]
 fn a_step_is_accepted_by_its_value_or_else_by_its_gradient() {
-    let lost = Begin { slope: -NOISE, ..BEGIN };
-    let flat = Begin { expected: 0.0, ..BEGIN };
-    let rising = Begin { expected: 1e5, ..BEGIN };
+    let lost = Begin {
+        slope: -NOISE,
+        ..BEGIN
+    };
+    let flat = Begin {
+        expected: 0.0,
+        ..BEGIN
+    };
+    let rising = Begin {
+        expected: 1e5,
+        ..BEGIN
+    };
     let below = |begin: Begin, above| Begin { above, ..begin };
     for (place, (rise, gradient, begin, accepted)) in [
         // Value: half and a part of 1e-8 of what is expected; equal; higher.
@@ -163,7 +235,10 @@ fn a_step_is_accepted_by_its_value_or_else_by_its_gradient() {
 /// A kink met at once is a pin gained, even where nothing is lower: but then it is no progress.
 #[test]
 fn kinks_met_by_the_whole_step_are_pinned() {
-    let begin = Begin { kink: Some(0.25), ..BEGIN };
+    let begin = Begin {
+        kink: Some(0.25),
+        ..BEGIN
+    };
     for (rise, above, moved, t) in [
         (-0.005, 1.0, true, 1.0),
         (0.0, 1.0, false, 1.0),
@@ -173,7 +248,11 @@ fn kinks_met_by_the_whole_step_are_pinned() {
         (0.0, -2.0 * NOISE, false, 0.0),
     ] {
         let end = search(&|_| (rise, 1.0), Begin { above, ..begin });
-        assert_eq!((end.moved, end.t, end.pinned), (moved, t, t == 1.0), "{rise} {above}");
+        assert_eq!(
+            (end.moved, end.t, end.pinned),
+            (moved, t, t == 1.0),
+            "{rise} {above}"
+        );
     }
     // Level only where the step is shorter; lower there, beyond the kink and before it.
     let end = search(&|t| (if t == 1.0 { 2.0 } else { 0.0 }, 1.0), begin);
@@ -187,11 +266,31 @@ fn kinks_met_by_the_whole_step_are_pinned() {
 /// Across a pin the gradient does not count.
 #[test]
 fn the_region_follows_how_well_the_model_told() {
-    for (unit, told) in [(1.0, 4.0), (0.125, 4.0), (16.0, 4.0), (1.0, 0.25), (16.0, 0.25)] {
+    for (unit, told) in [
+        (1.0, 4.0),
+        (0.125, 4.0),
+        (16.0, 4.0),
+        (1.0, 0.25),
+        (16.0, 0.25),
+    ] {
         let kept = |trust, good: f64| {
             // What straightens the way is refused.
-            let script = |t: f64| if t == 1.0 { (-good * told, 1.0) } else { (9.0, 1.0) };
-            search(&script, Begin { trust, unit, told, ..BEGIN })
+            let script = |t: f64| {
+                if t == 1.0 {
+                    (-good * told, 1.0)
+                } else {
+                    (9.0, 1.0)
+                }
+            };
+            search(
+                &script,
+                Begin {
+                    trust,
+                    unit,
+                    told,
+                    ..BEGIN
+                },
+            )
         };
         // After the first step: farther than that, whatever it was.
         let first = kept(None, 0.1);
@@ -200,8 +299,15 @@ fn the_region_follows_how_well_the_model_told() {
         assert_eq!(first.trust, kept(None, 1.0).trust);
         assert_near(first.trust, search(&|_| (-1.0, 1.0), BEGIN).trust, 1e-12);
         for trust in [0.5 * LENGTH, LENGTH, 1e3 * LENGTH] {
-            let (good, fair, bad) = (kept(Some(trust), 1.0), kept(Some(trust), 0.5), kept(Some(trust), 0.1));
-            assert_eq!([good.evaluations, fair.evaluations, bad.evaluations], [2, 3, 3]);
+            let (good, fair, bad) = (
+                kept(Some(trust), 1.0),
+                kept(Some(trust), 0.5),
+                kept(Some(trust), 0.1),
+            );
+            assert_eq!(
+                [good.evaluations, fair.evaluations, bad.evaluations],
+                [2, 3, 3]
+            );
             assert!(good.trust >= trust && good.trust > 1.2 * LENGTH);
             assert!(bad.trust <= trust && bad.trust < 0.8 * LENGTH && bad.trust > 0.1 * LENGTH);
             assert!(good.trust == trust || trust < 10.0 * LENGTH);
@@ -210,7 +316,13 @@ fn the_region_follows_how_well_the_model_told() {
             }
             // The same in any unit.
             let one = |rise| {
-                search(&|t| if t == 1.0 { (rise, 1.0) } else { (9.0, 1.0) }, Begin { trust: Some(trust), ..BEGIN })
+                search(
+                    &|t| if t == 1.0 { (rise, 1.0) } else { (9.0, 1.0) },
+                    Begin {
+                        trust: Some(trust),
+                        ..BEGIN
+                    },
+                )
             };
             assert_near(good.trust, one(-4.0).trust, 1e-12);
             assert_near(bad.trust, one(-0.4).trust, 1e-12);
@@ -223,10 +335,23 @@ fn the_region_follows_how_well_the_model_told() {
 fn of_a_stopped_step_the_slope_tells() {
     for (rise, grows) in [(-0.005, true), (-0.0005, false)] {
         for told in [1e-9, 1e9] {
-            let begin = Begin { trust: Some(LENGTH), kink: Some(0.25), told, ..BEGIN };
+            let begin = Begin {
+                trust: Some(LENGTH),
+                kink: Some(0.25),
+                told,
+                ..BEGIN
+            };
             let end = search(&|t| if t == 1.0 { (rise, 1.0) } else { (-9.0, 1.0) }, begin);
             assert_eq!((end.moved, end.t, end.pinned), (true, 1.0, true));
-            assert!(if grows { end.trust > LENGTH } else { end.trust < LENGTH }, "{}", end.trust);
+            assert!(
+                if grows {
+                    end.trust > LENGTH
+                } else {
+                    end.trust < LENGTH
+                },
+                "{}",
+                end.trust
+            );
         }
     }
 }
@@ -235,12 +360,25 @@ fn of_a_stopped_step_the_slope_tells() {
 #[test]
 fn a_step_along_a_bent_valley_is_straightened() {
     for told in [0.25, 4.0] {
-        let begin = Begin { trust: Some(LENGTH), told, ..BEGIN };
-        let end = search(&|t| (if t == 1.0 { -0.1 * told } else { -told }, 1.0), begin);
-        assert!(end.moved && end.t < 0.9 && end.trust > LENGTH && end.evaluations == 3, "{end:?}");
+        let begin = Begin {
+            trust: Some(LENGTH),
+            told,
+            ..BEGIN
+        };
+        let end = search(
+            &|t| (if t == 1.0 { -0.1 * told } else { -told }, 1.0),
+            begin,
+        );
+        assert!(
+            end.moved && end.t < 0.9 && end.trust > LENGTH && end.evaluations == 3,
+            "{end:?}"
+        );
         // No lower: the step stays.
         let end = search(&|_| (-0.1 * told, 1.0), begin);
-        assert!(end.moved && end.t == 1.0 && end.trust < LENGTH && end.evaluations == 3, "{end:?}");
+        assert!(
+            end.moved && end.t == 1.0 && end.trust < LENGTH && end.evaluations == 3,
+            "{end:?}"
+        );
     }
 }
 
@@ -264,10 +402,18 @@ fn straightening_takes_the_lower_of_two_points() {
         faces.straighten(&mut case.problem(), &x, &mut c, &mut scratch);
         assert_eq!((faces.model.evaluations, faces.model.products), (1, 1));
         assert!(faces.y.value < value);
-        assert_close(&faces.y.gradient, &((&faces.y.v - &minimum) * (3.0 + case.rate)), 1e-6);
+        assert_close(
+            &faces.y.gradient,
+            &((&faces.y.v - &minimum) * (3.0 + case.rate)),
+            1e-6,
+        );
         let moved = &faces.y.v - &before;
         let way = &minimum - &before;
-        assert_close(&(&moved * (case.norm(&way) / case.norm(&moved))), &way, 1e-6);
+        assert_close(
+            &(&moved * (case.norm(&way) / case.norm(&moved))),
+            &way,
+            1e-6,
+        );
         moves.push((case.norm(&moved), case.norm(&way)));
     }
     assert_near(moves[0].0, moves[0].1, 1e-6);

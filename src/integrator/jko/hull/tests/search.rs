@@ -27,9 +27,19 @@ const SLOPES: [fn(f64) -> f64; 6] = [
 
 impl<T: Real> Way<T> {
     fn new(t: f64) -> Self {
-        let x = field(2, &[0.0, 1.0, 2.0, -1.0, 0.5, 0.5, 3.0, 3.0, -2.0, 0.0, 1.0, 1.0]);
-        let d = field(2, &[1.0, 0.0, 0.0, 2.0, -1.0, 1.0, 4.0, 4.0, 1.0, -2.0, 0.0, 0.0]);
-        let mut way = Self { x: point(x.clone(), x), d, t };
+        let x = field(
+            2,
+            &[0.0, 1.0, 2.0, -1.0, 0.5, 0.5, 3.0, 3.0, -2.0, 0.0, 1.0, 1.0],
+        );
+        let d = field(
+            2,
+            &[1.0, 0.0, 0.0, 2.0, -1.0, 1.0, 4.0, 4.0, 1.0, -2.0, 0.0, 0.0],
+        );
+        let mut way = Self {
+            x: point(x.clone(), x),
+            d,
+            t,
+        };
         way.x.gradient = way.at(way.x.v.clone()).gradient;
         way
     }
@@ -37,7 +47,11 @@ impl<T: Real> Way<T> {
     fn share(&self, i: usize, v: &[T]) -> f64 {
         let (d, x) = (self.d.column(i), self.x.v.column(i));
         let far = dot(v, d.as_slice()) - dot(x.as_slice(), d.as_slice());
-        if i == 5 { 0.0 } else { to_f64(far / d.norm_squared()) / self.t }
+        if i == 5 {
+            0.0
+        } else {
+            to_f64(far / d.norm_squared()) / self.t
+        }
     }
 
     /// The gradient: of this slope along `d`, and a constant across.
@@ -48,7 +62,9 @@ impl<T: Real> Way<T> {
     }
 
     fn at(&self, v: DMatrix<T>) -> Point<T> {
-        let gradient: Vec<T> = (0..6).flat_map(|i| self.gradient(i, v.column(i).as_slice())).collect();
+        let gradient: Vec<T> = (0..6)
+            .flat_map(|i| self.gradient(i, v.column(i).as_slice()))
+            .collect();
         point(v, DMatrix::from_vec(2, 6, gradient))
     }
 
@@ -67,12 +83,19 @@ fn kinks_met_by<T: Real>() {
         shares.shares.fill(real(100.0));
         let share = |shares: &Shares<T>, i: usize| to_f64(shares.shares[i]) / t;
         let found = |shares: &Shares<T>| {
-            shares.brackets.iter().map(|b| b.as_ref().is_some_and(Bracket::is_kink)).collect::<Vec<_>>()
+            shares
+                .brackets
+                .iter()
+                .map(|b| b.as_ref().is_some_and(Bracket::is_kink))
+                .collect::<Vec<_>>()
         };
         for k in 1..=TRIALS {
             way.trial(&mut shares);
             for (i, turn) in [(0, 0.3), (1, 0.7)] {
-                assert!((share(&shares, i) - turn).abs() <= 0.5_f64.powi(k), "{k} {i}");
+                assert!(
+                    (share(&shares, i) - turn).abs() <= 0.5_f64.powi(k),
+                    "{k} {i}"
+                );
             }
             // One width does not tell a kink from a turn.
             assert!(k > 1 || !found(&shares).contains(&true));
@@ -85,13 +108,23 @@ fn kinks_met_by<T: Real>() {
         // The kinks leave a site just beyond, with the gradient there.
         let mut kinks = Kinks::new(6, real(1.0));
         kinks.gather(&shares, &way.x.v, &way.d);
-        assert_eq!(kinks.sites.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 0, 0, 0, 0]);
+        assert_eq!(
+            kinks.sites.iter().map(Vec::len).collect::<Vec<_>>(),
+            [1, 1, 0, 0, 0, 0]
+        );
         for (i, turn) in [(0, 0.3), (1, 0.7)] {
             let Site { v, gradient, .. } = &kinks.sites[i][0];
             let beyond = way.share(i, v) - turn;
-            assert!(beyond > -1e-5 && beyond < 2.0 * 0.5_f64.powi(TRIALS), "{i}: {beyond}");
+            assert!(
+                beyond > -1e-5 && beyond < 2.0 * 0.5_f64.powi(TRIALS),
+                "{i}: {beyond}"
+            );
             let on = way.x.v.column(i) + way.d.column(i) * real::<T>(way.share(i, v) * t);
-            assert!(lies_near(v, on.as_slice(), real::<T>(100.0) * epsilon::<T>()));
+            assert!(lies_near(
+                v,
+                on.as_slice(),
+                real::<T>(100.0) * epsilon::<T>()
+            ));
             assert_eq!(*gradient, way.gradient(i, v));
         }
     }
@@ -105,7 +138,10 @@ fn kinks_are_bracketed_and_told_from_smooth_turns() {
 
 #[test]
 fn every_particle_takes_its_share_of_a_direction() {
-    let shares = Shares { shares: vec![0.5, 2.0, 1.0], brackets: vec![None, None, None] };
+    let shares = Shares {
+        shares: vec![0.5, 2.0, 1.0],
+        brackets: vec![None, None, None],
+    };
     let mut v = field::<f64>(2, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     shares.transport(1.5, &field(2, &[2.0, 4.0, 8.0, -2.0, 1.0, 0.0]), &mut v);
     assert_eq!(v, field(2, &[2.0, 4.0, 15.0, 1.0, 6.0, 6.0]));
@@ -113,32 +149,98 @@ fn every_particle_takes_its_share_of_a_direction() {
 
 /// A site with weight and place, to be compared.
 fn seen(sites: &[Site<f64>]) -> Vec<(&[f64], &[f64])> {
-    sites.iter().map(|site| (&site.v[..], &site.gradient[..])).collect()
+    sites
+        .iter()
+        .map(|site| (&site.v[..], &site.gradient[..]))
+        .collect()
 }
 
 #[test]
 fn a_site_on_the_same_side_is_replaced() {
-    let bracket = Bracket { low: 0.25, high: 0.5, before: vec![-1.0, 0.0], after: vec![3.0, 0.0], first: (4.0, 4.0) };
-    let shares = Shares { shares: vec![1.0; 2], brackets: vec![None, Some(bracket)] };
-    let sites = vec![site(&[7.0, 7.0], &[2.5, 0.5]), site(&[8.0, 8.0], &[3.0, 4.25])];
+    let bracket = Bracket {
+        low: 0.25,
+        high: 0.5,
+        before: vec![-1.0, 0.0],
+        after: vec![3.0, 0.0],
+        first: (4.0, 4.0),
+    };
+    let shares = Shares {
+        shares: vec![1.0; 2],
+        brackets: vec![None, Some(bracket)],
+    };
+    let sites = vec![
+        site(&[7.0, 7.0], &[2.5, 0.5]),
+        site(&[8.0, 8.0], &[3.0, 4.25]),
+    ];
     let mut kinks = kinks(1.0, vec![vec![site(&[6.0, 6.0], &[3.0, 0.0])], sites]);
-    kinks.gather(&shares, &field(2, &[1.0, 1.0, 2.0, 3.0]), &field(2, &[5.0, 5.0, -2.0, 4.0]));
+    kinks.gather(
+        &shares,
+        &field(2, &[1.0, 1.0, 2.0, 3.0]),
+        &field(2, &[5.0, 5.0, -2.0, 4.0]),
+    );
     assert_eq!(seen(&kinks.sites[0]), [(&[6.0, 6.0][..], &[3.0, 0.0][..])]);
-    assert_eq!(seen(&kinks.sites[1]), [(&[8.0, 8.0][..], &[3.0, 4.25][..]), (&[1.0, 5.0][..], &[3.0, 0.0][..])]);
+    assert_eq!(
+        seen(&kinks.sites[1]),
+        [
+            (&[8.0, 8.0][..], &[3.0, 4.25][..]),
+            (&[1.0, 5.0][..], &[3.0, 0.0][..])
+        ]
+    );
 }
 
 #[test]
 fn sites_follow_an_accepted_step() {
-    let x = [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [2.0, 0.0], [0.0, 3.0], [0.0, 0.0], [4.0, 4.0]];
-    let y = [[0.5, 0.0], [0.5, 0.0], [1.5, 0.0], [2.5, 1.0], [0.0, 4.0], [0.5, 0.0], [4.5, 4.0]];
-    let xg = [[-4.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [2.0, -1.0], [-9.0, 1.0], [-1.0, 0.0]];
-    let yg = [[4.0, 1.0], [1.0, 1.0], [-2.0, 2.0], [4.0, -3.0], [2.0, 1.0], [-1.0, 9.0], [-1.0, 0.5]];
+    let x = [
+        [0.0, 0.0],
+        [0.0, 0.0],
+        [1.0, 1.0],
+        [2.0, 0.0],
+        [0.0, 3.0],
+        [0.0, 0.0],
+        [4.0, 4.0],
+    ];
+    let y = [
+        [0.5, 0.0],
+        [0.5, 0.0],
+        [1.5, 0.0],
+        [2.5, 1.0],
+        [0.0, 4.0],
+        [0.5, 0.0],
+        [4.5, 4.0],
+    ];
+    let xg = [
+        [-4.0, 1.0],
+        [-1.0, 1.0],
+        [-1.0, 1.0],
+        [-1.0, 1.0],
+        [2.0, -1.0],
+        [-9.0, 1.0],
+        [-1.0, 0.0],
+    ];
+    let yg = [
+        [4.0, 1.0],
+        [1.0, 1.0],
+        [-2.0, 2.0],
+        [4.0, -3.0],
+        [2.0, 1.0],
+        [-1.0, 9.0],
+        [-1.0, 0.5],
+    ];
     let far = || site(&[1.0, -1.0], &[5.0, -3.0]);
     let none = Vec::new;
-    let sites =
-        vec![none(), none(), vec![far(), site(&[9.0, 9.0], &[8.0, 8.0])], vec![far()], vec![far()], none(), none()];
+    let sites = vec![
+        none(),
+        none(),
+        vec![far(), site(&[9.0, 9.0], &[8.0, 8.0])],
+        vec![far()],
+        vec![far()],
+        none(),
+        none(),
+    ];
     let mut kinks = kinks(1.0, sites);
-    let of = |v: [[f64; 2]; 7], g: [[f64; 2]; 7]| point(field(2, v.as_flattened()), field(2, g.as_flattened()));
+    let of = |v: [[f64; 2]; 7], g: [[f64; 2]; 7]| {
+        point(field(2, v.as_flattened()), field(2, g.as_flattened()))
+    };
     kinks.follow(&of(x, xg), &of(y, yg), 10.0);
     let expected: [&[(&[f64], &[f64])]; 7] = [
         // A crossed kink leaves the start behind,
@@ -173,31 +275,60 @@ fn a_turn_is_from_descent_to_ascent() {
         ([5.0, -2.0], [-5.0, 3.0], false),
         ([5.0, -3.0], [-5.0, 2.0], false),
     ] {
-        assert_eq!(reverses(&[1.0, 3.0], &xg, &[2.0, 5.0], &yg), turns, "{xg:?} {yg:?}");
+        assert_eq!(
+            reverses(&[1.0, 3.0], &xg, &[2.0, 5.0], &yg),
+            turns,
+            "{xg:?} {yg:?}"
+        );
     }
-    assert!(!reverses(&[1.0, 3.0], &[-1.0, -1.0], &[1.0, 3.0], &[1.0, 1.0]), "nothing moved");
+    assert!(
+        !reverses(&[1.0, 3.0], &[-1.0, -1.0], &[1.0, 3.0], &[1.0, 1.0]),
+        "nothing moved"
+    );
 }
 
 #[test]
 fn the_middle_is_the_mean_of_point_and_sites() {
     let g = [0.0, 0.0];
-    let kinks =
-        kinks(1.0, vec![vec![], vec![site(&[2.0, 6.0], &g)], vec![site(&[5.0, 0.0], &g), site(&[3.0, 8.0], &g)]]);
+    let kinks = kinks(
+        1.0,
+        vec![
+            vec![],
+            vec![site(&[2.0, 6.0], &g)],
+            vec![site(&[5.0, 0.0], &g), site(&[3.0, 8.0], &g)],
+        ],
+    );
     let mut v = field(2, &[7.0, 8.0, 1.0, 2.0, 1.0, 1.0]);
     kinks.middle(&mut v);
-    assert!(lies_near(v.as_slice(), &[7.0, 8.0, 1.5, 4.0, 3.0, 3.0], 1e-12), "{v}");
+    assert!(
+        lies_near(v.as_slice(), &[7.0, 8.0, 1.5, 4.0, 3.0, 3.0], 1e-12),
+        "{v}"
+    );
 }
 
 #[test]
 fn halving_keeps_a_kink_between_a_particle_and_its_site() {
     // |v - c| in the first coordinate, from both sides; a particle without a site stays.
     let kink = [0.3, 0.9, -1.0];
-    let gradient =
-        |v: &DMatrix<f64>| DMatrix::from_fn(2, 3, |l, i| if l == 1 { 0.5 } else { (v[(0, i)] - kink[i]).signum() });
+    let gradient = |v: &DMatrix<f64>| {
+        DMatrix::from_fn(2, 3, |l, i| {
+            if l == 1 {
+                0.5
+            } else {
+                (v[(0, i)] - kink[i]).signum()
+            }
+        })
+    };
     let v = field(2, &[0.0, 2.0, 1.0, 2.0, 0.0, 2.0]);
     let mut x = point(v.clone(), gradient(&v));
-    let mut kinks =
-        kinks(1.0, vec![vec![site(&[1.0, 2.0], &[1.0, 0.5])], vec![site(&[0.0, 2.0], &[-1.0, 0.5])], vec![]]);
+    let mut kinks = kinks(
+        1.0,
+        vec![
+            vec![site(&[1.0, 2.0], &[1.0, 0.5])],
+            vec![site(&[0.0, 2.0], &[-1.0, 0.5])],
+            vec![],
+        ],
+    );
     for k in 1..30 {
         let mut v = x.v.clone();
         kinks.middle(&mut v);
@@ -208,20 +339,37 @@ fn halving_keeps_a_kink_between_a_particle_and_its_site() {
             let site = &kinks.sites[i][0];
             assert_eq!((site.v[0] - x.v[(0, i)]).abs(), 0.5_f64.powi(k));
             assert!((site.v[0] - kink[i]) * (x.v[(0, i)] - kink[i]) <= 0.0);
-            assert!(site.gradient == [(site.v[0] - kink[i]).signum(), 0.5] && x.gradient[(0, i)] == -site.gradient[0]);
+            assert!(
+                site.gradient == [(site.v[0] - kink[i]).signum(), 0.5]
+                    && x.gradient[(0, i)] == -site.gradient[0]
+            );
         }
         assert_eq!((x.v[(1, 2)], x.gradient[(0, 2)]), (2.0, 1.0));
     }
 
     // Of several ends the one whose gradient is nearest.
-    for (g, end) in [([3.0, 0.5], 1), ([1.0, 3.0], 2), ([0.5, 0.5], 0), ([9.0, 1.0], 1)] {
+    for (g, end) in [
+        ([3.0, 0.5], 1),
+        ([1.0, 3.0], 2),
+        ([0.5, 0.5], 0),
+        ([9.0, 1.0], 1),
+    ] {
         let mut x = point(field(2, &[1.0, 1.0]), field(2, &[0.0, 0.0]));
-        let mut kinks = super::kinks(1.0, vec![vec![site(&[2.0, 2.0], &[4.0, 0.0]), site(&[3.0, 3.0], &[0.0, 4.0])]]);
+        let mut kinks = super::kinks(
+            1.0,
+            vec![vec![
+                site(&[2.0, 2.0], &[4.0, 0.0]),
+                site(&[3.0, 3.0], &[0.0, 4.0]),
+            ]],
+        );
         kinks.halve(&mut x, &point(field(2, &[5.0, 6.0]), field(2, &g)));
         let mut ends = vec![(x.v.as_slice(), x.gradient.as_slice())];
         ends.extend(seen(&kinks.sites[0]));
-        let mut expected: [(&[f64], &[f64]); 3] =
-            [(&[1.0, 1.0], &[0.0, 0.0]), (&[2.0, 2.0], &[4.0, 0.0]), (&[3.0, 3.0], &[0.0, 4.0])];
+        let mut expected: [(&[f64], &[f64]); 3] = [
+            (&[1.0, 1.0], &[0.0, 0.0]),
+            (&[2.0, 2.0], &[4.0, 0.0]),
+            (&[3.0, 3.0], &[0.0, 4.0]),
+        ];
         expected[end] = (&[5.0, 6.0], &g);
         assert_eq!(ends, expected);
     }
@@ -234,7 +382,10 @@ fn the_oldest_sites_are_forgotten() {
         insert(&mut sites, vec![k as f64], vec![-(k as f64)]);
         let kept = (k + 1).min(SITES);
         let expected: Vec<f64> = (k + 1 - kept..=k).map(|k| k as f64).collect();
-        assert_eq!(sites.iter().map(|site| site.v[0]).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            sites.iter().map(|site| site.v[0]).collect::<Vec<_>>(),
+            expected
+        );
         assert!(sites.iter().all(|site| site.gradient[0] == -site.v[0]));
     }
 }
@@ -243,8 +394,14 @@ fn the_oldest_sites_are_forgotten() {
 fn a_particle_is_pinned_where_it_has_sites_apart() {
     let mut energy = PotentialEnergy::new(WeightDecay::new(1.0).unwrap(), 2);
     let v = field(2, &[1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
-    let mut mu = EmpiricalMeasure::weighted(v.clone(), DVector::from_vec(vec![0.5, 0.0, 0.25])).unwrap();
-    let mut problem = Proximal { energy: &mut energy, mu: &mut mu, anchor: v.clone(), rate: 1.0 };
+    let mut mu =
+        EmpiricalMeasure::weighted(v.clone(), DVector::from_vec(vec![0.5, 0.0, 0.25])).unwrap();
+    let mut problem = Proximal {
+        energy: &mut energy,
+        mu: &mut mu,
+        anchor: v.clone(),
+        rate: 1.0,
+    };
     let x = point(v.clone(), v);
     let (first, g) = (DMatrix::from_element(2, 3, 9.0), [0.0, 0.0]);
     let mut scratch = Scratch::new((2, 3), vec![first.clone()]);
@@ -255,7 +412,15 @@ fn a_particle_is_pinned_where_it_has_sites_apart() {
         // A particle of weight 0 does not count.
         ([vec![], near([2.0, 2.5]), vec![]], [0.0, 0.5, 0.0], false),
         (
-            [vec![], vec![], vec![site(&[3.0, 3.5], &g), site(&[0.0, 7.0], &g), site(&[3.0, 4.0], &g)]],
+            [
+                vec![],
+                vec![],
+                vec![
+                    site(&[3.0, 3.5], &g),
+                    site(&[0.0, 7.0], &g),
+                    site(&[3.0, 4.0], &g),
+                ],
+            ],
             [0.0, 0.0, 5.0],
             true,
         ),
@@ -264,8 +429,15 @@ fn a_particle_is_pinned_where_it_has_sites_apart() {
         let kinks = kinks(1.0, sites.into());
         let mut far = first.clone();
         kinks.spread(&x, &mut far);
-        assert_eq!(far, field(2, &[spread[0], 0.0, spread[1], 0.0, spread[2], 0.0]));
-        assert_eq!(pinned(&mut problem, &kinks, &x, &mut scratch), expected, "{spread:?}");
+        assert_eq!(
+            far,
+            field(2, &[spread[0], 0.0, spread[1], 0.0, spread[2], 0.0])
+        );
+        assert_eq!(
+            pinned(&mut problem, &kinks, &x, &mut scratch),
+            expected,
+            "{spread:?}"
+        );
     }
     assert_eq!(scratch.into_fields().len(), 1);
 }
