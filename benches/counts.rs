@@ -12,10 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPoolBuilder;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    Activation, EmpiricalMeasure, EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Relu,
-    Ridge, Square, Tanh, real,
-};
+use wasserflow::prelude::*;
 
 struct Counting;
 

@@ -4,7 +4,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use wasserflow::{Activation, Erf, Gelu, Real, Sigmoid, Silu, Sine, Softplus, Tanh, real};
+use wasserflow::prelude::*;
 
 /// Preactivations in `[-4, 4)`.
 fn preactivations<T: Real>() -> Vec<T> {

@@ -9,10 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPoolBuilder;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::Trace;
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Euler, FeatureMap, Inputs, MeanFieldRisk, ParticleFlow, Real,
-    Relu, Ridge, Square, Workspace, real,
-};
+use wasserflow::prelude::*;
 
 struct Problem<T: Real> {
     mu: EmpiricalMeasure<T>,

@@ -11,9 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use wasserflow::nalgebra::DMatrix;
-use wasserflow::{
-    Activation, EmpiricalMeasure, FeatureMap, Inputs, Real, Relu, Ridge, Tanh, Workspace, real,
-};
+use wasserflow::prelude::*;
 
 /// Samples n, inputs d, particles m.
 const SHAPES: [[usize; 3]; 9] = [
@@ -62,8 +60,8 @@ impl<T: Real> Activation<T> for OwnRelu {
         if u > T::zero() { T::one() } else { T::zero() }
     }
     #[inline]
-    fn slopes(&self) -> Option<wasserflow::Slopes<T>> {
-        Some(wasserflow::Slopes {
+    fn slopes(&self) -> Option<Slopes<T>> {
+        Some(Slopes {
             negative: T::zero(),
             zero: T::zero(),
             positive: T::one(),

@@ -4,7 +4,8 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::hint::black_box;
-use wasserflow::{EmpiricalMeasure, init, nalgebra::DVector, transport};
+use wasserflow::nalgebra::DVector;
+use wasserflow::prelude::*;
 
 type Measure = EmpiricalMeasure<f64>;
 

@@ -17,10 +17,7 @@ use args::Args;
 use rand::seq::SliceRandom;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, Euler, FeatureMap, Inputs, Logistic, MeanFieldRisk,
-    ParticleFlow, Relu, Ridge, WeightDecay, init, predict, with_bias,
-};
+use wasserflow::prelude::*;
 
 const HELP: &str = "\
 Benign or malignant? Test accuracy of learnt features, fixed features and logistic regression.
@@ -141,10 +138,10 @@ impl FeatureMap<f64> for Linear {
     fn input_dim(&self) -> usize {
         self.0
     }
-    fn accumulate(&self, w: &[f64], x: &[f64], scale: f64, out: &mut [f64]) {
+    fn add_value(&self, w: &[f64], x: &[f64], scale: f64, out: &mut [f64]) {
         out[0] += scale * w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
     }
-    fn pull_back(&self, _: &[f64], x: &[f64], g: &[f64], out: &mut [f64]) {
+    fn add_vjp(&self, _: &[f64], x: &[f64], g: &[f64], out: &mut [f64]) {
         out.iter_mut().zip(x).for_each(|(out, x)| *out += g[0] * x);
     }
 }

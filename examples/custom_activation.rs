@@ -8,10 +8,7 @@ use std::f64::consts::PI;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::UntilTarget;
-use wasserflow::{
-    Activation, EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Ridge, Square, init, real,
-    with_bias,
-};
+use wasserflow::prelude::*;
 
 /// `sigma(u) = exp(-u^2 / 2)`, `sigma'(u) = -u sigma(u)`.
 #[derive(Debug, Clone, Copy)]

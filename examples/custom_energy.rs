@@ -6,7 +6,7 @@ use std::error::Error;
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::DMatrix;
-use wasserflow::{DormandPrince, EmpiricalMeasure, Energy, ParticleFlow, init};
+use wasserflow::prelude::*;
 
 /// `F(mu) = (1/2) int int W(w - v) dmu dmu`, `W(z) = |z|^2 / 2 - log |z|` in the plane; a particle does not act on itself.
 ///

@@ -7,10 +7,7 @@ use std::error::Error;
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    EmpiricalRisk, Euler, Inputs, Loss, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, init,
-    predict, with_bias,
-};
+use wasserflow::prelude::*;
 
 /// `l(y, h) = exp(h) - y h` for a count `y` and the logarithm `h` of its rate: minus the log-likelihood, up to a constant.
 #[derive(Debug, Clone, Copy)]

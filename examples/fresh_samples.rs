@@ -21,11 +21,9 @@ use args::Args;
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::optimality::{certify, run_until_optimal};
-use wasserflow::{
-    EmpiricalRisk, Energy, Euler, Inputs, Jko, Logistic, Loss, MeanFieldRisk, ParticleFlow, Relu,
-    Ridge, Risk, RiskError, Square, StepError, WeightDecay, init, study,
-};
+use wasserflow::optimality::certify;
+use wasserflow::prelude::*;
+use wasserflow::sparse::run_until_optimal;
 
 type Failure = Box<dyn Error + Send + Sync>;
 

@@ -10,7 +10,7 @@ use std::error::Error;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use svg::{Axis, Svg};
 use wasserflow::observe::{LogSpaced, Snapshots};
-use wasserflow::{Gaussian, Heun, Mmd, ParticleFlow, init};
+use wasserflow::prelude::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let circle = init::circle(60, 1.0)?;

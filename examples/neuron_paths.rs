@@ -20,11 +20,9 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use svg::{Axis, Svg};
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::observe::{LogSpaced, Snapshots};
-use wasserflow::optimality::{FrankWolfe, certify, merge, prune};
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, Euler, MeanFieldRisk, ParticleFlow, Relu, Ridge,
-    Square, WeightDecay, init, predict,
-};
+use wasserflow::optimality::certify;
+use wasserflow::prelude::*;
+use wasserflow::sparse::{FrankWolfe, merge, prune};
 
 const LAMBDA: f64 = 0.002;
 /// The steps at which the flow is certified.
@@ -44,7 +42,7 @@ fn task(seed: u64) -> Result<(Network, EmpiricalMeasure<f64>), Box<dyn Error>> {
     ))?;
     let x = init::sphere(2, 15, &mut rng)?.into_points();
     let phi = Ridge::new(Relu, 2);
-    let y = predict(&phi, &teacher, &wasserflow::Inputs::new(x.clone())?)?
+    let y = predict(&phi, &teacher, &Inputs::new(x.clone())?)?
         .row(0)
         .transpose();
     let start = EmpiricalMeasure::uniform(init::sphere(3, 20, &mut rng)?.into_points() * 2.0)?;

@@ -8,7 +8,7 @@ use std::error::Error;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::observe::UntilTarget;
-use wasserflow::{ArcCosine, EmpiricalMeasure, Heun, Lifted, Mmd, ParticleFlow, init};
+use wasserflow::prelude::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Teacher: a_k (e_k.x)_+ on the axes of R^5, with signs in turn.
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     });
     let energy = Mmd::new(
-        Lifted(ArcCosine::new(d)),
+        WithOutputWeight(ArcCosine::new(d)),
         EmpiricalMeasure::uniform(teacher)?,
     )?;
 

@@ -20,7 +20,7 @@ use args::Args;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{UntilStationary, UntilTarget};
-use wasserflow::{ArcCosine, EmpiricalMeasure, Euler, Mmd, ParticleFlow, StopReason, init, study};
+use wasserflow::prelude::*;
 
 type Failure = Box<dyn Error + Send + Sync>;
 

@@ -12,10 +12,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use svg::{Axis, Svg};
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Gaussian, Heun, MeanFieldRisk, Mmd, ParticleFlow, Ridge,
-    Square, Tanh, init, study, transport,
-};
+use wasserflow::prelude::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);

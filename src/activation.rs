@@ -5,7 +5,6 @@
 
 use crate::real::Real;
 
-pub(crate) mod elementary;
 mod homogeneous;
 mod smooth;
 
@@ -24,7 +23,7 @@ pub use smooth::{Erf, Gelu, Sigmoid, Silu, Sine, Softplus, Tanh};
 /// - Finite where `u` is, as far as the function itself is.
 ///
 /// ```
-/// use wasserflow::{Activation, Real};
+/// use wasserflow::prelude::*;
 ///
 /// #[derive(Debug, Clone, Copy)]
 /// struct Cubic;
@@ -138,7 +137,7 @@ impl<T: Real, A: Activation<T> + ?Sized> Activation<T> for &A {
 /// map without it does not compile there.
 ///
 /// ```
-/// use wasserflow::{Homogeneous, Relu, Ridge};
+/// use wasserflow::prelude::*;
 ///
 /// assert_eq!(Relu.degree(), 1);
 /// assert_eq!(Ridge::new(Relu, 5).degree(), 2); // a (b.x)_+ is homogeneous of degree 2 in (a, b)

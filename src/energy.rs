@@ -2,8 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use crate::feature::{columns, dot};
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::{columns, dot};
 use crate::real::Real;
 
 mod kernel;
@@ -12,7 +12,7 @@ mod mmd;
 mod potential;
 mod sum;
 
-pub use kernel::{ArcCosine, Gaussian, Kernel, Lifted};
+pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
 pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;
 pub use potential::{Potential, PotentialEnergy, WeightDecay};
@@ -34,7 +34,8 @@ pub use sum::Sum;
 /// does. [`ParticleFlow::start`](crate::ParticleFlow::start) checks this once, with a typed error.
 ///
 /// ```
-/// use wasserflow::{Energy, EmpiricalMeasure, Real, nalgebra::DMatrix};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// /// F(mu) = |int w dmu|^2 / 2, so F'(mu)(w) = w.mean and the velocity is -mean everywhere.
 /// struct Mean;
@@ -60,7 +61,7 @@ pub use sum::Sum;
 /// }
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[1.0, 3.0]))?;
 /// assert_eq!(Mean.value(&mu), 2.0);
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 pub trait Energy<T: Real> {
     /// `p`, the number of coordinates of a particle.
@@ -165,12 +166,12 @@ forward_energy!(&mut E, Box<E>);
 /// After `sum`, `x[l]` is the sum over the ranks of what each held there: the same number, bit for bit, on every rank.
 ///
 /// ```
-/// use wasserflow::{Real, Reduce};
+/// use wasserflow::prelude::*;
 ///
 /// /// Two ranks that hold the same.
 /// #[derive(Debug)]
 /// struct Twins;
-/// impl<T: Real> Reduce<T> for Twins {
+/// impl<T: Real> AllReduce<T> for Twins {
 ///     fn sum(&mut self, x: &mut [T]) {
 ///         x.iter_mut().for_each(|x| *x += *x);
 ///     }
@@ -179,7 +180,7 @@ forward_energy!(&mut E, Box<E>);
 /// Twins.sum(&mut x);
 /// assert_eq!(x, [2.0, 4.0]);
 /// ```
-pub trait Reduce<T: Real> {
+pub trait AllReduce<T: Real> {
     /// Replaces every `x[l]` by its sum over all ranks.
     fn sum(&mut self, x: &mut [T]);
 }

@@ -5,7 +5,7 @@ use thiserror::Error;
 /// Two sizes that must agree do not.
 ///
 /// ```
-/// use wasserflow::ShapeError;
+/// use wasserflow::prelude::*;
 ///
 /// let error = ShapeError { what: "input dimension of the risk", expected: 3, found: 2 };
 /// assert_eq!(error.to_string(), "input dimension of the risk must be 3, found 2");
@@ -39,7 +39,7 @@ impl ShapeError {
 /// A parameter is out of its range.
 ///
 /// ```
-/// use wasserflow::ParameterError;
+/// use wasserflow::prelude::*;
 ///
 /// let error = ParameterError { name: "dt", requirement: "positive and finite", value: -1.0 };
 /// assert_eq!(error.to_string(), "dt must be positive and finite, found -1");

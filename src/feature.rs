@@ -5,13 +5,13 @@ use nalgebra::DMatrix;
 use crate::error::ShapeError;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::{columns, columns_mut, dot};
 use crate::real::Real;
 
-mod kernel;
+mod compute;
 mod ridge;
 mod workspace;
 
-use ridge::norm;
 pub use ridge::{Radial, Ridge};
 pub use workspace::Workspace;
 
@@ -22,14 +22,14 @@ pub use workspace::Workspace;
 /// where a batch can be fused. One call does a whole batch, so a boxed map costs nothing.
 ///
 /// # Laws
-/// - `accumulate` and `pull_back` add to `out`; the batch methods overwrite theirs.
-/// - Adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`, `push_forward` on the left and `pull_back` on the right.
-/// - `pull_back` is the derivative of `accumulate`: `<g, Phi(w + e v)(x)> = <g, Phi(w)(x)> + e <DPhi^T g, v> + O(e^2)`.
+/// - `add_value` and `add_vjp` add to `out`; the batch methods overwrite theirs.
+/// - Adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`, `add_jvp` on the left and `add_vjp` on the right.
+/// - `add_vjp` is the derivative of `add_value`: `<g, Phi(w + e v)(x)> = <g, Phi(w)(x)> + e <DPhi^T g, v> + O(e^2)`.
 /// - A batch method equals the provided one up to rounding.
 /// - Nothing depends on what `out` or the workspace held before, other than what is added to.
 ///
 /// ```
-/// use wasserflow::{FeatureMap, Real};
+/// use wasserflow::prelude::*;
 ///
 /// /// Spikes on the line: Phi(a, t)(x) = a exp(-(x - t)^2).
 /// struct Bump;
@@ -40,11 +40,11 @@ pub use workspace::Workspace;
 ///     fn input_dim(&self) -> usize {
 ///         1
 ///     }
-///     fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+///     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
 ///         let r = x[0] - w[1];
 ///         out[0] += scale * w[0] * (-r * r).exp();
 ///     }
-///     fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+///     fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
 ///         let r = x[0] - w[1];
 ///         let e = g[0] * (-r * r).exp();
 ///         out[0] += e;
@@ -52,7 +52,7 @@ pub use workspace::Workspace;
 ///     }
 /// }
 /// let mut h = [0.0];
-/// Bump.accumulate(&[3.0, 1.0], &[1.0], 2.0, &mut h);
+/// Bump.add_value(&[3.0, 1.0], &[1.0], 2.0, &mut h);
 /// assert_eq!(h, [6.0]);
 /// ```
 pub trait FeatureMap<T: Real> {
@@ -68,21 +68,21 @@ pub trait FeatureMap<T: Real> {
     }
 
     /// `out += scale Phi(w)(x)`, with `w` in `R^p`, `x` in `R^d`, `out` in `R^k`.
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]);
+    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]);
 
     /// `out += DPhi(w)(x)^T g = grad_w <g, Phi(w)(x)>`, with `g` in `R^k`, `out` in `R^p`.
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]);
+    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]);
 
     /// `out += scale DPhi(w)(x) v`, with `v` in `R^p`, `out` in `R^k`.
     ///
-    /// Provided from k calls of `pull_back`; worth overriding for an integrator that uses curvature.
-    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+    /// Provided from k calls of `add_vjp`; worth overriding for an integrator that uses curvature.
+    fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
         let mut e = vec![T::zero(); out.len()];
         let mut row = vec![T::zero(); v.len()];
         for l in 0..out.len() {
             row.fill(T::zero());
             e[l] = T::one();
-            self.pull_back(w, x, &e, &mut row);
+            self.add_vjp(w, x, &e, &mut row);
             e[l] = T::zero();
             out[l] += scale * dot(&row, v);
         }
@@ -104,7 +104,7 @@ pub trait FeatureMap<T: Real> {
         out.fill(T::zero());
         for (j, h) in out.chunks_exact_mut(k).enumerate() {
             for i in 0..mu.len() {
-                self.accumulate(mu.particle(i), x.point(j), mu.weight(i), h);
+                self.add_value(mu.particle(i), x.point(j), mu.weight(i), h);
             }
         }
     }
@@ -135,11 +135,11 @@ pub trait FeatureMap<T: Real> {
     ///
     /// `gradient(first, h, g)` is called for runs of samples, all in order: it reads the predictions of those from `first` on, writes `g`
     /// there and returns their part of `R(h)`. So a batch may go forward and backward over samples that fit in the cache, and
-    /// evaluate each feature once. [`Risk::value_and_gradient_at`](crate::Risk::value_and_gradient_at) is such a gradient.
+    /// evaluate each feature once. [`Risk::value_and_gradient_at`](crate::risk::Risk::value_and_gradient_at) is such a gradient.
     ///
     /// ```
     /// use wasserflow::nalgebra::{DMatrix, DVector};
-    /// use wasserflow::{EmpiricalMeasure, EmpiricalRisk, FeatureMap, Ridge, Risk, Square, Tanh, Workspace};
+    /// use wasserflow::prelude::*;
     ///
     /// let x = DMatrix::from_row_slice(1, 3, &[-1.0, 0.5, 2.0]);
     /// let risk = EmpiricalRisk::new(Square, x, DVector::from_vec(vec![1.0, 0.0, -1.0]))?;
@@ -190,9 +190,9 @@ pub trait FeatureMap<T: Real> {
             v.fill(T::zero());
             for (j, g) in columns(g, k).enumerate() {
                 phi.fill(T::zero());
-                self.accumulate(w, x.point(j), T::one(), phi);
+                self.add_value(w, x.point(j), T::one(), phi);
                 *value += dot(g, phi);
-                self.pull_back(w, x.point(j), g, v);
+                self.add_vjp(w, x.point(j), g, v);
             }
             for v in v {
                 *v = -*v;
@@ -205,7 +205,7 @@ pub trait FeatureMap<T: Real> {
     ///
     /// # Panics
     /// When the shapes do not fit the map, as indexing does.
-    fn push_forward_all(
+    fn jvp(
         &self,
         mu: &EmpiricalMeasure<T>,
         v: &DMatrix<T>,
@@ -218,7 +218,7 @@ pub trait FeatureMap<T: Real> {
         out.fill(T::zero());
         for (j, u) in out.chunks_exact_mut(k).enumerate() {
             for (i, v) in columns(v.as_slice(), p).enumerate() {
-                self.push_forward(mu.particle(i), x.point(j), v, mu.weight(i), u);
+                self.add_jvp(mu.particle(i), x.point(j), v, mu.weight(i), u);
             }
         }
     }
@@ -240,14 +240,14 @@ macro_rules! forward_feature_map {
             fn output_dim(&self) -> usize {
                 (**self).output_dim()
             }
-            fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-                (**self).accumulate(w, x, scale, out);
+            fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+                (**self).add_value(w, x, scale, out);
             }
-            fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
-                (**self).pull_back(w, x, g, out);
+            fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+                (**self).add_vjp(w, x, g, out);
             }
-            fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
-                (**self).push_forward(w, x, v, scale, out);
+            fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+                (**self).add_jvp(w, x, v, scale, out);
             }
             fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>) {
                 (**self).predict(mu, x, out, ws);
@@ -283,7 +283,7 @@ macro_rules! forward_feature_map {
             ) {
                 (**self).variation(w, x, g, values, descent, ws);
             }
-            fn push_forward_all(
+            fn jvp(
                 &self,
                 mu: &EmpiricalMeasure<T>,
                 v: &DMatrix<T>,
@@ -291,7 +291,7 @@ macro_rules! forward_feature_map {
                 out: &mut [T],
                 ws: &mut Workspace<T>,
             ) {
-                (**self).push_forward_all(mu, v, x, out, ws);
+                (**self).jvp(mu, v, x, out, ws);
             }
         }
     )*};
@@ -302,7 +302,7 @@ forward_feature_map!(&F, Box<F>, std::sync::Arc<F>);
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
-/// use wasserflow::{EmpiricalMeasure, Inputs, Relu, Ridge, predict};
+/// use wasserflow::prelude::*;
 ///
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[1.0, 1.0, 1.0, -1.0]))?; // (|x|) / 2
 /// let h = predict(&Ridge::new(Relu, 1), &mu, &Inputs::from_slice(1, &[-3.0, 5.0])?)?;
@@ -336,26 +336,4 @@ pub fn predict<T: Real>(
     let mut h = DMatrix::zeros(k, x.len());
     features.predict(mu, x, h.as_mut_slice(), &mut Workspace::default());
     Ok(h)
-}
-
-/// `<u, v>`.
-#[inline]
-pub(crate) fn dot<T: Real>(u: &[T], v: &[T]) -> T {
-    let mut sum = T::zero();
-    for (&u, &v) in u.iter().zip(v) {
-        sum += u * v;
-    }
-    sum
-}
-
-/// The columns of a column-major matrix of `rows` rows.
-#[inline]
-pub(crate) fn columns<T>(matrix: &[T], rows: usize) -> impl Iterator<Item = &[T]> {
-    matrix.chunks_exact(rows)
-}
-
-/// The columns of a column-major matrix of `rows` rows, to be written.
-#[inline]
-pub(crate) fn columns_mut<T>(matrix: &mut [T], rows: usize) -> impl Iterator<Item = &mut [T]> {
-    matrix.chunks_exact_mut(rows)
 }

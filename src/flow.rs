@@ -36,7 +36,7 @@ pub enum StartError {
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
-/// use wasserflow::{EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, ParticleFlow, Relu, Ridge, Rk4, Square};
+/// use wasserflow::prelude::*;
 ///
 /// // Two neurons a (b x)_+ learn y = |x| from two samples.
 /// let x = DMatrix::from_row_slice(1, 2, &[-1.0, 1.0]);

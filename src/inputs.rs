@@ -5,17 +5,13 @@ use nalgebra::DMatrix;
 use crate::error::{RiskError, ShapeError};
 use crate::real::{Real, to_f64};
 
-pub(crate) mod circle;
-mod lines;
-
-use circle::Circle;
-use lines::Lines;
-pub(crate) use lines::{Aligned, line, whole_lines};
+use crate::numeric::angular_order::Circle;
+use crate::numeric::packed::Lines;
 
 /// The sample points `x_j` in `R^d`: the columns of a `d x n` matrix, finite, `n >= 1`.
 ///
 /// ```
-/// use wasserflow::{Inputs, RiskError};
+/// use wasserflow::prelude::*;
 ///
 /// let x = Inputs::from_slice(2, &[1.0, 2.0, 3.0, 4.0])?;
 /// assert_eq!((x.dim(), x.len(), x.point(1)), (2, 2, &[3.0, 4.0][..]));
@@ -87,12 +83,12 @@ impl<T: Real> Inputs<T> {
     /// Replaces every point: `fill(j, x_j)` writes point j, whose slice holds the older points when it is called.
     ///
     /// ```
-    /// use wasserflow::Inputs;
+    /// use wasserflow::prelude::*;
     ///
     /// let mut x = Inputs::from_slice(1, &[1.0, 2.0])?;
     /// x.refill(|j, x| x[0] = j as f64)?;
     /// assert_eq!(x.point(1), &[1.0]);
-    /// # Ok::<(), wasserflow::RiskError>(())
+    /// # Ok::<(), wasserflow::prelude::RiskError>(())
     /// ```
     ///
     /// # Errors
@@ -169,7 +165,8 @@ fn check<T: Real>(points: &[T], dim: usize) -> Result<(), RiskError> {
 /// Appends the coordinate 1 to every sample, `x -> (x, 1)`, so that `b.(x, 1) = b'.x + b_{d+1}` has a bias.
 ///
 /// ```
-/// use wasserflow::{nalgebra::DMatrix, with_bias};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let x = with_bias(DMatrix::from_column_slice(1, 2, &[5.0, 6.0]));
 /// assert_eq!(x.as_slice(), &[5.0, 1.0, 6.0, 1.0]);

@@ -8,13 +8,13 @@ use crate::state::State;
 mod conic;
 mod dormand_prince;
 mod euler;
-mod jko;
+mod proximal;
 mod runge_kutta;
 
 pub use conic::Conic;
 pub use dormand_prince::DormandPrince;
 pub use euler::Euler;
-pub use jko::{Jko, Polished, polish};
+pub use proximal::{Jko, Polished, polish};
 pub use runge_kutta::{Heun, Rk4};
 
 /// What a step did.
@@ -36,7 +36,7 @@ pub struct Step<T> {
 /// - After an error the state may be anything: the driver restores it.
 ///
 /// ```
-/// use wasserflow::{Energy, Integrator, Real, State, Step, StepError};
+/// use wasserflow::prelude::*;
 ///
 /// /// Euler with a step that is halved until the energy falls.
 /// struct Halving;
@@ -49,7 +49,7 @@ pub struct Step<T> {
 ///         let (start, mut taken) = (state.clone(), dt);
 ///         for _ in 0..60 {
 ///             let (mu, v) = state.split_mut();
-///             mu.transport(taken, v);
+///             mu.displace(taken, v);
 ///             state.evaluate(energy);
 ///             if state.energy() <= start.energy() {
 ///                 return Ok(Step { taken, next: None });

@@ -12,7 +12,7 @@
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //! use wasserflow::nalgebra::DVector;
 //! use wasserflow::observe::UntilTarget;
-//! use wasserflow::{EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Relu, Ridge, Square, StopReason, init};
+//! use wasserflow::prelude::*;
 //!
 //! let mut rng = ChaCha8Rng::seed_from_u64(7);
 //! let x = init::gaussian(2, 100, 1.0, &mut rng)?.into_points();
@@ -31,23 +31,25 @@
 //!
 //! Data flows down this list, and each uses only what stands above it.
 //!
-//! | room | what it holds |
+//! | module | contents |
 //! | --- | --- |
-//! | [`Real`] | the scalar, `f32` or `f64` |
-//! | [`EmpiricalMeasure`], [`init`] | `mu = sum_i c_i delta(w_i)`, and its starts |
-//! | [`Inputs`] | the sample points `x_j` |
-//! | [`Activation`], [`Homogeneous`] | `sigma: R -> R` |
-//! | [`FeatureMap`]: [`Ridge`], [`Radial`] | `Phi(w)(x)` in `R^k` |
-//! | [`Loss`], [`Risk`]: [`EmpiricalRisk`], [`SoftmaxCrossEntropy`] | the convex `R(h)` |
-//! | [`Energy`]: [`MeanFieldRisk`], [`Mmd`], [`PotentialEnergy`], [`Sum`] | `F(mu)` and its velocity |
-//! | [`State`] | `mu_t` with its velocity, energy and time |
-//! | [`Integrator`]: [`Euler`], [`Heun`], [`Rk4`], [`DormandPrince`], [`Jko`], [`Conic`] | one step |
-//! | [`Observer`], [`observe`] | recording and stopping |
-//! | [`ParticleFlow`] | the driver |
-//! | [`optimality`] | is this the global minimum? the certificate and the way on |
+//! | [`Real`] | the scalar type, `f32` or `f64` |
+//! | [`measure`], [`init`] | empirical measures `mu = sum_i c_i delta(w_i)` and initial measures |
+//! | [`inputs`] | the sample points `x_j` |
+//! | [`activation`] | activations `sigma: R -> R` |
+//! | [`loss`] | losses `l(y, h)` |
+//! | [`risk`] | convex risks `R(h)` |
+//! | [`feature`] | feature maps `Phi(w)(x)` in `R^k` |
+//! | [`energy`] | energies `F(mu)` with their velocity fields |
+//! | [`optimality`] | certificates of global optimality |
+//! | [`state`] | `mu_t` with its velocity, energy and time |
+//! | [`integrator`] | one-step methods |
+//! | [`observe`] | recording and stopping rules |
+//! | [`flow`] | the driver |
+//! | [`sparse`] | Frank-Wolfe; inserting, merging and pruning particles |
 //! | [`transport`] | exact Wasserstein distances between measures |
-//! | [`study`] | success against m, over seeds |
-//! | `testing` | the law kit: checks that a part of yours keeps the laws of its trait |
+//! | [`study`] | success rates against m, over seeds |
+//! | `testing` | the law kit: checks that an implementation satisfies the laws of its trait |
 //!
 //! # Conventions
 //!
@@ -65,46 +67,39 @@
 
 pub use nalgebra;
 
-mod activation;
-mod energy;
-mod error;
-mod feature;
-mod flow;
-mod inputs;
-mod integrator;
-mod measure;
+pub mod activation;
+pub mod energy;
+pub mod error;
+pub mod feature;
+pub mod flow;
+pub mod inputs;
+pub mod integrator;
+pub mod loss;
+pub mod measure;
+mod numeric;
 pub mod observe;
 pub mod optimality;
+pub mod prelude;
 mod real;
-mod risk;
-mod state;
+pub mod risk;
+pub mod sparse;
+pub mod state;
 pub mod study;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transport;
 
-pub use activation::{
-    Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu,
-    Sine, Slopes, Softplus, Tanh,
-};
-pub use energy::{
-    ArcCosine, Energy, Gaussian, Kernel, Lifted, MeanFieldRisk, Mmd, Potential, PotentialEnergy,
-    Reduce, Sum, WeightDecay,
-};
-pub use error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
-pub use feature::{FeatureMap, GradientAt, Radial, Ridge, Workspace, predict};
-pub use flow::{ParticleFlow, StartError};
-pub use inputs::{Inputs, with_bias};
-pub use integrator::{
-    Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish,
-};
+pub use activation::Relu;
+pub use energy::MeanFieldRisk;
+pub use feature::{Ridge, predict};
+pub use flow::ParticleFlow;
+pub use inputs::Inputs;
+pub use integrator::Euler;
+pub use loss::Square;
 pub use measure::{EmpiricalMeasure, init};
-pub use observe::{Observer, StopReason};
+pub use observe::StopReason;
 pub use real::{Real, real};
-pub use risk::{
-    EmpiricalRisk, Exponential, Hinge, Huber, Logistic, Loss, Quantile, Risk, SmoothHinge,
-    SoftmaxCrossEntropy, Square,
-};
+pub use risk::EmpiricalRisk;
 pub use state::State;
 
 /// The code of README and book, compiled.
@@ -135,8 +130,8 @@ mod extending {
     struct Potential;
     #[doc = include_str!("../docs/src/extending/kernel.md")]
     struct Kernel;
-    #[doc = include_str!("../docs/src/extending/reduce.md")]
-    struct Reduce;
+    #[doc = include_str!("../docs/src/extending/all_reduce.md")]
+    struct AllReduce;
     #[doc = include_str!("../docs/src/extending/integrator.md")]
     struct Integrator;
     #[doc = include_str!("../docs/src/extending/observer.md")]

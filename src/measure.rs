@@ -14,13 +14,14 @@ pub mod init;
 /// a particle of weight 0 is a probe, which moves with the flow and does not act on it.
 ///
 /// ```
-/// use wasserflow::{EmpiricalMeasure, nalgebra::DMatrix};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[3.0, 4.0, 0.0, 0.0]))?;
 /// assert_eq!((mu.dim(), mu.len(), mu.mass()), (2, 2, 1.0));
 /// assert_eq!(mu.particle(0), &[3.0, 4.0]);
 /// assert_eq!(mu.second_moment(), 12.5); // (25 + 0) / 2
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 #[derive(Debug, PartialEq)]
 pub struct EmpiricalMeasure<T> {
@@ -67,7 +68,8 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// The measure `sum_i c_i delta(w_i)` on the columns of `points` (`p x m`) with `weights` `c_i >= 0` of any sum.
     ///
     /// ```
-    /// use wasserflow::{EmpiricalMeasure, MeasureError, nalgebra::{DMatrix, DVector}};
+    /// use wasserflow::nalgebra::{DMatrix, DVector};
+    /// use wasserflow::prelude::*;
     ///
     /// let bad = EmpiricalMeasure::weighted(DMatrix::zeros(2, 2), DVector::from_vec(vec![1.0, -1.0]));
     /// assert_eq!(bad, Err(MeasureError::Weight { particle: 1, value: -1.0 }));
@@ -199,17 +201,18 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// Transports the measure along a field: `w_i += s v_i`, with `v` of shape `p x m`.
     ///
     /// ```
-    /// use wasserflow::{EmpiricalMeasure, nalgebra::DMatrix};
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
     ///
     /// let mut mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 3, 1.0))?;
-    /// mu.transport(0.5, &DMatrix::from_element(2, 3, 4.0));
+    /// mu.displace(0.5, &DMatrix::from_element(2, 3, 4.0));
     /// assert_eq!(mu.particle(2), &[3.0, 3.0]);
-    /// # Ok::<(), wasserflow::MeasureError>(())
+    /// # Ok::<(), wasserflow::prelude::MeasureError>(())
     /// ```
     ///
     /// # Panics
     /// When the shapes differ.
-    pub fn transport(&mut self, s: T, v: &DMatrix<T>) {
+    pub fn displace(&mut self, s: T, v: &DMatrix<T>) {
         assert_eq!(
             self.points.shape(),
             v.shape(),

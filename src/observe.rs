@@ -6,7 +6,7 @@
 //! ```
 //! use wasserflow::nalgebra::DMatrix;
 //! use wasserflow::observe::{Trace, UntilStationary};
-//! use wasserflow::{EmpiricalMeasure, Euler, ParticleFlow, PotentialEnergy, StopReason, WeightDecay};
+//! use wasserflow::prelude::*;
 //!
 //! let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1);
 //! let mut flow = ParticleFlow::new(energy, Euler, 0.1)?;
@@ -73,7 +73,7 @@ impl StopReason {
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use wasserflow::{Observer, Real, State, StopReason};
+/// use wasserflow::prelude::*;
 ///
 /// /// Stops when the particles leave the ball of radius r.
 /// struct Escape(f64);
@@ -129,7 +129,7 @@ tuple_observer!(A 0, B 1, C 2, D 3);
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use wasserflow::{State, StopReason, observe};
+/// use wasserflow::prelude::*;
 ///
 /// let mut seen = 0;
 /// let _count = observe::from_fn(|_: &State<f64>| {

@@ -9,7 +9,7 @@ use num_traits::ToPrimitive;
 /// (`num_traits::Float` is not among them: with both bounds `x.sqrt()` would be ambiguous.)
 ///
 /// ```
-/// use wasserflow::{Real, real};
+/// use wasserflow::prelude::*;
 ///
 /// fn half<T: Real>(x: T) -> T {
 ///     x * real(0.5)

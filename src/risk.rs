@@ -1,18 +1,13 @@
 //! Convex risks `R(h)` of the predictions, and the losses that they are made of.
 
 use crate::inputs::Inputs;
-use crate::real::{Real, epsilon, real};
+use crate::numeric::difference_step;
+use crate::real::{Real, real};
 
-mod classification;
 mod empirical;
-mod loss;
-mod regression;
 mod softmax;
 
-pub use classification::{Exponential, Hinge, Logistic, SmoothHinge};
 pub use empirical::EmpiricalRisk;
-pub use loss::Loss;
-pub use regression::{Huber, Quantile, Square};
 pub use softmax::SoftmaxCrossEntropy;
 
 /// A convex risk `R: R^{k n} -> R` of the predictions at n samples.
@@ -26,7 +21,7 @@ pub use softmax::SoftmaxCrossEntropy;
 /// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever that exists.
 ///
 /// ```
-/// use wasserflow::{Inputs, Real, Risk};
+/// use wasserflow::prelude::*;
 ///
 /// /// The largest prediction, squared error apart.
 /// struct Worst<T> {
@@ -52,7 +47,7 @@ pub use softmax::SoftmaxCrossEntropy;
 /// let mut g = [0.0; 3];
 /// assert_eq!(risk.value_and_gradient(&[1.0, 5.0, 2.0], &mut g), 5.0);
 /// assert_eq!(g, [0.0, 1.0, 0.0]);
-/// # Ok::<(), wasserflow::RiskError>(())
+/// # Ok::<(), wasserflow::prelude::RiskError>(())
 /// ```
 pub trait Risk<T: Real> {
     /// The samples `x_1, .., x_n` at which predictions are made.
@@ -75,14 +70,15 @@ pub trait Risk<T: Real> {
     /// A batch of features may then go forward and backward over the samples that fit in the cache. Empty slices ask whether it may.
     ///
     /// ```
-    /// use wasserflow::{EmpiricalRisk, Risk, Square, nalgebra::{DMatrix, DVector}};
+    /// use wasserflow::nalgebra::{DMatrix, DVector};
+    /// use wasserflow::prelude::*;
     ///
     /// let y = DVector::from_vec(vec![1.0, 2.0, 3.0, 4.0]);
     /// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 4, 1.0), y)?;
     /// let mut g = [0.0; 2];
     /// assert_eq!(risk.value_and_gradient_at(2, &[3.0, 0.0], &mut g), Some(2.0)); // 4^2 / 2 / n, at the last two samples
     /// assert_eq!(g, [0.0, -1.0]);
-    /// # Ok::<(), wasserflow::RiskError>(())
+    /// # Ok::<(), wasserflow::prelude::RiskError>(())
     /// ```
     fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
         let _ = (first, h, out);
@@ -143,11 +139,6 @@ macro_rules! forward_risk {
     )*};
 }
 forward_risk!(&mut R, Box<R>);
-
-/// The relative step of a central difference, `eps^(1/3)`: where its truncation and its rounding balance.
-fn difference_step<T: Real>() -> T {
-    epsilon::<T>().cbrt()
-}
 
 /// `sum_{j < n} f(j)`, in blocks: the rounding error grows as n / 64 + 64, not as n, and the order is fixed.
 fn sum<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> T {

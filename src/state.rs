@@ -14,7 +14,7 @@ use crate::real::Real;
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
-/// use wasserflow::{EmpiricalMeasure, PotentialEnergy, State, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let mut energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1);
 /// let mut state = State::new(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 2.0))?);

@@ -115,7 +115,7 @@ pub fn runs<R: Send, E: Send>(
 /// ```
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// use wasserflow::nalgebra::{DMatrix, DVector};
-/// use wasserflow::{EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Relu, Ridge, Square, init, study};
+/// use wasserflow::prelude::*;
 ///
 /// // A rectifier network on the line learns |x|: one neuron cannot, 20 can.
 /// let widths = study::width(&[1, 20], 0..8, |m, seed| -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
@@ -149,7 +149,7 @@ pub fn width<E: Send>(
 /// With the distance to a run of many particles as the value, this is the rate of propagation of chaos.
 ///
 /// ```
-/// use wasserflow::study::{self, Width};
+/// use wasserflow::study::{Width, self};
 ///
 /// let width = |m: usize| Width { particles: m, values: vec![0.9 / (m as f64).sqrt(), 1.1 / (m as f64).sqrt()] };
 /// assert!((study::slope(&[width(10), width(100), width(1000)]) + 0.5).abs() < 1e-12);

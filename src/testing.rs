@@ -7,21 +7,21 @@
 //!
 //! | part | check | macro |
 //! |---|---|---|
-//! | [`Activation`](crate::Activation) | [`check_activation`], [`check_homogeneous_activation`] | `activation_laws!` |
-//! | [`Loss`](crate::Loss) | [`check_loss`] | `loss_laws!` |
-//! | [`Risk`](crate::Risk) | [`check_risk`] | `risk_laws!` |
-//! | [`FeatureMap`](crate::FeatureMap) | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
-//! | [`Energy`](crate::Energy) | [`check_energy`], [`check_convexity`] | `energy_laws!` |
-//! | [`Integrator`](crate::Integrator) | [`check_integrator`], [`check_jko`], [`check_proximal_step`] | `integrator_laws!` |
-//! | [`Potential`](crate::Potential), [`Kernel`](crate::Kernel) | [`check_potential`], [`check_kernel`] | `potential_laws!`, `kernel_laws!` |
-//! | [`Reduce`](crate::Reduce) | [`check_reduce`], [`check_distributed`] | |
+//! | [`Activation`](crate::activation::Activation) | [`check_activation`], [`check_homogeneous_activation`] | `activation_laws!` |
+//! | [`Loss`](crate::loss::Loss) | [`check_loss`] | `loss_laws!` |
+//! | [`Risk`](crate::risk::Risk) | [`check_risk`] | `risk_laws!` |
+//! | [`FeatureMap`](crate::feature::FeatureMap) | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
+//! | [`Energy`](crate::energy::Energy) | [`check_energy`], [`check_convexity`] | `energy_laws!` |
+//! | [`Integrator`](crate::integrator::Integrator) | [`check_integrator`], [`check_jko`], [`check_proximal_step`] | `integrator_laws!` |
+//! | [`Potential`](crate::energy::Potential), [`Kernel`](crate::energy::Kernel) | [`check_potential`], [`check_kernel`] | `potential_laws!`, `kernel_laws!` |
+//! | [`AllReduce`](crate::energy::AllReduce) | [`check_all_reduce`], [`check_distributed`] | |
 //!
 //! With the feature `proptest` the macros, at the root of the crate, test a part over many points, shapes and seeds in both
 //! precisions, in one line of a dependent crate:
 //!
 //! ```
 //! # #[cfg(feature = "proptest")]
-//! wasserflow::activation_laws!(rectifier: wasserflow::Relu, homogeneous);
+//! wasserflow::activation_laws!(rectifier: wasserflow::prelude::Relu, homogeneous);
 //! ```
 //!
 //! [`problems`] holds tasks whose answers are known.
@@ -33,13 +33,13 @@ mod energy;
 mod feature_map;
 mod homogeneity;
 mod integrator;
-mod jko;
 mod loss;
 #[cfg(feature = "proptest")]
 mod macros;
 mod potential;
 pub mod problems;
-mod reduce;
+mod proximal;
+mod ranks;
 mod risk;
 mod slope;
 #[cfg(feature = "proptest")]
@@ -53,10 +53,10 @@ pub use energy::check_energy;
 pub use feature_map::{Plain, check_batches, check_feature_map, check_same_map};
 pub use homogeneity::check_homogeneity;
 pub use integrator::check_integrator;
-pub use jko::{check_jko, check_proximal_step};
 pub use loss::{accepted_target, check_loss};
 pub use potential::{check_kernel, check_potential};
-pub use reduce::{Rank, check_distributed, check_reduce};
+pub use proximal::{check_jko, check_proximal_step};
+pub use ranks::{Rank, check_all_reduce, check_distributed};
 pub use risk::check_risk;
 pub use violation::Violation;
 

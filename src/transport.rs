@@ -81,7 +81,8 @@ pub enum TransportError {
 /// potentials.
 ///
 /// ```
-/// use wasserflow::{EmpiricalMeasure, nalgebra::{DMatrix, DVector}, transport};
+/// use wasserflow::nalgebra::{DMatrix, DVector};
+/// use wasserflow::prelude::*;
 ///
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(1, 2, &[0.0, 1.0]))?;
 /// let nu = EmpiricalMeasure::weighted(DMatrix::from_column_slice(1, 2, &[0.0, 3.0]), DVector::from_vec(vec![0.25, 0.75]))?;
@@ -150,7 +151,7 @@ fn couple<T: Real>(
         return Ok(Coupling::new(&problem, mu, nu, &plan, &u, &v));
     }
     let cost = Cost::new(problem.dim(), &x.points, &y.points, p);
-    let by_matrix = problem.is_assignment() && dense::suits(problem.dim(), x.len(), y.len());
+    let by_matrix = problem.is_assignment() && dense::is_supported(problem.dim(), x.len(), y.len());
     let solved = near.and_then(|near| update(&problem, &cost, near));
     let solved = solved.or_else(|| {
         if by_matrix {

@@ -7,11 +7,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    Activation, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Euler, Heun, Integrator, Logistic,
-    Loss, MeanFieldRisk, ParticleFlow, Radial, Real, Relu, Ridge, Rk4, Softplus, Square, Tanh,
-    WeightDecay, real,
-};
+use wasserflow::prelude::*;
 
 struct Counting;
 
@@ -50,7 +46,7 @@ static COUNTING: Counting = Counting;
 
 /// Allocations of steps 2 to 30, and of a run that ends at a time.
 fn allocations<T: Real, I: Integrator<T>>(
-    map: impl wasserflow::FeatureMap<T>,
+    map: impl FeatureMap<T>,
     loss: impl Loss<T>,
     (n, m): (usize, usize),
     integrator: I,

@@ -297,7 +297,7 @@ fn traits_ask_for_little() {
         "Loss",
         "Observer",
         "Potential",
-        "Reduce",
+        "AllReduce",
         "Risk",
     ] {
         assert!(

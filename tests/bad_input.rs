@@ -5,13 +5,7 @@ use std::ops::ControlFlow;
 
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{LogSpaced, Trace, UntilStationary, UntilTarget};
-use wasserflow::{
-    ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Exponential,
-    Gaussian, Heun, Hinge, Huber, Inputs, Integrator, Logistic, MeanFieldRisk, MeasureError, Mmd,
-    ParameterError, ParticleFlow, PotentialEnergy, Quantile, Real, Relu, Ridge, Risk, RiskError,
-    Rk4, ShapeError, SmoothHinge, SoftmaxCrossEntropy, Softplus, Square, StartError, State, Step,
-    StepError, StopReason, Sum, WeightDecay, init, real,
-};
+use wasserflow::prelude::*;
 
 const NOT_FINITE: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
 
@@ -1005,7 +999,7 @@ fn times_that_are_none() {
     );
     assert_eq!(bits(&state), before);
     // Infinity: until the observer stops it.
-    let mut stop = wasserflow::observe::from_fn(|state: &State<f64>| {
+    let mut stop = observe::from_fn(|state: &State<f64>| {
         if state.step() == 25 {
             ControlFlow::Break(StopReason::Requested)
         } else {
@@ -1096,7 +1090,7 @@ fn overflow_is_an_error_and_not_a_number() {
     let far = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, -50.0)).unwrap();
     let points = DMatrix::from_row_slice(1, 3, &[1.0, -1.0, 2.0]);
     let exponential = EmpiricalRisk::new(Exponential, points.clone(), y.clone()).unwrap();
-    let map = || Ridge::new(wasserflow::Identity, 1);
+    let map = || Ridge::new(Identity, 1);
     let mut flow =
         ParticleFlow::new(MeanFieldRisk::new(map(), exponential).unwrap(), Euler, 0.1).unwrap();
     // h = 2500 x, so margins are -2500 and less, and exp(2500) is infinite.

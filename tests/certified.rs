@@ -7,13 +7,9 @@ use std::time::Instant;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use wasserflow::optimality::{
-    Certifiable, Certificate, FrankWolfe, certify, insert, run_until_optimal,
-};
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Jko, Logistic, MeanFieldRisk, ParticleFlow,
-    Relu, Ridge, Risk, Square, StopReason, WeightDecay, init, nalgebra,
-};
+use wasserflow::optimality::{Certifiable, Certificate, certify};
+use wasserflow::prelude::*;
+use wasserflow::sparse::{FrankWolfe, insert, run_until_optimal};
 
 type Network<R> = MeanFieldRisk<Ridge<Relu>, R, f64, WeightDecay<f64>>;
 

@@ -3,11 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use wasserflow::{
-    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Jko, MeanFieldRisk, ParticleFlow,
-    Potential, PotentialEnergy, Real, Relu, Ridge, Square, StepError, Tanh, WeightDecay, init,
-    nalgebra, real,
-};
+use wasserflow::prelude::*;
 
 fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)

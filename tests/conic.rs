@@ -2,10 +2,7 @@
 
 use approx::assert_relative_eq;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    Conic, EmpiricalMeasure, EmpiricalRisk, Energy, FeatureMap, MeanFieldRisk, ParameterError,
-    ParticleFlow, Potential, Real, Square, StepError, init, real,
-};
+use wasserflow::prelude::*;
 
 /// `phi(t) = cos t + cos(2t) / 8`, with its minimum -7/8 at pi.
 struct Ripple;
@@ -17,10 +14,10 @@ impl<T: Real> FeatureMap<T> for Ripple {
     fn input_dim(&self) -> usize {
         1
     }
-    fn accumulate(&self, w: &[T], _: &[T], scale: T, out: &mut [T]) {
+    fn add_value(&self, w: &[T], _: &[T], scale: T, out: &mut [T]) {
         out[0] += scale * (w[0].cos() + (w[0] + w[0]).cos() * real(0.125));
     }
-    fn pull_back(&self, w: &[T], _: &[T], g: &[T], out: &mut [T]) {
+    fn add_vjp(&self, w: &[T], _: &[T], g: &[T], out: &mut [T]) {
         out[0] -= g[0] * (w[0].sin() + (w[0] + w[0]).sin() * real(0.25));
     }
 }

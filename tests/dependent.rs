@@ -15,10 +15,7 @@ mod foreign {
     use std::ops::ControlFlow;
     use std::rc::Rc;
 
-    use wasserflow::{
-        Activation, Energy, FeatureMap, Homogeneous, Inputs, Integrator, Kernel, Loss, Observer,
-        ParameterError, Potential, Real, Risk, State, Step, StepError, StopReason, real,
-    };
+    use wasserflow::prelude::*;
 
     /// `sigma(u) = u |u|`, homogeneous of degree 2 and once differentiable.
     #[derive(Debug, Clone, Copy)]
@@ -102,10 +99,10 @@ mod foreign {
         fn input_dim(&self) -> usize {
             1
         }
-        fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
             out[0] += scale * w[0] * dirichlet(x[0] - w[1]).0;
         }
-        fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
             let (value, slope) = dirichlet(x[0] - w[1]);
             out[0] += g[0] * value;
             out[1] -= g[0] * w[0] * slope;
@@ -229,7 +226,7 @@ mod foreign {
                 .sqrt();
             let taken = dt.min(real::<T>(self.stride) / (speed + T::default_epsilon()));
             let (mu, v) = state.split_mut();
-            mu.transport(taken, v);
+            mu.displace(taken, v);
             Ok(Step { taken, next: None })
         }
         fn check(&self) -> Result<(), ParameterError> {
@@ -269,12 +266,7 @@ use foreign::{
 };
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{Every, Trace, UntilTarget, from_fn};
-use wasserflow::{
-    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, FeatureMap, Heun, Homogeneous,
-    Integrator, Kernel, Loss, MeanFieldRisk, Mmd, Observer, ParticleFlow, Potential,
-    PotentialEnergy, Radial, Real, Reduce, Ridge, Risk, RiskError, Rk4, Square, State, StopReason,
-    Sum, Tanh, WeightDecay, real,
-};
+use wasserflow::prelude::*;
 
 /// Two spikes: of weight 1 at L / 4, of weight -1/2 at 0.7 L.
 fn signal(x: f64) -> f64 {
@@ -723,7 +715,7 @@ impl Ranks {
     }
 }
 
-impl Reduce<f64> for Ranks {
+impl AllReduce<f64> for Ranks {
     fn sum(&mut self, x: &mut [f64]) {
         self.parts.lock().unwrap()[self.rank] = x.to_vec();
         self.barrier.wait();

@@ -1,6 +1,6 @@
 //! The smooth activations in the last place: against values of mpmath, and `f32` against `f64`.
 
-use wasserflow::{Activation, Erf, Gelu, Logistic, Loss, Sigmoid, Silu, Sine, Softplus, Tanh};
+use wasserflow::prelude::*;
 
 /// `|y - (z + e)|` in units in the last place of `z`, subnormal ones where it is subnormal.
 fn ulps(y: f64, z: f64, e: f64) -> f64 {

@@ -3,11 +3,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::prelude::*;
 use wasserflow::testing::Plain;
-use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Radial, Real, Relu,
-    Ridge, Slopes, Softplus, Tanh, Workspace, real,
-};
 
 /// One problem: particles with weights, samples, a field and a gradient `g = h - y`.
 struct Problem<T> {
@@ -95,7 +92,7 @@ impl<T: Real> Problem<T> {
             &mut out.descent,
             ws,
         );
-        map.push_forward_all(&self.mu, &self.v, &self.x, &mut out.push, ws);
+        map.jvp(&self.mu, &self.v, &self.x, &mut out.push, ws);
         out
     }
 }

@@ -1,8 +1,9 @@
 //! One table: every part of the crate, by the macros that a dependent uses.
 
+use wasserflow::prelude::*;
 use wasserflow::testing::problems::{Dirichlet, Quadratic, Quartic};
 use wasserflow::testing::strategies::{cases, prove, seeds};
-use wasserflow::testing::{Rank, check_distributed, check_energy, check_reduce};
+use wasserflow::testing::{Rank, check_all_reduce, check_distributed, check_energy};
 use wasserflow::*;
 
 /// A part that leaves to the trait what the trait provides.
@@ -120,7 +121,7 @@ energy_laws!(softmax_tanh: |case| {
 energy_laws!(decay: |case| PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), case.d), convex);
 energy_laws!(quartic_energy: |case| PotentialEnergy::new(Quartic, case.d), convex);
 energy_laws!(mmd_arc_cosine: |case| {
-    Mmd::new(Lifted(ArcCosine::new(case.d)), case.draws(21).measure::<T>(1 + case.d, 4)).unwrap()
+    Mmd::new(WithOutputWeight(ArcCosine::new(case.d)), case.draws(21).measure::<T>(1 + case.d, 4)).unwrap()
 }, convex);
 energy_laws!(mmd_gaussian: |case| {
     Mmd::new(Gaussian::new(case.d, 0.75).unwrap(), case.draws(21).measure::<T>(case.d, 4)).unwrap()
@@ -144,7 +145,7 @@ potential_laws!(two_potentials: |case| (WeightDecay::new(0.25).unwrap(), Quartic
 potential_laws!(quadratic: |case| Quadratic { rate: 0.5, centre: case.draws(22).coordinates::<T>(case.d) });
 
 kernel_laws!(arc_cosine: |case| ArcCosine::new(case.d));
-kernel_laws!(lifted: |case| Lifted(ArcCosine::new(case.d)));
+kernel_laws!(lifted: |case| WithOutputWeight(ArcCosine::new(case.d)));
 kernel_laws!(gaussian: |case| Gaussian::new(case.d, 0.75).unwrap());
 
 fn square<T: Real>(case: testing::Case) -> EmpiricalRisk<Square, T> {
@@ -161,10 +162,10 @@ fn mean_field<T: Real, F: FeatureMap<T>, R: Risk<T>>(
 #[test]
 fn sums_over_ranks() {
     prove(seeds(), |seed| {
-        check_reduce::<f32, _>(Rank::group(1 + seed as usize % 4), seed)
+        check_all_reduce::<f32, _>(Rank::group(1 + seed as usize % 4), seed)
     });
     prove(seeds(), |seed| {
-        check_reduce::<f64, _>(Rank::group(1 + seed as usize % 4), seed)
+        check_all_reduce::<f64, _>(Rank::group(1 + seed as usize % 4), seed)
     });
 }
 

@@ -6,12 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector, SMatrix, SVector};
 use wasserflow::observe::{Trace, UntilStationary};
-use wasserflow::{
-    Abs, ArcCosine, DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Euler, FeatureMap,
-    Heun, Homogeneous, Identity, Integrator, Kernel, LeakyRelu, Lifted, Logistic, MeanFieldRisk,
-    Mmd, ParticleFlow, PotentialEnergy, Radial, Relu, ReluPower, Ridge, Risk, Rk4, Softplus,
-    Square, StopReason, Tanh, WeightDecay,
-};
+use wasserflow::prelude::*;
 
 fn numbers(seed: u64, rows: usize, columns: usize) -> DMatrix<f64> {
     let rng = &mut ChaCha8Rng::seed_from_u64(seed);
@@ -58,11 +53,11 @@ impl<I: Integrator<f64>> Integrator<f64> for Fixed<I> {
     fn step(
         &mut self,
         energy: &mut dyn Energy<f64>,
-        state: &mut wasserflow::State<f64>,
+        state: &mut State<f64>,
         dt: f64,
-    ) -> Result<wasserflow::Step<f64>, wasserflow::StepError> {
+    ) -> Result<Step<f64>, StepError> {
         let step = self.0.step(energy, state, dt)?;
-        Ok(wasserflow::Step {
+        Ok(Step {
             taken: step.taken,
             next: None,
         })
@@ -107,13 +102,7 @@ fn o1_energy_identity() {
         ),
         (
             "mmd",
-            Box::new(
-                Mmd::new(
-                    wasserflow::Gaussian::new(3, 1.5).unwrap(),
-                    measure(14, 3, 5),
-                )
-                .unwrap(),
-            ),
+            Box::new(Mmd::new(Gaussian::new(3, 1.5).unwrap(), measure(14, 3, 5)).unwrap()),
         ),
     ];
     for (name, mut energy) in energies {
@@ -155,7 +144,7 @@ fn o2_balance() {
             .regularized(decay(lambda));
         let mut flow = ParticleFlow::new(energy, integrator, time / steps as f64).unwrap();
         let mut state = flow.start(measure(22, k + 2, 6)).unwrap();
-        let balance = |state: &wasserflow::State<f64>| -> Vec<f64> {
+        let balance = |state: &State<f64>| -> Vec<f64> {
             let square = |w: &[f64]| w.iter().map(|w| w * w).sum::<f64>();
             let mu = state.measure();
             (0..mu.len())
@@ -243,7 +232,7 @@ fn o3_second_moment() {
         // And along the flow, to the accuracy of a central difference.
         let moment = |energy: &mut dyn Energy<f64>, dt: f64| {
             let mut mu = mu.clone();
-            mu.transport(dt, &v);
+            mu.displace(dt, &v);
             energy.inner(&mu, mu.points(), mu.points())
         };
         let slope = (moment(&mut energy, 1e-5) - moment(&mut energy, -1e-5)) / 2e-5;
@@ -349,7 +338,7 @@ fn o4_arc_cosine() {
             );
 
             // With output weights a and a'.
-            let (lifted, mut out) = (Lifted(kernel), [0.0; 5]);
+            let (lifted, mut out) = (WithOutputWeight(kernel), [0.0; 5]);
             let lift = |a: f64, b: &DVector<f64>| [&[a], b.as_slice()].concat();
             lifted.gradient(&lift(-2.0, &w), &lift(0.5, &v), 3.0, &mut out);
             assert!((out[0] - 1.5 * value).abs() <= 1e-12 * p * q);
@@ -365,7 +354,7 @@ fn o4_arc_cosine() {
 fn o4_population_risk_is_the_limit_of_empirical_risks() {
     let teacher = measure(50, 3, 4);
     let student = measure(51, 3, 6);
-    let mut population = Mmd::new(Lifted(ArcCosine::new(2)), teacher.clone()).unwrap();
+    let mut population = Mmd::new(WithOutputWeight(ArcCosine::new(2)), teacher.clone()).unwrap();
     let mut v = DMatrix::zeros(3, 6);
     let value = population.velocity(&student, &mut v);
     let mut errors = Vec::new();
@@ -550,7 +539,7 @@ fn o11_symmetries() {
         ),
         Box::new(MeanFieldRisk::new(Ridge::new(Tanh, 2), classification(81, 2, 21)).unwrap()),
         Box::new(MeanFieldRisk::new(Radial::new(Erf, 2), regression(82, 2, 21)).unwrap()),
-        Box::new(Mmd::new(Lifted(ArcCosine::new(2)), measure(83, 3, 4)).unwrap()),
+        Box::new(Mmd::new(WithOutputWeight(ArcCosine::new(2)), measure(83, 3, 4)).unwrap()),
     ];
     for mut energy in energies {
         let mut start = measure(84, 3, 7);

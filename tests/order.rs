@@ -3,11 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Gaussian, Heun, Integrator,
-    Logistic, MeanFieldRisk, Mmd, ParticleFlow, PotentialEnergy, Radial, Real, Ridge, Rk4,
-    Softplus, Square, State, Tanh, WeightDecay, real,
-};
+use wasserflow::prelude::*;
 
 /// Numbers in (-scale, scale), the same in both precisions.
 fn numbers<T: Real>(seed: u64, rows: usize, columns: usize, scale: f64) -> DMatrix<T> {

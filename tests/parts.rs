@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::prelude::*;
 use wasserflow::testing::Case;
-use wasserflow::*;
 
 #[test]
 fn derivatives_at_kinks() {

@@ -1,11 +1,8 @@
 //! In the plane the ridge map sweeps the circle of angles: its batches against the plain definition.
 
 use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::prelude::*;
 use wasserflow::testing::Plain;
-use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, FeatureMap, Identity, Inputs, LeakyRelu, Real, Relu, Ridge,
-    Slopes, Workspace, real,
-};
 
 /// Predictions, velocities, and values and descent directions of a fixed linear form.
 fn batch<T: Real>(map: &dyn FeatureMap<T>, mu: &EmpiricalMeasure<T>, x: &Inputs<T>) -> Vec<T> {

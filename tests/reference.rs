@@ -6,12 +6,7 @@ use std::collections::BTreeSet;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, EmpiricalRisk, Energy, Erf, Exponential, FeatureMap, Gelu,
-    Hinge, Huber, Identity, LeakyRelu, Logistic, Loss, MeanFieldRisk, Quantile, Radial, Real, Relu,
-    ReluPower, Ridge, Risk, Sigmoid, Silu, Sine, SmoothHinge, SoftmaxCrossEntropy, Softplus,
-    Square, Tanh, WeightDecay, real,
-};
+use wasserflow::prelude::*;
 
 // ---- the reference ----
 

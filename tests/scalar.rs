@@ -9,8 +9,8 @@ use approx::{AbsDiffEq, RelativeEq, UlpsEq};
 use num_traits::{FromPrimitive, Num, One, Signed, ToPrimitive, Zero};
 use simba::scalar::SubsetOf;
 use wasserflow::nalgebra::{ComplexField, DMatrix, DVector, Field, RealField, SimdValue};
+use wasserflow::prelude::*;
 use wasserflow::testing::{Case, Plain};
-use wasserflow::*;
 
 /// A double in disguise: a type that no kernel knows.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -372,7 +372,7 @@ fn batches() {
             };
             let risk = map.velocity(&mu, &x, gradient, &mut velocity, &mut ws);
             map.variation(mu.points(), &x, &g, &mut values, &mut descent, &mut ws);
-            map.push_forward_all(&mu, &v, &x, &mut u, &mut ws);
+            map.jvp(&mu, &v, &x, &mut u, &mut ws);
             let sizes = [map.particle_dim(), map.input_dim(), map.output_dim()]
                 .map(|size| real(size as f64));
             let all = [

@@ -5,9 +5,7 @@
 use approx::assert_relative_eq;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::DVector;
-use wasserflow::{
-    EmpiricalRisk, Euler, MeanFieldRisk, ParticleFlow, Real, Relu, Ridge, Square, init, real,
-};
+use wasserflow::prelude::*;
 
 fn rng() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(7)

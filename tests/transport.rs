@@ -3,8 +3,8 @@
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use wasserflow::prelude::*;
 use wasserflow::transport::{self, Coupling, TransportError};
-use wasserflow::{EmpiricalMeasure, MeasureError, Real, nalgebra, real};
 
 type Measure = EmpiricalMeasure<f64>;
 

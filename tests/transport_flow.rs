@@ -3,11 +3,8 @@
 use nalgebra::{DMatrix, DVector};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use wasserflow::prelude::*;
 use wasserflow::transport::{self, MetricSpeed};
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Jko, MeanFieldRisk, ParticleFlow, PotentialEnergy, Relu,
-    Ridge, Rk4, Square, Tanh, WeightDecay, init, nalgebra,
-};
 
 fn cloud(rng: &mut ChaCha8Rng, dim: usize, m: usize) -> EmpiricalMeasure<f64> {
     init::gaussian(dim, m, 1.0, rng).unwrap()

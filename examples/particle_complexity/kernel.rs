@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use wasserflow::Kernel;
+use wasserflow::prelude::*;
 
 /// `K(w, v) = E[sigma(w.x) sigma(v.x)] = 1/4 + arcsin(c) / (2 pi)`, `c = w.v / ((1 + |w|^2) (1 + |v|^2))^(1/2)`, for `x ~ N(0, I_d)` and
 /// the sigmoid `sigma(u) = P(N(0, 1) <= u)`: the chance that two Gaussians of correlation c are both negative.

@@ -26,10 +26,8 @@ use kernel::ArcSine;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::UntilTarget;
+use wasserflow::prelude::*;
 use wasserflow::study::{self, Width};
-use wasserflow::{
-    ArcCosine, EmpiricalMeasure, Jko, Kernel, Lifted, Mmd, ParticleFlow, StepError, init,
-};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -137,7 +135,7 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
         let teacher = self.teacher(seed)?;
         let silent = self.silent(&teacher);
         let mut flow = ParticleFlow::new(
-            Mmd::new(Lifted(self.kernel), teacher)?,
+            Mmd::new(WithOutputWeight(self.kernel), teacher)?,
             Jko::new(1e-2, 2000),
             GAMMA,
         )?;

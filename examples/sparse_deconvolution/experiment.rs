@@ -7,8 +7,9 @@ use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{LogSpaced, Snapshots};
-use wasserflow::optimality::{FrankWolfe, certify};
-use wasserflow::{Conic, EmpiricalMeasure, Energy, ParticleFlow, study};
+use wasserflow::optimality::certify;
+use wasserflow::prelude::*;
+use wasserflow::sparse::FrankWolfe;
 
 use crate::flow::ForwardBackward;
 use crate::problem::{Deconvolution, Spikes};

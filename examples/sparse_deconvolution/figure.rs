@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use wasserflow::EmpiricalMeasure;
+use wasserflow::prelude::*;
 
 use crate::experiment::Run;
 use crate::svg::{Axis, Svg};

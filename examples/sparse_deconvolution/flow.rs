@@ -1,6 +1,6 @@
 //! The integrator of the published experiment, as one's own: forward in the risk, backward in the price of mass.
 
-use wasserflow::{Energy, Integrator, State, Step, StepError};
+use wasserflow::prelude::*;
 
 /// Forward-backward steps for particles `(a, t)` of the price `lambda |a|`, halved until F does not rise.
 ///

@@ -4,10 +4,7 @@ use std::f64::consts::{SQRT_2, TAU};
 
 use wasserflow::nalgebra::{DMatrix, Vector2};
 use wasserflow::optimality::{Certifiable, Certificate, DualRisk};
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, FeatureMap, Inputs, MeanFieldRisk, Potential,
-    RiskError, Square, Workspace,
-};
+use wasserflow::prelude::*;
 
 /// Spikes by their Fourier coefficients up to an order: `Phi(a, t)(l) = a r_l (cos l t, sin l t)`, `r_0 = 1`, `r_l = sqrt 2`.
 ///
@@ -47,13 +44,13 @@ impl FeatureMap<f64> for Spikes {
     fn output_dim(&self) -> usize {
         2
     }
-    fn accumulate(&self, w: &[f64], x: &[f64], scale: f64, out: &mut [f64]) {
+    fn add_value(&self, w: &[f64], x: &[f64], scale: f64, out: &mut [f64]) {
         let [a, t] = self.spike(w);
         let [cos, sin] = Self::wave(x[0], t);
         out[0] += scale * a * cos;
         out[1] += scale * a * sin;
     }
-    fn pull_back(&self, w: &[f64], x: &[f64], g: &[f64], out: &mut [f64]) {
+    fn add_vjp(&self, w: &[f64], x: &[f64], g: &[f64], out: &mut [f64]) {
         let [a, t] = self.spike(w);
         let [cos, sin] = Self::wave(x[0], t);
         if self.signed {

@@ -8,11 +8,8 @@ use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{LogSpaced, Snapshots, Trace};
+use wasserflow::prelude::*;
 use wasserflow::study::{self, Width};
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Euler, Inputs, MeanFieldRisk, ParticleFlow, Relu, Ridge,
-    Square, init, predict,
-};
 
 /// An error that may cross threads.
 pub type Failure = Box<dyn Error + Send + Sync>;

@@ -3,7 +3,7 @@
 //! A neuron may come out at the far end of a teacher's line: `(b.x)_+ - (-b.x)_+ = b.x` is linear, and the linear parts of several
 //! neurons can cancel. So the lines are determined, and the ends are not.
 
-use wasserflow::EmpiricalMeasure;
+use wasserflow::prelude::*;
 
 use crate::experiment::{Protocol, Run, Students};
 use crate::svg::{Axis, Svg};

@@ -6,7 +6,7 @@ use crate::real::{Real, real};
 /// Rectifier `sigma(u) = u_+ = max(u, 0)`, degree 1, `sigma'(0) = 0`.
 ///
 /// ```
-/// use wasserflow::{Activation, Relu};
+/// use wasserflow::prelude::*;
 /// assert_eq!(Relu.value_and_derivative(-2.0), (0.0, 0.0));
 /// assert_eq!(Relu.value_and_derivative(3.0), (3.0, 1.0));
 /// ```
@@ -41,7 +41,7 @@ impl Homogeneous for Relu {
 /// Leaky rectifier `sigma(u) = u` for `u > 0`, `s u` else, with the slope `s`; degree 1, `sigma'(0) = s`.
 ///
 /// ```
-/// use wasserflow::{Activation, LeakyRelu};
+/// use wasserflow::prelude::*;
 /// assert_eq!(LeakyRelu(0.5).value_and_derivative(-2.0), (-1.0, 0.5));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,7 +88,7 @@ impl Homogeneous for LeakyRelu {
 /// Smooth to order `k - 1`: `ReluPower(1)` is [`Relu`], and `ReluPower(0)` the step `1[u > 0]`, which no flow can move.
 ///
 /// ```
-/// use wasserflow::{Activation, ReluPower};
+/// use wasserflow::prelude::*;
 /// assert_eq!(ReluPower(2).value_and_derivative(3.0), (9.0, 6.0));
 /// assert_eq!(ReluPower(2).value_and_derivative(-3.0), (0.0, 0.0));
 /// ```
@@ -140,7 +140,7 @@ impl Homogeneous for ReluPower {
 /// Absolute value `sigma(u) = |u|`, degree 1, `sigma'(0) = 0`.
 ///
 /// ```
-/// use wasserflow::{Abs, Activation};
+/// use wasserflow::prelude::*;
 /// assert_eq!(Abs.value_and_derivative(-2.0), (2.0, -1.0));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -180,7 +180,7 @@ impl Homogeneous for Abs {
 /// Identity `sigma(u) = u`, degree 1: two-layer linear networks.
 ///
 /// ```
-/// use wasserflow::{Activation, Identity};
+/// use wasserflow::prelude::*;
 /// assert_eq!(Identity.value_and_derivative(-2.0), (-2.0, 1.0));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use super::Activation;
-use super::elementary::{self, Elementary, Float};
+use crate::numeric::elementary::{self, Elementary, Float};
 use crate::real::{Real, real, to_f64};
 
 /// `1 / sqrt(2 pi)`.
@@ -65,7 +65,7 @@ macro_rules! smooth {
 /// Softplus `sigma(u) = log(1 + exp(u))`, without overflow; `sigma' = ` [`Sigmoid`].
 ///
 /// ```
-/// use wasserflow::{Activation, Softplus};
+/// use wasserflow::prelude::*;
 /// assert_eq!(Softplus.value(0.0), f64::ln(2.0));
 /// assert_eq!(Softplus.value_and_derivative(1e4), (1e4, 1.0));
 /// ```
@@ -84,7 +84,7 @@ smooth!(
 /// Hyperbolic tangent `sigma(u) = tanh(u)`, `sigma' = 1 - sigma^2`.
 ///
 /// ```
-/// use wasserflow::{Activation, Tanh};
+/// use wasserflow::prelude::*;
 /// assert_eq!(Tanh.value_and_derivative(0.0), (0.0, 1.0));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -106,7 +106,7 @@ smooth!(
 /// Logistic sigmoid `sigma(u) = 1 / (1 + exp(-u))`, without overflow; `sigma' = sigma (1 - sigma)`.
 ///
 /// ```
-/// use wasserflow::{Activation, Sigmoid};
+/// use wasserflow::prelude::*;
 /// assert_eq!(Sigmoid.value_and_derivative(0.0), (0.5, 0.25));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -149,7 +149,7 @@ pub(crate) fn sigmoids<T: Real>(u: T) -> (T, T) {
 /// Error function `sigma(u) = erf(u) = 2/sqrt(pi) int_0^u exp(-t^2) dt`.
 ///
 /// ```
-/// use wasserflow::{Activation, Erf};
+/// use wasserflow::prelude::*;
 /// let (s, ds) = Erf.value_and_derivative(0.0_f64);
 /// assert_eq!(s, 0.0);
 /// assert!((ds - 2.0 / std::f64::consts::PI.sqrt()).abs() < 1e-15);
@@ -172,7 +172,7 @@ smooth!(
 /// Gaussian error linear unit `sigma(u) = u P(N <= u)`, `N ~ N(0, 1)`; the exact one, not the tanh approximation.
 ///
 /// ```
-/// use wasserflow::{Activation, Gelu};
+/// use wasserflow::prelude::*;
 /// assert_eq!(Gelu.value_and_derivative(0.0), (0.0, 0.5));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -197,7 +197,7 @@ smooth!(
 /// Sigmoid linear unit (swish) `sigma(u) = u / (1 + exp(-u))`.
 ///
 /// ```
-/// use wasserflow::{Activation, Silu};
+/// use wasserflow::prelude::*;
 /// assert_eq!(Silu.value_and_derivative(0.0), (0.0, 0.5));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -219,7 +219,7 @@ smooth!(
 /// Sine `sigma(u) = sin(u)`: Fourier features.
 ///
 /// ```
-/// use wasserflow::{Activation, Sine};
+/// use wasserflow::prelude::*;
 /// assert_eq!(Sine.value_and_derivative(0.0), (0.0, 1.0));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

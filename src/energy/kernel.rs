@@ -15,7 +15,7 @@ pub use arc_cosine::ArcCosine;
 /// - `value_and_gradient` and `value_and_gradients` are `value` and `gradient` up to rounding.
 ///
 /// ```
-/// use wasserflow::{Kernel, Real};
+/// use wasserflow::prelude::*;
 ///
 /// /// K(w, v) = (w.v)^2, the population risk of quadratic neurons on sign vectors, up to the diagonal.
 /// struct Quadratic(usize);
@@ -57,7 +57,7 @@ pub trait Kernel<T: Real> {
     /// pair of particles does to each other. Worth overriding where the three share work.
     ///
     /// ```
-    /// use wasserflow::{ArcCosine, Kernel};
+    /// use wasserflow::prelude::*;
     ///
     /// let (w, v) = ([3.0, 0.0], [1.0, 0.0]);
     /// let (mut at_w, mut at_v) = ([0.0; 2], [0.0; 2]);
@@ -103,22 +103,22 @@ forward_kernel!(&K, Box<K>);
 
 /// A kernel on neurons `(a, b)` from one on `b`: `K((a, b), (a', b')) = a a' k(b, b')`.
 ///
-/// `Mmd` of `Lifted(ArcCosine)` is the population risk `E[(h_mu(x) - h_nu(x))^2] / 2`, `x ~ N(0, I)`, of a network `mu`
+/// `Mmd` of `WithOutputWeight(ArcCosine)` is the population risk `E[(h_mu(x) - h_nu(x))^2] / 2`, `x ~ N(0, I)`, of a network `mu`
 /// of rectifier neurons `a (b.x)_+` against a teacher `nu`.
 ///
 /// ```
-/// use wasserflow::{ArcCosine, Kernel, Lifted};
+/// use wasserflow::prelude::*;
 ///
-/// let k = Lifted(ArcCosine::new(2));
+/// let k = WithOutputWeight(ArcCosine::new(2));
 /// assert_eq!(k.value(&[2.0, 3.0, 0.0], &[-1.0, 1.0, 0.0]), -3.0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifted<K>(
+pub struct WithOutputWeight<K>(
     /// The kernel k on `b`.
     pub K,
 );
 
-impl<T: Real, K: Kernel<T>> Kernel<T> for Lifted<K> {
+impl<T: Real, K: Kernel<T>> Kernel<T> for WithOutputWeight<K> {
     fn dim(&self) -> usize {
         1 + self.0.dim()
     }
@@ -167,11 +167,11 @@ impl<T: Real, K: Kernel<T>> Kernel<T> for Lifted<K> {
 /// Gaussian kernel `K(w, v) = exp(-|w - v|^2 / (2 s^2))` of bandwidth `s > 0`.
 ///
 /// ```
-/// use wasserflow::{Gaussian, Kernel};
+/// use wasserflow::prelude::*;
 ///
 /// let k = Gaussian::new(1, 1.0)?;
 /// assert_eq!(k.value(&[0.0], &[2.0]), f64::exp(-2.0));
-/// # Ok::<(), wasserflow::ParameterError>(())
+/// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gaussian<T> {

@@ -4,11 +4,12 @@ use std::fmt;
 
 use nalgebra::DMatrix;
 
-use super::potential::{bend, descend, integral};
-use super::{Energy, Potential, Reduce, inner};
+use super::potential::{add_hessian_product, descend, integral};
+use super::{AllReduce, Energy, Potential, inner};
 use crate::error::ShapeError;
-use crate::feature::{FeatureMap, Workspace, columns};
+use crate::feature::{FeatureMap, Workspace};
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::columns;
 use crate::real::Real;
 use crate::risk::Risk;
 
@@ -19,7 +20,7 @@ use crate::risk::Risk;
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
-/// use wasserflow::{EmpiricalMeasure, EmpiricalRisk, Energy, MeanFieldRisk, Relu, Ridge, Square, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 3.0))?;
 /// let mut f = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(WeightDecay::new(0.5)?);
@@ -37,7 +38,7 @@ pub struct MeanFieldRisk<F, R, T, V = ()> {
     features: F,
     risk: R,
     potential: V,
-    reduce: Option<Box<dyn Reduce<T> + Send>>,
+    reduce: Option<Box<dyn AllReduce<T> + Send>>,
     workspace: Workspace<T>,
 }
 
@@ -122,7 +123,7 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
     /// `F` and the same inner products, and takes the same decisions. Start all ranks or none: a rank whose measure is refused leaves
     /// the others waiting in `reduce`.
     #[must_use]
-    pub fn distributed(mut self, reduce: impl Reduce<T> + Send + 'static) -> Self {
+    pub fn distributed(mut self, reduce: impl AllReduce<T> + Send + 'static) -> Self {
         self.reduce = Some(Box::new(reduce));
         self
     }
@@ -184,7 +185,7 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
 }
 
 /// Sums `x` over ranks, where there are any.
-fn reduced<T: Real>(reduce: &mut Option<Box<dyn Reduce<T> + Send>>, x: &mut [T]) {
+fn reduced<T: Real>(reduce: &mut Option<Box<dyn AllReduce<T> + Send>>, x: &mut [T]) {
     if let Some(reduce) = reduce {
         reduce.sum(x);
     }
@@ -290,13 +291,13 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         let ([h, u, hu, values], ws) = workspace.nest([kn, kn, kn, mu.len()]);
         features.predict(mu, risk.inputs(), h, ws);
         reduced(reduce, h);
-        features.push_forward_all(mu, v, risk.inputs(), u, ws);
+        features.jvp(mu, v, risk.inputs(), u, ws);
         reduced(reduce, u);
         risk.curvature(h, u, hu);
         // The variation of R'' u descends: out_i = -DPhi(w_i)^T R'' u.
         features.variation(mu.points(), risk.inputs(), hu, values, out, ws);
         out.neg_mut();
-        bend(potential, mu.points(), v, out);
+        add_hessian_product(potential, mu.points(), v, out);
         Some(())
     }
 

@@ -4,25 +4,26 @@ use nalgebra::DMatrix;
 
 use super::{Energy, Kernel};
 use crate::error::ShapeError;
-use crate::feature::{columns, columns_mut};
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::{columns, columns_mut};
 use crate::real::{Real, real};
 
 /// Half the squared maximum mean discrepancy, `F(mu) = (1/2) int int K d(mu - nu) d(mu - nu)`, to a target `nu`.
 ///
-/// `F'(mu)(w) = int K(w, .) d(mu - nu)`. With [`Lifted`](super::Lifted)`(`[`ArcCosine`](super::ArcCosine)`)` it is the
+/// `F'(mu)(w) = int K(w, .) d(mu - nu)`. With [`WithOutputWeight`](super::WithOutputWeight)`(`[`ArcCosine`](super::ArcCosine)`)` it is the
 /// population risk of a teacher network in closed form; with [`Gaussian`](super::Gaussian) the MMD flow of samples to a
 /// target. The masses of `mu` and `nu` may differ. F is a difference of sums: near 0 its absolute error is of the order of
 /// epsilon times `int int K dnu dnu`.
 ///
 /// ```
-/// use wasserflow::{ArcCosine, EmpiricalMeasure, Energy, Mmd, nalgebra::DMatrix};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let teacher = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[1.0, 0.0]))?;
 /// let student = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[3.0, 0.0]))?;
 /// let mut f = Mmd::new(ArcCosine::new(2), teacher).unwrap();
 /// assert_eq!(f.value(&student), 1.0); // E[(3 (x_1)_+ - (x_1)_+)^2] / 2 = 4 / 4
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
 /// Cost: a velocity takes `m (m + 1) / 2 + m m'` kernel evaluations with their gradients, `O(p)` each, for m particles and m'

@@ -4,8 +4,8 @@ use nalgebra::DMatrix;
 
 use super::Energy;
 use crate::error::ParameterError;
-use crate::feature::{columns, columns_mut, dot};
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::{columns, columns_mut, dot};
 use crate::real::{Real, real, to_f64};
 
 /// A potential `V: R^p -> R` of one particle; `int V dmu` regularises a risk.
@@ -16,7 +16,7 @@ use crate::real::{Real, real, to_f64};
 /// `gradient` adds `scale grad V(w)` to `out`; `curvature` adds a symmetric positive semidefinite form.
 ///
 /// ```
-/// use wasserflow::{Potential, Real};
+/// use wasserflow::prelude::*;
 ///
 /// /// A double well.
 /// struct Wells;
@@ -92,12 +92,12 @@ forward_potential!(&V, Box<V>);
 /// On 2-homogeneous neurons it acts as the total variation of a measure on the sphere, with the factor `2 lambda`.
 ///
 /// ```
-/// use wasserflow::{Potential, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let v = WeightDecay::new(0.5)?;
 /// assert_eq!(v.value(&[3.0, 4.0]), 12.5);
 /// assert!(WeightDecay::new(-1.0).is_err());
-/// # Ok::<(), wasserflow::ParameterError>(())
+/// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightDecay<T> {
@@ -164,7 +164,7 @@ pub(super) fn descend<T: Real>(
 }
 
 /// `out_i += V''(w_i) v_i`.
-pub(super) fn bend<T: Real>(
+pub(super) fn add_hessian_product<T: Real>(
     potential: &impl Potential<T>,
     w: &DMatrix<T>,
     v: &DMatrix<T>,
@@ -184,12 +184,13 @@ pub(super) fn bend<T: Real>(
 /// [`regularized`](super::MeanFieldRisk::regularized).)
 ///
 /// ```
-/// use wasserflow::{EmpiricalMeasure, Energy, PotentialEnergy, WeightDecay, nalgebra::DMatrix};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let mut f = PotentialEnergy::new(WeightDecay::new(1.0)?, 2);
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 3, 1.0)).unwrap();
 /// assert_eq!(f.value(&mu), 2.0);
-/// # Ok::<(), wasserflow::ParameterError>(())
+/// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PotentialEnergy<V> {
@@ -249,7 +250,7 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
         out: &mut DMatrix<T>,
     ) -> Option<()> {
         out.fill(T::zero());
-        bend(&self.potential, mu.points(), v, out);
+        add_hessian_product(&self.potential, mu.points(), v, out);
         Some(())
     }
 }

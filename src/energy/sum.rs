@@ -10,13 +10,14 @@ use crate::real::Real;
 /// The energy `F(mu) = A(mu) + B(mu)`.
 ///
 /// ```
-/// use wasserflow::{EmpiricalMeasure, Energy, PotentialEnergy, Sum, WeightDecay, nalgebra::DMatrix};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let decay = |lambda| PotentialEnergy::new(WeightDecay::new(lambda).unwrap(), 1);
 /// let mut f = Sum::new(decay(1.0), decay(2.0))?;
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 2.0)).unwrap();
 /// assert_eq!(f.value(&mu), 12.0);
-/// # Ok::<(), wasserflow::ShapeError>(())
+/// # Ok::<(), wasserflow::prelude::ShapeError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Sum<A, B, T> {

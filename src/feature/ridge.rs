@@ -1,27 +1,28 @@
-//! Ridge functions `a sigma(b.x)`, the neurons of a two-layer network, and their smooth 2-homogeneous kin.
+//! Ridge functions `a sigma(b.x)`, the neurons of a two-operands network, and their smooth 2-homogeneous kin.
 
 use nalgebra::DMatrix;
 
-use super::kernel::{self, Neurons, Radials};
-use super::{FeatureMap, GradientAt, Workspace, dot};
+use super::compute::{self, Neurons, Radials};
+use super::{FeatureMap, GradientAt, Workspace};
 use crate::activation::{Activation, Homogeneous};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::{dot, norm};
 use crate::real::Real;
 
 /// Ridge function `Phi(a, b)(x) = a sigma(b.x)`: one hidden neuron, with `a` in `R^k` and `b` in `R^d`.
 ///
 /// A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`. A bias is one more coordinate of the inputs
-/// ([`with_bias`](crate::with_bias)). With a positively homogeneous `sigma` of degree r the map is homogeneous of degree
+/// ([`with_bias`](crate::inputs::with_bias)). With a positively homogeneous `sigma` of degree r the map is homogeneous of degree
 /// `1 + r`, 2 for [`Relu`](crate::Relu).
 ///
 /// ```
-/// use wasserflow::{FeatureMap, Relu, Ridge};
+/// use wasserflow::prelude::*;
 ///
 /// let phi = Ridge::new(Relu, 2);
 /// assert_eq!((phi.particle_dim(), phi.input_dim(), phi.output_dim()), (3, 2, 1));
 /// let mut h = [0.0];
-/// phi.accumulate(&[2.0, 1.0, -1.0], &[5.0, 2.0], 1.0, &mut h);
+/// phi.add_value(&[2.0, 1.0, -1.0], &[5.0, 2.0], 1.0, &mut h);
 /// assert_eq!(h, [6.0]); // 2 (5 - 2)_+
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,12 +38,12 @@ pub struct Ridge<A> {
 /// is `(a_1, .., a_k, b_1, .., b_d)`.
 ///
 /// ```
-/// use wasserflow::{FeatureMap, Homogeneous, Radial, Tanh};
+/// use wasserflow::prelude::*;
 ///
 /// let phi = Radial::new(Tanh, 2);
 /// assert_eq!(phi.degree(), 2);
 /// let mut h = [0.0];
-/// phi.accumulate(&[1.0, 0.0, 2.0], &[7.0, 0.5], 1.0, &mut h);
+/// phi.add_value(&[1.0, 0.0, 2.0], &[7.0, 0.5], 1.0, &mut h);
 /// assert_eq!(h, [2.0 * 0.5_f64.tanh()]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,7 +109,7 @@ impl<A> Homogeneous for Radial<A> {
 
 /// The batch methods: fused, or the provided ones where the scalar has no lanes.
 macro_rules! batches {
-    ($layer:ident) => {
+    ($operands:ident) => {
         fn predict(
             &self,
             mu: &EmpiricalMeasure<T>,
@@ -116,10 +117,11 @@ macro_rules! batches {
             out: &mut [T],
             ws: &mut Workspace<T>,
         ) {
-            if !kernel::suits::<T>() {
+            if !compute::is_supported::<T>() {
                 return Plain(self).predict(mu, x, out, ws);
             }
-            self.$layer(mu.points(), x).predict(mu.weights(), out, ws);
+            self.$operands(mu.points(), x)
+                .predict(mu.weights(), out, ws);
         }
 
         fn velocity(
@@ -130,10 +132,10 @@ macro_rules! batches {
             out: &mut DMatrix<T>,
             ws: &mut Workspace<T>,
         ) -> T {
-            if !kernel::suits::<T>() {
+            if !compute::is_supported::<T>() {
                 return Plain(self).velocity(mu, x, gradient, out, ws);
             }
-            self.$layer(mu.points(), x)
+            self.$operands(mu.points(), x)
                 .velocity(mu.weights(), gradient, out.as_mut_slice(), ws)
         }
 
@@ -145,10 +147,10 @@ macro_rules! batches {
             out: &mut DMatrix<T>,
             ws: &mut Workspace<T>,
         ) -> T {
-            if !kernel::suits::<T>() {
+            if !compute::is_supported::<T>() {
                 return Plain(self).velocity_by_samples(mu, x, gradient, out, ws);
             }
-            self.$layer(mu.points(), x).velocity_by_samples(
+            self.$operands(mu.points(), x).velocity_by_samples(
                 mu.weights(),
                 gradient,
                 out.as_mut_slice(),
@@ -165,14 +167,14 @@ macro_rules! batches {
             descent: &mut DMatrix<T>,
             ws: &mut Workspace<T>,
         ) {
-            if !kernel::suits::<T>() {
+            if !compute::is_supported::<T>() {
                 return Plain(self).variation(w, x, g, values, descent, ws);
             }
-            self.$layer(w, x)
+            self.$operands(w, x)
                 .variation(g, values, descent.as_mut_slice(), ws);
         }
 
-        fn push_forward_all(
+        fn jvp(
             &self,
             mu: &EmpiricalMeasure<T>,
             v: &DMatrix<T>,
@@ -180,11 +182,11 @@ macro_rules! batches {
             out: &mut [T],
             ws: &mut Workspace<T>,
         ) {
-            if !kernel::suits::<T>() {
-                return Plain(self).push_forward_all(mu, v, x, out, ws);
+            if !compute::is_supported::<T>() {
+                return Plain(self).jvp(mu, v, x, out, ws);
             }
-            self.$layer(mu.points(), x)
-                .push_forward(mu.weights(), v.as_slice(), out, ws);
+            self.$operands(mu.points(), x)
+                .add_jvp(mu.weights(), v.as_slice(), out, ws);
         }
     };
 }
@@ -202,7 +204,7 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
         self.output_dim
     }
 
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
         let (a, b) = w.split_at(self.output_dim);
         let s = scale * self.activation.value(dot(b, x));
         for (out, &a) in out.iter_mut().zip(a) {
@@ -210,7 +212,7 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
         }
     }
 
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
         let (a, b) = w.split_at(self.output_dim);
         let (da, db) = out.split_at_mut(self.output_dim);
         let (s, ds) = self.activation.value_and_derivative(dot(b, x));
@@ -223,7 +225,7 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
         }
     }
 
-    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+    fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
         let (a, b) = w.split_at(self.output_dim);
         let (da, db) = v.split_at(self.output_dim);
         let (s, ds) = self.activation.value_and_derivative(dot(b, x));
@@ -247,19 +249,6 @@ impl<A> Ridge<A> {
     }
 }
 
-/// `|b|`, without overflow or underflow of the squares.
-#[inline]
-pub(super) fn norm<T: Real>(b: &[T]) -> T {
-    let largest = b.iter().fold(T::zero(), |max, &b| max.max(b.abs()));
-    if largest == T::zero() || !largest.is_finite() {
-        return largest;
-    }
-    let sum = b
-        .iter()
-        .fold(T::zero(), |sum, &b| sum + (b / largest) * (b / largest));
-    largest * sum.sqrt()
-}
-
 impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
     fn particle_dim(&self) -> usize {
         self.particle_dim()
@@ -273,7 +262,7 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
         self.output_dim
     }
 
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
         let (a, b) = w.split_at(self.output_dim);
         let r = norm(b);
         if r == T::zero() {
@@ -285,7 +274,7 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
         }
     }
 
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
         let (a, b) = w.split_at(self.output_dim);
         let (da, db) = out.split_at_mut(self.output_dim);
         let r = norm(b);
@@ -305,7 +294,7 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
         }
     }
 
-    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+    fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
         let (a, b) = w.split_at(self.output_dim);
         let (da, db) = v.split_at(self.output_dim);
         let r = norm(b);
@@ -347,13 +336,13 @@ impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Plain<'_, F> {
     fn output_dim(&self) -> usize {
         self.0.output_dim()
     }
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-        self.0.accumulate(w, x, scale, out);
+    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        self.0.add_value(w, x, scale, out);
     }
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
-        self.0.pull_back(w, x, g, out);
+    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        self.0.add_vjp(w, x, g, out);
     }
-    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
-        self.0.push_forward(w, x, v, scale, out);
+    fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+        self.0.add_jvp(w, x, v, scale, out);
     }
 }

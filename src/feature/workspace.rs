@@ -1,7 +1,7 @@
 //! Scratch memory of the batch methods.
 
-use super::kernel::Planar;
-use crate::inputs::{Aligned, line};
+use super::compute::Planar;
+use crate::numeric::packed::{Aligned, line};
 use crate::real::Real;
 
 /// Scratch memory that grows once: nothing is allocated after the first call on a shape.
@@ -9,7 +9,7 @@ use crate::real::Real;
 /// What a slice of it holds at first is unspecified. A workspace carries no meaning from one call to the next.
 ///
 /// ```
-/// use wasserflow::Workspace;
+/// use wasserflow::prelude::*;
 ///
 /// let mut ws = Workspace::<f64>::default();
 /// let [h, g] = ws.split([3, 5]);

@@ -14,14 +14,14 @@ use crate::state::State;
 ///
 /// along which `-dF/dt = int (beta |v|^2 + 4 alpha F'(mu)^2) dmu`. Weights stay positive; a weight that starts at 0 stays 0. It
 /// suits measures without a cone structure of their own, such as spikes to be deconvolved, with the price `lambda` of mass as a
-/// constant [`Potential`](crate::Potential). `beta = 0` moves mass only, `alpha = 0` is [`Euler`](super::Euler) with step
+/// constant [`Potential`](crate::energy::Potential). `beta = 0` moves mass only, `alpha = 0` is [`Euler`](super::Euler) with step
 /// `beta dt`.
 ///
 /// The energy must give its first variation; a step costs one, besides the velocity of the state.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
-/// use wasserflow::{Conic, EmpiricalMeasure, ParticleFlow, PotentialEnergy, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// // V(w) = |w|^2: the far particle loses mass at the rate 4 V, the one at 0 keeps it.
 /// let energy = PotentialEnergy::new(WeightDecay::new(1.0)?, 1);
@@ -81,7 +81,7 @@ impl<T: Real> Integrator<T> for Conic {
             for (c, &variation) in mu.weights_mut().iter_mut().zip(&*values) {
                 *c *= (rate * variation).exp();
             }
-            mu.transport(dt * real(self.beta), v);
+            mu.displace(dt * real(self.beta), v);
         }
         state.give_stages(stages);
         match known {

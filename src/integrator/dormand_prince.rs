@@ -21,7 +21,7 @@ use crate::state::State;
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
-/// use wasserflow::{DormandPrince, EmpiricalMeasure, ParticleFlow, PotentialEnergy, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1); // dw/dt = -w
 /// let mut flow = ParticleFlow::new(energy, DormandPrince::new(1e-9, 1e-12), 1e-3)?;

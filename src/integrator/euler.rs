@@ -13,7 +13,7 @@ use crate::state::State;
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
-/// use wasserflow::{EmpiricalMeasure, Euler, ParticleFlow, PotentialEnergy, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1); // dw/dt = -w
 /// let mut flow = ParticleFlow::new(energy, Euler, 0.5)?;
@@ -45,7 +45,7 @@ impl<T: Real> Integrator<T> for Euler {
     ) -> Result<Step<T>, StepError> {
         state.evaluate(energy);
         let (mu, v) = state.split_mut();
-        mu.transport(dt, v);
+        mu.displace(dt, v);
         Ok(Step {
             taken: dt,
             next: None,

@@ -14,7 +14,7 @@ use crate::state::State;
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
-/// use wasserflow::{EmpiricalMeasure, Heun, ParticleFlow, PotentialEnergy, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1); // dw/dt = -w
 /// let mut flow = ParticleFlow::new(energy, Heun, 0.5)?;
@@ -32,7 +32,7 @@ pub struct Heun;
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
-/// use wasserflow::{EmpiricalMeasure, ParticleFlow, PotentialEnergy, Rk4, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1); // dw/dt = -w
 /// let mut flow = ParticleFlow::new(energy, Rk4, 0.1)?;
@@ -130,7 +130,7 @@ pub(super) fn stage<T: Real>(row: &[f64], state: &mut State<T>, stages: &mut [DM
     mu.points_mut().copy_from_slice(stages[0].as_slice());
     for (q, &a) in row.iter().enumerate() {
         if a != 0.0 {
-            mu.transport(dt * real(a), if q == 0 { k1 } else { &stages[q] });
+            mu.displace(dt * real(a), if q == 0 { k1 } else { &stages[q] });
         }
     }
 }

@@ -11,13 +11,14 @@ use crate::real::Real;
 ///
 /// ```
 /// use approx::assert_abs_diff_eq;
-/// use wasserflow::{EmpiricalMeasure, nalgebra::DMatrix};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 3, 1.0))?;
 /// let mut nu = mu.clone();
 /// nu.points_mut()[0] += 1e-9;
 /// assert_abs_diff_eq!(mu, nu, epsilon = 1e-8);
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 impl<T: Real> AbsDiffEq for EmpiricalMeasure<T> {
     type Epsilon = T;

@@ -21,11 +21,11 @@ pub use random::{balanced, gaussian, sphere};
 /// Coordinates are `low + (high - low) (i + 1/2) / points`; the first axis runs fastest.
 ///
 /// ```
-/// use wasserflow::init;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = init::grid::<f64>(2, 2, 0.0, 1.0)?;
 /// assert_eq!(mu.points().as_slice(), &[0.25, 0.25, 0.75, 0.25, 0.25, 0.75, 0.75, 0.75]);
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
 /// # Errors
@@ -67,11 +67,11 @@ pub fn grid<T: Real>(
 /// `m` points at equal angles `2 pi i / m` on the circle of radius `radius` in the plane.
 ///
 /// ```
-/// use wasserflow::init;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = init::circle::<f64>(4, 2.0)?;
 /// assert!((mu.particle(1)[1] - 2.0).abs() < 1e-15);
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
 /// # Errors
@@ -88,11 +88,12 @@ pub fn circle<T: Real>(m: usize, radius: f64) -> Result<EmpiricalMeasure<T>, Mea
 /// Particles `m` to `2m - 1` are the mirrored ones; weights are halved, so the mass stays.
 ///
 /// ```
-/// use wasserflow::{EmpiricalMeasure, init, nalgebra::DMatrix};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = init::symmetrised(&EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[3.0, 4.0]))?, 1)?;
 /// assert_eq!((mu.particle(0), mu.particle(1), mu.mass()), (&[3.0, 4.0][..], &[-3.0, 4.0][..], 1.0));
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
 /// # Errors

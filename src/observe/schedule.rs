@@ -44,7 +44,7 @@ impl<T: Real, O: Observer<T>> Observer<T> for Every<O> {
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::observe::{LogSpaced, Trace};
-/// use wasserflow::{EmpiricalMeasure, Euler, ParticleFlow, PotentialEnergy, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.001)?;
 /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;

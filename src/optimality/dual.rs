@@ -1,12 +1,13 @@
 //! The dual problem: convex conjugates of risks, and the best multiple of a dual point.
 
-use super::rounding::{EPS, Sum, above};
+use crate::loss::Loss;
+use crate::numeric::error_bounds::{BoundedSum, EPS, above};
 use crate::real::{Real, to_f64};
-use crate::risk::{EmpiricalRisk, Loss, SoftmaxCrossEntropy};
+use crate::risk::{EmpiricalRisk, SoftmaxCrossEntropy};
 
 /// A convex risk with its conjugate `R*(u) = sup_h <u, h> - R(h)`, in double precision with the rounding accounted for.
 ///
-/// It is what a certificate asks of a risk. Arrays are `k x n`, as in [`Risk`](crate::Risk).
+/// It is what a certificate asks of a risk. Arrays are `k x n`, as in [`Risk`](crate::risk::Risk).
 ///
 /// # Laws
 /// - `slope` writes the gradient of the risk (a subgradient at kinks) at `h`, up to rounding.
@@ -18,7 +19,7 @@ use crate::risk::{EmpiricalRisk, Loss, SoftmaxCrossEntropy};
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
 /// use wasserflow::optimality::DualRisk;
-/// use wasserflow::{EmpiricalRisk, Square};
+/// use wasserflow::prelude::*;
 ///
 /// let risk = EmpiricalRisk::new(Square, DMatrix::zeros(1, 2), DVector::from_vec(vec![1.0, 3.0]))?;
 /// let mut u = [0.0; 2];
@@ -27,7 +28,7 @@ use crate::risk::{EmpiricalRisk, Loss, SoftmaxCrossEntropy};
 /// let r = risk.upper(&[2.0, 2.0], &[0.0; 2]);
 /// let s = risk.conjugate(&u, 1.0).unwrap();
 /// assert!((r - 0.5).abs() < 1e-12 && (r + s).abs() < 1e-12); // R(h) + R*(u) = <u, h> = 0
-/// # Ok::<(), wasserflow::RiskError>(())
+/// # Ok::<(), wasserflow::prelude::RiskError>(())
 /// ```
 pub trait DualRisk {
     /// Writes `u = grad R(h)`.
@@ -68,7 +69,7 @@ impl<T: Real, L: Loss<T> + Loss<f64>> DualRisk for EmpiricalRisk<L, T> {
 
     fn upper(&self, h: &[f64], radius: &[f64]) -> f64 {
         let (k, y) = (self.targets().nrows(), self.targets().as_slice());
-        let mut sum = Sum::default();
+        let mut sum = BoundedSum::default();
         for (i, &h) in h.iter().enumerate() {
             let (c, y) = (to_f64(self.weights()[i / k]), to_f64(y[i]));
             if c == 0.0 {
@@ -85,7 +86,7 @@ impl<T: Real, L: Loss<T> + Loss<f64>> DualRisk for EmpiricalRisk<L, T> {
 
     fn conjugate(&self, u: &[f64], c: f64) -> Option<f64> {
         let (k, y) = (self.targets().nrows(), self.targets().as_slice());
-        let (mut sum, mut size) = (Sum::default(), 0.0);
+        let (mut sum, mut size) = (BoundedSum::default(), 0.0);
         for (i, &u) in u.iter().enumerate() {
             let (weight, y) = (to_f64(self.weights()[i / k]), to_f64(y[i]));
             if weight == 0.0 {
@@ -132,7 +133,7 @@ impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
 
     fn upper(&self, h: &[f64], radius: &[f64]) -> f64 {
         let (n, k) = (self.labels().len() as f64, h.len() / self.labels().len());
-        let mut sum = Sum::default();
+        let mut sum = BoundedSum::default();
         for ((h, &e), &y) in h.chunks_exact(k).zip(radius).zip(self.labels()) {
             let max = h.iter().fold(f64::NEG_INFINITY, |max, &h| max.max(h));
             let total: f64 = h.iter().map(|h| (h - max).exp()).sum();
@@ -146,7 +147,7 @@ impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
 
     fn conjugate(&self, u: &[f64], c: f64) -> Option<f64> {
         let (n, k) = (self.labels().len() as f64, u.len() / self.labels().len());
-        let mut sum = Sum::default();
+        let mut sum = BoundedSum::default();
         for (u, &y) in u.chunks_exact(k).zip(self.labels()) {
             let mut others = 0.0;
             for l in (0..k).filter(|&l| l != y) {

@@ -5,25 +5,27 @@ use std::any::Any;
 use nalgebra::DVector;
 
 use super::dual::{DualRisk, maximise};
-use super::form::{Form, Maximum, Slopes, norm};
-use super::rounding::{EPS, above};
+use super::linear_form::{LinearForm, SlopePair};
+use super::maximum::{Maximum, maximum};
 use super::{Bound, Certifiable, Certificate};
 use crate::activation::{Activation, Homogeneous};
 use crate::energy::{MeanFieldRisk, Potential, WeightDecay};
-use crate::feature::{FeatureMap, Ridge, Workspace, columns};
+use crate::feature::{FeatureMap, Ridge, Workspace};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::error_bounds::{EPS, above};
+use crate::numeric::vector::{columns, norm};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::risk::Risk;
 
 /// A weight decay, possibly none: `V(w) = lambda |w|^2`.
 ///
 /// ```
-/// use wasserflow::WeightDecay;
+/// use wasserflow::prelude::*;
 /// use wasserflow::optimality::Decay;
 ///
 /// assert_eq!((WeightDecay::new(0.5)?.strength(), ().strength()), (0.5, 0.0));
-/// # Ok::<(), wasserflow::ParameterError>(())
+/// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
 pub trait Decay {
     /// The strength `lambda >= 0`.
@@ -81,7 +83,7 @@ where
 
         // F(mu), from above: every prediction may be wrong by what its rounding can do.
         let sigma = self.features().activation();
-        let slopes = Slopes {
+        let slopes = SlopePair {
             plus: sigma.value(1.0),
             minus: -Activation::<f64>::value(sigma, -1.0),
         };
@@ -106,8 +108,8 @@ where
             nu.points().as_slice()
         };
         let maximum = if homogeneous && u.iter().all(|u| u.is_finite()) {
-            let form = Form::new(x.points().as_slice(), &u, d, k, slopes);
-            Some(form.maximum(columns(particles, k + d).map(|w| &w[k..])))
+            let form = LinearForm::new(x.points().as_slice(), &u, d, k, slopes);
+            Some(maximum(&form, columns(particles, k + d).map(|w| &w[k..])))
         } else {
             None
         };

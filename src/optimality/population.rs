@@ -1,12 +1,12 @@
 //! The certificate of a population risk: rectifier neurons on Gaussian inputs, in closed form.
 
-use super::ascent::{Starts, climb};
-use super::form::norm;
-use super::rounding::{EPS, Sum, above};
+use super::maximum::multistart::{Starts, climb};
 use super::{Bound, Certifiable, Certificate};
-use crate::energy::{ArcCosine, Kernel, Lifted, Mmd};
-use crate::feature::columns;
+use crate::energy::{ArcCosine, Kernel, Mmd, WithOutputWeight};
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::error_bounds::{BoundedSum, EPS, above};
+use crate::numeric::vector::columns;
+use crate::numeric::vector::norm;
 use crate::real::{Real, to_f64};
 
 /// The difference `mu - nu` of two networks as signed neurons: `sum_i s_i (b_i.x)_+`.
@@ -37,8 +37,8 @@ impl Difference {
     }
 
     /// `E[(b.x)_+ sum_i s_i (b_i.x)_+]`.
-    fn witness(&self, kernel: &ArcCosine, b: &[f64]) -> Sum {
-        let mut sum = Sum::default();
+    fn witness(&self, kernel: &ArcCosine, b: &[f64]) -> BoundedSum {
+        let mut sum = BoundedSum::default();
         for (s, c) in self.neurons(kernel) {
             sum.add(s * kernel.value(b, c));
         }
@@ -65,7 +65,7 @@ fn population<T: Real>(
     }
     // A kernel value is within a few EPS of |w| |v|; so is a witness of sum_i |s_i| |b_i|.
     let rounding = (d as f64 + 64.0) * EPS;
-    let mut product = Sum::default();
+    let mut product = BoundedSum::default();
     for (s, b) in difference.neurons(kernel) {
         product.add(s * difference.witness(kernel, b).value());
     }
@@ -110,7 +110,7 @@ impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
 }
 
 /// Neurons `a (b.x)_+`: what is certified is `F* >= 0` alone.
-impl<T: Real> Certifiable<T> for Mmd<Lifted<ArcCosine>, T> {
+impl<T: Real> Certifiable<T> for Mmd<WithOutputWeight<ArcCosine>, T> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
         let mut difference = Difference::default();
         difference.add(mu, 1.0, 1);

@@ -2,15 +2,16 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Loss, Risk, reciprocal, sum};
+use super::{Risk, reciprocal, sum};
 use crate::error::{RiskError, ShapeError};
 use crate::inputs::Inputs;
+use crate::loss::Loss;
 use crate::real::{Real, to_f64};
 
 /// Empirical risk `R(h) = (1/n) sum_j sum_l loss(y_jl, h_jl)`, or `sum_j c_j sum_l loss(y_jl, h_jl)` with sample weights.
 ///
 /// ```
-/// use wasserflow::{EmpiricalRisk, Logistic, Risk, Square};
+/// use wasserflow::prelude::*;
 /// use wasserflow::nalgebra::{DMatrix, DVector};
 ///
 /// let x = DMatrix::from_row_slice(1, 2, &[0.0, 1.0]);
@@ -19,7 +20,7 @@ use crate::real::{Real, to_f64};
 ///
 /// let bad = EmpiricalRisk::new(Logistic, x, DVector::from_vec(vec![1.0, 0.5])).unwrap_err();
 /// assert_eq!(bad.to_string(), "sample 1, target 0 must be -1 or 1, found 0.5");
-/// # Ok::<(), wasserflow::RiskError>(())
+/// # Ok::<(), wasserflow::prelude::RiskError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct EmpiricalRisk<L, T> {
@@ -95,12 +96,13 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
     /// The risk `sum_j c_j sum_l loss(y_jl, h_jl)`, with weights `c_j >= 0` of any sum in the place of `1/n`.
     ///
     /// ```
-    /// use wasserflow::{EmpiricalRisk, Risk, Square, nalgebra::{DMatrix, DVector}};
+    /// use wasserflow::nalgebra::{DMatrix, DVector};
+    /// use wasserflow::prelude::*;
     ///
     /// let (x, y) = (DMatrix::from_row_slice(1, 2, &[0.0, 1.0]), DVector::from_vec(vec![1.0, 3.0]));
     /// let risk = EmpiricalRisk::new(Square, x, y)?.sample_weights(vec![2.0, 0.0])?;
     /// assert_eq!(risk.value(&[0.0, 1.0]), 2.0 * 0.5);
-    /// # Ok::<(), wasserflow::RiskError>(())
+    /// # Ok::<(), wasserflow::prelude::RiskError>(())
     /// ```
     ///
     /// # Errors

@@ -12,12 +12,13 @@ use crate::real::Real;
 /// Without overflow. Convex, not strictly: adding a constant to all outputs of a sample changes nothing.
 ///
 /// ```
-/// use wasserflow::{Risk, SoftmaxCrossEntropy, nalgebra::DMatrix};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let risk = SoftmaxCrossEntropy::new(DMatrix::from_row_slice(1, 2, &[0.0, 1.0]), vec![0, 2], 3)?;
 /// assert!((risk.value(&[0.0; 6]) - f64::ln(3.0)).abs() < 1e-15);
 /// assert!(risk.value(&[1e5, 0.0, 0.0, 0.0, 0.0, 1e5]) < 1e-15);
-/// # Ok::<(), wasserflow::RiskError>(())
+/// # Ok::<(), wasserflow::prelude::RiskError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct SoftmaxCrossEntropy<T> {

@@ -16,7 +16,8 @@ use crate::real::{Real, epsilon, real, to_f64};
 /// - no finite `u` gives NaN, nor an infinite value beside a finite derivative for `|u| <= 1000`.
 ///
 /// ```
-/// use wasserflow::{Relu, testing::check_activation};
+/// use wasserflow::testing::check_activation;
+/// use wasserflow::prelude::*;
 ///
 /// assert_eq!(check_activation(&Relu, -1.0_f32, 2.0), Ok(()));
 /// ```
@@ -207,7 +208,8 @@ fn finite<T: Real>(sigma: &dyn Activation<T>) -> Result<(), Violation> {
 /// Checks that `sigma(s u) = s^k sigma(u)` for the degree k that the activation declares, `s > 0`.
 ///
 /// ```
-/// use wasserflow::{LeakyRelu, testing::check_homogeneous_activation};
+/// use wasserflow::testing::check_homogeneous_activation;
+/// use wasserflow::prelude::*;
 ///
 /// assert_eq!(check_homogeneous_activation(&LeakyRelu(0.1), -3.0, 1e4), Ok(()));
 /// ```

@@ -3,6 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::splitmix::SplitMix64;
 use crate::real::{Real, real};
 
 /// One case of a batch law: sizes, and the seed of every number in it.
@@ -77,22 +78,17 @@ impl Case {
 ///
 /// Source: G. Steele, D. Lea and C. Flood, Fast splittable pseudorandom number generators, 2014.
 #[derive(Debug, Clone)]
-pub struct Draws {
-    state: u64,
-}
+pub struct Draws(SplitMix64);
 
 impl Draws {
     /// The sequence of `seed`.
     pub fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self(SplitMix64::new(seed))
     }
 
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// A number below `n >= 1`.

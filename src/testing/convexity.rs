@@ -17,11 +17,11 @@ use crate::real::{Real, real, to_f64};
 ///
 /// ```
 /// use wasserflow::testing::{Case, check_convexity};
-/// use wasserflow::{PotentialEnergy, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let mut f = PotentialEnergy::new(WeightDecay::new(0.1)?, 3);
 /// assert_eq!(check_convexity::<f64>(&mut f, Case { n: 1, m: 5, d: 3, k: 1, seed: 1 }), Ok(()));
-/// # Ok::<(), wasserflow::ParameterError>(())
+/// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
 ///
 /// # Errors

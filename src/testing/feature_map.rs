@@ -17,7 +17,7 @@ pub use plain::Plain;
 
 /// Checks a feature map: one particle and sample at a time, then all batches.
 ///
-/// - `accumulate`, `pull_back` and `push_forward` add `scale` times their result to what is there;
+/// - `add_value`, `add_vjp` and `add_jvp` add `scale` times their result to what is there;
 /// - `<g, Phi(w + v)(x)> - <g, Phi(w)(x)> = int_0^1 <DPhi(w + t v)(x)^T g, v> dt`, to rounding, across any kinks;
 /// - adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`;
 /// - the batches equal the sums that they stand for ([`check_batches`]), as do those of [`Plain`], which the trait provides;
@@ -27,7 +27,7 @@ pub use plain::Plain;
 ///
 /// ```
 /// use wasserflow::testing::{Case, check_feature_map};
-/// use wasserflow::{Relu, Ridge};
+/// use wasserflow::prelude::*;
 ///
 /// let case = Case { n: 13, m: 3, d: 2, k: 1, seed: 1 };
 /// assert_eq!(check_feature_map::<f64>(&Ridge::new(Relu, 2), case), Ok(()));
@@ -61,22 +61,22 @@ fn check_point<T: Real>(
         "accumulate adds scale Phi(w)(x)",
         draws,
         k,
-        |s, out| phi.accumulate(&w, &x, s, out),
+        |s, out| phi.add_value(&w, &x, s, out),
         at,
     )?;
     adds(
-        "push_forward adds scale DPhi(w)(x) v",
+        "add_jvp adds scale DPhi(w)(x) v",
         draws,
         k,
-        |s, out| phi.push_forward(&w, &x, &v, s, out),
+        |s, out| phi.add_jvp(&w, &x, &v, s, out),
         at,
     )?;
     let pulled = |s: T, out: &mut [T]| {
         let g: Vec<T> = g.iter().map(|&g| s * g).collect();
-        phi.pull_back(&w, &x, &g, out);
+        phi.add_vjp(&w, &x, &g, out);
     };
     adds(
-        "pull_back adds DPhi(w)(x)^T g, linear in g",
+        "add_vjp adds DPhi(w)(x)^T g, linear in g",
         draws,
         p,
         pulled,
@@ -87,7 +87,7 @@ fn check_point<T: Real>(
     let mut value = |t: f64| {
         along(&w, t, &v, &mut point);
         let mut out = vec![T::zero(); k];
-        phi.accumulate(&point, &x, T::one(), &mut out);
+        phi.add_value(&point, &x, T::one(), &mut out);
         Slope::new(&out, &g, &g)
     };
     let ends = [value(0.0), value(1.0)];
@@ -95,7 +95,7 @@ fn check_point<T: Real>(
     let slope = |t: f64| {
         along(&w, t, &v, &mut point);
         gradient.fill(T::zero());
-        phi.pull_back(&point, &x, &g, &mut gradient);
+        phi.add_vjp(&point, &x, &g, &mut gradient);
         Slope::new(&gradient, &v, &point)
     };
     let law = "<g, Phi(w + v)(x)> - <g, Phi(w)(x)> = int_0^1 <DPhi(w + t v)(x)^T g, v> dt";
@@ -108,8 +108,8 @@ fn check_point<T: Real>(
     segment.check::<T>(slope, at)?;
 
     let (mut pushed, mut pulled) = (vec![T::zero(); k], vec![T::zero(); p]);
-    phi.push_forward(&w, &x, &v, T::one(), &mut pushed);
-    phi.pull_back(&w, &x, &g, &mut pulled);
+    phi.add_jvp(&w, &x, &v, T::one(), &mut pushed);
+    phi.add_vjp(&w, &x, &g, &mut pulled);
     let (left, right) = (Slope::new(&pushed, &g, &g), Slope::new(&pulled, &v, &w));
     let tolerance = rounding::<T>() * (left.scale + right.scale);
     within(
@@ -139,7 +139,7 @@ pub fn check_same_map<T: Real>(
         at,
     )?;
     let batch = batch::Batch::new(phi, case);
-    let law = "accumulate, pull_back and push_forward are the same bits";
+    let law = "accumulate, add_vjp and add_jvp are the same bits";
     holds(law, batch.point(phi) == batch.point(psi), at)?;
     for (law, method) in batch::methods() {
         holds(

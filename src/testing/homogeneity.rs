@@ -14,7 +14,7 @@ use crate::real::{Real, real, to_f64};
 ///
 /// ```
 /// use wasserflow::testing::{Case, check_homogeneity};
-/// use wasserflow::{Radial, Tanh};
+/// use wasserflow::prelude::*;
 ///
 /// let case = Case { n: 1, m: 1, d: 3, k: 1, seed: 1 };
 /// assert_eq!(check_homogeneity::<f32>(&Radial::new(Tanh, 3), case), Ok(()));
@@ -37,12 +37,12 @@ fn check<T: Real>(phi: &dyn FeatureMap<T>, degree: f64, case: Case) -> Result<()
 
     let value = |w: &[T]| {
         let mut out = vec![T::zero(); outputs];
-        phi.accumulate(w, &x, T::one(), &mut out);
+        phi.add_value(w, &x, T::one(), &mut out);
         out
     };
     let gradient = |w: &[T], g: &[T]| {
         let mut out = vec![T::zero(); p];
-        phi.pull_back(w, &x, g, &mut out);
+        phi.add_vjp(w, &x, g, &mut out);
         out
     };
     let unit = value(&w);

@@ -30,7 +30,8 @@ use twins::Twins;
 /// - a boxed integrator equals the integrator, bit for bit.
 ///
 /// ```
-/// use wasserflow::{Rk4, testing::check_integrator};
+/// use wasserflow::testing::check_integrator;
+/// use wasserflow::prelude::*;
 ///
 /// assert_eq!(check_integrator::<f64, _>(|| Rk4, 1), Ok(()));
 /// ```

@@ -2,8 +2,8 @@
 
 use super::slope::{Segment, Slope, rounding};
 use super::violation::{Violation, holds, within};
+use crate::loss::Loss;
 use crate::real::{Real, epsilon, real, to_f64};
-use crate::risk::Loss;
 
 /// Checks a loss at the target `y`, on predictions in `[a, b]` (either order).
 ///
@@ -17,7 +17,8 @@ use crate::risk::Loss;
 /// - a borrowed loss is the loss, bit for bit.
 ///
 /// ```
-/// use wasserflow::{Hinge, testing::check_loss};
+/// use wasserflow::testing::check_loss;
+/// use wasserflow::prelude::*;
 ///
 /// assert_eq!(check_loss(&Hinge, -1.0, 3.0, -5.0), Ok(()));
 /// ```

@@ -27,10 +27,11 @@ macro_rules! prove_laws {
     };
 }
 
-/// Tests the laws of an [`Activation`](crate::Activation), and with `homogeneous` its declared degree.
+/// Tests the laws of an [`Activation`](crate::activation::Activation), and with `homogeneous` its declared degree.
 ///
 /// ```
-/// use wasserflow::{Relu, Tanh, activation_laws};
+/// use wasserflow::activation_laws;
+/// use wasserflow::prelude::*;
 ///
 /// activation_laws!(tanh: Tanh);
 /// activation_laws!(relu: Relu, homogeneous);
@@ -56,10 +57,11 @@ macro_rules! activation_laws {
     };
 }
 
-/// Tests the laws of a [`Loss`](crate::Loss), at targets that it accepts.
+/// Tests the laws of a [`Loss`](crate::loss::Loss), at targets that it accepts.
 ///
 /// ```
-/// use wasserflow::{Huber, Logistic, loss_laws};
+/// use wasserflow::loss_laws;
+/// use wasserflow::prelude::*;
 ///
 /// loss_laws!(logistic: Logistic);
 /// loss_laws!(huber: Huber(0.5));
@@ -78,10 +80,11 @@ macro_rules! loss_laws {
     };
 }
 
-/// Tests the laws of a [`Risk`](crate::Risk), made for a [`Case`](crate::testing::Case).
+/// Tests the laws of a [`Risk`](crate::risk::Risk), made for a [`Case`](crate::testing::Case).
 ///
 /// ```
-/// use wasserflow::{EmpiricalRisk, Square, risk_laws};
+/// use wasserflow::risk_laws;
+/// use wasserflow::prelude::*;
 ///
 /// risk_laws!(square: |case| EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap());
 /// ```
@@ -94,11 +97,12 @@ macro_rules! risk_laws {
     };
 }
 
-/// Tests the laws of a [`FeatureMap`](crate::FeatureMap), made for a [`Case`](crate::testing::Case), and with `homogeneous`
+/// Tests the laws of a [`FeatureMap`](crate::feature::FeatureMap), made for a [`Case`](crate::testing::Case), and with `homogeneous`
 /// its declared degree.
 ///
 /// ```
-/// use wasserflow::{Relu, Ridge, feature_map_laws};
+/// use wasserflow::feature_map_laws;
+/// use wasserflow::prelude::*;
 ///
 /// feature_map_laws!(ridge: |case| Ridge::with_outputs(Relu, case.d, case.k), homogeneous);
 /// ```
@@ -118,11 +122,12 @@ macro_rules! feature_map_laws {
     };
 }
 
-/// Tests the laws of an [`Energy`](crate::Energy), made for a [`Case`](crate::testing::Case), and with `convex` its convexity
+/// Tests the laws of an [`Energy`](crate::energy::Energy), made for a [`Case`](crate::testing::Case), and with `convex` its convexity
 /// in the measure.
 ///
 /// ```
-/// use wasserflow::{PotentialEnergy, WeightDecay, energy_laws};
+/// use wasserflow::energy_laws;
+/// use wasserflow::prelude::*;
 ///
 /// energy_laws!(decay: |case| PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), case.d), convex);
 /// ```
@@ -142,10 +147,11 @@ macro_rules! energy_laws {
     };
 }
 
-/// Tests the laws of an [`Integrator`](crate::Integrator), and with `proximal` those of a JKO step, for gamma from 1e-6 to 1e6.
+/// Tests the laws of an [`Integrator`](crate::integrator::Integrator), and with `proximal` those of a JKO step, for gamma from 1e-6 to 1e6.
 ///
 /// ```
-/// use wasserflow::{Rk4, integrator_laws};
+/// use wasserflow::integrator_laws;
+/// use wasserflow::prelude::*;
 ///
 /// integrator_laws!(rk4: Rk4);
 /// ```
@@ -164,10 +170,11 @@ macro_rules! integrator_laws {
     };
 }
 
-/// Tests the laws of a [`Potential`](crate::Potential), made for a [`Case`](crate::testing::Case) on `R^d`.
+/// Tests the laws of a [`Potential`](crate::energy::Potential), made for a [`Case`](crate::testing::Case) on `R^d`.
 ///
 /// ```
-/// use wasserflow::{WeightDecay, potential_laws};
+/// use wasserflow::potential_laws;
+/// use wasserflow::prelude::*;
 ///
 /// potential_laws!(decay: |case| WeightDecay::new(0.1).unwrap());
 /// ```
@@ -180,10 +187,11 @@ macro_rules! potential_laws {
     };
 }
 
-/// Tests the laws of a [`Kernel`](crate::Kernel), made for a [`Case`](crate::testing::Case).
+/// Tests the laws of a [`Kernel`](crate::energy::Kernel), made for a [`Case`](crate::testing::Case).
 ///
 /// ```
-/// use wasserflow::{ArcCosine, kernel_laws};
+/// use wasserflow::kernel_laws;
+/// use wasserflow::prelude::*;
 ///
 /// kernel_laws!(arc_cosine: |case| ArcCosine::new(case.d));
 /// ```

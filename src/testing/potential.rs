@@ -15,10 +15,11 @@ use crate::real::{Real, to_f64};
 /// - `curvature` is linear, symmetric and positive semidefinite.
 ///
 /// ```
-/// use wasserflow::{WeightDecay, testing::check_potential};
+/// use wasserflow::testing::check_potential;
+/// use wasserflow::prelude::*;
 ///
 /// assert_eq!(check_potential(&WeightDecay::new(0.1)?, 3, 1), Ok(()));
-/// # Ok::<(), wasserflow::ParameterError>(())
+/// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
 ///
 /// # Errors
@@ -129,7 +130,8 @@ pub(super) fn adds<T: Real>(
 /// - `value_and_gradient` and `value_and_gradients` are `value` and `gradient`, and add as these do.
 ///
 /// ```
-/// use wasserflow::{ArcCosine, testing::check_kernel};
+/// use wasserflow::testing::check_kernel;
+/// use wasserflow::prelude::*;
 ///
 /// assert_eq!(check_kernel::<f64>(&ArcCosine::new(3), 8, 1), Ok(()));
 /// ```

@@ -6,11 +6,13 @@ use super::case::{Case, Draws};
 use crate::activation::{Relu, Tanh};
 use crate::energy::{ArcCosine, MeanFieldRisk, Mmd, Potential};
 use crate::error::RiskError;
-use crate::feature::{FeatureMap, Ridge, dot};
+use crate::feature::{FeatureMap, Ridge};
 use crate::inputs::Inputs;
+use crate::loss::Square;
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::dot;
 use crate::real::{Real, real};
-use crate::risk::{EmpiricalRisk, Square};
+use crate::risk::EmpiricalRisk;
 
 /// The energy of a network of rectifier neurons `a (b.x)_+` under the square loss.
 pub type Network<T> = MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Square, T>, T>;
@@ -21,12 +23,13 @@ pub type Network<T> = MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Square, T>, T>;
 /// particles reach it. Output weights are -1 or 1 and `b` lies on the unit sphere.
 ///
 /// ```
-/// use wasserflow::{Energy, testing::problems::teacher_student};
+/// use wasserflow::testing::problems::teacher_student;
+/// use wasserflow::prelude::*;
 ///
 /// let (mut f, teacher) = teacher_student::<f64>(2, 5, 100, 1)?;
 /// assert_eq!((f.particle_dim(), teacher.len()), (3, 5));
 /// assert!(f.value(&teacher) < 1e-30);
-/// # Ok::<(), wasserflow::RiskError>(())
+/// # Ok::<(), wasserflow::prelude::RiskError>(())
 /// ```
 ///
 /// # Errors
@@ -73,7 +76,9 @@ pub fn teacher_student<T: Real>(
 /// A smooth network: `tanh` neurons under the square loss, on the inputs and targets of the case.
 ///
 /// ```
-/// use wasserflow::{Energy, testing::{Case, problems::smooth_network}};
+/// use wasserflow::testing::Case;
+/// use wasserflow::testing::problems::smooth_network;
+/// use wasserflow::prelude::*;
 ///
 /// let f = smooth_network::<f64>(Case { n: 5, m: 3, d: 2, k: 1, seed: 1 });
 /// assert_eq!(f.particle_dim(), 3);
@@ -98,7 +103,8 @@ fn normal<T: Real>(draws: &mut Draws) -> T {
 /// The quadratic `V(w) = (s/2) |w - c|^2`: every particle moves straight, `w(t) = c + e^{-s t} (w(0) - c)`.
 ///
 /// ```
-/// use wasserflow::{Potential, testing::problems::Quadratic};
+/// use wasserflow::testing::problems::Quadratic;
+/// use wasserflow::prelude::*;
 ///
 /// let v = Quadratic { rate: 2.0, centre: vec![1.0] };
 /// assert_eq!(v.value(&[3.0]), 4.0);
@@ -146,7 +152,8 @@ impl<T: Real> Potential<T> for Quadratic<T> {
 /// The quartic `V(w) = |w|^4 / 4`, whose flow `dw/dt = -|w|^2 w` is not linear: `w(t) = w(0) / sqrt(1 + 2 |w(0)|^2 t)`.
 ///
 /// ```
-/// use wasserflow::{Potential, testing::problems::Quartic};
+/// use wasserflow::testing::problems::Quartic;
+/// use wasserflow::prelude::*;
 ///
 /// assert_eq!(Quartic.value(&[1.0, 1.0]), 1.0);
 /// assert_eq!(Quartic::flow(&[2.0], 1.0), [2.0 / 3.0]);
@@ -188,7 +195,7 @@ impl<T: Real> Potential<T> for Quartic {
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
 /// use wasserflow::testing::problems::one_neuron;
-/// use wasserflow::{EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, ParticleFlow, Relu, Ridge, Rk4, Square, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let (y, lambda) = (3.0_f64, 0.5);
 /// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, y))?;
@@ -215,11 +222,12 @@ pub fn one_neuron<T: Real>(u0: T, y: T, lambda: T, t: T) -> T {
 /// With the square loss, n > 2 order samples and the penalty `lambda |a|` it is sparse deconvolution.
 ///
 /// ```
-/// use wasserflow::{FeatureMap, testing::problems::Dirichlet};
+/// use wasserflow::testing::problems::Dirichlet;
+/// use wasserflow::prelude::*;
 ///
 /// let phi = Dirichlet { order: 7 };
 /// let mut h = [0.0];
-/// phi.accumulate(&[2.0, 0.25], &[0.25], 1.0, &mut h);
+/// phi.add_value(&[2.0, 0.25], &[0.25], 1.0, &mut h);
 /// assert_eq!(h, [2.0 * 15.0]);
 /// ```
 ///
@@ -251,10 +259,10 @@ impl<T: Real> FeatureMap<T> for Dirichlet {
     fn input_dim(&self) -> usize {
         1
     }
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
         out[0] += scale * w[0] * self.kernel(x[0] - w[1]).0;
     }
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
         let (value, derivative) = self.kernel(x[0] - w[1]);
         out[0] += g[0] * value;
         out[1] -= g[0] * w[0] * derivative;
@@ -276,7 +284,7 @@ pub fn deconvolution<T: Real>(
         let mut h = [T::zero()];
         spikes
             .iter()
-            .for_each(|&(a, s)| phi.accumulate(&[a, s], &[x[j]], T::one(), &mut h));
+            .for_each(|&(a, s)| phi.add_value(&[a, s], &[x[j]], T::one(), &mut h));
         h[0]
     });
     Ok(MeanFieldRisk::new(phi, EmpiricalRisk::new(Square, x, y)?)?)
@@ -289,7 +297,8 @@ pub fn deconvolution<T: Real>(
 /// and -0.0504134 elsewhere: rounded to seven digits. A network is the *sum* of its neurons, so the weights are 1.
 ///
 /// ```
-/// use wasserflow::{Energy, testing::problems::safran_shamir};
+/// use wasserflow::testing::problems::safran_shamir;
+/// use wasserflow::prelude::*;
 ///
 /// let (mut f, minimum) = safran_shamir::<f64>();
 /// assert!((f.value(&minimum) - 0.02508).abs() < 1e-5);

@@ -17,11 +17,12 @@ use crate::risk::Risk;
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
-/// use wasserflow::{EmpiricalRisk, Square, testing::check_risk};
+/// use wasserflow::testing::check_risk;
+/// use wasserflow::prelude::*;
 ///
 /// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 3, 1.0), DVector::from_element(3, 2.0))?;
 /// assert_eq!(check_risk(&risk, 1), Ok(()));
-/// # Ok::<(), wasserflow::RiskError>(())
+/// # Ok::<(), wasserflow::prelude::RiskError>(())
 /// ```
 ///
 /// # Errors

@@ -14,9 +14,10 @@ use crate::real::{Real, real};
 /// 256 values, or as many as the environment variable `PROPTEST_CASES` says.
 ///
 /// ```
-/// use wasserflow::testing::{check_activation, strategies::{intervals, prove}};
+/// use wasserflow::testing::check_activation;
+/// use wasserflow::testing::strategies::{intervals, prove};
 ///
-/// prove(intervals::<f64>(), |(a, b)| check_activation(&wasserflow::Tanh, a, b));
+/// prove(intervals::<f64>(), |(a, b)| check_activation(&wasserflow::prelude::Tanh, a, b));
 /// ```
 ///
 /// # Panics

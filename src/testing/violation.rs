@@ -6,7 +6,7 @@ use thiserror::Error;
 ///
 /// ```
 /// use wasserflow::testing::{Violation, check_activation};
-/// use wasserflow::{Activation, Real};
+/// use wasserflow::prelude::*;
 ///
 /// /// Says that its derivative is 1.
 /// struct Square;

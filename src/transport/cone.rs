@@ -14,7 +14,8 @@ use crate::real::Real;
 /// measure projects to that direction (the 2-homogeneous projection of L. Chizat and F. Bach, NeurIPS 2018).
 ///
 /// ```
-/// use wasserflow::{EmpiricalMeasure, nalgebra::DMatrix, transport};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[8.0, 2.0, -1.0, 0.0]))?;
 /// let balanced = transport::balanced(&mu, 1)?;
@@ -67,7 +68,8 @@ pub fn balanced<T: Real>(
 /// measures on the cone with these projections (M. Liero, A. Mielke and G. Savare, Invent. Math. 211 (2018)).
 ///
 /// ```
-/// use wasserflow::{EmpiricalMeasure, nalgebra::DMatrix, transport};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let neuron = |a: f64, b: f64| EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[a, b]));
 /// assert_eq!(transport::cone_w2(&neuron(8.0, 2.0)?, &neuron(1.0, 16.0)?, 1)?.distance(), 0.0);

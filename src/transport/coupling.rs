@@ -16,7 +16,8 @@ use crate::real::{Real, real, to_f64};
 /// between the two, which is rounding.
 ///
 /// ```
-/// use wasserflow::{EmpiricalMeasure, nalgebra::DMatrix, transport};
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[0.0, 0.0, 4.0, 0.0]))?;
 /// let nu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[4.0, 1.0, 0.0, 3.0]))?;

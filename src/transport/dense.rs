@@ -26,7 +26,7 @@ const MANY: usize = 32;
 const MARGIN: f64 = 32.0;
 
 /// Whether a matrix is worth its memory.
-pub(super) fn suits(dim: usize, rows: usize, columns: usize) -> bool {
+pub(super) fn is_supported(dim: usize, rows: usize, columns: usize) -> bool {
     dim >= DIMENSIONS
         && rows == columns
         && 4 * rows * columns.next_multiple_of(WIDTH) <= LARGEST[usize::from(dim >= MANY)]

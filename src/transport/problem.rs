@@ -60,7 +60,7 @@ impl Problem {
                 .collect();
             centre = [middle.clone(), middle];
         }
-        let by_cells = !super::dense::suits(mu.dim(), mu.len(), nu.len());
+        let by_cells = !super::dense::is_supported(mu.dim(), mu.len(), nu.len());
         let (mut x, rows) = cloud(mu, a, &centre[0], by_cells);
         let (mut y, columns) = cloud(nu, b, &centre[1], by_cells);
         let size = x

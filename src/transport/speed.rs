@@ -31,7 +31,7 @@ pub struct Speed<T> {
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::transport::MetricSpeed;
-/// use wasserflow::{EmpiricalMeasure, Euler, ParticleFlow, PotentialEnergy, WeightDecay};
+/// use wasserflow::prelude::*;
 ///
 /// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 2), Euler, 0.1)?;
 /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_row_slice(2, 2, &[1.0_f64, 2.0, 3.0, 5.0]))?)?;

@@ -1,6 +1,6 @@
 //! A flow in `f64` does not take a measure in `f32`.
 use wasserflow::nalgebra::DMatrix;
-use wasserflow::{EmpiricalMeasure, Euler, ParticleFlow, PotentialEnergy, WeightDecay};
+use wasserflow::prelude::*;
 
 fn main() {
     let energy = PotentialEnergy::new(WeightDecay::new(1.0_f64).unwrap(), 1);

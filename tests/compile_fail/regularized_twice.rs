@@ -1,6 +1,6 @@
 //! A second potential does not silently replace the first: several are given as a pair.
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{EmpiricalRisk, MeanFieldRisk, Relu, Ridge, Square, WeightDecay};
+use wasserflow::prelude::*;
 
 fn main() {
     let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 1.0)).unwrap();

@@ -1,7 +1,7 @@
 //! The certificate asks for a homogeneous activation.
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::optimality::certify;
-use wasserflow::{Activation, EmpiricalMeasure, EmpiricalRisk, MeanFieldRisk, Relu, Ridge, Softplus, Square, WeightDecay};
+use wasserflow::prelude::*;
 
 fn energy<A: Activation<f64>>(
     sigma: A,

@@ -1,5 +1,5 @@
 //! Homogeneity is in the types: a ridge map has a degree only where its activation has one.
-use wasserflow::{Homogeneous, Radial, Relu, Ridge, Softplus};
+use wasserflow::prelude::*;
 
 fn needs_homogeneity(map: &impl Homogeneous) -> u32 {
     map.degree()

@@ -5,11 +5,7 @@ mod reserved;
 
 use nalgebra::{DMatrix, DVector};
 use problems::{Counted, logistic, population, rectifier, rng, smooth};
-use wasserflow::{
-    DormandPrince, EmpiricalMeasure, EmpiricalRisk, Energy, Euler, Integrator, Jko, MeanFieldRisk,
-    ParticleFlow, PotentialEnergy, Real, Relu, Ridge, Square, State, StepError, WeightDecay, init,
-    nalgebra, polish, real,
-};
+use wasserflow::prelude::*;
 
 /// `sum_i c_i |v_i - w_i|^2`.
 fn squared<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> T {

@@ -6,10 +6,7 @@ use std::rc::Rc;
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    ArcCosine, EmpiricalMeasure, EmpiricalRisk, Energy, Logistic, MeanFieldRisk, Mmd, Real, Relu,
-    Ridge, Square, Tanh, WeightDecay, init, real,
-};
+use wasserflow::prelude::*;
 
 pub fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)

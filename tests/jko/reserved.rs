@@ -3,9 +3,7 @@
 use super::problems::{Counted, logistic, population, rectifier, rng, smooth};
 use super::{has_descended, squared};
 use wasserflow::nalgebra::DMatrix;
-use wasserflow::{
-    EmpiricalMeasure, Energy, Jko, ParticleFlow, Real, State, StepError, init, polish, real,
-};
+use wasserflow::prelude::*;
 
 /// What an energy tells besides its velocity: first variation, curvature.
 const WAYS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];

@@ -1,13 +1,11 @@
 //! Mistakes in energies and sums over ranks.
 
 use wasserflow::nalgebra::DMatrix;
+use wasserflow::prelude::*;
 use wasserflow::testing::problems::smooth_network;
 use wasserflow::testing::strategies::{cases, seeds};
 use wasserflow::testing::{
-    Case, Rank, check_convexity, check_distributed, check_energy, check_reduce,
-};
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, MeanFieldRisk, Real, Reduce, Ridge, Square, Tanh, real,
+    Case, Rank, check_all_reduce, check_convexity, check_distributed, check_energy,
 };
 
 use crate::mutant;
@@ -211,7 +209,7 @@ struct Sum<T> {
     wrong: Wrong,
 }
 
-impl<T: Real> Reduce<T> for Sum<T> {
+impl<T: Real> AllReduce<T> for Sum<T> {
     fn sum(&mut self, x: &mut [T]) {
         let mut sum = x.to_vec();
         self.rank.sum(&mut sum);
@@ -247,7 +245,7 @@ fn ranks() {
     ] {
         mutant!(name, seeds(), seed => {
             let ranks = Rank::<T>::group(3).into_iter().map(|rank| Sum { rank, wrong }).collect();
-            check_reduce::<T, _>(ranks, seed)
+            check_all_reduce::<T, _>(ranks, seed)
         });
     }
     mutant!("energy on ranks: inner not summed", cases(), case => {

@@ -1,9 +1,9 @@
 //! Mistakes in integrators.
 
 use wasserflow::nalgebra::DMatrix;
+use wasserflow::prelude::*;
 use wasserflow::testing::strategies::seeds;
 use wasserflow::testing::{check_integrator, check_jko};
-use wasserflow::{Energy, Euler, Integrator, Real, Rk4, State, Step, StepError, real};
 
 use crate::mutant;
 
@@ -74,7 +74,7 @@ impl<T: Real> Integrator<T> for Classical {
         let mut k = vec![state.velocity().clone()];
         for c in [a, 0.5, 1.0] {
             let mut mu = start.clone();
-            mu.transport(taken * real(c), &k[k.len() - 1]);
+            mu.displace(taken * real(c), &k[k.len() - 1]);
             let mut v = DMatrix::zeros(mu.dim(), mu.len());
             energy.velocity(&mu, &mut v);
             k.push(v);
@@ -85,7 +85,7 @@ impl<T: Real> Integrator<T> for Classical {
                 k.columns_range_mut(1..).fill(T::zero());
             }
             if self.mistake != Mistake::StandsStill {
-                mu.transport(taken * real(c), k);
+                mu.displace(taken * real(c), k);
             }
         }
         match self.mistake {
@@ -170,11 +170,11 @@ impl<T: Real> Integrator<T> for Proximal {
         } {
             state.evaluate(energy);
             let pull = state.velocity() - (state.measure().points() - &start) * rate;
-            state.measure_mut().transport(length, &pull);
+            state.measure_mut().displace(length, &pull);
         }
         if *self == Proximal::Overshoots {
             let path = state.measure().points() - &start;
-            state.measure_mut().transport(T::one(), &path);
+            state.measure_mut().displace(T::one(), &path);
         }
         Ok(Step {
             taken: gamma,

@@ -1,12 +1,9 @@
 //! Mistakes in feature maps.
 
 use wasserflow::nalgebra::DMatrix;
+use wasserflow::prelude::*;
 use wasserflow::testing::strategies::cases;
 use wasserflow::testing::{Case, Plain, check_feature_map, check_homogeneity, check_same_map};
-use wasserflow::{
-    EmpiricalMeasure, FeatureMap, GradientAt, Homogeneous, Inputs, Real, Ridge, Tanh, Workspace,
-    real,
-};
 
 use crate::mutant;
 
@@ -61,17 +58,17 @@ impl<T: Real> FeatureMap<T> for Map {
     fn output_dim(&self) -> usize {
         self.ridge.output_dim()
     }
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
         let scale = if self.mistake == Mistake::AccumulateIgnoresScale {
             T::one()
         } else {
             scale
         };
-        self.ridge.accumulate(w, x, scale, out);
+        self.ridge.add_value(w, x, scale, out);
     }
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
         let before = out.to_vec();
-        self.ridge.pull_back(w, x, g, out);
+        self.ridge.add_vjp(w, x, g, out);
         for (c, (out, before)) in out.iter_mut().zip(before).enumerate() {
             let b = c >= self.ridge.output_dim();
             match self.mistake {
@@ -82,12 +79,12 @@ impl<T: Real> FeatureMap<T> for Map {
             }
         }
     }
-    fn push_forward(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+    fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
         let mut v = v.to_vec();
         if self.mistake == Mistake::PushForwardWithoutOutputWeights {
             v[..self.ridge.output_dim()].fill(T::zero());
         }
-        self.ridge.push_forward(w, x, &v, scale, out);
+        self.ridge.add_jvp(w, x, &v, scale, out);
     }
     fn predict(
         &self,
@@ -123,7 +120,7 @@ impl<T: Real> FeatureMap<T> for Map {
                 if self.mistake == Mistake::SumRestarts && i + 8 == m {
                     sum.fill(T::zero());
                 }
-                self.ridge.accumulate(mu.particle(i), x.point(j), c, sum);
+                self.ridge.add_value(mu.particle(i), x.point(j), c, sum);
             }
             for (l, &sum) in sum.iter().enumerate() {
                 let place = if self.mistake == Mistake::PredictionsTransposed {
@@ -210,7 +207,7 @@ impl<T: Real> FeatureMap<T> for Map {
             _ => {}
         }
     }
-    fn push_forward_all(
+    fn jvp(
         &self,
         mu: &EmpiricalMeasure<T>,
         v: &DMatrix<T>,
@@ -223,7 +220,7 @@ impl<T: Real> FeatureMap<T> for Map {
             let m = mu.len() as f64;
             mu.weights_mut().fill(real(1.0 / m));
         }
-        Plain(&self.ridge).push_forward_all(&mu, v, x, out, ws);
+        Plain(&self.ridge).jvp(&mu, v, x, out, ws);
     }
 }
 
@@ -240,11 +237,11 @@ impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Forgetful<F> {
     fn output_dim(&self) -> usize {
         self.0.output_dim()
     }
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-        self.0.accumulate(w, x, scale, out);
+    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        self.0.add_value(w, x, scale, out);
     }
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
-        self.0.pull_back(w, x, g, out);
+    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        self.0.add_vjp(w, x, g, out);
     }
 }
 
@@ -255,11 +252,11 @@ fn maps() {
             "map: accumulate ignores its scale",
             Mistake::AccumulateIgnoresScale,
         ),
-        ("map: pull_back overwrites", Mistake::PullBackOverwrites),
-        ("map: pull_back off by 1e-3", Mistake::PullBackOff),
-        ("map: pull_back of the wrong sign", Mistake::PullBackSign),
+        ("map: add_vjp overwrites", Mistake::PullBackOverwrites),
+        ("map: add_vjp off by 1e-3", Mistake::PullBackOff),
+        ("map: add_vjp of the wrong sign", Mistake::PullBackSign),
         (
-            "map: push_forward without output weights",
+            "map: add_jvp without output weights",
             Mistake::PushForwardWithoutOutputWeights,
         ),
         ("map: unweighted mean", Mistake::MeanUnweighted),
@@ -300,10 +297,7 @@ fn maps() {
             "map: variation adds to its output",
             Mistake::VariationKeepsOldOutput,
         ),
-        (
-            "map: push_forward_all unweighted",
-            Mistake::PushForwardUnweighted,
-        ),
+        ("map: jvp unweighted", Mistake::PushForwardUnweighted),
         ("map: reads what the workspace held", Mistake::WorkspaceRead),
     ] {
         mutant!(name, cases(), case => check_feature_map::<T>(&Map::new(case, mistake), case));
@@ -333,10 +327,10 @@ impl<T: Real> FeatureMap<T> for Power {
     fn input_dim(&self) -> usize {
         1
     }
-    fn accumulate(&self, w: &[T], _: &[T], scale: T, out: &mut [T]) {
+    fn add_value(&self, w: &[T], _: &[T], scale: T, out: &mut [T]) {
         out[0] += scale * w[0].signum() * w[0].abs().powf(real(self.power)) * w[1].abs();
     }
-    fn pull_back(&self, w: &[T], _: &[T], g: &[T], out: &mut [T]) {
+    fn add_vjp(&self, w: &[T], _: &[T], g: &[T], out: &mut [T]) {
         let power = w[0].abs().powf(real(self.power));
         if w[0] != T::zero() {
             out[0] += g[0] * real(self.power) * power / w[0].abs() * w[1].abs();

@@ -1,9 +1,9 @@
 //! Mistakes in risks.
 
 use wasserflow::nalgebra::DMatrix;
+use wasserflow::prelude::*;
 use wasserflow::testing::strategies::cases;
 use wasserflow::testing::{Case, check_risk};
-use wasserflow::{Inputs, Real, Risk, real};
 
 use crate::mutant;
 

@@ -1,11 +1,11 @@
 //! Mistakes in activations, losses, potentials and kernels.
 
+use wasserflow::prelude::*;
 use wasserflow::testing::strategies::{cases, intervals, numbers, scales};
 use wasserflow::testing::{
     accepted_target, check_activation, check_homogeneous_activation, check_kernel, check_loss,
     check_potential,
 };
-use wasserflow::{Activation, Homogeneous, Kernel, Loss, Potential, Real, Slopes, real};
 
 use crate::mutant;
 
@@ -246,10 +246,10 @@ struct Slices;
 
 impl<T: Real> Loss<T> for Slices {
     fn value(&self, y: T, h: T) -> T {
-        wasserflow::Logistic.value(y, h)
+        Logistic.value(y, h)
     }
     fn derivative(&self, y: T, h: T) -> T {
-        wasserflow::Logistic.derivative(y, h)
+        Logistic.derivative(y, h)
     }
     fn values_and_derivatives(&self, y: &[T], h: &[T], values: &mut [T], derivatives: &mut [T]) {
         for (j, (&y, &h)) in y.iter().zip(h).enumerate() {

@@ -3,10 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::{
-    Activation, EmpiricalMeasure, EmpiricalRisk, Loss, MeanFieldRisk, Real, Ridge, WeightDecay,
-    real,
-};
+use wasserflow::prelude::*;
 
 /// A network energy on random data.
 pub type Network<A, L, T> = MeanFieldRisk<Ridge<A>, EmpiricalRisk<L, T>, T, WeightDecay<T>>;

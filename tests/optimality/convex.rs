@@ -8,8 +8,8 @@ use clarabel::solver::{
     DefaultSettings, DefaultSolver, ExponentialConeT, IPSolver, NonnegativeConeT, SecondOrderConeT,
     SolverStatus, SupportedConeT, ZeroConeT,
 };
-use wasserflow::EmpiricalMeasure;
 use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::prelude::*;
 
 /// `F*` and a measure that attains it, up to the accuracy of the solver.
 pub struct Optimum {

@@ -3,14 +3,9 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::optimality::{
-    Bound, Certifiable, Certificate, FrankWolfe, certify, reweigh, run_until_optimal,
-};
-use wasserflow::{
-    Abs, ArcCosine, EmpiricalMeasure, EmpiricalRisk, Energy, LeakyRelu, Lifted, Logistic,
-    MeanFieldRisk, Mmd, ParameterError, ParticleFlow, Real, Relu, Ridge, Rk4, SoftmaxCrossEntropy,
-    Square, StepError, StopReason, WeightDecay, init, real,
-};
+use wasserflow::optimality::{Bound, Certifiable, Certificate, certify};
+use wasserflow::prelude::*;
+use wasserflow::sparse::{FrankWolfe, reweigh, run_until_optimal};
 
 use crate::common::{cast, matrix, measure, network, signs};
 use crate::convex;
@@ -245,7 +240,7 @@ fn population_risks_need_their_teacher_only() {
         matrix(3, 3, &mut ChaCha8Rng::seed_from_u64(36)),
         DVector::from_element(3, 1.0),
     );
-    let mut energy = Mmd::new(Lifted(ArcCosine::new(2)), teacher.unwrap()).unwrap();
+    let mut energy = Mmd::new(WithOutputWeight(ArcCosine::new(2)), teacher.unwrap()).unwrap();
     let mut mu = nothing(3);
     let (reason, _) = FrankWolfe::Sliding
         .run(&mut energy, &mut mu, 1e-10, 20)

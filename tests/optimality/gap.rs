@@ -4,10 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::optimality::{Bound, certify, certify_within};
-use wasserflow::{
-    EmpiricalMeasure, EmpiricalRisk, Energy, Exponential, Hinge, Huber, Logistic, Loss,
-    MeanFieldRisk, Quantile, Real, Relu, Ridge, SmoothHinge, Square, real,
-};
+use wasserflow::prelude::*;
 
 use crate::common::{convert, matrix, measure, network, signs};
 use crate::convex;

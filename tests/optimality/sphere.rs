@@ -3,11 +3,9 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::optimality::{Bound, certify, insert};
-use wasserflow::{
-    Abs, Activation, EmpiricalMeasure, Energy, Homogeneous, Identity, LeakyRelu, Loss, Real,
-    Reduce, Relu, ReluPower, Square, real,
-};
+use wasserflow::optimality::{Bound, certify};
+use wasserflow::prelude::*;
+use wasserflow::sparse::insert;
 
 use crate::common::{form, matrix, measure, network, residuals};
 
@@ -148,7 +146,7 @@ fn a_degree_other_than_one_is_not_certified() {
 /// As many ranks, all holding the same.
 struct Copies(f64);
 
-impl<T: Real> Reduce<T> for Copies {
+impl<T: Real> AllReduce<T> for Copies {
     fn sum(&mut self, x: &mut [T]) {
         x.iter_mut().for_each(|x| *x *= real(self.0));
     }

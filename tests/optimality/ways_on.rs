@@ -3,13 +3,9 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::optimality::{Bound, DualRisk, certify, insert, merge, prune, run_until_optimal};
-use wasserflow::{
-    Abs, Activation, ArcCosine, EmpiricalMeasure, EmpiricalRisk, Energy, Exponential, Homogeneous,
-    Huber, Identity, LeakyRelu, Lifted, Logistic, MeanFieldRisk, Mmd, ParticleFlow, Real, Relu,
-    Ridge, Risk, Rk4, SmoothHinge, SoftmaxCrossEntropy, Square, StopReason, WeightDecay, init,
-    real,
-};
+use wasserflow::optimality::{Bound, DualRisk, certify};
+use wasserflow::prelude::*;
+use wasserflow::sparse::{insert, merge, prune, run_until_optimal};
 
 use crate::common::{cast, matrix, measure, network};
 use crate::convex;
@@ -162,7 +158,7 @@ fn the_spurious_minimum_is_refused_with_a_way_out() {
 fn signed_population_neurons_are_searched_as_well() {
     let teacher =
         EmpiricalMeasure::uniform(DMatrix::from_column_slice(3, 1, &[-2.0, 0.6, 0.8])).unwrap();
-    let mut energy = Mmd::new(Lifted(ArcCosine::new(2)), teacher.clone()).unwrap();
+    let mut energy = Mmd::new(WithOutputWeight(ArcCosine::new(2)), teacher.clone()).unwrap();
     let nothing = EmpiricalMeasure::uniform(DMatrix::zeros(3, 1)).unwrap();
     let certificate = certify(&mut energy, &nothing);
     assert!((certificate.gap() - 1.0_f64).abs() < 1e-12); // E[(2 (b.x)_+)^2] / 2

@@ -1,6 +1,6 @@
 //! A loss, an activation and a feature map from outside `wasserflow`: one line each proves that they keep their laws.
 
-use wasserflow::{Activation, EmpiricalMeasure, FeatureMap, Inputs, Loss, Real, Workspace, real};
+use wasserflow::prelude::*;
 
 /// `l(y, h) = log cosh(h - y)`: square near 0, absolute far out, smooth.
 #[derive(Debug, Clone, Copy)]
@@ -65,10 +65,10 @@ impl<T: Real> FeatureMap<T> for Bumps {
     fn input_dim(&self) -> usize {
         self.dim
     }
-    fn accumulate(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
         out[0] += scale * w[0] * bump(&w[1..], x);
     }
-    fn pull_back(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
         let s = g[0] * bump(&w[1..], x);
         out[0] += s;
         for ((out, &c), &x) in out[1..].iter_mut().zip(&w[1..]).zip(x) {
@@ -93,7 +93,8 @@ impl<T: Real> FeatureMap<T> for Bumps {
 #[cfg(test)]
 mod laws {
     use super::*;
-    use wasserflow::{EmpiricalRisk, MeanFieldRisk, Ridge, activation_laws, energy_laws, feature_map_laws, loss_laws};
+    use wasserflow::{activation_laws, energy_laws, feature_map_laws, loss_laws};
+    use wasserflow::prelude::*;
 
     loss_laws!(log_cosh: LogCosh);
     activation_laws!(elu: Elu);
@@ -110,7 +111,7 @@ mod laws {
 mod flow {
     use super::*;
     use wasserflow::nalgebra::{DMatrix, DVector};
-    use wasserflow::{EmpiricalRisk, MeanFieldRisk, ParticleFlow, Rk4};
+    use wasserflow::prelude::*;
 
     /// Ten bumps learn a wave, under the loss of this crate.
     #[test]

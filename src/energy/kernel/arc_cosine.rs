@@ -6,11 +6,11 @@ use crate::real::{Real, real};
 /// Arc-cosine kernel `K(w, v) = E[(w.x)_+ (v.x)_+]`, `x ~ N(0, I_d)`.
 ///
 /// `K(w, v) = |w| |v| (sin t + (pi - t) cos t) / (2 pi)`, t the angle between w and v; for x uniform on the unit sphere
-/// divide by d. With [`Mmd`](crate::Mmd) it gives the population risk of rectifier neurons whose output weights are 1, without
-/// sampling; [`Lifted`](crate::Lifted) adds the output weights. `grad_w K = (|v| sin t w/|w| + (pi - t) v) / (2 pi)`, and 0 at `w = 0`.
+/// divide by d. With [`Mmd`](crate::energy::Mmd) it gives the population risk of rectifier neurons whose output weights are 1, without
+/// sampling; [`WithOutputWeight`](crate::energy::WithOutputWeight) adds the output weights. `grad_w K = (|v| sin t w/|w| + (pi - t) v) / (2 pi)`, and 0 at `w = 0`.
 ///
 /// ```
-/// use wasserflow::{ArcCosine, Kernel};
+/// use wasserflow::prelude::*;
 ///
 /// let k = ArcCosine::new(2);
 /// assert_eq!(k.value(&[3.0, 0.0], &[1.0, 0.0]), 1.5);      // |w| |v| / 2 for t = 0

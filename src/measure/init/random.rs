@@ -12,11 +12,11 @@ use crate::real::{Real, real};
 ///
 /// ```
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-/// use wasserflow::init;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = init::sphere::<f64>(3, 10, &mut ChaCha8Rng::seed_from_u64(7))?;
 /// assert!((mu.second_moment() - 1.0).abs() < 1e-14);
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
 /// # Errors
@@ -37,11 +37,11 @@ pub fn sphere<T: Real>(
 ///
 /// ```
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-/// use wasserflow::init;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = init::gaussian::<f32>(2, 1000, 0.5, &mut ChaCha8Rng::seed_from_u64(7))?;
 /// assert!((mu.second_moment() - 2.0 * 0.25).abs() < 0.05);
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
 /// # Errors
@@ -64,11 +64,11 @@ pub fn gaussian<T: Real>(
 ///
 /// ```
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-/// use wasserflow::init;
+/// use wasserflow::prelude::*;
 ///
 /// let mu = init::balanced::<f64>(2, 5, 3.0, &mut ChaCha8Rng::seed_from_u64(7))?;
 /// assert_eq!((mu.dim(), mu.particle(0)[0].abs()), (3, 3.0));
-/// # Ok::<(), wasserflow::MeasureError>(())
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
 /// # Errors

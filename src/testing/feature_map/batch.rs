@@ -6,9 +6,10 @@ use super::super::case::Case;
 use super::super::energy::generic;
 use super::super::slope::rounding;
 use super::super::violation::{Violation, holds, within};
-use crate::feature::{FeatureMap, Workspace, columns};
+use crate::feature::{FeatureMap, Workspace};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::columns;
 use crate::real::{Real, epsilon, real, to_f64};
 
 /// The data of the batches: a measure, samples, a gradient, a field and other points.
@@ -55,9 +56,7 @@ pub(super) const fn methods<T: Real>() -> [(&'static str, Method<T>); 5] {
             let (values, descent) = batch.variation(phi);
             vec![DMatrix::from_vec(values.len(), 1, values), descent]
         }),
-        ("push_forward_all is the same bits", |batch, phi| {
-            vec![batch.push_forward_all(phi)]
-        }),
+        ("jvp is the same bits", |batch, phi| vec![batch.jvp(phi)]),
     ]
 }
 
@@ -165,9 +164,9 @@ impl<T: Real> Batch<T> {
         (values, descent)
     }
 
-    fn push_forward_all(&self, phi: &dyn FeatureMap<T>) -> DMatrix<T> {
+    fn jvp(&self, phi: &dyn FeatureMap<T>) -> DMatrix<T> {
         let mut u = Self::nan(self.kn(), 1);
-        phi.push_forward_all(
+        phi.jvp(
             &self.mu,
             &self.v,
             &self.x,
@@ -187,9 +186,9 @@ impl<T: Real> Batch<T> {
         );
         let (mut out, mut pushed, mut pulled) =
             (vec![T::zero(); k], vec![T::zero(); k], vec![T::zero(); p]);
-        phi.accumulate(w, x, T::one(), &mut out);
-        phi.push_forward(w, x, v, T::one(), &mut pushed);
-        phi.pull_back(w, x, &self.g[..k], &mut pulled);
+        phi.add_value(w, x, T::one(), &mut out);
+        phi.add_jvp(w, x, v, T::one(), &mut pushed);
+        phi.add_vjp(w, x, &self.g[..k], &mut pulled);
         [out, pushed, pulled].concat()
     }
 }
@@ -231,11 +230,11 @@ fn outputs<T: Real>(
 ) {
     let (p, k) = (phi.particle_dim(), phi.output_dim());
     let (mut value, mut e, mut row) = (vec![T::zero(); k], vec![T::zero(); k], vec![T::zero(); p]);
-    phi.accumulate(w, x, T::one(), &mut value);
+    phi.add_value(w, x, T::one(), &mut value);
     for l in 0..k {
         row.fill(T::zero());
         e[l] = T::one();
-        phi.pull_back(w, x, &e, &mut row);
+        phi.add_vjp(w, x, &e, &mut row);
         e[l] = T::zero();
         visit(l, to_f64(value[l]), &row);
     }
@@ -331,13 +330,13 @@ impl Form {
     }
 }
 
-/// Checks the batch methods against sums over particles and samples, made in `f64` from `accumulate` and `pull_back`:
+/// Checks the batch methods against sums over particles and samples, made in `f64` from `add_value` and `add_vjp`:
 ///
 /// - `predict`: `h(x_j) = sum_i c_i Phi(w_i)(x_j)`;
 /// - `velocity`: `v_i = -sum_j DPhi(w_i)(x_j)^T g_j`, with the gradient asked once, at these predictions, and its value returned;
 /// - `velocity_by_samples`: the same, with the gradient asked once for every sample, in order;
 /// - `variation`: `sum_j <g_j, Phi(w)(x_j)>` and its descent direction, at any points;
-/// - `push_forward_all`: `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`.
+/// - `jvp`: `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`.
 ///
 /// All to `1e3 eps` times the sum of the absolute values of the terms, and whatever outputs and workspace held before. A failure
 /// is confirmed at particles (and points) nearby: a map may take either side of a kink that rounding can cross.
@@ -372,7 +371,7 @@ fn check<T: Real>(phi: &dyn FeatureMap<T>, batch: &Batch<T>, case: Case) -> Resu
         &reference.h,
         "prediction",
     )?;
-    let u = batch.push_forward_all(phi);
+    let u = batch.jvp(phi);
     close(
         "u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i",
         u.as_slice(),

@@ -1,0 +1,317 @@
+//! The fused passes of ridge features `Phi(a, b)(x) = a sigma(b.x)`: products, lanes, blocking and threads.
+//!
+//! A step is two passes. Forward, each task owns a panel of samples and runs over all particles; backward, each owns a
+//! block of particles and runs over the panels of samples. So every output has one owner that sums in a fixed order: there is no
+//! reduction over threads, and the results do not depend on their number.
+//!
+//! The `n x m` preactivations live in tiles in the first cache; of them only signs are kept where the activation is piecewise
+//! linear. Any other one is evaluated once where the risk is a sum over samples: a slab of panels goes forward and then backward, while its
+//! values and derivatives are in the last cache. Else values are kept up to a fixed budget, or computed again ([`blocking`]).
+
+use super::{GradientAt, Workspace};
+use crate::activation::{Activation, Slopes};
+use crate::inputs::Inputs;
+use crate::numeric::simd;
+use crate::real::Real;
+
+mod angular_sweep;
+mod backward;
+mod blocking;
+mod elementwise;
+mod forward;
+mod microkernel;
+mod operands;
+mod passes;
+mod pointwise;
+mod radial;
+mod small_dim;
+
+pub(super) use angular_sweep::Planar;
+use blocking::{Blocking, Keep};
+use operands::{Operands, Panel};
+use passes::BackwardInput;
+pub(super) use radial::Radials;
+
+/// Inputs from which reading a preactivation back from memory is faster than computing it again.
+const DEEP: usize = 64;
+
+/// Whether the kernels know the scalar.
+pub(super) fn is_supported<T: 'static>() -> bool {
+    simd::is::<T, f32>() || simd::is::<T, f64>()
+}
+
+/// A operands of neurons on samples.
+#[derive(Debug)]
+pub(super) struct Neurons<'a, T: Real, A> {
+    pub(super) sigma: &'a A,
+    /// The particles `(a_i, b_i)`, `p x m`.
+    pub(super) w: &'a [T],
+    /// The outputs k.
+    pub(super) k: usize,
+    pub(super) x: &'a Inputs<T>,
+}
+
+impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
+    /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)`, written to `out` (`k x n`).
+    pub(super) fn predict(&self, c: &[T], out: &mut [T], ws: &mut Workspace<T>) {
+        if let Some(slopes) = self.swept() {
+            let planar = ws.planar();
+            planar.sort(self.w, self.k);
+            if planar.predict(self.x.circle(), (self.w, c), self.k, slopes, out) {
+                return;
+            }
+        }
+        let blocking = self.blocking(Keep::Nothing, false);
+        let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
+        zeros.fill(T::zero());
+        passes::forward(
+            &blocking,
+            self.operands(c, zeros),
+            self.sigma,
+            self.slopes(),
+            rows,
+            &mut [],
+            out,
+        );
+    }
+
+    /// `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`); returns `R(h)`.
+    pub(super) fn velocity(
+        &self,
+        c: &[T],
+        gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let (d, n) = (self.x.dim(), self.x.len());
+        if let Some(slopes) = self.swept() {
+            let ([h, g], ws) = ws.nest([self.k * n, self.k * n]);
+            ws.planar().sort(self.w, self.k);
+            if ws
+                .planar()
+                .predict(self.x.circle(), (self.w, c), self.k, slopes, h)
+            {
+                let risk = gradient(h, g);
+                if !ws
+                    .planar()
+                    .add_vjp(self.x.circle(), g, (self.w, self.k), slopes, None, out)
+                {
+                    self.variation_by_tiles(g, &mut [], out, ws);
+                }
+                return risk;
+            }
+        }
+        let keep = match self.slopes() {
+            Some(_) if d <= small_dim::INPUTS => Keep::Nothing,
+            Some(_) => Keep::Signs {
+                signs: simd::signs::<T>(),
+            },
+            None if elementwise::from_values::<T, A>(self.sigma) => Keep::Values,
+            None if 2 * self.x.len() * c.len() * size_of::<T>() <= blocking::CACHED => Keep::Both,
+            None if d >= DEEP => Keep::Values,
+            None => Keep::Nothing,
+        };
+        let blocking = self.blocking(keep, false);
+        self.slabs(
+            &blocking,
+            blocking.padded,
+            c,
+            &mut |_, h, g| gradient(h, g),
+            out,
+            ws,
+        )
+    }
+
+    /// As `velocity`, with `gradient(first, h, g)` for runs of samples.
+    pub(super) fn velocity_by_samples(
+        &self,
+        c: &[T],
+        gradient: &mut GradientAt<'_, T>,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        if self.swept().is_some() || self.slopes().is_some() {
+            return self.velocity(c, &mut |h, g| gradient(0, h, g), out, ws);
+        }
+        let known = elementwise::from_values::<T, A>(self.sigma);
+        let blocking = self.blocking(if known { Keep::Values } else { Keep::Both }, true);
+        self.slabs(&blocking, blocking.panel, c, gradient, out, ws)
+    }
+
+    /// Forward and backward, one slab of samples after the other; the gradient for `run` samples at a time.
+    fn slabs(
+        &self,
+        blocking: &Blocking,
+        run: usize,
+        c: &[T],
+        gradient: &mut GradientAt<'_, T>,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let (k, n, slab) = (self.k, self.x.len(), blocking.slab.min(blocking.padded));
+        let lens = [
+            self.x.dim(),
+            k * slab,
+            k * slab,
+            k * slab,
+            blocking.kept_len(),
+        ];
+        let [zeros, rows, h, g, kept] = ws.split(lens);
+        zeros.fill(T::zero());
+        let (operands, sigma, slopes, mut risk) = (
+            self.operands(c, zeros),
+            self.sigma,
+            self.slopes(),
+            T::zero(),
+        );
+        out.fill(T::zero());
+        for first in (0..blocking.padded).step_by(slab) {
+            let last = (first + slab).min(blocking.padded);
+            let (blocking, operands, of) = (
+                blocking.part(last - first),
+                operands.part(first, last),
+                k * (last.min(n) - first),
+            );
+            let (rows, h, g, kept) = (
+                &mut rows[..k * blocking.padded],
+                &mut h[..of],
+                &mut g[..of],
+                &mut kept[..blocking.kept_len()],
+            );
+            passes::forward(&blocking, operands, sigma, slopes, rows, kept, h);
+            for ((h, g), first) in h
+                .chunks(k * run)
+                .zip(g.chunks_mut(k * run))
+                .zip((first..).step_by(run))
+            {
+                risk += gradient(first, h, g);
+            }
+            self.spread(&blocking, g, rows);
+            passes::backward(
+                &blocking,
+                operands,
+                sigma,
+                slopes,
+                BackwardInput { g: rows, kept },
+                out,
+            );
+        }
+        passes::finish(blocking, operands, slopes.is_some(), out, &mut []);
+        risk
+    }
+
+    /// `values[i] = sum_j <g_j, Phi(w_i)(x_j)>` and `descent_i = -sum_j DPhi(w_i)(x_j)^T g_j`.
+    pub(super) fn variation(
+        &self,
+        g: &[T],
+        values: &mut [T],
+        descent: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
+        if let Some(slopes) = self.swept() {
+            ws.planar().sort(self.w, self.k);
+            let (w, values) = ((self.w, self.k), Some(&mut *values));
+            if ws
+                .planar()
+                .add_vjp(self.x.circle(), g, w, slopes, values, descent)
+            {
+                return;
+            }
+        }
+        self.variation_by_tiles(g, values, descent, ws);
+    }
+
+    fn variation_by_tiles(
+        &self,
+        g: &[T],
+        values: &mut [T],
+        descent: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
+        let blocking = self.blocking(Keep::Nothing, false);
+        let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
+        zeros.fill(T::zero());
+        self.spread(&blocking, g, rows);
+        let input = BackwardInput { g: rows, kept: &[] };
+        let operands = self.operands(&[], zeros);
+        descent.fill(T::zero());
+        passes::backward(
+            &blocking,
+            operands,
+            self.sigma,
+            self.slopes(),
+            input,
+            descent,
+        );
+        passes::finish(
+            &blocking,
+            operands,
+            self.slopes().is_some(),
+            descent,
+            values,
+        );
+    }
+
+    /// `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written to `out` (`k x n`).
+    pub(super) fn add_jvp(&self, c: &[T], v: &[T], out: &mut [T], ws: &mut Workspace<T>) {
+        let blocking = self.blocking(Keep::Nothing, false);
+        let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
+        zeros.fill(T::zero());
+        passes::add_jvp(&blocking, self.operands(c, zeros), self.sigma, v, rows, out);
+    }
+
+    /// The slopes where the planar sweep applies and is_profitable.
+    fn swept(&self) -> Option<Slopes<T>> {
+        let m = self.w.len() / (self.k + self.x.dim());
+        if self.x.dim() == 2 && angular_sweep::is_profitable::<T>(self.x.len(), m) {
+            self.sigma.slopes()
+        } else {
+            None
+        }
+    }
+
+    fn blocking(&self, keep: Keep, slabs: bool) -> Blocking {
+        let m = self.w.len() / (self.k + self.x.dim());
+        Blocking::new::<T>([self.x.len(), m, self.x.dim(), self.k], keep, slabs)
+    }
+
+    /// The slopes to the left and right of 0 where the signs of the preactivations are enough.
+    fn slopes(&self) -> Option<(T, T)> {
+        let slopes = self.sigma.slopes()?;
+        (self.k == 1 && slopes.zero == slopes.negative)
+            .then_some((slopes.negative, slopes.positive))
+    }
+
+    fn operands<'b>(&'b self, c: &'b [T], zeros: &'b [T]) -> Operands<'b, T> {
+        let (k, d) = (self.k, self.x.dim());
+        let x = Panel {
+            samples: self.x.lines().samples(),
+            features: self.x.lines().features(),
+        };
+        Operands {
+            w: self.w,
+            c,
+            k,
+            d,
+            zeros,
+            x,
+        }
+    }
+
+    /// The panels of `g` (`k x n`), each `k x samples` by rows, 0 beyond the last sample.
+    fn spread(&self, blocking: &Blocking, g: &[T], rows: &mut [T]) {
+        let k = self.k;
+        for (g, rows) in g
+            .chunks(blocking.panel * k)
+            .zip(rows.chunks_mut(blocking.panel * k))
+        {
+            let n = rows.len() / k;
+            for (l, row) in rows.chunks_exact_mut(n).enumerate() {
+                row.fill(T::zero());
+                for (to, &g) in row.iter_mut().zip(g[l..].iter().step_by(k)) {
+                    *to = g;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Sums over half planes, by running sums round the circle.
+
+use std::ops::Range;
+
+use crate::activation::Slopes;
+use crate::numeric::angular_order::{Circle, Format, QUARTER, dot, widen};
+use crate::numeric::double_double::DoubleDouble;
+use crate::numeric::parallel::{Parts, each};
+use crate::real::{Real, to_f64};
+
+/// The rows of a block: about 20 us of work.
+const BLOCK: usize = 1024;
+
+/// Calls `work(first, rows)` on blocks of rows of `out`, in threads where there are enough of them. Every row has one
+/// owner, so the results do not depend on the number of threads.
+pub(super) fn in_blocks<S: Send>(
+    out: &mut [S],
+    width: usize,
+    work: impl Fn(usize, &mut [S]) + Sync,
+) {
+    let parallel = out.len() >= 4 * BLOCK * width;
+    let blocks = Parts {
+        data: out,
+        size: BLOCK * width,
+    };
+    each(blocks, parallel, &|block, rows: Parts<'_, S>| {
+        work(block * BLOCK, rows.data)
+    });
+}
+
+/// Vectors `v_i` with terms `t_il` of the plane, and the running sums of these in the order of the angle.
+#[derive(Debug)]
+pub(super) struct Members<'a, T> {
+    circle: &'a Circle<T>,
+    k: usize,
+    slopes: Slopes<T>,
+    /// `sums[s k + l]`: the sum of the terms before place s.
+    sums: &'a [DoubleDouble],
+}
+
+/// The arc of the angles of those whom one vector makes active, widened at its start and cut at its end by the doubt
+/// about either; and the places of its ends.
+#[derive(Clone, Copy)]
+struct Window {
+    from: u32,
+    to: u32,
+    doubt: u32,
+    start: usize,
+    end: usize,
+}
+
+impl<T: Real> Clone for Members<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Real> Copy for Members<'_, T> {}
+
+impl<'a, T: Real> Members<'a, T> {
+    /// `term(i, v_i, l)` is `t_il`.
+    pub(super) fn new(
+        circle: &'a Circle<T>,
+        k: usize,
+        slopes: Slopes<T>,
+        sums: &'a mut Vec<DoubleDouble>,
+        term: impl Fn(usize, [f64; 2], usize) -> [f64; 2],
+    ) -> Self {
+        sums.resize((circle.len() + 1) * k, DoubleDouble::default());
+        sums[..k].fill(DoubleDouble::default());
+        if k == 1 {
+            let mut sum = DoubleDouble::default();
+            for (s, &i) in circle.indices().iter().enumerate() {
+                sum += term(i as usize, widen(circle.vector(s)), 0);
+                sums[s + 1] = sum;
+            }
+        } else {
+            for (s, &i) in circle.indices().iter().enumerate() {
+                let v = widen(circle.vector(s));
+                for l in 0..k {
+                    sums[(s + 1) * k + l] = sums[s * k + l] + term(i as usize, v, l);
+                }
+            }
+        }
+        Self {
+            circle,
+            k,
+            slopes,
+            sums,
+        }
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        let all = &self.sums[self.circle.len() * self.k..];
+        all.iter().all(|sum| sum.is_finite())
+    }
+
+    /// `out[s k + l] = sum_i s(q_s . v_i) t_il` for the vectors `q_s` of `queries` in the order of their angle.
+    pub(super) fn sweep(&self, queries: &Circle<T>, out: &mut [[f64; 2]]) {
+        let members = *self;
+        in_blocks(out, self.k, |first, out| {
+            if members.k == 1 {
+                Self { k: 1, ..members }.sweep_from(queries, first, out); // a loop of its own
+            } else {
+                members.sweep_from(queries, first, out);
+            }
+        });
+    }
+
+    #[inline(always)]
+    fn sweep_from(self, queries: &Circle<T>, first: usize, out: &mut [[f64; 2]]) {
+        let (circle, format) = (self.circle, Format::of::<T>());
+        for (s, out) in (first..).zip(out.chunks_exact_mut(self.k)) {
+            let q = queries.vector(s);
+            match circle.doubt(q, format) {
+                Some(doubt) if s < queries.sorted() => {
+                    let angle = queries.angle(s);
+                    let from = angle.wrapping_sub(QUARTER + doubt);
+                    let to = angle.wrapping_add(QUARTER - doubt);
+                    let window = Window {
+                        from,
+                        to,
+                        doubt,
+                        start: circle.seek(from),
+                        end: circle.seek(to),
+                    };
+                    for (l, out) in out.iter_mut().enumerate() {
+                        *out = self.sum(q, l, window);
+                    }
+                }
+                _ => {
+                    for (l, out) in out.iter_mut().enumerate() {
+                        *out = self.sum_all(q, l);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn before(&self, place: usize, l: usize) -> DoubleDouble {
+        self.sums[place * self.k + l]
+    }
+
+    /// `sum_i s(q . v_i) t_il`, by the window of the active.
+    #[inline(always)]
+    fn sum(&self, q: [T; 2], l: usize, window: Window) -> [f64; 2] {
+        let circle = self.circle;
+        let Window {
+            from,
+            to,
+            doubt,
+            start,
+            end,
+        } = window;
+        let mut active = self.before(end, l);
+        if from > to {
+            active += self.before(circle.sorted(), l); // once round
+        }
+        let doubtful =
+            circle.intersects(start, from, 2 * doubt) | circle.intersects(end, to, 2 * doubt);
+        if doubtful | (circle.sorted() < circle.nonzero()) {
+            return self.sum_doubtful(q, l, window);
+        }
+        self.weigh(active.less(self.before(start, l)), None, l)
+    }
+
+    /// The same where some members are near the boundary or subnormal.
+    #[cold]
+    #[inline(never)]
+    fn sum_doubtful(&self, q: [T; 2], l: usize, window: Window) -> [f64; 2] {
+        let circle = self.circle;
+        let width = 2 * window.doubt;
+        let from = window.from.wrapping_add(width + 1); // from here on they are surely active
+        let mut active = self.before(window.end, l) - self.before(circle.seek(from), l);
+        if from > window.to {
+            active += self.before(circle.sorted(), l);
+        }
+        let mut zero = DoubleDouble::default();
+        let doubtful = [window.from, window.to].map(|angle| circle.arc(angle, width));
+        let subnormal = circle.sorted()..circle.nonzero();
+        for places in doubtful.into_iter().flatten().chain([subnormal]) {
+            let (more, none) = self.classify(q, l, places);
+            active += more;
+            zero += none;
+        }
+        self.weigh(active, Some(zero), l)
+    }
+
+    /// `sum_i s(q . v_i) t_il`, one inner product at a time.
+    #[cold]
+    #[inline(never)]
+    fn sum_all(&self, q: [T; 2], l: usize) -> [f64; 2] {
+        let (active, zero) = if q == [T::zero(); 2] {
+            (DoubleDouble::default(), self.before(self.circle.len(), l))
+        } else {
+            self.classify(q, l, 0..self.circle.nonzero())
+        };
+        self.weigh(active, Some(zero), l)
+    }
+
+    /// The sums over those places where `q . v > 0` and where `q . v = 0`, as computed.
+    fn classify(&self, q: [T; 2], l: usize, places: Range<usize>) -> (DoubleDouble, DoubleDouble) {
+        let (mut active, mut zero) = (DoubleDouble::default(), DoubleDouble::default());
+        let Range { start: mut s, end } = places;
+        while s < end {
+            let v = self.circle.vector(s);
+            let mut next = s + 1;
+            let mut stride = 1;
+            // In the order of the angle equal vectors lie side by side.
+            while next + stride <= end.min(self.circle.sorted())
+                && self.circle.vector(next + stride - 1) == v
+            {
+                next += stride;
+                stride *= 2;
+            }
+            let u = dot(q, v);
+            if u > T::zero() {
+                active += self.before(next, l) - self.before(s, l);
+            } else if u == T::zero() {
+                zero += self.before(next, l) - self.before(s, l);
+            }
+            s = next;
+        }
+        (active, zero)
+    }
+
+    /// The sum over all, weighed with the slopes.
+    #[inline(always)]
+    fn weigh(&self, active: DoubleDouble, zero: Option<DoubleDouble>, l: usize) -> [f64; 2] {
+        let Slopes {
+            negative,
+            zero: kink,
+            positive,
+        } = self.slopes;
+        let [negative, kink, positive] = [negative, kink, positive].map(to_f64);
+        let mut sum = active.rounded().map(|s| positive * s);
+        if (negative != 0.0) | (kink != 0.0) {
+            let zero = zero.unwrap_or_default();
+            let rest = self.before(self.circle.len(), l) - active - zero;
+            let (zero, rest) = (zero.rounded(), rest.rounded());
+            for r in 0..2 {
+                sum[r] += negative * rest[r] + kink * zero[r];
+            }
+        }
+        sum
+    }
+}

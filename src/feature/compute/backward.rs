@@ -1,0 +1,122 @@
+//! Backward, piecewise linear: `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for a block of particles, one output.
+//!
+//! The signs of the preactivations are enough: `sigma(u) = sigma'(u) u`, so `sum_j g_j sigma(b_i . x_j) = b_i . G_i`.
+//! Panels of samples in order, so each sum runs over j = 1, .., n; the tiles of a panel are summed on their own.
+
+use pulp::Simd;
+
+use super::blocking::{Blocking, Keep, SAMPLES};
+use super::microkernel::{preactivations, sums};
+use super::operands::{Operands, Panel, Rows, STRIP, Strip};
+use crate::numeric::simd::{Kernel, Lane, launch};
+
+/// The sums of the block of particles from `first` on.
+pub(super) struct Slopes<'a, E> {
+    pub(super) operands: Operands<'a, E>,
+    pub(super) blocking: Blocking,
+    /// `sigma'` to the left and right of 0.
+    pub(super) slopes: (E, E),
+    /// `g`, 0 beyond the last sample.
+    pub(super) g: &'a [E],
+    /// The words of signs that the forward pass kept, by panels.
+    pub(super) kept: &'a [E],
+    pub(super) first: usize,
+    /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
+    pub(super) out: &'a mut [E],
+}
+
+launch!(Slopes);
+
+impl<E: Lane> Kernel for Slopes<'_, E> {
+    type Scalar = E;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+        let Self {
+            operands,
+            blocking,
+            slopes: (left, right),
+            g,
+            kept,
+            first: block,
+            out,
+        } = self;
+        let p = operands.k + operands.d;
+        let mut sides = Rows::<E, 2>::new();
+        let mut strip = Strip::<E>::new();
+        let (tiles, _) = strip.0.as_chunks_mut::<R>();
+        for first in (0..blocking.padded).step_by(blocking.panel) {
+            let last = (first + blocking.panel).min(blocking.padded);
+            let n = last - first;
+            let (on, off) = sides.of(2, n).split_at_mut(n);
+            for ((on, off), &g) in on.iter_mut().zip(off.iter_mut()).zip(&g[first..last]) {
+                (*on, *off) = (right * g, left * g);
+            }
+            let sides = [&*on, &*off];
+            let panel = operands.panel(first, last);
+            let kept = &kept[first * blocking.kept_rows..last * blocking.kept_rows];
+            for (i, out) in out.chunks_mut(STRIP * p).enumerate() {
+                let i = block + i * STRIP;
+                let tiles = &mut tiles[..out.len().div_ceil(R * p)];
+                for (t, i) in tiles.iter_mut().zip((i..).step_by(R)) {
+                    match blocking.keep {
+                        Keep::Signs { signs } if i < blocking.kept => {
+                            expand::<E, S, R>(s, &kept[i / signs * n..][..n], i % signs, sides, t);
+                        }
+                        _ => recompute::<E, S, R, V>(s, operands.directions(i), panel, sides, t),
+                    }
+                }
+                sums::<E, S, R, V>(s, tiles, panel, (operands.d, p), out);
+            }
+        }
+    }
+}
+
+/// `t[r][j] = g_j sigma'(b_i . x_j)`, of the signs.
+#[inline(always)]
+fn expand<E: Lane, S: Simd, const R: usize>(
+    s: S,
+    words: &[E],
+    first: usize,
+    sides: [&[E]; 2],
+    t: &mut [[E; SAMPLES]; R],
+) {
+    let words = E::view::<S>(words);
+    let [on, off] = sides.map(|side| &E::view::<S>(side)[..words.len()]);
+    for (r, t) in t.iter_mut().enumerate() {
+        let bit = E::bit(s, first + r);
+        for (((t, &word), &on), &off) in E::view_mut::<S>(t).iter_mut().zip(words).zip(on).zip(off)
+        {
+            *t = E::pick(s, word, bit, on, off);
+        }
+    }
+}
+
+/// `t[r][j] = g_j sigma'(b_i . x_j)`, of the preactivations.
+#[inline(always)]
+fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
+    s: S,
+    b: [&[E]; R],
+    panel: Panel<'_, E>,
+    sides: [&[E]; 2],
+    t: &mut [[E; SAMPLES]; R],
+) {
+    let [on, off] = sides.map(|side| E::view::<S>(side).as_chunks::<V>().0);
+    let lines = on.len();
+    preactivations::<E, S, R, V>(
+        s,
+        b,
+        panel.samples,
+        lines,
+        #[inline(always)]
+        |l, u| {
+            for v in 0..V {
+                for r in 0..R {
+                    E::view_mut::<S>(&mut t[r]).as_chunks_mut::<V>().0[l][v] =
+                        E::choose(s, u[r][v], on[l][v], off[l][v]);
+                }
+            }
+        },
+    );
+}

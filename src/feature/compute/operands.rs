@@ -1,0 +1,128 @@
+//! The operands: particles `(a_i, b_i)` with weights `c_i` and samples `x_j`, as the kernels read them.
+
+use super::blocking::SAMPLES;
+use crate::numeric::packed::whole_lines;
+use crate::numeric::simd::{self, Lane};
+use crate::real::Real;
+
+/// Particles and samples of a pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operands<'a, T> {
+    /// The particles, `p x m`, p = k + d.
+    pub(super) w: &'a [T],
+    /// Their weights; none where they do not enter.
+    pub(super) c: &'a [T],
+    /// Outputs k and inputs d.
+    pub(super) k: usize,
+    pub(super) d: usize,
+    /// d zeros: what stands in for particles beyond the last.
+    pub(super) zeros: &'a [T],
+    /// All samples in lines.
+    pub(super) x: Panel<'a, T>,
+}
+
+impl<'a, T: Real> Operands<'a, T> {
+    pub(super) fn particles(&self) -> usize {
+        self.w.len() / (self.k + self.d)
+    }
+
+    /// `b_i .. b_{i + R - 1}`, 0 beyond the last.
+    #[inline(always)]
+    pub(super) fn directions<const R: usize>(&self, i: usize) -> [&'a [T]; R] {
+        let p = self.k + self.d;
+        std::array::from_fn(
+            |r| match self.w.get((i + r) * p + self.k..(i + r + 1) * p) {
+                Some(b) => b,
+                None => self.zeros,
+            },
+        )
+    }
+
+    /// Output l of `c_i a_i`, .., 0 beyond the last.
+    #[inline(always)]
+    pub(super) fn coefficients<const R: usize>(&self, i: usize, l: usize) -> [T; R] {
+        let p = self.k + self.d;
+        std::array::from_fn(|r| match self.w.get((i + r) * p + l) {
+            Some(&a) => self.c[i + r] * a,
+            None => T::zero(),
+        })
+    }
+
+    /// The samples from `first` to `last` (of the padded ones).
+    pub(super) fn panel(&self, first: usize, last: usize) -> Panel<'a, T> {
+        let (d, whole) = (self.d, whole_lines::<T>(self.d));
+        Panel {
+            samples: &self.x.samples[first * d..last * d],
+            features: &self.x.features[first * whole..last * whole],
+        }
+    }
+
+    /// The same particles on the samples from `first` to `last` (of the padded ones).
+    pub(super) fn part(&self, first: usize, last: usize) -> Self {
+        Self {
+            x: self.panel(first, last),
+            ..*self
+        }
+    }
+
+    /// The same with lanes: `E` is `T`.
+    pub(super) fn with_lanes<E: Lane>(&self) -> Operands<'a, E> {
+        Operands {
+            w: simd::same(self.w),
+            c: simd::same(self.c),
+            k: self.k,
+            d: self.d,
+            zeros: simd::same(self.zeros),
+            x: self.x.with_lanes(),
+        }
+    }
+}
+
+/// Samples in whole lines: lines of samples, and lines of features.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Panel<'a, T> {
+    pub(super) samples: &'a [T],
+    pub(super) features: &'a [T],
+}
+
+impl<'a, T: Real> Panel<'a, T> {
+    pub(super) fn with_lanes<E: Lane>(&self) -> Panel<'a, E> {
+        Panel {
+            samples: simd::same(self.samples),
+            features: simd::same(self.features),
+        }
+    }
+}
+
+/// Rows of the tiles that go through a line of features while it is in the first cache: whole tiles on any machine.
+pub(super) const STRIP: usize = 24;
+
+/// The rows of some tiles on a panel, on the stack.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Strip<T>(pub(super) [[T; SAMPLES]; STRIP]);
+
+impl<T: Real> Strip<T> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self([[T::zero(); SAMPLES]; STRIP])
+    }
+}
+
+/// `R` rows of a panel, on the stack.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Rows<T, const R: usize>(pub(super) [[T; SAMPLES]; R]);
+
+impl<T: Real, const R: usize> Rows<T, R> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self([[T::zero(); SAMPLES]; R])
+    }
+
+    /// The first `rows` rows of a panel of n samples, one after the other.
+    #[inline(always)]
+    pub(super) fn of(&mut self, rows: usize, n: usize) -> &mut [T] {
+        &mut self.0.as_flattened_mut()[..rows * n]
+    }
+}

@@ -1,0 +1,221 @@
+//! Few inputs, `d <= 4`, piecewise linear, one output: everything in registers, preactivations computed twice.
+
+use pulp::Simd;
+
+use super::operands::Operands;
+use crate::numeric::packed::line;
+use crate::numeric::simd::{Kernel, Lane, launch};
+
+/// Most inputs.
+pub(super) const INPUTS: usize = 4;
+
+/// Samples after which partial sums are added up.
+const RUN: usize = 4096;
+
+/// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` for the samples of one panel.
+pub(super) struct SmallDim<'a, E> {
+    pub(super) operands: Operands<'a, E>,
+    /// `sigma'` to the left and right of 0.
+    pub(super) slopes: (E, E),
+    /// The panel, in lines.
+    pub(super) lines: &'a [E],
+    /// Overwritten.
+    pub(super) h: &'a mut [E],
+}
+
+launch!(SmallDim, SmallDimBackward);
+
+impl<E: Lane> Kernel for SmallDim<'_, E> {
+    type Scalar = E;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+        match (self.operands.d, self.slopes.0 == E::zero()) {
+            (1, true) => self.lines::<S, V, 1, false>(s),
+            (1, false) => self.lines::<S, V, 1, true>(s),
+            (2, true) => self.lines::<S, V, 2, false>(s),
+            (2, false) => self.lines::<S, V, 2, true>(s),
+            (3, true) => self.lines::<S, V, 3, false>(s),
+            (3, false) => self.lines::<S, V, 3, true>(s),
+            (_, true) => self.lines::<S, V, 4, false>(s),
+            (_, false) => self.lines::<S, V, 4, true>(s),
+        }
+    }
+}
+
+impl<E: Lane> SmallDim<'_, E> {
+    /// Two lines at a time, so that four sums are under way.
+    #[inline(always)]
+    fn lines<S: Simd, const V: usize, const D: usize, const LEAKY: bool>(self, s: S) {
+        let (lines, _) = E::view::<S>(self.lines).as_chunks::<V>();
+        let (h, _) = E::view_mut::<S>(self.h).as_chunks_mut::<V>();
+        let (pairs, last) = lines.as_chunks::<D>().0.as_chunks::<2>();
+        let (h_of_pairs, h_of_last) = h.as_chunks_mut::<2>();
+        for (x, h) in pairs.iter().zip(h_of_pairs) {
+            predict::<E, S, V, D, 2, LEAKY>(s, &self.operands, self.slopes, x, h);
+        }
+        if let (Some(&x), Some(h)) = (last.first(), h_of_last.first_mut()) {
+            predict::<E, S, V, D, 1, LEAKY>(
+                s,
+                &self.operands,
+                self.slopes,
+                &[x],
+                std::array::from_mut(h),
+            );
+        }
+    }
+}
+
+/// The predictions for `L` lines `x`.
+#[inline(always)]
+fn predict<E: Lane, S: Simd, const V: usize, const D: usize, const L: usize, const LEAKY: bool>(
+    s: S,
+    operands: &Operands<'_, E>,
+    (left, right): (E, E),
+    x: &[[[E::Vector<S>; V]; D]; L],
+    h: &mut [[E::Vector<S>; V]; L],
+) {
+    let mut sums = [[E::all(s, E::zero()); V]; L];
+    let (on, off) = (E::all(s, right), E::all(s, left));
+    for (w, &c) in operands.w.chunks_exact(D + 1).zip(operands.c) {
+        let ca = E::all(s, c * w[0]);
+        for l in 0..L {
+            let u = preactivation::<E, S, V, D>(s, &w[1..], &x[l]);
+            for v in 0..V {
+                let value = if LEAKY {
+                    E::times(s, E::choose(s, u[v], on, off), u[v])
+                } else {
+                    E::positive(s, u[v])
+                };
+                sums[l][v] = E::fma(s, ca, value, sums[l][v]);
+            }
+        }
+    }
+    for l in 0..L {
+        for v in 0..V {
+            h[l][v] = if LEAKY {
+                sums[l][v]
+            } else {
+                E::times(s, on, sums[l][v])
+            };
+        }
+    }
+}
+
+/// `u = b.x` for one particle and one line.
+#[inline(always)]
+fn preactivation<E: Lane, S: Simd, const V: usize, const D: usize>(
+    s: S,
+    b: &[E],
+    x: &[[E::Vector<S>; V]; D],
+) -> [E::Vector<S>; V] {
+    let mut u = [E::all(s, E::zero()); V];
+    for f in 0..D {
+        let b = E::all(s, b[f]);
+        for v in 0..V {
+            u[v] = E::fma(s, b, x[f][v], u[v]);
+        }
+    }
+    u
+}
+
+/// `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for the block of particles from `first` on.
+pub(super) struct SmallDimBackward<'a, E> {
+    pub(super) operands: Operands<'a, E>,
+    /// `sigma'` to the left and right of 0.
+    pub(super) slopes: (E, E),
+    /// `g`, 0 beyond the last sample.
+    pub(super) g: &'a [E],
+    pub(super) first: usize,
+    /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
+    pub(super) out: &'a mut [E],
+}
+
+impl<E: Lane> Kernel for SmallDimBackward<'_, E> {
+    type Scalar = E;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+        match (self.operands.d, self.slopes.0 == E::zero()) {
+            (1, true) => self.particles::<S, V, 1, 6, false>(s),
+            (1, false) => self.particles::<S, V, 1, 6, true>(s),
+            (2, true) => self.particles::<S, V, 2, 4, false>(s),
+            (2, false) => self.particles::<S, V, 2, 4, true>(s),
+            (3, true) => self.particles::<S, V, 3, 2, false>(s),
+            (3, false) => self.particles::<S, V, 3, 2, true>(s),
+            (_, true) => self.particles::<S, V, 4, 2, false>(s),
+            (_, false) => self.particles::<S, V, 4, 2, true>(s),
+        }
+    }
+}
+
+impl<E: Lane> SmallDimBackward<'_, E> {
+    #[inline(always)]
+    fn particles<S: Simd, const V: usize, const D: usize, const Q: usize, const LEAKY: bool>(
+        self,
+        s: S,
+    ) {
+        let p = D + 1;
+        let w = &self.operands.w[self.first * p..][..self.out.len()];
+        let run = RUN / line::<E>();
+        let (lines, _) = E::view::<S>(self.operands.x.samples).as_chunks::<V>();
+        let (g, _) = E::view::<S>(self.g).as_chunks::<V>();
+        for (x, g) in lines.as_chunks::<D>().0.chunks(run).zip(g.chunks(run)) {
+            let (mut tiles, mut sums) = (w.chunks_exact(Q * p), self.out.chunks_exact_mut(Q * p));
+            for (w, out) in tiles.by_ref().zip(sums.by_ref()) {
+                tile::<E, S, V, D, Q, LEAKY>(s, self.slopes, w, x, g, out);
+            }
+            let rest = sums.into_remainder().chunks_exact_mut(p);
+            for (w, out) in tiles.remainder().chunks_exact(p).zip(rest) {
+                tile::<E, S, V, D, 1, LEAKY>(s, self.slopes, w, x, g, out);
+            }
+        }
+    }
+}
+
+/// `Q` particles `w` of [`SmallDimBackward`] and the lines `x` with `g`.
+#[inline(always)]
+fn tile<E: Lane, S: Simd, const V: usize, const D: usize, const Q: usize, const LEAKY: bool>(
+    s: S,
+    (left, right): (E, E),
+    w: &[E],
+    x: &[[[E::Vector<S>; V]; D]],
+    g: &[[E::Vector<S>; V]],
+    out: &mut [E],
+) {
+    let zero = E::all(s, E::zero());
+    let (left, on) = (E::all(s, left), E::all(s, right));
+    let mut b = [[zero; D]; Q];
+    for q in 0..Q {
+        for f in 0..D {
+            b[q][f] = E::all(s, w[q * (D + 1) + 1 + f]);
+        }
+    }
+    let mut sums = [[zero; D]; Q];
+    for (x, g) in x.iter().zip(g) {
+        for v in 0..V {
+            for q in 0..Q {
+                let mut u = zero;
+                for f in 0..D {
+                    u = E::fma(s, b[q][f], x[f][v], u);
+                }
+                let t = if LEAKY {
+                    E::times(s, E::choose(s, u, on, left), g[v])
+                } else {
+                    E::choose(s, u, g[v], zero)
+                };
+                for f in 0..D {
+                    sums[q][f] = E::fma(s, t, x[f][v], sums[q][f]);
+                }
+            }
+        }
+    }
+    for q in 0..Q {
+        for f in 0..D {
+            let sum = E::total(s, sums[q][f]);
+            out[q * (D + 1) + 1 + f] += if LEAKY { sum } else { right * sum };
+        }
+    }
+}

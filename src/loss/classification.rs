@@ -1,0 +1,232 @@
+//! Losses of the margin `y h`, for targets -1 and 1.
+
+use super::Loss;
+use super::{on_domain, positive};
+use crate::activation::{Activation, Softplus, sigmoids};
+use crate::error::ParameterError;
+use crate::real::{Real, real};
+
+/// Accepts -1 and 1.
+fn sign<T: Real>(target: T) -> Result<(), &'static str> {
+    if target.abs() == T::one() {
+        Ok(())
+    } else {
+        Err("-1 or 1")
+    }
+}
+
+/// `r_+`, and NaN for NaN (which `max` would hide).
+#[inline]
+fn positive_part<T: Real>(r: T) -> T {
+    if r < T::zero() { T::zero() } else { r }
+}
+
+/// `p log p`, with its limit 0 at 0.
+#[inline]
+fn times_log<T: Real>(p: T) -> T {
+    if p > T::zero() { p * p.ln() } else { T::zero() }
+}
+
+/// Logistic loss `l(y, h) = log(1 + exp(-y h))`, `y` in {-1, 1}; without overflow.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// assert_eq!(Logistic.value_and_derivative(1.0, 0.0), (f64::ln(2.0), -0.5));
+/// assert_eq!(Logistic.value_and_derivative(1.0, -1e4), (1e4, -1.0));
+/// assert!(Loss::<f64>::check_target(&Logistic, 0.5).is_err());
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Logistic;
+
+impl<T: Real> Loss<T> for Logistic {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        Softplus.value(-target * prediction)
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        -target * sigmoids(-target * prediction).0
+    }
+    #[inline]
+    fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
+        let (value, slope) = Softplus.value_and_derivative(-target * prediction);
+        (value, -target * slope)
+    }
+    fn values_and_derivatives(
+        &self,
+        targets: &[T],
+        predictions: &[T],
+        values: &mut [T],
+        derivatives: &mut [T],
+    ) {
+        for ((u, &y), &h) in values.iter_mut().zip(targets).zip(predictions) {
+            *u = -y * h;
+        }
+        Softplus.apply_with_derivative(values, derivatives);
+        for (derivative, &y) in derivatives.iter_mut().zip(targets) {
+            *derivative *= -y;
+        }
+    }
+    #[inline]
+    fn second_derivative(&self, _: T, prediction: T) -> T {
+        let (s, r) = sigmoids(prediction);
+        s * r
+    }
+    /// With `p = -u y`: `l* = p log p + (1 - p) log(1 - p)` for `0 <= p <= 1`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let p = -u * target;
+        let q = T::one() - p;
+        on_domain(p >= T::zero() && q >= T::zero(), || {
+            times_log(p) + if q > T::zero() { q * (-p).ln_1p() } else { q }
+        })
+    }
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        sign(target)
+    }
+}
+
+/// Exponential loss `l(y, h) = exp(-y h)`, `y` in {-1, 1}.
+///
+/// It is infinite in the scalar for margins below about -709 (f64) or -88 (f32): a flow that gets there says so.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// assert_eq!(Exponential.value_and_derivative(-1.0, 0.0), (1.0, 1.0));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exponential;
+
+impl<T: Real> Loss<T> for Exponential {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        (-target * prediction).exp()
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        -target * (-target * prediction).exp()
+    }
+    #[inline]
+    fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
+        let e = (-target * prediction).exp();
+        (e, -target * e)
+    }
+    #[inline]
+    fn second_derivative(&self, target: T, prediction: T) -> T {
+        (-target * prediction).exp()
+    }
+    /// With `p = -u y`: `l* = p (log p - 1)` for `p >= 0`, 0 for `p = 0`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let p = -u * target;
+        on_domain(p >= T::zero(), || {
+            if p == T::zero() {
+                T::zero()
+            } else {
+                p * (p.ln() - T::one())
+            }
+        })
+    }
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        sign(target)
+    }
+}
+
+/// Hinge loss `l(y, h) = (1 - y h)_+`, `y` in {-1, 1}; subgradient 0 at the kink `y h = 1`.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// assert_eq!(Hinge.value_and_derivative(1.0, -1.0), (2.0, -1.0));
+/// assert_eq!(Hinge.value_and_derivative(1.0, 1.0), (0.0, 0.0));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hinge;
+
+impl<T: Real> Loss<T> for Hinge {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        positive_part(T::one() - target * prediction)
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        if target * prediction < T::one() {
+            -target
+        } else {
+            T::zero()
+        }
+    }
+    #[inline]
+    fn second_derivative(&self, _: T, _: T) -> T {
+        T::zero()
+    }
+    /// `l* = u y` for `-1 <= u y <= 0`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let p = -u * target;
+        on_domain(p >= T::zero() && p <= T::one(), || -p)
+    }
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        sign(target)
+    }
+}
+
+/// Smoothed hinge loss of width `s > 0`: with `r = (1 - y h)_+`, `r^2 / (2 s)` for `r <= s` and `r - s/2` beyond.
+///
+/// The hinge, with its corner replaced by a parabola: `Hinge - s/2 <= SmoothHinge(s) <= Hinge`.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// assert_eq!(SmoothHinge(1.0).value_and_derivative(1.0, 0.5), (0.125, -0.5));
+/// assert_eq!(SmoothHinge(1.0).value_and_derivative(1.0, -2.0), (2.5, -1.0));
+/// ```
+///
+/// Source: S. Shalev-Shwartz and T. Zhang, Stochastic dual coordinate ascent methods, 2013.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SmoothHinge(
+    /// The width `s > 0` of the parabola.
+    pub f64,
+);
+
+impl<T: Real> Loss<T> for SmoothHinge {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        let (r, s) = (
+            positive_part(T::one() - target * prediction),
+            real::<T>(self.0),
+        );
+        let half = real::<T>(0.5);
+        if r <= s {
+            r * r * half / s
+        } else {
+            r - s * half
+        }
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        let r = positive_part(T::one() - target * prediction);
+        -target * (r / real(self.0)).min(T::one())
+    }
+    #[inline]
+    fn second_derivative(&self, target: T, prediction: T) -> T {
+        let (r, s) = (T::one() - target * prediction, real::<T>(self.0));
+        if r > T::zero() && r < s {
+            T::one() / s
+        } else {
+            T::zero()
+        }
+    }
+    /// With `p = -u y`: `l* = s p^2 / 2 - p` for `0 <= p <= 1`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let p = -u * target;
+        on_domain(p >= T::zero() && p <= T::one(), || {
+            p * (p * real(0.5 * self.0) - T::one())
+        })
+    }
+    fn check_target(&self, target: T) -> Result<(), &'static str> {
+        sign(target)
+    }
+    fn check(&self) -> Result<(), ParameterError> {
+        positive("the width of the smoothed hinge loss", self.0)
+    }
+}

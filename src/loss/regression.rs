@@ -1,0 +1,147 @@
+//! Losses of the residual `h - y`, for any finite target.
+
+use super::Loss;
+use super::{on_domain, positive};
+use crate::error::ParameterError;
+use crate::real::{Real, real};
+
+/// Square loss `l(y, h) = (h - y)^2 / 2`; the 1/2 makes `dl/dh = h - y`.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// assert_eq!(Square.value_and_derivative(1.0, 4.0), (4.5, 3.0));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Square;
+
+impl<T: Real> Loss<T> for Square {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        let r = prediction - target;
+        r * r * real(0.5)
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        prediction - target
+    }
+    #[inline]
+    fn second_derivative(&self, _: T, _: T) -> T {
+        T::one()
+    }
+    /// `l* = u^2 / 2 + u y` for every u.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        Some(u * (u * real(0.5) + target))
+    }
+}
+
+/// Huber loss with threshold `t > 0`: `r^2 / 2` for `|r| <= t`, `t (|r| - t/2)` beyond, `r = h - y`.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// assert_eq!(Huber(1.0).value_and_derivative(0.0, 0.5), (0.125, 0.5));
+/// assert_eq!(Huber(1.0).value_and_derivative(0.0, -3.0), (2.5, -1.0));
+/// ```
+///
+/// Source: P. J. Huber, Robust estimation of a location parameter, 1964.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Huber(
+    /// The threshold `t > 0`, where the loss turns linear.
+    pub f64,
+);
+
+impl<T: Real> Loss<T> for Huber {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        let (r, t, half) = (
+            (prediction - target).abs(),
+            real::<T>(self.0),
+            real::<T>(0.5),
+        );
+        if r <= t {
+            r * r * half
+        } else {
+            t * (r - t * half)
+        }
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        let t = real::<T>(self.0);
+        (prediction - target).max(-t).min(t)
+    }
+    #[inline]
+    fn second_derivative(&self, target: T, prediction: T) -> T {
+        if (prediction - target).abs() < real(self.0) {
+            T::one()
+        } else {
+            T::zero()
+        }
+    }
+    /// `l* = u^2 / 2 + u y` for `|u| <= t`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        on_domain(u.abs() <= real(self.0), || u * (u * real(0.5) + target))
+    }
+    fn check(&self) -> Result<(), ParameterError> {
+        positive("the threshold of the Huber loss", self.0)
+    }
+}
+
+/// Quantile (pinball) loss at level `q` in (0, 1): `q r` for `r = y - h >= 0`, `(q - 1) r` else; subgradient 0 at `r = 0`.
+///
+/// Minimised by the q-quantile of the target; `2 Quantile(0.5)` is the absolute error.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// assert_eq!(Quantile(0.75).value_and_derivative(2.0, 0.0), (1.5, -0.75));
+/// assert_eq!(Quantile(0.75).value_and_derivative(0.0, 2.0), (0.5, 0.25));
+/// ```
+///
+/// Source: R. Koenker and G. Bassett, Regression quantiles, 1978.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quantile(
+    /// The level `q`, `0 < q < 1`.
+    pub f64,
+);
+
+impl<T: Real> Loss<T> for Quantile {
+    #[inline]
+    fn value(&self, target: T, prediction: T) -> T {
+        let (r, q) = (target - prediction, real::<T>(self.0));
+        (q * r).max((q - T::one()) * r)
+    }
+    #[inline]
+    fn derivative(&self, target: T, prediction: T) -> T {
+        let q = real::<T>(self.0);
+        if prediction < target {
+            -q
+        } else if prediction > target {
+            T::one() - q
+        } else {
+            // Also where either is NaN: then so is the value.
+            T::zero()
+        }
+    }
+    #[inline]
+    fn second_derivative(&self, _: T, _: T) -> T {
+        T::zero()
+    }
+    /// `l* = u y` for `-q <= u <= 1 - q`.
+    #[inline]
+    fn conjugate(&self, target: T, u: T) -> Option<T> {
+        let q = real::<T>(self.0);
+        on_domain(u >= -q && u <= T::one() - q, || u * target)
+    }
+    fn check(&self) -> Result<(), ParameterError> {
+        if self.0 > 0.0 && self.0 < 1.0 {
+            Ok(())
+        } else {
+            let name = "the level of the quantile loss";
+            Err(ParameterError {
+                name,
+                requirement: "between 0 and 1",
+                value: self.0,
+            })
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Numerical building blocks shared by the other modules; private to the crate.
+
+pub(crate) mod angular_order;
+pub(crate) mod double_double;
+pub(crate) mod elementary;
+pub(crate) mod error_bounds;
+pub(crate) mod packed;
+pub(crate) mod parallel;
+pub(crate) mod simd;
+pub(crate) mod splitmix;
+pub(crate) mod vector;
+
+use crate::real::{Real, epsilon};
+
+/// The relative step of a central difference, `eps^(1/3)`, which balances truncation and rounding errors.
+pub(crate) fn difference_step<T: Real>() -> T {
+    epsilon::<T>().cbrt()
+}

@@ -1,0 +1,88 @@
+//! Threads: independent tasks, each with its own part of the output.
+
+/// Work that divides into `len` tasks.
+pub(crate) trait Work: Send + Sized {
+    fn len(&self) -> usize;
+    /// The first `at` tasks, and the others.
+    fn split(self, at: usize) -> (Self, Self);
+}
+
+/// A slice in parts of `size` (the last may be shorter), one a task.
+#[derive(Debug)]
+pub(crate) struct Parts<'a, T> {
+    pub(crate) data: &'a mut [T],
+    pub(crate) size: usize,
+}
+
+impl<T: Send> Work for Parts<'_, T> {
+    fn len(&self) -> usize {
+        self.data.len().div_ceil(self.size.max(1))
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        let at = (at * self.size).min(self.data.len());
+        let (left, right) = self.data.split_at_mut(at);
+        (
+            Self {
+                data: left,
+                size: self.size,
+            },
+            Self {
+                data: right,
+                size: self.size,
+            },
+        )
+    }
+}
+
+/// Parts that belong together; the first counts the tasks.
+impl<A: Work, B: Work> Work for (A, B) {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        let ((a, c), (b, d)) = (self.0.split(at), self.1.split(at));
+        ((a, b), (c, d))
+    }
+}
+
+/// Calls `task(t, part)` for every task t, on the threads of the current pool when `parallel`.
+///
+/// A task owns its part, so the results do not depend on the threads.
+pub(crate) fn each<W: Work>(work: W, parallel: bool, task: &(impl Fn(usize, W) + Sync)) {
+    #[cfg(feature = "rayon")]
+    if parallel && rayon::current_num_threads() > 1 {
+        return halve(work, 0, task);
+    }
+    let _ = parallel;
+    let mut rest = work;
+    for t in 0..rest.len() {
+        let (part, others) = rest.split(1);
+        task(t, part);
+        rest = others;
+    }
+}
+
+/// The threads of the current pool.
+pub(crate) fn threads() -> usize {
+    #[cfg(feature = "rayon")]
+    return rayon::current_num_threads();
+    #[cfg(not(feature = "rayon"))]
+    1
+}
+
+#[cfg(feature = "rayon")]
+fn halve<W: Work>(work: W, first: usize, task: &(impl Fn(usize, W) + Sync)) {
+    match work.len() {
+        0 => {}
+        1 => task(first, work),
+        len => {
+            let (left, right) = work.split(len / 2);
+            rayon::join(
+                || halve(left, first, task),
+                || halve(right, first + len / 2, task),
+            );
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Vectors as slices: inner product, overflow-safe Euclidean norm, columns of a matrix.
+
+use crate::real::Real;
+
+/// The inner product `<u, v>`, summed in order.
+#[inline]
+pub(crate) fn dot<T: Real>(u: &[T], v: &[T]) -> T {
+    let mut sum = T::zero();
+    for (&u, &v) in u.iter().zip(v) {
+        sum += u * v;
+    }
+    sum
+}
+
+/// The Euclidean norm `|v|`; the squares neither overflow nor underflow.
+///
+/// Sums the squares directly if their sum is well inside the range of `T`, and otherwise scales by the largest entry.
+#[inline]
+pub(crate) fn norm<T: Real>(v: &[T]) -> T {
+    let squares = dot(v, v);
+    // Above 1 / (max eps^2) the squares that underflow are far below the rounding error of their sum.
+    let eps = T::default_epsilon();
+    let in_range = T::max_value().is_some_and(|max| squares * (max * eps * eps) > T::one());
+    if in_range && squares.is_finite() {
+        return squares.sqrt();
+    }
+    let largest = v.iter().fold(T::zero(), |max, v| max.max(v.abs()));
+    if largest == T::zero() || !largest.is_finite() {
+        return largest;
+    }
+    let sum = v
+        .iter()
+        .fold(T::zero(), |sum, &v| sum + (v / largest) * (v / largest));
+    largest * sum.sqrt()
+}
+
+/// The columns of a column-major matrix with `rows` rows.
+#[inline]
+pub(crate) fn columns<T>(matrix: &[T], rows: usize) -> impl Iterator<Item = &[T]> {
+    matrix.chunks_exact(rows)
+}
+
+/// The mutable columns of a column-major matrix with `rows` rows.
+#[inline]
+pub(crate) fn columns_mut<T>(matrix: &mut [T], rows: usize) -> impl Iterator<Item = &mut [T]> {
+    matrix.chunks_exact_mut(rows)
+}

@@ -1,0 +1,27 @@
+//! Every name of the public contract: `use wasserflow::prelude::*;`.
+//!
+//! Traits, components, drivers and errors, and the modules whose items are written with their path, such as
+//! `init::sphere` or `observe::Trace`.
+
+pub use crate::activation::{
+    Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu,
+    Sine, Slopes, Softplus, Tanh,
+};
+pub use crate::energy::{
+    AllReduce, ArcCosine, Energy, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential, PotentialEnergy,
+    Sum, WeightDecay, WithOutputWeight,
+};
+pub use crate::error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
+pub use crate::feature::{FeatureMap, GradientAt, Radial, Ridge, Workspace, predict};
+pub use crate::flow::{ParticleFlow, StartError};
+pub use crate::inputs::{Inputs, with_bias};
+pub use crate::integrator::{
+    Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish,
+};
+pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};
+pub use crate::measure::{EmpiricalMeasure, init};
+pub use crate::observe::{Observer, StopReason};
+pub use crate::real::{Real, real};
+pub use crate::risk::{EmpiricalRisk, Risk, SoftmaxCrossEntropy};
+pub use crate::state::State;
+pub use crate::{nalgebra, observe, optimality, sparse, study, transport};
