@@ -1,0 +1,6 @@
+//! The laws of every trait: for all implementations of the crate, for user-defined ones, and for planted mistakes.
+
+mod mutants;
+mod table;
+mod user_defined_parts;
+mod user_defined_scalar;

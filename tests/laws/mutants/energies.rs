@@ -1,0 +1,259 @@
+//! Mistakes in energies and sums over ranks.
+
+use wasserflow::nalgebra::DMatrix;
+use wasserflow::prelude::*;
+use wasserflow::testing::problems::smooth_network;
+use wasserflow::testing::strategies::{cases, seeds};
+use wasserflow::testing::{
+    Case, Rank, check_all_reduce, check_convexity, check_distributed, check_energy,
+};
+
+use super::mutant;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mistake {
+    VelocityWeighted,
+    VelocitySign,
+    VelocityOff,
+    ProbesStand,
+    ValueOfTheVelocityDoubled,
+    FirstParticleTwice,
+    MeanUnweighted,
+    VariationOff,
+    DescentSign,
+    PotentialForgotten,
+    OutputNotOverwritten,
+    CurvatureWeighted,
+    CurvatureNegative,
+    InnerUnweighted,
+    NotConvex,
+}
+
+/// A smooth network with weight decay 1/2, and a mistake.
+struct Network<T: Real> {
+    energy: MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T>,
+    mistake: Mistake,
+}
+
+impl<T: Real> Network<T> {
+    fn new(case: Case, mistake: Mistake) -> Self {
+        Self {
+            energy: smooth_network(case),
+            mistake,
+        }
+    }
+
+    /// `(1/2) int |w|^2 dmu`, minus twice its square where the energy is not to be convex; and the factor of its velocity.
+    fn decay(&self, mu: &EmpiricalMeasure<T>) -> (T, T) {
+        let decay = mu.second_moment() * real(0.5);
+        if self.mistake == Mistake::NotConvex {
+            (
+                decay - decay * decay * real(20.0),
+                T::one() - decay * real(40.0),
+            )
+        } else {
+            (decay, T::one())
+        }
+    }
+
+    /// The measure as the mistake sees it.
+    fn seen(&self, mu: &EmpiricalMeasure<T>) -> EmpiricalMeasure<T> {
+        let (mut mu, m) = (mu.clone(), mu.len() as f64);
+        match self.mistake {
+            Mistake::FirstParticleTwice => mu.weights_mut()[0] *= real(2.0),
+            Mistake::MeanUnweighted => mu.weights_mut().fill(real(1.0 / m)),
+            _ => {}
+        }
+        mu
+    }
+}
+
+impl<T: Real> Energy<T> for Network<T> {
+    fn particle_dim(&self) -> usize {
+        self.energy.particle_dim()
+    }
+    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        let mu = self.seen(mu);
+        self.energy.value(&mu) + self.decay(&mu).0
+    }
+    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        let (old, seen) = (out.clone(), self.seen(mu));
+        let (decay, factor) = self.decay(&seen);
+        let value = self.energy.velocity(&seen, out) + decay;
+        *out -= mu.points() * factor;
+        for (i, mut v) in out.column_iter_mut().enumerate() {
+            let c = mu.weight(i);
+            match self.mistake {
+                Mistake::VelocityWeighted => v *= c,
+                Mistake::VelocitySign => v *= -T::one(),
+                Mistake::VelocityOff => v *= real(1.001),
+                Mistake::ProbesStand if c == T::zero() => v.fill(T::zero()),
+                Mistake::OutputNotOverwritten => v += old.column(i),
+                _ => {}
+            }
+        }
+        if self.mistake == Mistake::ValueOfTheVelocityDoubled {
+            value + value
+        } else {
+            value
+        }
+    }
+    fn first_variation(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        at: &DMatrix<T>,
+        values: &mut [T],
+        descent: &mut DMatrix<T>,
+    ) -> Option<T> {
+        let seen = self.seen(mu);
+        let (decay, factor) = self.decay(&seen);
+        let value = self.energy.first_variation(&seen, at, values, descent)?;
+        *descent -= at * factor;
+        for (value, w) in values.iter_mut().zip(at.column_iter()) {
+            if self.mistake != Mistake::PotentialForgotten {
+                *value += w.norm_squared() * real(0.5) * factor;
+            }
+            if self.mistake == Mistake::VariationOff {
+                *value *= real(1.001);
+            }
+        }
+        if self.mistake == Mistake::DescentSign {
+            descent.neg_mut();
+        }
+        Some(value + decay)
+    }
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
+        self.energy.curvature(mu, v, out)?;
+        *out += v;
+        for (i, mut out) in out.column_iter_mut().enumerate() {
+            match self.mistake {
+                Mistake::CurvatureWeighted => out *= mu.weight(i),
+                Mistake::CurvatureNegative => out *= -T::one(),
+                _ => {}
+            }
+        }
+        Some(())
+    }
+    fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
+        match self.mistake {
+            Mistake::InnerUnweighted => u.dot(v) / real(mu.len() as f64),
+            _ => self.energy.inner(mu, u, v),
+        }
+    }
+}
+
+#[test]
+fn energies() {
+    for (name, mistake) in [
+        (
+            "energy: velocity times the weight (1/m dropped)",
+            Mistake::VelocityWeighted,
+        ),
+        ("energy: velocity of the wrong sign", Mistake::VelocitySign),
+        ("energy: velocity off by 1e-3", Mistake::VelocityOff),
+        (
+            "energy: probes of weight 0 stand still",
+            Mistake::ProbesStand,
+        ),
+        (
+            "energy: value returned with the velocity doubled",
+            Mistake::ValueOfTheVelocityDoubled,
+        ),
+        (
+            "energy: the first particle counts twice",
+            Mistake::FirstParticleTwice,
+        ),
+        ("energy: unweighted mean", Mistake::MeanUnweighted),
+        ("energy: first variation off by 1e-3", Mistake::VariationOff),
+        (
+            "energy: descent direction of the wrong sign",
+            Mistake::DescentSign,
+        ),
+        (
+            "energy: potential forgotten in the first variation",
+            Mistake::PotentialForgotten,
+        ),
+        (
+            "energy: velocity adds to its output",
+            Mistake::OutputNotOverwritten,
+        ),
+        (
+            "energy: curvature times the weight",
+            Mistake::CurvatureWeighted,
+        ),
+        ("energy: curvature negative", Mistake::CurvatureNegative),
+        ("energy: unweighted inner product", Mistake::InnerUnweighted),
+    ] {
+        mutant!(name, cases(), case => check_energy::<T>(&mut Network::new(case, mistake), case));
+    }
+    mutant!("energy: not convex in the measure", cases(), case => {
+        check_convexity::<T>(&mut Network::new(case, Mistake::NotConvex), case)
+    });
+}
+
+/// Mistakes of a sum over ranks.
+#[derive(Clone, Copy, PartialEq)]
+enum Wrong {
+    Nothing,
+    Largest,
+    FirstNumberOnly,
+}
+
+struct Sum<T> {
+    rank: Rank<T>,
+    wrong: Wrong,
+}
+
+impl<T: Real> AllReduce<T> for Sum<T> {
+    fn sum(&mut self, x: &mut [T]) {
+        let mut sum = x.to_vec();
+        self.rank.sum(&mut sum);
+        match self.wrong {
+            Wrong::Nothing => {}
+            Wrong::Largest => x.iter_mut().zip(sum).for_each(|(x, sum)| *x = x.max(sum)),
+            Wrong::FirstNumberOnly => x.iter_mut().zip(sum).take(1).for_each(|(x, sum)| *x = sum),
+        }
+    }
+}
+
+/// Forgets to sum `inner` over the ranks.
+struct Local<E>(E);
+
+impl<T: Real, E: Energy<T>> Energy<T> for Local<E> {
+    fn particle_dim(&self) -> usize {
+        self.0.particle_dim()
+    }
+    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        self.0.value(mu)
+    }
+    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        self.0.velocity(mu, out)
+    }
+}
+
+#[test]
+fn ranks() {
+    for (name, wrong) in [
+        ("reduce: does nothing", Wrong::Nothing),
+        ("reduce: the largest instead of the sum", Wrong::Largest),
+        ("reduce: only the first number", Wrong::FirstNumberOnly),
+    ] {
+        mutant!(name, seeds(), seed => {
+            let ranks = Rank::<T>::group(3).into_iter().map(|rank| Sum { rank, wrong }).collect();
+            check_all_reduce::<T, _>(ranks, seed)
+        });
+    }
+    mutant!("energy on ranks: inner not summed", cases(), case => {
+        let parts = Rank::group(2).into_iter().map(|rank| Local(smooth_network::<T>(case).distributed(rank)));
+        check_distributed::<T, _>(&mut Local(smooth_network::<T>(case)), parts.collect(), case)
+    });
+    mutant!("energy on ranks: predictions not summed", cases(), case => {
+        let parts = (0..2).map(|_| smooth_network::<T>(case));
+        check_distributed::<T, _>(&mut smooth_network::<T>(case), parts.collect(), case)
+    });
+}

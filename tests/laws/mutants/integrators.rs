@@ -1,0 +1,200 @@
+//! Mistakes in integrators.
+
+use wasserflow::nalgebra::DMatrix;
+use wasserflow::prelude::*;
+use wasserflow::testing::strategies::seeds;
+use wasserflow::testing::{check_integrator, check_jko};
+
+use super::mutant;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mistake {
+    Weight,
+    Stage,
+    OrderTooHigh,
+    StandsStill,
+    LongerThanAsked,
+    ShorterThanTold,
+    KeepsState,
+    NormUnweighted,
+    NormOfThisRank,
+    FirstParticleAlone,
+    Ascends,
+}
+
+/// The classical Runge-Kutta method by hand, with a mistake.
+struct Classical {
+    mistake: Mistake,
+    steps: usize,
+}
+
+impl Classical {
+    fn new(mistake: Mistake) -> Self {
+        Self { mistake, steps: 0 }
+    }
+}
+
+impl<T: Real> Integrator<T> for Classical {
+    fn order(&self) -> u32 {
+        if self.mistake == Mistake::OrderTooHigh {
+            5
+        } else {
+            4
+        }
+    }
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        state.evaluate(energy);
+        let start = state.measure().clone();
+        let moment = start.points().dot(start.points()) / real(start.len() as f64);
+        let local = start.second_moment();
+        let mut taken = match self.mistake {
+            Mistake::KeepsState if self.steps % 2 == 1 => dt * real(0.5),
+            Mistake::LongerThanAsked => dt * real(1.001),
+            Mistake::NormUnweighted => dt / (T::one() + moment),
+            Mistake::NormOfThisRank => dt / (T::one() + local),
+            Mistake::Ascends => -dt,
+            _ => dt,
+        };
+        self.steps += 1;
+        let a = if self.mistake == Mistake::Stage {
+            0.51
+        } else {
+            0.5
+        };
+        let b = if self.mistake == Mistake::Weight {
+            0.333
+        } else {
+            1.0 / 3.0
+        };
+        let mut k = vec![state.velocity().clone()];
+        for c in [a, 0.5, 1.0] {
+            let mut mu = start.clone();
+            mu.displace(taken * real(c), &k[k.len() - 1]);
+            let mut v = DMatrix::zeros(mu.dim(), mu.len());
+            energy.velocity(&mu, &mut v);
+            k.push(v);
+        }
+        let mu = state.measure_mut();
+        for (k, c) in k.iter_mut().zip([1.0 / 6.0, b, b, 1.0 / 6.0]) {
+            if self.mistake == Mistake::FirstParticleAlone {
+                k.columns_range_mut(1..).fill(T::zero());
+            }
+            if self.mistake != Mistake::StandsStill {
+                mu.displace(taken * real(c), k);
+            }
+        }
+        match self.mistake {
+            Mistake::ShorterThanTold => taken *= real(0.5),
+            Mistake::Ascends => taken = dt,
+            _ => {}
+        }
+        Ok(Step { taken, next: None })
+    }
+}
+
+#[test]
+fn integrators() {
+    for (name, mistake) in [
+        (
+            "integrator: a weight of RK4 wrong in the fourth digit",
+            Mistake::Weight,
+        ),
+        ("integrator: a stage of RK4 at 0.51", Mistake::Stage),
+        ("integrator: order claimed too high", Mistake::OrderTooHigh),
+        ("integrator: stands still", Mistake::StandsStill),
+        (
+            "integrator: takes more than asked for",
+            Mistake::LongerThanAsked,
+        ),
+        (
+            "integrator: tells another step than it took",
+            Mistake::ShorterThanTold,
+        ),
+        (
+            "integrator: keeps state from step to step",
+            Mistake::KeepsState,
+        ),
+        (
+            "integrator: an unweighted norm picks the step",
+            Mistake::NormUnweighted,
+        ),
+        (
+            "integrator: a norm over this rank picks the step",
+            Mistake::NormOfThisRank,
+        ),
+        (
+            "integrator: moves the first particle only",
+            Mistake::FirstParticleAlone,
+        ),
+        ("integrator: ascends", Mistake::Ascends),
+    ] {
+        mutant!(name, seeds(), seed => check_integrator::<T, _>(|| Classical::new(mistake), seed));
+    }
+}
+
+/// A proximal step by gradient descent on `F(nu) + W2^2(nu, mu) / (2 gamma)`, with a mistake.
+#[derive(Clone, Copy, PartialEq)]
+enum Proximal {
+    NotConverged,
+    HalfTheDistance,
+    Overshoots,
+}
+
+impl<T: Real> Integrator<T> for Proximal {
+    fn order(&self) -> u32 {
+        1
+    }
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        gamma: T,
+    ) -> Result<Step<T>, StepError> {
+        state.evaluate(energy);
+        let start = state.measure().points().clone();
+        let rate = if *self == Proximal::HalfTheDistance {
+            real::<T>(2.0)
+        } else {
+            T::one()
+        } / gamma;
+        let length = T::one() / (rate + real(4.0));
+        for _ in 0..if *self == Proximal::NotConverged {
+            3
+        } else {
+            3000
+        } {
+            state.evaluate(energy);
+            let pull = state.velocity() - (state.measure().points() - &start) * rate;
+            state.measure_mut().displace(length, &pull);
+        }
+        if *self == Proximal::Overshoots {
+            let path = state.measure().points() - &start;
+            state.measure_mut().displace(T::one(), &path);
+        }
+        Ok(Step {
+            taken: gamma,
+            next: None,
+        })
+    }
+}
+
+#[test]
+fn proximal_steps() {
+    for (name, mistake) in [
+        ("proximal: not converged", Proximal::NotConverged),
+        (
+            "proximal: half the squared distance",
+            Proximal::HalfTheDistance,
+        ),
+        ("proximal: overshoots", Proximal::Overshoots),
+    ] {
+        mutant!(name, seeds(), seed => check_jko::<T, _>(|| mistake, seed));
+    }
+    mutant!("proximal: Euler in its place", seeds(), seed => check_jko::<T, _>(|| Euler, seed));
+    mutant!("proximal: RK4 in its place", seeds(), seed => check_jko::<T, _>(|| Rk4, seed));
+}

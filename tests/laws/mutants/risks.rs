@@ -1,0 +1,174 @@
+//! Mistakes in risks.
+
+use wasserflow::nalgebra::DMatrix;
+use wasserflow::prelude::*;
+use wasserflow::testing::strategies::cases;
+use wasserflow::testing::{Case, check_risk};
+
+use super::mutant;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mistake {
+    GradientWithoutReciprocal,
+    TailOfTheGradientDropped,
+    FirstOutputOnly,
+    GradientWithoutWeights,
+    ValueOfTheGradientDoubled,
+    AddsToTheGradient,
+    NotConvex,
+    PartOfOtherSamples,
+    CurvatureTransposed,
+    CurvatureDoubled,
+    CurvatureNegative,
+}
+
+/// `R(h) = (1/n) sum_j c_j sum_l (h_jl - y_jl)^2 / 2`, with a mistake.
+struct Square<T> {
+    x: Inputs<T>,
+    y: DMatrix<T>,
+    c: Vec<T>,
+    mistake: Mistake,
+}
+
+impl<T: Real> Square<T> {
+    fn new(case: Case, mistake: Mistake) -> Self {
+        let c = (0..case.n).map(|j| real(1.0 + (j % 3) as f64)).collect();
+        Self {
+            x: Inputs::new(case.inputs()).unwrap(),
+            y: case.targets(),
+            c,
+            mistake,
+        }
+    }
+
+    fn reciprocal(&self) -> T {
+        T::one() / real(self.x.len() as f64)
+    }
+}
+
+impl<T: Real> Risk<T> for Square<T> {
+    fn inputs(&self) -> &Inputs<T> {
+        &self.x
+    }
+    fn output_dim(&self) -> usize {
+        self.y.nrows()
+    }
+    fn value(&self, h: &[T]) -> T {
+        let k = self.y.nrows();
+        let mut sum = T::zero();
+        for (i, (&h, &y)) in h.iter().zip(&self.y).enumerate() {
+            sum += self.c[i / k] * (h - y) * (h - y) * real(0.5);
+        }
+        if self.mistake == Mistake::NotConvex {
+            sum -= h[0] * h[0] * real(2.0);
+        }
+        sum * self.reciprocal()
+    }
+    fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
+        let (k, kn) = (self.y.nrows(), h.len());
+        for i in 0..kn {
+            let c = if self.mistake == Mistake::GradientWithoutWeights {
+                T::one()
+            } else {
+                self.c[i / k]
+            };
+            let r = if self.mistake == Mistake::GradientWithoutReciprocal {
+                T::one()
+            } else {
+                self.reciprocal()
+            };
+            let g = c * r * (h[i] - self.y[i]);
+            let g = if self.mistake == Mistake::NotConvex && i == 0 {
+                g - h[0] * r * real(4.0)
+            } else {
+                g
+            };
+            let dropped = match self.mistake {
+                Mistake::TailOfTheGradientDropped => i >= kn / 8 * 8 && kn > 8,
+                Mistake::FirstOutputOnly => i % k > 0,
+                _ => false,
+            };
+            let g = if dropped { T::zero() } else { g };
+            out[i] = if self.mistake == Mistake::AddsToTheGradient {
+                out[i] + g
+            } else {
+                g
+            };
+        }
+        let value = self.value(h);
+        if self.mistake == Mistake::ValueOfTheGradientDoubled {
+            value + value
+        } else {
+            value
+        }
+    }
+    fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
+        if self.mistake != Mistake::PartOfOtherSamples {
+            return None;
+        }
+        let _ = first; // the mistake
+        let mut sum = T::zero();
+        for (i, (&h, out)) in h.iter().zip(out).enumerate() {
+            let (r, c) = (
+                h - self.y[i],
+                self.c[i / self.y.nrows()] * self.reciprocal(),
+            );
+            *out = c * r;
+            sum += c * r * r * real(0.5);
+        }
+        Some(sum)
+    }
+    fn curvature(&self, _: &[T], u: &[T], out: &mut [T]) {
+        let (k, n) = self.y.shape();
+        for (i, (out, &u)) in out.iter_mut().zip(u).enumerate() {
+            let (c, r) = (self.c[i / k], self.reciprocal());
+            *out = match self.mistake {
+                Mistake::CurvatureTransposed => self.c[i % n] * r * u,
+                Mistake::CurvatureDoubled => real::<T>(2.0) * c * r * u,
+                Mistake::CurvatureNegative => -c * r * u,
+                Mistake::NotConvex if i == 0 => (c - real(4.0)) * r * u,
+                _ => c * r * u,
+            };
+        }
+    }
+}
+
+#[test]
+fn risks() {
+    for (name, mistake) in [
+        (
+            "risk: 1/n dropped in the gradient",
+            Mistake::GradientWithoutReciprocal,
+        ),
+        (
+            "risk: tail n mod 8 of the gradient dropped",
+            Mistake::TailOfTheGradientDropped,
+        ),
+        (
+            "risk: gradient of the first output only",
+            Mistake::FirstOutputOnly,
+        ),
+        (
+            "risk: sample weights dropped in the gradient",
+            Mistake::GradientWithoutWeights,
+        ),
+        (
+            "risk: value returned beside the gradient doubled",
+            Mistake::ValueOfTheGradientDoubled,
+        ),
+        ("risk: adds to the gradient", Mistake::AddsToTheGradient),
+        ("risk: not convex in one coordinate", Mistake::NotConvex),
+        (
+            "risk: the part of the first samples for all",
+            Mistake::PartOfOtherSamples,
+        ),
+        (
+            "risk: k and n transposed in the curvature",
+            Mistake::CurvatureTransposed,
+        ),
+        ("risk: curvature doubled", Mistake::CurvatureDoubled),
+        ("risk: curvature negative", Mistake::CurvatureNegative),
+    ] {
+        mutant!(name, cases(), case => check_risk::<T>(&Square::new(case, mistake), case.seed));
+    }
+}

@@ -1,8 +1,0 @@
-//! The certificate of global optimality against exact oracles: closed forms, a conic solver, brute force.
-
-mod common;
-mod convex;
-mod frank_wolfe;
-mod gap;
-mod sphere;
-mod ways_on;

@@ -1,0 +1,7 @@
+//! Problems with known solutions: exact flows, orders of convergence, conic descent, Wasserstein distances.
+
+mod conic;
+mod exact_flows;
+mod order;
+mod transport;
+mod transport_along_flows;

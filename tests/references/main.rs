@@ -1,0 +1,6 @@
+//! Optimised code against plain definitions in nested loops, and scalar functions against tables of high precision.
+
+mod angular_sweep;
+mod definitions;
+mod elementary;
+mod fused_passes;

@@ -1,0 +1,6 @@
+//! Solvers: proximal steps, adaptive steps at kinks, certificates of optimality, sparse optimisation.
+
+mod certified_minima;
+mod dormand_prince_at_kinks;
+mod optimality;
+mod proximal;

@@ -1,0 +1,8 @@
+//! The certificate of global optimality against exact oracles: closed forms, a conic solver, brute force.
+
+mod common;
+mod convex;
+mod frank_wolfe;
+mod gap;
+mod insert_merge_prune;
+mod sphere;
