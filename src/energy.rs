@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 
+use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, dot};
 use crate::real::Real;
@@ -125,40 +126,28 @@ fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T
     sum
 }
 
-macro_rules! forward_energy {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, E: Energy<T> + ?Sized> Energy<T> for $pointer {
-            fn particle_dim(&self) -> usize {
-                (**self).particle_dim()
-            }
-            fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-                (**self).value(mu)
-            }
-            fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
-                (**self).velocity(mu, out)
-            }
-            fn first_variation(
-                &mut self,
-                mu: &EmpiricalMeasure<T>,
-                at: &DMatrix<T>,
-                values: &mut [T],
-                descent: &mut DMatrix<T>,
-            ) -> Option<T> {
-                (**self).first_variation(mu, at, values, descent)
-            }
-            fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
-                (**self).curvature(mu, v, out)
-            }
-            fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
-                (**self).inner(mu, u, v)
-            }
-            fn refresh(&mut self) -> bool {
-                (**self).refresh()
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, E: Energy<T> + ?Sized] Energy<T>; for &mut E, Box<E>; {
+        fn particle_dim(&self) -> usize;
+        fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T;
+        fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T;
+        fn first_variation(
+            &mut self,
+            mu: &EmpiricalMeasure<T>,
+            at: &DMatrix<T>,
+            values: &mut [T],
+            descent: &mut DMatrix<T>
+        ) -> Option<T>;
+        fn curvature(
+            &mut self,
+            mu: &EmpiricalMeasure<T>,
+            v: &DMatrix<T>,
+            out: &mut DMatrix<T>
+        ) -> Option<()>;
+        fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T;
+        fn refresh(&mut self) -> bool;
+    }
 }
-forward_energy!(&mut E, Box<E>);
 
 /// The sum of a number over ranks that each hold a part of the particles.
 ///

@@ -2,6 +2,7 @@
 
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
+use crate::forward::forward;
 use crate::real::Real;
 use crate::state::State;
 
@@ -86,19 +87,10 @@ pub trait Integrator<T: Real> {
     }
 }
 
-macro_rules! forward_integrator {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, I: Integrator<T> + ?Sized> Integrator<T> for $pointer {
-            fn order(&self) -> u32 {
-                (**self).order()
-            }
-            fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
-                (**self).step(energy, state, dt)
-            }
-            fn check(&self) -> Result<(), ParameterError> {
-                (**self).check()
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, I: Integrator<T> + ?Sized] Integrator<T>; for &mut I, Box<I>; {
+        fn order(&self) -> u32;
+        fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError>;
+        fn check(&self) -> Result<(), ParameterError>;
+    }
 }
-forward_integrator!(&mut I, Box<I>);

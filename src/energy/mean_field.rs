@@ -1,13 +1,14 @@
 //! The risk of the mean prediction, `F(mu) = R(int Phi dmu) + int V dmu`.
 
 use std::fmt;
+use std::ops::Range;
 
 use nalgebra::DMatrix;
 
 use super::potential::{add_hessian_product, descend, integral};
 use super::{AllReduce, Energy, Potential, inner};
 use crate::error::ShapeError;
-use crate::feature::{FeatureMap, Workspace};
+use crate::feature::{FeatureMap, PredictionGradient, Workspace};
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::columns;
 use crate::real::Real;
@@ -222,27 +223,18 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             reduce,
             workspace,
         } = self;
-        let value = match reduce {
-            None if risk.value_and_gradient_at(0, &[], &mut []).is_some() => {
-                let gradient = &mut |first: usize, h: &[T], g: &mut [T]| {
-                    risk.value_and_gradient_at(first, h, g).unwrap_or(T::zero())
-                };
-                features.velocity_by_samples(mu, risk.inputs(), gradient, out, workspace)
-            }
-            None => {
-                let gradient = &mut |h: &[T], g: &mut [T]| risk.value_and_gradient(h, g);
-                features.velocity(mu, risk.inputs(), gradient, out, workspace)
-            }
+        let separable = reduce.is_none() && risk.is_separable();
+        let ([total], ws) = workspace.nest([if reduce.is_some() { kn } else { 0 }]);
+        let mut gradient = |samples: Range<usize>, h: &[T], g: &mut [T]| match reduce {
+            None => risk.value_and_gradient_range(samples, h, g),
             Some(reduce) => {
-                let ([total], ws) = workspace.nest([kn]);
-                let gradient = &mut |h: &[T], g: &mut [T]| {
-                    total.copy_from_slice(h);
-                    reduce.sum(total);
-                    risk.value_and_gradient(total, g)
-                };
-                features.velocity(mu, risk.inputs(), gradient, out, ws)
+                total.copy_from_slice(h);
+                reduce.sum(total);
+                risk.value_and_gradient(total, g)
             }
         };
+        let gradient = &mut PredictionGradient::new(separable, &mut gradient);
+        let value = features.velocity(mu, risk.inputs(), gradient, out, ws);
         descend(potential, mu.points(), out);
         value + self.confinement(mu)
     }
