@@ -1,4 +1,4 @@
-//! Convex risks `R(h)` of the predictions, and the losses that they are made of.
+//! Convex risks `R(h)` of the predictions at the samples.
 
 use std::ops::Range;
 
@@ -20,13 +20,14 @@ pub use softmax::SoftmaxCrossEntropy;
 /// # Laws
 /// - Convex: `R((1-t) h + t g) <= (1-t) R(h) + t R(g)`.
 /// - `value_and_gradient` writes the gradient of `value` (a subgradient at kinks) and returns the same value.
-/// - The parts of `value_and_gradient_at` over runs of samples make up `value_and_gradient`, or none is there.
+/// - If separable: the values of `value_and_gradient_range` over consecutive ranges of samples add up to `R(h)`, and
+///   their gradients are the parts of `grad R(h)`.
 /// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever that exists.
 ///
 /// ```
 /// use wasserflow::prelude::*;
 ///
-/// /// The largest prediction, squared error apart.
+/// /// The largest prediction.
 /// struct Worst<T> {
 ///     x: Inputs<T>,
 /// }
@@ -106,7 +107,8 @@ pub trait Risk<T: Real> {
 
     /// `out = R''(h) u`, the Gauss-Newton curvature.
     ///
-    /// Provided by central differences of the gradient, which allocates; worth overriding for integrators that use it.
+    /// The default implementation takes central differences of the gradient and allocates. Override it for integrators
+    /// that use curvature.
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
         let largest = |x: &[T]| x.iter().fold(T::zero(), |max, &x| max.max(x.abs()));
         let size = largest(u);
@@ -124,7 +126,7 @@ pub trait Risk<T: Real> {
         }
     }
 
-    /// Draws fresh samples, for risks that do: called once a step, true when `R` changed.
+    /// Resamples the minibatch (stochastic risks only), once a step; returns true if `R` changed.
     fn refresh(&mut self) -> bool {
         false
     }
@@ -143,7 +145,7 @@ forward! {
     }
 }
 
-/// `sum_{j < n} f(j)`, in blocks: the rounding error grows as n / 64 + 64, not as n, and the order is fixed.
+/// `sum_{j < n} f(j)` in blocks of 64, in a fixed order: the rounding error grows like `n / 64 + 64` instead of `n`.
 fn sum<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> T {
     const BLOCK: usize = 64;
     let mut total = T::zero();

@@ -14,8 +14,8 @@ use crate::real::Real;
 
 /// Radial ridge function `Phi(a, b)(x) = a |b| sigma(b.x / |b|)`: homogeneous of degree 2 for every `sigma`.
 ///
-/// As smooth as `sigma` away from `b = 0`, where value and derivative are 0. `Radial<Relu>` equals `Ridge<Relu>`. A particle
-/// is `(a_1, .., a_k, b_1, .., b_d)`.
+/// As smooth as `sigma` except at `b = 0`, where value and derivative are defined as 0. `Radial<Relu>` equals
+/// `Ridge<Relu>`. A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`.
 ///
 /// ```
 /// use wasserflow::prelude::*;

@@ -3,7 +3,7 @@
 use super::case::Draws;
 use super::loss::smooth;
 use super::slope::{Segment, Slope, along, rounding};
-use super::violation::{Violation, holds, within};
+use super::violation::{Violation, within};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::risk::Risk;
 
