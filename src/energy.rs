@@ -1,7 +1,8 @@
-//! Energies `F(mu)`: the seam that integrators see.
+//! Energies `F(mu)`: the interface between problems and integrators.
 
 use nalgebra::DMatrix;
 
+use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, dot};
 use crate::real::Real;
@@ -10,12 +11,14 @@ mod kernel;
 mod mean_field;
 mod mmd;
 mod potential;
+mod ranks;
 mod sum;
 
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
 pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;
 pub use potential::{Potential, PotentialEnergy, WeightDecay};
+pub use ranks::AllReduce;
 pub use sum::Sum;
 
 /// A functional `F(mu)` of a measure on `R^p`, with its first variation `F'(mu): R^p -> R`.
@@ -24,14 +27,15 @@ pub use sum::Sum;
 ///
 /// # Laws
 /// - `velocity` is the *descent* direction `v_i = -grad_w F'(mu)(w_i)`, never multiplied or divided by a weight:
-///   `c_i v_i = -dF/dw_i`, and a particle of weight 0 is a probe that moves and does not act.
-/// - Cloning every particle, with its weight shared between the copies, and permuting particles change nothing but rounding.
-/// - Every scalar over particles that an integrator, the driver or a stopping rule uses goes through [`inner`](Self::inner):
-///   so ranks that each hold a part of the particles agree.
+///   `c_i v_i = -dF/dw_i`. A particle of weight 0 moves along the flow without contributing to `F` (a probe).
+/// - Invariance: replacing every particle by copies that share its weight, or permuting particles, changes the results
+///   only by rounding.
+/// - Every scalar over particles that an integrator, the driver or a stopping rule uses is computed by
+///   [`inner`](Self::inner), so that ranks that each hold a part of the particles agree.
 ///
 /// # Panics
-/// The methods panic when a measure or matrix does not have `particle_dim` rows, or the columns do not agree, as indexing
-/// does. [`ParticleFlow::start`](crate::ParticleFlow::start) checks this once, with a typed error.
+/// The methods panic if a measure or matrix does not have `particle_dim` rows or the numbers of columns differ.
+/// [`ParticleFlow::start`](crate::ParticleFlow::start) checks this once, with a typed error.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -75,7 +79,7 @@ pub trait Energy<T: Real> {
 
     /// The first variation at any points `at` (`p x q`): `values[i] = F'(mu)(at_i)`, `descent_i = -grad_w F'(mu)(at_i)`.
     ///
-    /// Returns `F(mu)`, or `None` where the energy does not say (then the outputs are unspecified).
+    /// Returns `F(mu)`, or `None` if the first variation is not implemented (the outputs are then unspecified).
     fn first_variation(
         &mut self,
         mu: &EmpiricalMeasure<T>,
@@ -90,7 +94,8 @@ pub trait Energy<T: Real> {
     /// The Gauss-Newton curvature along a field `v` (`p x m`), written to `out` (`p x m`).
     ///
     /// Symmetric and positive semidefinite in the inner product of `L2(mu)`: with `J v = sum_i c_i DPhi(w_i) v_i`,
-    /// `out_i = DPhi(w_i)^T R''(h) J v`. `None` where the energy has none: proximal steps then take differences of velocities.
+    /// `out_i = DPhi(w_i)^T R''(h) J v`. `None` if it is not implemented: proximal steps then use differences of
+    /// velocities.
     fn curvature(
         &mut self,
         mu: &EmpiricalMeasure<T>,
@@ -106,13 +111,13 @@ pub trait Energy<T: Real> {
         inner(mu, u, v)
     }
 
-    /// Draws fresh samples, for energies that do: called once a step, true when `F` changed.
+    /// Resamples the minibatch (stochastic energies only), once a step; returns true if `F` changed.
     fn refresh(&mut self) -> bool {
         false
     }
 }
 
-/// `sum_i c_i <u_i, v_i>` over the particles at hand.
+/// `sum_i c_i <u_i, v_i>` over the local particles.
 fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
     let p = mu.dim();
     let mut sum = T::zero();
@@ -125,62 +130,25 @@ fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T
     sum
 }
 
-macro_rules! forward_energy {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, E: Energy<T> + ?Sized> Energy<T> for $pointer {
-            fn particle_dim(&self) -> usize {
-                (**self).particle_dim()
-            }
-            fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-                (**self).value(mu)
-            }
-            fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
-                (**self).velocity(mu, out)
-            }
-            fn first_variation(
-                &mut self,
-                mu: &EmpiricalMeasure<T>,
-                at: &DMatrix<T>,
-                values: &mut [T],
-                descent: &mut DMatrix<T>,
-            ) -> Option<T> {
-                (**self).first_variation(mu, at, values, descent)
-            }
-            fn curvature(&mut self, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &mut DMatrix<T>) -> Option<()> {
-                (**self).curvature(mu, v, out)
-            }
-            fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
-                (**self).inner(mu, u, v)
-            }
-            fn refresh(&mut self) -> bool {
-                (**self).refresh()
-            }
-        }
-    )*};
-}
-forward_energy!(&mut E, Box<E>);
-
-/// The sum of a number over ranks that each hold a part of the particles.
-///
-/// # Laws
-/// After `sum`, `x[l]` is the sum over the ranks of what each held there: the same number, bit for bit, on every rank.
-///
-/// ```
-/// use wasserflow::prelude::*;
-///
-/// /// Two ranks that hold the same.
-/// #[derive(Debug)]
-/// struct Twins;
-/// impl<T: Real> AllReduce<T> for Twins {
-///     fn sum(&mut self, x: &mut [T]) {
-///         x.iter_mut().for_each(|x| *x += *x);
-///     }
-/// }
-/// let mut x = [1.0, 2.0];
-/// Twins.sum(&mut x);
-/// assert_eq!(x, [2.0, 4.0]);
-/// ```
-pub trait AllReduce<T: Real> {
-    /// Replaces every `x[l]` by its sum over all ranks.
-    fn sum(&mut self, x: &mut [T]);
+forward! {
+    impl[T: Real, E: Energy<T> + ?Sized] Energy<T>; for &mut E, Box<E>; {
+        fn particle_dim(&self) -> usize;
+        fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T;
+        fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T;
+        fn first_variation(
+            &mut self,
+            mu: &EmpiricalMeasure<T>,
+            at: &DMatrix<T>,
+            values: &mut [T],
+            descent: &mut DMatrix<T>
+        ) -> Option<T>;
+        fn curvature(
+            &mut self,
+            mu: &EmpiricalMeasure<T>,
+            v: &DMatrix<T>,
+            out: &mut DMatrix<T>
+        ) -> Option<()>;
+        fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T;
+        fn refresh(&mut self) -> bool;
+    }
 }

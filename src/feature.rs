@@ -1,32 +1,42 @@
-//! Feature maps `Phi(w): R^d -> R^k` of a particle `w`, and the batches of them that a flow evaluates.
+//! Feature maps `Phi(w): R^d -> R^k` of a particle `w`, and the batch operations that a flow needs.
+
+use std::fmt;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
 use crate::error::ShapeError;
+use crate::forward::forward;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut, dot};
 use crate::real::Real;
 
 mod compute;
+mod plain;
+mod radial;
 mod ridge;
 mod workspace;
 
-pub use ridge::{Radial, Ridge};
+pub use radial::Radial;
+pub use ridge::Ridge;
 pub use workspace::Workspace;
 
-/// A feature map `Phi: R^p -> (R^d -> R^k)`: what one particle `w` computes at a sample `x`.
+/// A feature map `Phi: R^p -> (R^d -> R^k)`: the function of a sample `x` that one particle `w` represents.
 ///
-/// The first six methods say what the map is, for one particle and one sample; only four have to be written. The batch
-/// methods do what a flow needs for all particles and samples. They are correct as they stand, and worth overriding
-/// where a batch can be fused. One call does a whole batch, so a boxed map costs nothing.
+/// The first six methods define the map for one particle and one sample; four of them are required. The batch methods
+/// evaluate all particles at all samples. Their default implementations are correct; override them to fuse the loops
+/// over particles and samples. One call evaluates a whole batch, so a boxed map costs nothing.
 ///
 /// # Laws
-/// - `add_value` and `add_vjp` add to `out`; the batch methods overwrite theirs.
-/// - Adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`, `add_jvp` on the left and `add_vjp` on the right.
-/// - `add_vjp` is the derivative of `add_value`: `<g, Phi(w + e v)(x)> = <g, Phi(w)(x)> + e <DPhi^T g, v> + O(e^2)`.
-/// - A batch method equals the provided one up to rounding.
-/// - Nothing depends on what `out` or the workspace held before, other than what is added to.
+/// - `add_value`, `add_vjp` and `add_jvp` add to `out`; the batch methods overwrite their outputs.
+/// - Adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`, with `add_jvp` on the left and `add_vjp` on the right.
+/// - `add_vjp` is the derivative of `add_value`:
+///   `<g, Phi(w + e v)(x)> = <g, Phi(w)(x)> + e <DPhi^T g, v> + O(e^2)`.
+/// - A batch method equals its default implementation up to rounding.
+/// - No result depends on the previous content of `out` (unless it is added to) or of the workspace.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -67,15 +77,17 @@ pub trait FeatureMap<T: Real> {
         1
     }
 
-    /// `out += scale Phi(w)(x)`, with `w` in `R^p`, `x` in `R^d`, `out` in `R^k`.
+    /// Adds the value: `out += scale Phi(w)(x)`, with `w` in `R^p`, `x` in `R^d`, `out` in `R^k`.
     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]);
 
-    /// `out += DPhi(w)(x)^T g = grad_w <g, Phi(w)(x)>`, with `g` in `R^k`, `out` in `R^p`.
+    /// Adds the vector-Jacobian product: `out += DPhi(w)(x)^T g = grad_w <g, Phi(w)(x)>`, with `g` in `R^k`,
+    /// `out` in `R^p`.
     fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]);
 
-    /// `out += scale DPhi(w)(x) v`, with `v` in `R^p`, `out` in `R^k`.
+    /// Adds the Jacobian-vector product: `out += scale DPhi(w)(x) v`, with `v` in `R^p`, `out` in `R^k`.
     ///
-    /// Provided from k calls of `add_vjp`; worth overriding for an integrator that uses curvature.
+    /// The default implementation calls `add_vjp` k times and allocates. Override it if the map is used with an
+    /// integrator that needs curvature.
     fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
         let mut e = vec![T::zero(); out.len()];
         let mut row = vec![T::zero(); v.len()];
@@ -91,7 +103,7 @@ pub trait FeatureMap<T: Real> {
     /// Predictions `h(x_j) = sum_i c_i Phi(w_i)(x_j)`, written to `out[j k + l]` (`k x n`).
     ///
     /// # Panics
-    /// When the shapes do not fit the map, as indexing does.
+    /// If the shapes do not match the map.
     fn predict(
         &self,
         mu: &EmpiricalMeasure<T>,
@@ -109,68 +121,55 @@ pub trait FeatureMap<T: Real> {
         }
     }
 
-    /// Velocities `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`); returns `R(h)`.
+    /// Velocities `v_i = -sum_j DPhi(w_i)(x_j)^T g_j`, `g = grad R(h)`, written to `out` (`p x m`); returns `R(h)`.
     ///
-    /// `gradient(h, g)` is called once: it reads the predictions `h` (`k x n`), writes `g = grad R(h)` and returns `R(h)`.
-    ///
-    /// # Panics
-    /// When the shapes do not fit the map, as indexing does.
-    fn velocity(
-        &self,
-        mu: &EmpiricalMeasure<T>,
-        x: &Inputs<T>,
-        gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
-        out: &mut DMatrix<T>,
-        ws: &mut Workspace<T>,
-    ) -> T {
-        let kn = self.output_dim() * x.len();
-        let ([h, g, values], ws) = ws.nest([kn, kn, mu.len()]);
-        self.predict(mu, x, h, ws);
-        let risk = gradient(h, g);
-        self.variation(mu.points(), x, g, values, out, ws);
-        risk
-    }
-
-    /// As [`velocity`](Self::velocity), for a risk that is a sum over samples.
-    ///
-    /// `gradient(first, h, g)` is called for runs of samples, all in order: it reads the predictions of those from `first` on, writes `g`
-    /// there and returns their part of `R(h)`. So a batch may go forward and backward over samples that fit in the cache, and
-    /// evaluate each feature once. [`Risk::value_and_gradient_at`](crate::risk::Risk::value_and_gradient_at) is such a gradient.
+    /// Forward pass, gradient of the risk, backward pass. For a separable risk the gradient may be evaluated for
+    /// consecutive ranges of samples that together cover `0..n`, in order and each sample once: an implementation can
+    /// then run both passes on a batch of samples while its activations are in the cache, without recomputation. For
+    /// any other risk it is evaluated once, for `0..n`.
     ///
     /// ```
+    /// use wasserflow::feature::PredictionGradient;
     /// use wasserflow::nalgebra::{DMatrix, DVector};
     /// use wasserflow::prelude::*;
     ///
     /// let x = DMatrix::from_row_slice(1, 3, &[-1.0, 0.5, 2.0]);
     /// let risk = EmpiricalRisk::new(Square, x, DVector::from_vec(vec![1.0, 0.0, -1.0]))?;
     /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[0.5, 2.0]))?;
-    /// let (phi, mut ws) = (Ridge::new(Tanh, 1), Workspace::default());
-    /// let (mut v, mut u) = (DMatrix::zeros(2, 1), DMatrix::zeros(2, 1));
-    /// let whole = phi.velocity(&mu, risk.inputs(), &mut |h, g| risk.value_and_gradient(h, g), &mut v, &mut ws);
-    /// let part = &mut |first: usize, h: &[f64], g: &mut [f64]| risk.value_and_gradient_at(first, h, g).unwrap();
-    /// let by_samples = phi.velocity_by_samples(&mu, risk.inputs(), part, &mut u, &mut ws);
-    /// assert!((whole - by_samples).abs() < 1e-15 && (v - u).amax() < 1e-15);
+    ///
+    /// let (phi, mut v) = (Ridge::new(Tanh, 1), DMatrix::zeros(2, 1));
+    /// let mut gradient = |samples, h: &[f64], g: &mut [f64]| risk.value_and_gradient_range(samples, h, g);
+    /// let gradient = &mut PredictionGradient::new(risk.is_separable(), &mut gradient);
+    /// let value = phi.velocity(&mu, risk.inputs(), gradient, &mut v, &mut Workspace::default());
+    ///
+    /// let mut energy = MeanFieldRisk::new(phi, risk)?;
+    /// assert!((value - energy.value(&mu)).abs() < 1e-15);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Panics
-    /// When the shapes do not fit the map, as indexing does.
-    fn velocity_by_samples(
+    /// If the shapes do not match the map.
+    fn velocity(
         &self,
         mu: &EmpiricalMeasure<T>,
         x: &Inputs<T>,
-        gradient: &mut GradientAt<'_, T>,
+        gradient: &mut PredictionGradient<'_, T>,
         out: &mut DMatrix<T>,
         ws: &mut Workspace<T>,
     ) -> T {
-        self.velocity(mu, x, &mut |h, g| gradient(0, h, g), out, ws)
+        let kn = self.output_dim() * x.len();
+        let ([h, g, values], ws) = ws.nest([kn, kn, mu.len()]);
+        self.predict(mu, x, h, ws);
+        let risk = gradient.evaluate(0..x.len(), h, g);
+        self.variation(mu.points(), x, g, values, out, ws);
+        risk
     }
 
-    /// The linear form of `g` (`k x n`) at any points `w` (`p x q`):
-    /// `values[i] = sum_j <g_j, Phi(w_i)(x_j)>` and its descent direction `descent_i = -sum_j DPhi(w_i)(x_j)^T g_j`.
+    /// The linear functional of `g` (`k x n`) at any points `w` (`p x q`): `values[i] = sum_j <g_j, Phi(w_i)(x_j)>` and
+    /// its descent direction `descent_i = -sum_j DPhi(w_i)(x_j)^T g_j`.
     ///
     /// # Panics
-    /// When the shapes do not fit the map, as indexing does.
+    /// If the shapes do not match the map.
     fn variation(
         &self,
         w: &DMatrix<T>,
@@ -182,10 +181,8 @@ pub trait FeatureMap<T: Real> {
     ) {
         let (p, k) = (self.particle_dim(), self.output_dim());
         let [phi] = ws.split([k]);
-        for ((w, v), value) in columns(w.as_slice(), p)
-            .zip(columns_mut(descent.as_mut_slice(), p))
-            .zip(values)
-        {
+        let points = columns(w.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p));
+        for ((w, v), value) in points.zip(values) {
             *value = T::zero();
             v.fill(T::zero());
             for (j, g) in columns(g, k).enumerate() {
@@ -200,11 +197,11 @@ pub trait FeatureMap<T: Real> {
         }
     }
 
-    /// The derivative of the predictions along a field `v` (`p x m`):
-    /// `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written to `out[j k + l]` (`k x n`).
+    /// The derivative of the predictions along a field `v` (`p x m`): `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written
+    /// to `out[j k + l]` (`k x n`).
     ///
     /// # Panics
-    /// When the shapes do not fit the map, as indexing does.
+    /// If the shapes do not match the map.
     fn jvp(
         &self,
         mu: &EmpiricalMeasure<T>,
@@ -224,79 +221,82 @@ pub trait FeatureMap<T: Real> {
     }
 }
 
-/// The gradient of a risk by runs of samples: `(first, h, g)`, see [`FeatureMap::velocity_by_samples`].
-pub type GradientAt<'a, T> = dyn FnMut(usize, &[T], &mut [T]) -> T + 'a;
-
-/// Pointers forward every method, the provided ones too: else a box would silently lose the fused path.
-macro_rules! forward_feature_map {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, F: FeatureMap<T> + ?Sized> FeatureMap<T> for $pointer {
-            fn particle_dim(&self) -> usize {
-                (**self).particle_dim()
-            }
-            fn input_dim(&self) -> usize {
-                (**self).input_dim()
-            }
-            fn output_dim(&self) -> usize {
-                (**self).output_dim()
-            }
-            fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-                (**self).add_value(w, x, scale, out);
-            }
-            fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
-                (**self).add_vjp(w, x, g, out);
-            }
-            fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
-                (**self).add_jvp(w, x, v, scale, out);
-            }
-            fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>) {
-                (**self).predict(mu, x, out, ws);
-            }
-            fn velocity(
-                &self,
-                mu: &EmpiricalMeasure<T>,
-                x: &Inputs<T>,
-                gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
-                out: &mut DMatrix<T>,
-                ws: &mut Workspace<T>,
-            ) -> T {
-                (**self).velocity(mu, x, gradient, out, ws)
-            }
-            fn velocity_by_samples(
-                &self,
-                mu: &EmpiricalMeasure<T>,
-                x: &Inputs<T>,
-                gradient: &mut GradientAt<'_, T>,
-                out: &mut DMatrix<T>,
-                ws: &mut Workspace<T>,
-            ) -> T {
-                (**self).velocity_by_samples(mu, x, gradient, out, ws)
-            }
-            fn variation(
-                &self,
-                w: &DMatrix<T>,
-                x: &Inputs<T>,
-                g: &[T],
-                values: &mut [T],
-                descent: &mut DMatrix<T>,
-                ws: &mut Workspace<T>,
-            ) {
-                (**self).variation(w, x, g, values, descent, ws);
-            }
-            fn jvp(
-                &self,
-                mu: &EmpiricalMeasure<T>,
-                v: &DMatrix<T>,
-                x: &Inputs<T>,
-                out: &mut [T],
-                ws: &mut Workspace<T>,
-            ) {
-                (**self).jvp(mu, v, x, out, ws);
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, F: FeatureMap<T> + ?Sized] FeatureMap<T>; for &F, &mut F, Box<F>, Rc<F>, Arc<F>; {
+        fn particle_dim(&self) -> usize;
+        fn input_dim(&self) -> usize;
+        fn output_dim(&self) -> usize;
+        fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]);
+        fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]);
+        fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]);
+        fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>);
+        fn velocity(
+            &self,
+            mu: &EmpiricalMeasure<T>,
+            x: &Inputs<T>,
+            gradient: &mut PredictionGradient<'_, T>,
+            out: &mut DMatrix<T>,
+            ws: &mut Workspace<T>
+        ) -> T;
+        fn variation(
+            &self,
+            w: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            values: &mut [T],
+            descent: &mut DMatrix<T>,
+            ws: &mut Workspace<T>
+        );
+        fn jvp(
+            &self,
+            mu: &EmpiricalMeasure<T>,
+            v: &DMatrix<T>,
+            x: &Inputs<T>,
+            out: &mut [T],
+            ws: &mut Workspace<T>
+        );
+    }
 }
-forward_feature_map!(&F, Box<F>, std::sync::Arc<F>);
+
+/// The gradient of a risk with respect to the predictions, `h -> (R(h), grad R(h))`, for [`FeatureMap::velocity`].
+///
+/// Wraps a function `evaluate(samples, h, g)`: it reads the predictions `h` (`k x len`) at a range of samples, writes
+/// the gradient there to `g` and returns the contribution of these samples to `R(h)`.
+pub struct PredictionGradient<'a, T> {
+    separable: bool,
+    evaluate: &'a mut Evaluate<'a, T>,
+}
+
+/// The type of the wrapped function.
+type Evaluate<'a, T> = dyn FnMut(Range<usize>, &[T], &mut [T]) -> T + 'a;
+
+impl<'a, T> PredictionGradient<'a, T> {
+    /// The gradient computed by `evaluate`; `separable` if it may be called with parts of the samples.
+    pub fn new(separable: bool, evaluate: &'a mut Evaluate<'a, T>) -> Self {
+        Self {
+            separable,
+            evaluate,
+        }
+    }
+
+    /// Returns true if the risk is a sum over samples, so that ranges of samples can be evaluated one after the other.
+    pub fn is_separable(&self) -> bool {
+        self.separable
+    }
+
+    /// Evaluates the gradient at a range of samples: `0..n` unless [`is_separable`](Self::is_separable).
+    pub fn evaluate(&mut self, samples: Range<usize>, h: &[T], g: &mut [T]) -> T {
+        (self.evaluate)(samples, h, g)
+    }
+}
+
+impl<T> fmt::Debug for PredictionGradient<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PredictionGradient")
+            .field("separable", &self.separable)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Predictions `h_mu(x_j)` at any samples, `k x n`: column j is the prediction at `x_j`.
 ///
@@ -304,14 +304,15 @@ forward_feature_map!(&F, Box<F>, std::sync::Arc<F>);
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::prelude::*;
 ///
-/// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[1.0, 1.0, 1.0, -1.0]))?; // (|x|) / 2
+/// // Two neurons of weight 1/2 represent |x| / 2.
+/// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[1.0, 1.0, 1.0, -1.0]))?;
 /// let h = predict(&Ridge::new(Relu, 1), &mu, &Inputs::from_slice(1, &[-3.0, 5.0])?)?;
 /// assert_eq!(h.as_slice(), &[1.5, 2.5]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// [`ShapeError`] when the map does not take the inputs (`d`) or the particles (`p`), or has no output.
+/// [`ShapeError`] if the dimension of the inputs (`d`) or particles (`p`) is not that of the map, or `k = 0`.
 ///
 /// Allocates its result; in a loop use [`FeatureMap::predict`].
 pub fn predict<T: Real>(
@@ -327,8 +328,9 @@ pub fn predict<T: Real>(
     )?;
     let k = features.output_dim();
     if k == 0 {
+        let what = "number of outputs of the feature map";
         return Err(ShapeError {
-            what: "number of outputs of the feature map",
+            what,
             expected: 1,
             found: 0,
         });

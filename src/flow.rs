@@ -1,4 +1,4 @@
-//! The driver: an energy and an integrator make a flow.
+//! The driver: a flow is an energy with an integrator.
 
 use thiserror::Error;
 
@@ -10,17 +10,17 @@ use crate::observe::{Observer, StopReason};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::state::State;
 
-/// Why a flow cannot start from a measure.
+/// The reason why a flow cannot start from a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The particles do not have the dimension of the energy's.
+    /// The particles do not have the dimension that the energy requires.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// The measure was changed into something that is none.
+    /// The measure is invalid after a modification of its points or weights.
     #[error(transparent)]
     Measure(#[from] MeasureError),
-    /// The energy, or a velocity, at the start is infinite or NaN.
+    /// The energy or a velocity at the start is infinite or NaN.
     #[error(
         "the energy at the start must be finite, with finite velocities; found F = {energy}, int |v|^2 dmu = {dissipation}"
     )]
@@ -32,7 +32,9 @@ pub enum StartError {
     },
 }
 
-/// The Wasserstein gradient flow `dw_i/dt = -grad_w F'(mu)(w_i)` of an energy `F`, by an integrator with step `dt`.
+/// The Wasserstein gradient flow `dw_i/dt = -grad_w F'(mu)(w_i)` of an energy `F`, by an integrator with step size `dt`.
+///
+/// A failed step, or a failed evaluation, leaves the state as it was before the step.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -56,7 +58,7 @@ pub struct ParticleFlow<E, I, T> {
     energy: E,
     integrator: I,
     dt: T,
-    /// The last finite state, restored when a step fails.
+    /// A copy of the state before the step, restored if the step fails.
     kept: Option<State<T>>,
 }
 
@@ -66,7 +68,7 @@ impl<E, I, T> ParticleFlow<E, I, T> {
         &self.energy
     }
 
-    /// The energy, to be changed between steps; mark the state stale then ([`State::measure_mut`]).
+    /// The energy, for modification between steps. Call [`State::invalidate`] afterwards.
     pub fn energy_mut(&mut self) -> &mut E {
         &mut self.energy
     }
@@ -78,10 +80,10 @@ impl<E, I, T> ParticleFlow<E, I, T> {
 }
 
 impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
-    /// The flow of `energy` by `integrator` with step `dt`, the first step of an adaptive method.
+    /// The flow of `energy` by `integrator` with step size `dt` (for an adaptive method, the size of the first step).
     ///
     /// # Errors
-    /// [`ParameterError`] when `dt` is not positive and finite, or a parameter of the integrator is out of its range.
+    /// [`ParameterError`] if `dt` is not positive and finite, or a parameter of the integrator is out of its range.
     pub fn new(energy: E, integrator: I, dt: T) -> Result<Self, ParameterError> {
         if !(dt > T::zero() && dt.is_finite()) {
             return Err(ParameterError {
@@ -99,10 +101,11 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         })
     }
 
-    /// The state at time 0, evaluated.
+    /// The evaluated state of `mu` at time 0.
     ///
     /// # Errors
-    /// [`StartError`] when the particles do not have the dimension of the energy's, or energy or velocities are not finite.
+    /// [`StartError`] if the particles do not have the dimension that the energy requires, or if the energy or a
+    /// velocity is not finite.
     pub fn start(&mut self, mu: EmpiricalMeasure<T>) -> Result<State<T>, StartError> {
         check::<T, StartError>(&self.energy, &mu)?;
         let mut state = State::new(mu);
@@ -121,23 +124,23 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// `F(mu)`.
     ///
     /// # Panics
-    /// When `mu` does not have the dimension of the energy's particles, as indexing does.
+    /// If `mu` does not have the dimension that the energy requires.
     pub fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         self.energy.value(mu)
     }
 
-    /// One step: of the size that the integrator proposed last, or else `dt`.
+    /// Takes one step, of the size that the integrator proposed last or else `dt`.
     ///
     /// # Errors
-    /// [`StepError`]; the state is then the last finite one, as it was before the step.
+    /// [`StepError`]; the state is then as before the step.
     pub fn advance(&mut self, state: &mut State<T>) -> Result<Step<T>, StepError> {
         let dt = state.next().unwrap_or(self.dt);
         self.advance_by(state, dt)
     }
 
-    /// One step of at most `dt`.
+    /// Takes one step of at most `dt`.
     fn advance_by(&mut self, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
-        self.ready(state)?;
+        self.prepare(state)?;
         let kept = match &mut self.kept {
             Some(kept) => {
                 kept.clone_from(state);
@@ -145,16 +148,16 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             }
             none => none.insert(state.clone()),
         };
-        let mut refreshed = false;
+        let mut resampled = false;
         let step = self
             .integrator
             .step(&mut self.energy, state, dt)
             .and_then(|step| {
-                lawful(step, dt)?;
-                fits(&self.energy, state.measure())?;
-                refreshed = self.energy.refresh();
-                if refreshed {
-                    state.measure_mut();
+                check_step(step, dt)?;
+                check_dim(&self.energy, state.measure())?;
+                resampled = self.energy.refresh();
+                if resampled {
+                    state.invalidate();
                 }
                 state.evaluate(&mut self.energy);
                 if !state.is_finite(&mut self.energy) {
@@ -163,28 +166,28 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
                         time: to_f64(kept.time()),
                     });
                 }
-                state.measure().check()?; // a method that moves mass may have made a weight negative
+                state.measure().check()?; // an integrator that changes weights may have made one negative
                 Ok(step)
             });
         match step {
             Ok(step) => state.complete(step.taken, step.next),
             Err(_) => {
                 std::mem::swap(state, kept);
-                if refreshed {
-                    state.measure_mut(); // velocity and energy are of the samples before
+                if resampled {
+                    state.invalidate(); // velocity and energy belong to the previous minibatch
                 }
             }
         }
         step
     }
 
-    /// Evaluates a state that was changed from outside, after a check.
-    fn ready(&mut self, state: &mut State<T>) -> Result<(), StepError> {
+    /// Checks and evaluates a state that was modified between steps.
+    fn prepare(&mut self, state: &mut State<T>) -> Result<(), StepError> {
         if state.is_stale() {
             check::<T, StepError>(&self.energy, state.measure())?;
             state.evaluate(&mut self.energy);
             if !state.is_finite(&mut self.energy) {
-                state.measure_mut(); // still to be looked at next time
+                state.invalidate(); // so that the next call checks again
                 return Err(StepError::NonFinite {
                     step: state.step(),
                     time: to_f64(state.time()),
@@ -194,34 +197,36 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         Ok(())
     }
 
-    /// `steps` steps, or fewer when the observer stops them. The observer sees the state given, then every new one.
+    /// Takes `steps` steps, or fewer if the observer stops the run. The observer is called for the initial state and
+    /// after every step.
     ///
     /// # Errors
-    /// [`StepError`]; the state is then the last finite one.
+    /// [`StepError`]; the state is then as before the step that failed.
     pub fn run(
         &mut self,
         state: &mut State<T>,
         steps: usize,
         observer: &mut (impl Observer<T> + ?Sized),
     ) -> Result<StopReason, StepError> {
-        self.ready(state)?;
-        let mut verdict = observer.observe(state);
+        self.prepare(state)?;
+        let mut control = observer.observe(state);
         for _ in 0..steps {
-            if let Some(reason) = verdict.break_value() {
+            if let Some(reason) = control.break_value() {
                 return Ok(reason);
             }
             self.advance(state)?;
-            verdict = observer.observe(state);
+            control = observer.observe(state);
         }
-        Ok(verdict.break_value().unwrap_or(StopReason::Steps))
+        Ok(control.break_value().unwrap_or(StopReason::Steps))
     }
 
-    /// Steps until exactly `time`, or fewer when the observer stops them. The observer sees the state given, then every new one.
+    /// Runs until exactly `time`, or until the observer stops the run. The observer is called for the initial state and
+    /// after every step.
     ///
-    /// The last step is shortened. Infinity runs until the observer stops; a time that has passed does nothing.
+    /// The last step is shortened. With `time` infinite only the observer ends the run; a time in the past takes no step.
     ///
     /// # Errors
-    /// [`StepError`]; the state is then the last finite one. [`StepError::Parameter`] when `time` is NaN.
+    /// [`StepError`]; the state is then as before the step that failed. [`StepError::Parameter`] if `time` is NaN.
     pub fn run_until(
         &mut self,
         state: &mut State<T>,
@@ -229,47 +234,48 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         observer: &mut (impl Observer<T> + ?Sized),
     ) -> Result<StopReason, StepError> {
         if to_f64(time).is_nan() {
+            let (name, requirement) = ("time", "a number");
             return Err(ParameterError {
-                name: "time",
-                requirement: "a number",
+                name,
+                requirement,
                 value: f64::NAN,
             }
             .into());
         }
-        self.ready(state)?;
-        let mut verdict = observer.observe(state);
+        self.prepare(state)?;
+        let mut control = observer.observe(state);
         while state.time() < time {
-            if let Some(reason) = verdict.break_value() {
+            if let Some(reason) = control.break_value() {
                 return Ok(reason);
             }
             let (dt, remaining) = (state.next().unwrap_or(self.dt), state.remaining(time));
             if reaches(dt, remaining) {
                 let step = self.advance_by(state, remaining)?;
                 if step.taken == remaining {
-                    // A proposal made from a shortened step must not be shorter for it.
+                    // The last step was shortened only to arrive at `time`: the proposal is not reduced by that.
                     state.arrive(time, step.next.map(|next| next.max(dt)));
                 }
             } else {
                 self.advance_by(state, dt)?;
             }
-            verdict = observer.observe(state);
+            control = observer.observe(state);
         }
-        Ok(verdict.break_value().unwrap_or(StopReason::Time))
+        Ok(control.break_value().unwrap_or(StopReason::Time))
     }
 }
 
-/// Whether a flow of `energy` may hold `mu`.
+/// Checks that `mu` is a valid measure of the dimension that the energy requires.
 fn check<T, E>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), E>
 where
     T: Real,
     E: From<ShapeError> + From<MeasureError>,
 {
-    fits(energy, mu)?;
+    check_dim(energy, mu)?;
     Ok(mu.check()?)
 }
 
-/// Whether the particles of `mu` have the dimension of the energy's.
-fn fits<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), ShapeError> {
+/// Checks that the particles of `mu` have the dimension that the energy requires.
+fn check_dim<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), ShapeError> {
     ShapeError::check(
         "particle dimension of the measure",
         energy.particle_dim(),
@@ -277,12 +283,12 @@ fn fits<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<()
     )
 }
 
-/// Whether an integrator kept its law, `0 < taken <= dt`, and proposes a step that can be taken: else a run might never end.
-fn lawful<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
+/// Checks `0 < taken <= dt` and that the proposed step size is positive and finite: otherwise a run might never end.
+fn check_step<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
     if !(step.taken > T::zero() && step.taken <= dt) {
         let (name, requirement) = (
             "the step taken by the integrator",
-            "positive and at most what was asked for",
+            "positive and at most the size requested",
         );
         return Err(ParameterError {
             name,
@@ -304,7 +310,10 @@ fn lawful<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
     }
 }
 
-/// Whether a step of `dt` ends at or beyond what remains, up to rounding.
+/// Steps that end within this many units of rounding of the requested time end there exactly.
+const ARRIVAL: f64 = 1e3;
+
+/// Returns true if a step of `dt` ends at or beyond the remaining time, up to rounding.
 fn reaches<T: Real>(dt: T, remaining: T) -> bool {
-    dt * (T::one() + real::<T>(1e3) * epsilon::<T>()) >= remaining
+    dt * (T::one() + real::<T>(ARRIVAL) * epsilon::<T>()) >= remaining
 }

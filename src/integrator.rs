@@ -2,6 +2,7 @@
 
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
+use crate::forward::forward;
 use crate::real::Real;
 use crate::state::State;
 
@@ -17,28 +18,29 @@ pub use euler::Euler;
 pub use proximal::{Jko, Polished, polish};
 pub use runge_kutta::{Heun, Rk4};
 
-/// What a step did.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step<T> {
-    /// The step size taken; at most what was asked for.
+    /// The step size taken, `0 < taken <= dt`.
     pub taken: T,
-    /// The next step size, where the method proposes one. The state keeps it.
+    /// The proposed size of the next step, for adaptive methods. The state stores it.
     pub next: Option<T>,
 }
 
 /// A one-step method for the flow `dw_i/dt = -grad_w F'(mu)(w_i)`.
 ///
 /// # Laws
-/// - `step` moves [`State::measure_mut`] from `t` to `t + taken`, `0 < taken <= dt`; it leaves the clock to the driver.
-/// - The error of a step is `O(dt^{order + 1})` where the velocity is smooth.
-/// - What is to be kept from step to step is in the state, so that a run resumes bit for bit. Buffers may be in the integrator.
-/// - Scalars over particles go through [`Energy::inner`].
-/// - After an error the state may be anything: the driver restores it.
+/// - `step` moves [`State::measure_mut`] from `t` to `t + taken`, `0 < taken <= dt`. The driver advances the clock.
+/// - The error of a step is `O(dt^{order + 1})` if the velocity is smooth.
+/// - Everything that a method carries from step to step is in [`State::memory_mut`], so that a run resumes bit for bit.
+///   Buffers may live in the integrator.
+/// - Scalars over particles are computed by [`Energy::inner`], so that ranks agree on every decision.
+/// - After an error the content of the state is unspecified: the driver restores the state before the step.
 ///
 /// ```
 /// use wasserflow::prelude::*;
 ///
-/// /// Euler with a step that is halved until the energy falls.
+/// /// Euler with a step size that is halved until the energy decreases.
 /// struct Halving;
 /// impl<T: Real> Integrator<T> for Halving {
 ///     fn order(&self) -> u32 {
@@ -63,13 +65,13 @@ pub struct Step<T> {
 /// # let _: &dyn Integrator<f64> = &Halving;
 /// ```
 pub trait Integrator<T: Real> {
-    /// The order of the method: the power of `dt` in the error at a fixed time.
+    /// The order of the method: the exponent of `dt` in the error at a fixed time.
     fn order(&self) -> u32;
 
-    /// One step of at most `dt > 0` from `state`.
+    /// Takes one step of at most `dt > 0` from `state`.
     ///
     /// # Errors
-    /// [`StepError`] when the step cannot be taken.
+    /// [`StepError`] if the step cannot be taken.
     fn step(
         &mut self,
         energy: &mut dyn Energy<T>,
@@ -77,28 +79,19 @@ pub trait Integrator<T: Real> {
         dt: T,
     ) -> Result<Step<T>, StepError>;
 
-    /// Whether the parameters of the method are in range; asked once by [`ParticleFlow::new`](crate::ParticleFlow::new).
+    /// Validates the parameters of the method; called once by [`ParticleFlow::new`](crate::ParticleFlow::new).
     ///
     /// # Errors
-    /// The parameter, its range and what it is. Provided: there are none.
+    /// [`ParameterError`] with the parameter, its range and its value. The default implementation accepts.
     fn check(&self) -> Result<(), ParameterError> {
         Ok(())
     }
 }
 
-macro_rules! forward_integrator {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, I: Integrator<T> + ?Sized> Integrator<T> for $pointer {
-            fn order(&self) -> u32 {
-                (**self).order()
-            }
-            fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
-                (**self).step(energy, state, dt)
-            }
-            fn check(&self) -> Result<(), ParameterError> {
-                (**self).check()
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, I: Integrator<T> + ?Sized] Integrator<T>; for &mut I, Box<I>; {
+        fn order(&self) -> u32;
+        fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError>;
+        fn check(&self) -> Result<(), ParameterError>;
+    }
 }
-forward_integrator!(&mut I, Box<I>);

@@ -72,6 +72,7 @@ pub mod energy;
 pub mod error;
 pub mod feature;
 pub mod flow;
+mod forward;
 pub mod inputs;
 pub mod integrator;
 pub mod loss;

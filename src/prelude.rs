@@ -12,7 +12,7 @@ pub use crate::energy::{
     Sum, WeightDecay, WithOutputWeight,
 };
 pub use crate::error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
-pub use crate::feature::{FeatureMap, GradientAt, Radial, Ridge, Workspace, predict};
+pub use crate::feature::{FeatureMap, PredictionGradient, Radial, Ridge, Workspace, predict};
 pub use crate::flow::{ParticleFlow, StartError};
 pub use crate::inputs::{Inputs, with_bias};
 pub use crate::integrator::{

@@ -1,5 +1,8 @@
-//! Convex risks `R(h)` of the predictions, and the losses that they are made of.
+//! Convex risks `R(h)` of the predictions at the samples.
 
+use std::ops::Range;
+
+use crate::forward::forward;
 use crate::inputs::Inputs;
 use crate::numeric::difference_step;
 use crate::real::{Real, real};
@@ -17,13 +20,14 @@ pub use softmax::SoftmaxCrossEntropy;
 /// # Laws
 /// - Convex: `R((1-t) h + t g) <= (1-t) R(h) + t R(g)`.
 /// - `value_and_gradient` writes the gradient of `value` (a subgradient at kinks) and returns the same value.
-/// - The parts of `value_and_gradient_at` over runs of samples make up `value_and_gradient`, or none is there.
+/// - If separable: the values of `value_and_gradient_range` over consecutive ranges of samples add up to `R(h)`, and
+///   their gradients are the parts of `grad R(h)`.
 /// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever that exists.
 ///
 /// ```
 /// use wasserflow::prelude::*;
 ///
-/// /// The largest prediction, squared error apart.
+/// /// The largest prediction.
 /// struct Worst<T> {
 ///     x: Inputs<T>,
 /// }
@@ -64,10 +68,18 @@ pub trait Risk<T: Real> {
     /// Writes `grad R(h)` to `out` and returns `R(h)`.
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T;
 
-    /// The part of the samples from `first` on, where `R` is a sum over samples: reads their predictions `h` (`k x` some), writes
-    /// `grad R(h)` there to `out` and returns their part of `R(h)`. Else `None`, and nothing is written.
+    /// Returns true if `R(h)` is a sum over samples, `R(h) = sum_j R_j(h_j)`.
     ///
-    /// A batch of features may then go forward and backward over the samples that fit in the cache. Empty slices ask whether it may.
+    /// A feature map can then evaluate a batch of samples forward and backward while it is in the cache.
+    fn is_separable(&self) -> bool {
+        false
+    }
+
+    /// The contribution of a range of samples to `R(h)`, with its gradient: reads their predictions `h` (`k x len`) and
+    /// writes the gradient there to `out`.
+    ///
+    /// Override it together with [`is_separable`](Self::is_separable). The default implementation is that of a risk
+    /// that is not separable: it requires the range of all samples.
     ///
     /// ```
     /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -75,19 +87,28 @@ pub trait Risk<T: Real> {
     ///
     /// let y = DVector::from_vec(vec![1.0, 2.0, 3.0, 4.0]);
     /// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 4, 1.0), y)?;
+    /// assert!(risk.is_separable());
     /// let mut g = [0.0; 2];
-    /// assert_eq!(risk.value_and_gradient_at(2, &[3.0, 0.0], &mut g), Some(2.0)); // 4^2 / 2 / n, at the last two samples
-    /// assert_eq!(g, [0.0, -1.0]);
-    /// # Ok::<(), wasserflow::prelude::RiskError>(())
+    /// let last_two = risk.value_and_gradient_range(2..4, &[3.0, 0.0], &mut g);
+    /// assert_eq!((last_two, g), (2.0, [0.0, -1.0])); // (0 - 4)^2 / 2 / n
+    /// # Ok::<(), wasserflow::error::RiskError>(())
     /// ```
-    fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
-        let _ = (first, h, out);
-        None
+    ///
+    /// # Panics
+    /// The default implementation, if `samples` is not `0..n`.
+    fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
+        assert_eq!(
+            samples,
+            0..self.inputs().len(),
+            "a risk that is not separable is evaluated at all samples"
+        );
+        self.value_and_gradient(h, out)
     }
 
     /// `out = R''(h) u`, the Gauss-Newton curvature.
     ///
-    /// Provided by central differences of the gradient, which allocates; worth overriding for integrators that use it.
+    /// The default implementation takes central differences of the gradient and allocates. Override it for integrators
+    /// that use curvature.
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
         let largest = |x: &[T]| x.iter().fold(T::zero(), |max, &x| max.max(x.abs()));
         let size = largest(u);
@@ -105,42 +126,26 @@ pub trait Risk<T: Real> {
         }
     }
 
-    /// Draws fresh samples, for risks that do: called once a step, true when `R` changed.
+    /// Resamples the minibatch (stochastic risks only), once a step; returns true if `R` changed.
     fn refresh(&mut self) -> bool {
         false
     }
 }
 
-macro_rules! forward_risk {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, R: Risk<T> + ?Sized> Risk<T> for $pointer {
-            fn inputs(&self) -> &Inputs<T> {
-                (**self).inputs()
-            }
-            fn output_dim(&self) -> usize {
-                (**self).output_dim()
-            }
-            fn value(&self, h: &[T]) -> T {
-                (**self).value(h)
-            }
-            fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
-                (**self).value_and_gradient(h, out)
-            }
-            fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
-                (**self).value_and_gradient_at(first, h, out)
-            }
-            fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
-                (**self).curvature(h, u, out);
-            }
-            fn refresh(&mut self) -> bool {
-                (**self).refresh()
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, R: Risk<T> + ?Sized] Risk<T>; for &mut R, Box<R>; {
+        fn inputs(&self) -> &Inputs<T>;
+        fn output_dim(&self) -> usize;
+        fn value(&self, h: &[T]) -> T;
+        fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T;
+        fn is_separable(&self) -> bool;
+        fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T;
+        fn curvature(&self, h: &[T], u: &[T], out: &mut [T]);
+        fn refresh(&mut self) -> bool;
+    }
 }
-forward_risk!(&mut R, Box<R>);
 
-/// `sum_{j < n} f(j)`, in blocks: the rounding error grows as n / 64 + 64, not as n, and the order is fixed.
+/// `sum_{j < n} f(j)` in blocks of 64, in a fixed order: the rounding error grows like `n / 64 + 64` instead of `n`.
 fn sum<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> T {
     const BLOCK: usize = 64;
     let mut total = T::zero();

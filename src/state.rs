@@ -1,4 +1,4 @@
-//! The state of a flow: a measure with its velocity and energy, and the clock.
+//! The state of a flow: an evaluated measure, the clock, and the step control of the integrator.
 
 use nalgebra::DMatrix;
 
@@ -6,11 +6,21 @@ use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
 
-/// The state of a flow: the measure `mu_t` with *its* velocity and energy, the time `t` and the number of steps.
+mod clock;
+mod control;
+mod point;
+
+use clock::Clock;
+pub use control::Memory;
+use control::StepControl;
+use point::EvaluatedPoint;
+
+/// The state of a flow: the measure `mu_t` with its velocity and energy, the time `t`, the number of steps and the
+/// memory of the integrator.
 ///
-/// Observers, the dissipation and the first stage of every integrator share the one evaluation that it holds. Whoever moves
-/// the measure marks the state stale; [`evaluate`](Self::evaluate) refreshes it. All that varies in a run is in here, so
-/// a run resumes, bit for bit, from the state that it left.
+/// Observers, the dissipation and the first stage of every integrator share the one evaluation that the state holds.
+/// Access to the measure for modification marks the evaluation as stale; [`evaluate`](Self::evaluate) recomputes it.
+/// Everything that varies during a run is stored here, so a run resumes bit for bit from the state that it left.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -24,169 +34,130 @@ use crate::real::Real;
 /// ```
 #[derive(Debug)]
 pub struct State<T> {
-    measure: EmpiricalMeasure<T>,
-    velocity: DMatrix<T>,
-    energy: T,
-    dissipation: T,
-    stale: bool,
-    time: Clock<T>,
-    step: usize,
-    next: Option<T>,
-    memory: Option<T>,
-    /// Scratch of the integrators that are unit structs. Not part of the state: clones leave it out.
+    point: EvaluatedPoint<T>,
+    clock: Clock<T>,
+    control: StepControl<T>,
+    /// Scratch fields of the integrators, which are unit structs. Not part of the state: clones leave it out.
     stages: Vec<DMatrix<T>>,
 }
 
 impl<T: Clone> Clone for State<T> {
     fn clone(&self) -> Self {
         Self {
-            measure: self.measure.clone(),
-            velocity: self.velocity.clone(),
-            energy: self.energy.clone(),
-            dissipation: self.dissipation.clone(),
-            stale: self.stale,
-            time: self.time.clone(),
-            step: self.step,
-            next: self.next.clone(),
-            memory: self.memory.clone(),
+            point: self.point.clone(),
+            clock: self.clock.clone(),
+            control: self.control.clone(),
             stages: Vec::new(),
         }
     }
 
-    /// Copies into the buffers at hand: no allocation where the shapes agree.
+    /// Copies without allocation if the shapes agree.
     fn clone_from(&mut self, source: &Self) {
-        self.measure.clone_from(&source.measure);
-        if self.velocity.shape() == source.velocity.shape() {
-            self.velocity
-                .as_mut_slice()
-                .clone_from_slice(source.velocity.as_slice());
-        } else {
-            self.velocity = source.velocity.clone();
-        }
-        self.energy = source.energy.clone();
-        self.dissipation = source.dissipation.clone();
-        self.stale = source.stale;
-        self.time = source.time.clone();
-        self.step = source.step;
-        self.next = source.next.clone();
-        self.memory = source.memory.clone();
+        self.point.clone_from(&source.point);
+        self.clock.clone_from(&source.clock);
+        self.control.clone_from(&source.control);
     }
 }
 
 impl<T: Real> State<T> {
     /// The state of `mu` at time 0, not yet evaluated.
     ///
-    /// [`ParticleFlow::start`](crate::ParticleFlow::start) makes one that is checked and evaluated.
+    /// [`ParticleFlow::start`](crate::ParticleFlow::start) returns one that is checked and evaluated.
     pub fn new(mu: EmpiricalMeasure<T>) -> Self {
         Self {
-            velocity: DMatrix::zeros(mu.dim(), mu.len()),
-            measure: mu,
-            energy: T::zero(),
-            dissipation: T::zero(),
-            stale: true,
-            time: Clock {
-                time: T::zero(),
-                lost: T::zero(),
-            },
-            step: 0,
-            next: None,
-            memory: None,
+            point: EvaluatedPoint::new(mu),
+            clock: Clock::new(),
+            control: StepControl::default(),
             stages: Vec::new(),
         }
     }
 
     /// The measure `mu_t`.
     pub fn measure(&self) -> &EmpiricalMeasure<T> {
-        &self.measure
+        &self.point.measure
     }
 
     /// The velocities `v_i = -grad_w F'(mu_t)(w_i)`, `p x m`.
     pub fn velocity(&self) -> &DMatrix<T> {
-        &self.velocity
+        &self.point.velocity
     }
 
     /// The energy `F(mu_t)`.
     pub fn energy(&self) -> T {
-        self.energy
+        self.point.energy
     }
 
-    /// The dissipation `int |v|^2 dmu_t = sum_i c_i |v_i|^2`, which is `-dF/dt` for a plain flow.
+    /// The dissipation `int |v|^2 dmu_t = sum_i c_i |v_i|^2`, equal to `-dF/dt` for a plain flow.
     pub fn dissipation(&self) -> T {
-        self.dissipation
+        self.point.dissipation
     }
 
-    /// The time `t`: the sum of the steps taken, without the rounding error of adding them up.
+    /// The time `t`: the sum of the steps taken, compensated for rounding.
     pub fn time(&self) -> T {
-        self.time.time
+        self.clock.time
     }
 
     /// The number of steps completed.
     pub fn step(&self) -> usize {
-        self.step
+        self.clock.step
     }
 
-    /// The step size that an adaptive integrator proposed last.
+    /// The size of the next step, if the integrator proposed one.
     pub fn next(&self) -> Option<T> {
-        self.next
+        self.control.next
     }
 
-    /// One number that an integrator keeps from step to step, such as the last error of a step-size controller.
-    pub fn memory(&self) -> Option<T> {
-        self.memory
+    /// The memory of the integrator: fields and scalars that it carries from step to step.
+    pub fn memory(&self) -> &Memory<T> {
+        &self.control.memory
     }
 
-    /// Keeps one number for the next step of the integrator. It lives here so that a run resumes.
-    pub fn remember(&mut self, memory: Option<T>) {
-        self.memory = memory;
+    /// The memory of the integrator, for modification.
+    pub fn memory_mut(&mut self) -> &mut Memory<T> {
+        &mut self.control.memory
     }
 
-    /// Whether velocity and energy are of a measure that has changed since.
+    /// Returns true if the measure has changed since velocity and energy were computed.
     pub fn is_stale(&self) -> bool {
-        self.stale
+        self.point.stale
     }
 
-    /// The measure, to be moved; marks the state stale.
+    /// Marks velocity and energy as stale, for example after the energy itself was changed.
+    pub fn invalidate(&mut self) {
+        self.point.stale = true;
+    }
+
+    /// The measure, for modification; marks the state as stale.
     pub fn measure_mut(&mut self) -> &mut EmpiricalMeasure<T> {
-        self.stale = true;
-        &mut self.measure
+        self.invalidate();
+        &mut self.point.measure
     }
 
-    /// The measure to be moved, and the velocity that it still has; marks the state stale.
+    /// The measure, for modification, and its velocity before the modification; marks the state as stale.
     pub fn split_mut(&mut self) -> (&mut EmpiricalMeasure<T>, &DMatrix<T>) {
-        self.stale = true;
-        (&mut self.measure, &self.velocity)
+        self.invalidate();
+        (&mut self.point.measure, &self.point.velocity)
     }
 
-    /// Computes velocity, energy and dissipation, if stale.
+    /// Computes velocity, energy and dissipation if they are stale.
     pub fn evaluate(&mut self, energy: &mut dyn Energy<T>) {
-        if !self.stale {
-            return;
-        }
-        let (p, m) = self.measure.points().shape();
-        if self.velocity.shape() != (p, m) {
-            self.velocity = DMatrix::zeros(p, m);
-        }
-        self.energy = energy.velocity(&self.measure, &mut self.velocity);
-        self.dissipation = energy.inner(&self.measure, &self.velocity, &self.velocity);
-        self.stale = false;
+        self.point.evaluate(energy);
     }
 
     /// The measure alone.
     pub fn into_measure(self) -> EmpiricalMeasure<T> {
-        self.measure
+        self.point.measure
     }
 
-    /// Whether all is finite: energy, particles and velocities, those of weight 0 too.
-    ///
-    /// Judged by scalars that ranks agree on. A coordinate beyond the square root of the largest scalar counts as infinite.
+    /// Returns true if energy, particles and velocities are finite.
     pub(crate) fn is_finite(&self, energy: &mut dyn Energy<T>) -> bool {
-        let moment = energy.inner(&self.measure, self.measure.points(), self.measure.points());
-        self.energy.is_finite() && self.dissipation.is_finite() && moment.is_finite()
+        self.point.is_finite(energy)
     }
 
-    /// `count` scratch fields in the shape of the measure, of unspecified content; to be given back.
+    /// `count` scratch fields of the shape of the measure, with unspecified content, to be returned by
+    /// [`give_stages`](Self::give_stages).
     pub(crate) fn take_stages(&mut self, count: usize) -> Vec<DMatrix<T>> {
-        let (p, m) = self.measure.points().shape();
+        let (p, m) = self.measure().points().shape();
         let mut stages = std::mem::take(&mut self.stages);
         stages.retain(|stage| stage.shape() == (p, m));
         while stages.len() < count {
@@ -195,65 +166,44 @@ impl<T: Real> State<T> {
         stages
     }
 
-    /// Gives scratch fields back.
+    /// Returns scratch fields for the next step.
     pub(crate) fn give_stages(&mut self, stages: Vec<DMatrix<T>>) {
         self.stages = stages;
     }
 
-    /// Goes back to the points that velocity and energy are still of.
+    /// Restores the points at which velocity and energy were computed.
     pub(crate) fn rewind(&mut self, points: &DMatrix<T>) {
-        self.measure.points_mut().copy_from_slice(points.as_slice());
-        self.stale = false;
+        self.point
+            .measure
+            .points_mut()
+            .copy_from_slice(points.as_slice());
+        self.point.stale = false;
     }
 
-    /// Takes over a velocity and an energy computed at the measure as it is.
-    pub(crate) fn evaluated(
+    /// Adopts a velocity and an energy that were computed at the current measure.
+    pub(crate) fn adopt(
         &mut self,
         energy: &mut dyn Energy<T>,
         velocity: &mut DMatrix<T>,
         value: T,
     ) {
-        std::mem::swap(&mut self.velocity, velocity);
-        self.energy = value;
-        self.dissipation = energy.inner(&self.measure, &self.velocity, &self.velocity);
-        self.stale = false;
+        self.point.adopt(energy, velocity, value);
     }
 
-    /// Completes a step: the clock, the count, the proposal.
+    /// Completes a step: time, number of steps, proposal for the next step.
     pub(crate) fn complete(&mut self, taken: T, next: Option<T>) {
-        self.time.advance(taken);
-        self.step += 1;
-        self.next = next;
+        self.clock.advance(taken);
+        self.control.next = next;
     }
 
     /// `time - t`, to full precision.
     pub(crate) fn remaining(&self, time: T) -> T {
-        (time - self.time.time) + self.time.lost
+        self.clock.remaining(time)
     }
 
-    /// Sets the clock to exactly `time`, and the proposal of the next step.
+    /// Sets the time to exactly `time`, and the proposal for the next step.
     pub(crate) fn arrive(&mut self, time: T, next: Option<T>) {
-        self.time = Clock {
-            time,
-            lost: T::zero(),
-        };
-        self.next = next;
-    }
-}
-
-/// A compensated sum of steps: the true time is `time - lost`.
-#[derive(Debug, Clone)]
-struct Clock<T> {
-    time: T,
-    lost: T,
-}
-
-impl<T: Real> Clock<T> {
-    /// Source: W. Kahan, Further remarks on reducing truncation errors, 1965.
-    fn advance(&mut self, dt: T) {
-        let step = dt - self.lost;
-        let time = self.time + step;
-        self.lost = (time - self.time) - step;
-        self.time = time;
+        self.clock.set(time);
+        self.control.next = next;
     }
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use nalgebra::DMatrix;
 
 use super::potential::{add_hessian_product, descend, integral};
-use super::{AllReduce, Energy, Potential, inner};
+use super::ranks::{AllReduce, Ranks};
+use super::{Energy, Potential, inner};
 use crate::error::ShapeError;
-use crate::feature::{FeatureMap, Workspace};
+use crate::feature::{FeatureMap, PredictionGradient, Workspace};
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::columns;
 use crate::real::Real;
@@ -33,12 +34,12 @@ use crate::risk::Risk;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Cost of a velocity: what [`FeatureMap::velocity`] costs, `O(n m d)` for a ridge map, and `O(m p)` for the potential.
+/// Cost of a velocity: that of [`FeatureMap::velocity`], `O(n m d)` for a ridge map, and `O(m p)` for the potential.
 pub struct MeanFieldRisk<F, R, T, V = ()> {
     features: F,
     risk: R,
     potential: V,
-    reduce: Option<Box<dyn AllReduce<T> + Send>>,
+    ranks: Ranks<T>,
     workspace: Workspace<T>,
 }
 
@@ -48,37 +49,28 @@ impl<F: fmt::Debug, R: fmt::Debug, T, V: fmt::Debug> fmt::Debug for MeanFieldRis
             .field("features", &self.features)
             .field("risk", &self.risk)
             .field("potential", &self.potential)
-            .field("distributed", &self.reduce.is_some())
+            .field("ranks", &self.ranks)
             .finish_non_exhaustive()
     }
 }
 
 impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
-    /// `F(mu) = R(int Phi dmu)`.
+    /// The energy `F(mu) = R(int Phi dmu)`.
     ///
     /// # Errors
-    /// [`ShapeError`] when the map does not take the inputs of the risk (`d`), does not give its outputs (`k`), or has
-    /// no output or particles of no coordinate.
+    /// [`ShapeError`] if the dimension of the inputs (`d`) or the number of outputs (`k`) of the map is not that of the
+    /// risk, or if `k` or the dimension of the particles is 0.
     pub fn new(features: F, risk: R) -> Result<Self, ShapeError> {
-        ShapeError::check(
-            "input dimension of the feature map",
-            risk.inputs().dim(),
+        let (p, d, k) = (
+            features.particle_dim(),
             features.input_dim(),
-        )?;
-        ShapeError::check(
-            "number of outputs of the feature map",
-            risk.output_dim(),
             features.output_dim(),
-        )?;
+        );
+        ShapeError::check("input dimension of the feature map", risk.inputs().dim(), d)?;
+        ShapeError::check("number of outputs of the feature map", risk.output_dim(), k)?;
         for (what, found) in [
-            (
-                "particle dimension of the feature map",
-                features.particle_dim(),
-            ),
-            (
-                "number of outputs of the feature map",
-                features.output_dim(),
-            ),
+            ("particle dimension of the feature map", p),
+            ("number of outputs of the feature map", k),
         ] {
             if found == 0 {
                 return Err(ShapeError {
@@ -88,43 +80,44 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
                 });
             }
         }
+        let workspace = Workspace::default();
         Ok(Self {
             features,
             risk,
             potential: (),
-            reduce: None,
-            workspace: Workspace::default(),
+            ranks: Ranks::SINGLE,
+            workspace,
         })
     }
 
-    /// Adds `int V dmu`. For several potentials give a pair, `(V, W)`.
+    /// Adds `int V dmu`. Several potentials are passed as a pair, `(V, W)`.
     pub fn regularized<V: Potential<T>>(self, potential: V) -> MeanFieldRisk<F, R, T, V> {
         let Self {
             features,
             risk,
             potential: (),
-            reduce,
+            ranks,
             workspace,
         } = self;
         MeanFieldRisk {
             features,
             risk,
             potential,
-            reduce,
+            ranks,
             workspace,
         }
     }
 }
 
 impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
-    /// Holds a part of the particles only: predictions and scalars are summed over ranks by `reduce`.
+    /// Declares that this rank holds a part of the particles: predictions and scalars are summed by `all_reduce`.
     ///
-    /// Weights are those of the whole measure, so that `sum_i c_i` over all ranks is its mass. Every rank then sees the same
-    /// `F` and the same inner products, and takes the same decisions. Start all ranks or none: a rank whose measure is refused leaves
-    /// the others waiting in `reduce`.
+    /// Weights are those of the whole measure, so that `sum_i c_i` over all ranks is its mass. Every rank then computes
+    /// the same `F` and the same inner products, and takes the same decisions. Start all ranks or none: if the measure
+    /// of one rank is refused, the others wait in `all_reduce` for ever.
     #[must_use]
-    pub fn distributed(mut self, reduce: impl AllReduce<T> + Send + 'static) -> Self {
-        self.reduce = Some(Box::new(reduce));
+    pub fn distributed(mut self, all_reduce: impl AllReduce<T> + Send + 'static) -> Self {
+        self.ranks = Ranks::of(all_reduce);
         self
     }
 
@@ -138,8 +131,7 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
         &self.risk
     }
 
-    /// The risk `R`, to be changed between steps; mark the state stale then
-    /// ([`State::measure_mut`](crate::State::measure_mut)).
+    /// The risk `R`, for modification between steps. Call [`State::invalidate`](crate::State::invalidate) afterwards.
     pub fn risk_mut(&mut self) -> &mut R {
         &mut self.risk
     }
@@ -149,14 +141,14 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
         &self.potential
     }
 
-    /// Whether other ranks hold particles too.
+    /// Returns true if the particles are distributed over ranks.
     pub(crate) fn is_distributed(&self) -> bool {
-        self.reduce.is_some()
+        self.ranks.is_distributed()
     }
 
-    /// Sums `x` over ranks, where there are any.
+    /// Replaces `x[l]` by its sum over all ranks, for every l.
     pub(crate) fn sum_over_ranks(&mut self, x: &mut [T]) {
-        reduced(&mut self.reduce, x);
+        self.ranks.sum(x);
     }
 }
 
@@ -164,11 +156,11 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
     /// Writes the predictions `h_mu(x_j)`, `k x n`, at the samples of the risk.
     ///
     /// # Panics
-    /// When `out` is not of length `k n`, or the particles are not of the map's dimension.
+    /// If the length of `out` is not `k n`, or the dimension of the particles is not that of the map.
     pub fn predict(&mut self, mu: &EmpiricalMeasure<T>, out: &mut [T]) {
         self.features
             .predict(mu, self.risk.inputs(), out, &mut self.workspace);
-        reduced(&mut self.reduce, out);
+        self.ranks.sum(out);
     }
 
     /// `k n`, the number of predictions.
@@ -177,17 +169,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
     }
 
     /// `int V dmu` over all ranks.
-    fn confinement(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-        let mut sum = [integral(&self.potential, mu)];
-        reduced(&mut self.reduce, &mut sum);
-        sum[0]
-    }
-}
-
-/// Sums `x` over ranks, where there are any.
-fn reduced<T: Real>(reduce: &mut Option<Box<dyn AllReduce<T> + Send>>, x: &mut [T]) {
-    if let Some(reduce) = reduce {
-        reduce.sum(x);
+    fn potential_energy(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        self.ranks.sum_scalar(integral(&self.potential, mu))
     }
 }
 
@@ -203,14 +186,14 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         let Self {
             features,
             risk,
-            reduce,
+            ranks,
             workspace,
             ..
         } = self;
         let ([h], ws) = workspace.nest([kn]);
         features.predict(mu, risk.inputs(), h, ws);
-        reduced(reduce, h);
-        risk.value(h) + self.confinement(mu)
+        ranks.sum(h);
+        risk.value(h) + self.potential_energy(mu)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
@@ -219,32 +202,26 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             features,
             risk,
             potential,
-            reduce,
+            ranks,
             workspace,
         } = self;
-        let value = match reduce {
-            None if risk.value_and_gradient_at(0, &[], &mut []).is_some() => {
-                let gradient = &mut |first: usize, h: &[T], g: &mut [T]| {
-                    risk.value_and_gradient_at(first, h, g).unwrap_or(T::zero())
-                };
-                features.velocity_by_samples(mu, risk.inputs(), gradient, out, workspace)
-            }
-            None => {
-                let gradient = &mut |h: &[T], g: &mut [T]| risk.value_and_gradient(h, g);
-                features.velocity(mu, risk.inputs(), gradient, out, workspace)
-            }
-            Some(reduce) => {
-                let ([total], ws) = workspace.nest([kn]);
-                let gradient = &mut |h: &[T], g: &mut [T]| {
-                    total.copy_from_slice(h);
-                    reduce.sum(total);
-                    risk.value_and_gradient(total, g)
-                };
-                features.velocity(mu, risk.inputs(), gradient, out, ws)
-            }
+        let value = if ranks.is_distributed() {
+            let ([total], ws) = workspace.nest([kn]);
+            let mut gradient = |_, h: &[T], g: &mut [T]| {
+                total.copy_from_slice(h);
+                ranks.sum(total);
+                risk.value_and_gradient(total, g)
+            };
+            let gradient = &mut PredictionGradient::new(false, &mut gradient);
+            features.velocity(mu, risk.inputs(), gradient, out, ws)
+        } else {
+            let mut gradient =
+                |samples, h: &[T], g: &mut [T]| risk.value_and_gradient_range(samples, h, g);
+            let gradient = &mut PredictionGradient::new(risk.is_separable(), &mut gradient);
+            features.velocity(mu, risk.inputs(), gradient, out, workspace)
         };
         descend(potential, mu.points(), out);
-        value + self.confinement(mu)
+        value + self.potential_energy(mu)
     }
 
     fn first_variation(
@@ -259,19 +236,19 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             features,
             risk,
             potential,
-            reduce,
+            ranks,
             workspace,
         } = self;
         let ([h, g], ws) = workspace.nest([kn, kn]);
         features.predict(mu, risk.inputs(), h, ws);
-        reduced(reduce, h);
+        ranks.sum(h);
         let value = risk.value_and_gradient(h, g);
         features.variation(at, risk.inputs(), g, values, descent, ws);
         for (w, value) in columns(at.as_slice(), at.nrows()).zip(values) {
             *value += potential.value(w);
         }
         descend(potential, at, descent);
-        Some(value + self.confinement(mu))
+        Some(value + self.potential_energy(mu))
     }
 
     fn curvature(
@@ -285,16 +262,16 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             features,
             risk,
             potential,
-            reduce,
+            ranks,
             workspace,
         } = self;
         let ([h, u, hu, values], ws) = workspace.nest([kn, kn, kn, mu.len()]);
         features.predict(mu, risk.inputs(), h, ws);
-        reduced(reduce, h);
+        ranks.sum(h);
         features.jvp(mu, v, risk.inputs(), u, ws);
-        reduced(reduce, u);
+        ranks.sum(u);
         risk.curvature(h, u, hu);
-        // The variation of R'' u descends: out_i = -DPhi(w_i)^T R'' u.
+        // `variation` returns a descent direction: out_i = -DPhi(w_i)^T R'' u.
         features.variation(mu.points(), risk.inputs(), hu, values, out, ws);
         out.neg_mut();
         add_hessian_product(potential, mu.points(), v, out);
@@ -302,9 +279,7 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
     }
 
     fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
-        let mut sum = [inner(mu, u, v)];
-        reduced(&mut self.reduce, &mut sum);
-        sum[0]
+        self.ranks.sum_scalar(inner(mu, u, v))
     }
 
     fn refresh(&mut self) -> bool {

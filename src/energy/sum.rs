@@ -31,7 +31,7 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Sum<A, B, T> {
     /// `A + B`, on particles of the same dimension.
     ///
     /// # Errors
-    /// [`ShapeError`] when the dimensions differ.
+    /// [`ShapeError`] if the dimensions differ.
     pub fn new(first: A, second: B) -> Result<Self, ShapeError> {
         ShapeError::check(
             "particle dimension of the second energy",
@@ -46,12 +46,12 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Sum<A, B, T> {
         })
     }
 
-    /// The two energies.
+    /// The two terms.
     pub fn parts(&self) -> (&A, &B) {
         (&self.first, &self.second)
     }
 
-    /// The scratch field, in the shape of `like`.
+    /// Takes the scratch field, in the shape of `like`.
     fn field(&mut self, like: &DMatrix<T>) -> DMatrix<T> {
         let mut field = std::mem::replace(&mut self.field, DMatrix::zeros(0, 0));
         if field.shape() != like.shape() {
@@ -124,7 +124,7 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
     }
 
     fn refresh(&mut self) -> bool {
-        // Not `||`: both draw their samples.
+        // Not `||`: both resample.
         self.first.refresh() | self.second.refresh()
     }
 }

@@ -8,7 +8,7 @@
 //! linear. Any other one is evaluated once where the risk is a sum over samples: a slab of panels goes forward and then backward, while its
 //! values and derivatives are in the last cache. Else values are kept up to a fixed budget, or computed again ([`blocking`]).
 
-use super::{GradientAt, Workspace};
+use super::{PredictionGradient, Workspace};
 use crate::activation::{Activation, Slopes};
 use crate::inputs::Inputs;
 use crate::numeric::simd;
@@ -79,7 +79,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     pub(super) fn velocity(
         &self,
         c: &[T],
-        gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
+        gradient: &mut PredictionGradient<'_, T>,
         out: &mut [T],
         ws: &mut Workspace<T>,
     ) -> T {
@@ -91,7 +91,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
                 .planar()
                 .predict(self.x.circle(), (self.w, c), self.k, slopes, h)
             {
-                let risk = gradient(h, g);
+                let risk = gradient.evaluate(0..n, h, g);
                 if !ws
                     .planar()
                     .add_vjp(self.x.circle(), g, (self.w, self.k), slopes, None, out)
@@ -101,50 +101,35 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
                 return risk;
             }
         }
+        let from_values = elementwise::from_values::<T, A>(self.sigma);
+        let slabs = gradient.is_separable() && self.slopes().is_none() && self.swept().is_none();
         let keep = match self.slopes() {
             Some(_) if d <= small_dim::INPUTS => Keep::Nothing,
             Some(_) => Keep::Signs {
                 signs: simd::signs::<T>(),
             },
-            None if elementwise::from_values::<T, A>(self.sigma) => Keep::Values,
-            None if 2 * self.x.len() * c.len() * size_of::<T>() <= blocking::CACHED => Keep::Both,
+            None if from_values => Keep::Values,
+            None if slabs => Keep::Both,
+            None if 2 * n * c.len() * size_of::<T>() <= blocking::CACHED => Keep::Both,
             None if d >= DEEP => Keep::Values,
             None => Keep::Nothing,
         };
-        let blocking = self.blocking(keep, false);
-        self.slabs(
-            &blocking,
-            blocking.padded,
-            c,
-            &mut |_, h, g| gradient(h, g),
-            out,
-            ws,
-        )
+        let blocking = self.blocking(keep, slabs);
+        let batch = if slabs {
+            blocking.panel
+        } else {
+            blocking.padded
+        };
+        self.slabs(&blocking, batch, c, gradient, out, ws)
     }
 
-    /// As `velocity`, with `gradient(first, h, g)` for runs of samples.
-    pub(super) fn velocity_by_samples(
-        &self,
-        c: &[T],
-        gradient: &mut GradientAt<'_, T>,
-        out: &mut [T],
-        ws: &mut Workspace<T>,
-    ) -> T {
-        if self.swept().is_some() || self.slopes().is_some() {
-            return self.velocity(c, &mut |h, g| gradient(0, h, g), out, ws);
-        }
-        let known = elementwise::from_values::<T, A>(self.sigma);
-        let blocking = self.blocking(if known { Keep::Values } else { Keep::Both }, true);
-        self.slabs(&blocking, blocking.panel, c, gradient, out, ws)
-    }
-
-    /// Forward and backward, one slab of samples after the other; the gradient for `run` samples at a time.
+    /// Forward and backward, one slab of samples after the other; the gradient for `batch` samples at a time.
     fn slabs(
         &self,
         blocking: &Blocking,
-        run: usize,
+        batch: usize,
         c: &[T],
-        gradient: &mut GradientAt<'_, T>,
+        gradient: &mut PredictionGradient<'_, T>,
         out: &mut [T],
         ws: &mut Workspace<T>,
     ) -> T {
@@ -158,33 +143,22 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         ];
         let [zeros, rows, h, g, kept] = ws.split(lens);
         zeros.fill(T::zero());
-        let (operands, sigma, slopes, mut risk) = (
-            self.operands(c, zeros),
-            self.sigma,
-            self.slopes(),
-            T::zero(),
-        );
+        let (operands, sigma, slopes) = (self.operands(c, zeros), self.sigma, self.slopes());
+        let mut risk = T::zero();
         out.fill(T::zero());
         for first in (0..blocking.padded).step_by(slab) {
             let last = (first + slab).min(blocking.padded);
-            let (blocking, operands, of) = (
-                blocking.part(last - first),
-                operands.part(first, last),
-                k * (last.min(n) - first),
-            );
-            let (rows, h, g, kept) = (
+            let (blocking, operands) = (blocking.part(last - first), operands.part(first, last));
+            let len = k * (last.min(n) - first);
+            let (rows, kept) = (
                 &mut rows[..k * blocking.padded],
-                &mut h[..of],
-                &mut g[..of],
                 &mut kept[..blocking.kept_len()],
             );
+            let (h, g) = (&mut h[..len], &mut g[..len]);
             passes::forward(&blocking, operands, sigma, slopes, rows, kept, h);
-            for ((h, g), first) in h
-                .chunks(k * run)
-                .zip(g.chunks_mut(k * run))
-                .zip((first..).step_by(run))
-            {
-                risk += gradient(first, h, g);
+            let batches = h.chunks(k * batch).zip(g.chunks_mut(k * batch));
+            for ((h, g), first) in batches.zip((first..).step_by(batch)) {
+                risk += gradient.evaluate(first..first + h.len() / k, h, g);
             }
             self.spread(&blocking, g, rows);
             passes::backward(

@@ -1,20 +1,21 @@
-//! Ridge functions `a sigma(b.x)`, the neurons of a two-operands network, and their smooth 2-homogeneous kin.
+//! Ridge functions `a sigma(b.x)`, the neurons of a two-layer network.
 
 use nalgebra::DMatrix;
 
-use super::compute::{self, Neurons, Radials};
-use super::{FeatureMap, GradientAt, Workspace};
+use super::compute::{self, Neurons};
+use super::plain::Plain;
+use super::{FeatureMap, PredictionGradient, Workspace};
 use crate::activation::{Activation, Homogeneous};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::vector::{dot, norm};
+use crate::numeric::vector::dot;
 use crate::real::Real;
 
 /// Ridge function `Phi(a, b)(x) = a sigma(b.x)`: one hidden neuron, with `a` in `R^k` and `b` in `R^d`.
 ///
-/// A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`. A bias is one more coordinate of the inputs
-/// ([`with_bias`](crate::inputs::with_bias)). With a positively homogeneous `sigma` of degree r the map is homogeneous of degree
-/// `1 + r`, 2 for [`Relu`](crate::Relu).
+/// A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`. A bias is an additional coordinate of the inputs
+/// ([`with_bias`](crate::inputs::with_bias)). If `sigma` is positively homogeneous of degree r, the map is homogeneous of
+/// degree `1 + r`: 2 for [`Relu`](crate::Relu).
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -32,27 +33,7 @@ pub struct Ridge<A> {
     output_dim: usize,
 }
 
-/// Radial ridge function `Phi(a, b)(x) = a |b| sigma(b.x / |b|)`: homogeneous of degree 2 for every `sigma`.
-///
-/// As smooth as `sigma` away from `b = 0`, where value and derivative are 0. `Radial<Relu>` equals `Ridge<Relu>`. A particle
-/// is `(a_1, .., a_k, b_1, .., b_d)`.
-///
-/// ```
-/// use wasserflow::prelude::*;
-///
-/// let phi = Radial::new(Tanh, 2);
-/// assert_eq!(phi.degree(), 2);
-/// let mut h = [0.0];
-/// phi.add_value(&[1.0, 0.0, 2.0], &[7.0, 0.5], 1.0, &mut h);
-/// assert_eq!(h, [2.0 * 0.5_f64.tanh()]);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Radial<A> {
-    activation: A,
-    input_dim: usize,
-    output_dim: usize,
-}
-
+/// Constructors and dimensions of a map of neurons `(a, b)`.
 macro_rules! shapes {
     ($map:ident) => {
         impl<A> $map<A> {
@@ -92,24 +73,11 @@ macro_rules! shapes {
         }
     };
 }
-shapes!(Ridge);
-shapes!(Radial);
+pub(super) use shapes;
 
-impl<A: Homogeneous> Homogeneous for Ridge<A> {
-    fn degree(&self) -> u32 {
-        1 + self.activation.degree()
-    }
-}
-
-impl<A> Homogeneous for Radial<A> {
-    fn degree(&self) -> u32 {
-        2
-    }
-}
-
-/// The batch methods: fused, or the provided ones where the scalar has no lanes.
+/// The batch methods: fused if the scalar has a SIMD implementation, else the default ones.
 macro_rules! batches {
-    ($operands:ident) => {
+    ($neurons:ident) => {
         fn predict(
             &self,
             mu: &EmpiricalMeasure<T>,
@@ -120,42 +88,22 @@ macro_rules! batches {
             if !compute::is_supported::<T>() {
                 return Plain(self).predict(mu, x, out, ws);
             }
-            self.$operands(mu.points(), x)
-                .predict(mu.weights(), out, ws);
+            self.$neurons(mu.points(), x).predict(mu.weights(), out, ws);
         }
 
         fn velocity(
             &self,
             mu: &EmpiricalMeasure<T>,
             x: &Inputs<T>,
-            gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
+            gradient: &mut PredictionGradient<'_, T>,
             out: &mut DMatrix<T>,
             ws: &mut Workspace<T>,
         ) -> T {
             if !compute::is_supported::<T>() {
                 return Plain(self).velocity(mu, x, gradient, out, ws);
             }
-            self.$operands(mu.points(), x)
+            self.$neurons(mu.points(), x)
                 .velocity(mu.weights(), gradient, out.as_mut_slice(), ws)
-        }
-
-        fn velocity_by_samples(
-            &self,
-            mu: &EmpiricalMeasure<T>,
-            x: &Inputs<T>,
-            gradient: &mut GradientAt<'_, T>,
-            out: &mut DMatrix<T>,
-            ws: &mut Workspace<T>,
-        ) -> T {
-            if !compute::is_supported::<T>() {
-                return Plain(self).velocity_by_samples(mu, x, gradient, out, ws);
-            }
-            self.$operands(mu.points(), x).velocity_by_samples(
-                mu.weights(),
-                gradient,
-                out.as_mut_slice(),
-                ws,
-            )
         }
 
         fn variation(
@@ -170,7 +118,7 @@ macro_rules! batches {
             if !compute::is_supported::<T>() {
                 return Plain(self).variation(w, x, g, values, descent, ws);
             }
-            self.$operands(w, x)
+            self.$neurons(w, x)
                 .variation(g, values, descent.as_mut_slice(), ws);
         }
 
@@ -185,10 +133,19 @@ macro_rules! batches {
             if !compute::is_supported::<T>() {
                 return Plain(self).jvp(mu, v, x, out, ws);
             }
-            self.$operands(mu.points(), x)
+            self.$neurons(mu.points(), x)
                 .add_jvp(mu.weights(), v.as_slice(), out, ws);
         }
     };
+}
+pub(super) use batches;
+
+shapes!(Ridge);
+
+impl<A: Homogeneous> Homogeneous for Ridge<A> {
+    fn degree(&self) -> u32 {
+        1 + self.activation.degree()
+    }
 }
 
 impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
@@ -246,103 +203,5 @@ impl<A> Ridge<A> {
             k: self.output_dim,
             x,
         }
-    }
-}
-
-impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
-    fn particle_dim(&self) -> usize {
-        self.particle_dim()
-    }
-
-    fn input_dim(&self) -> usize {
-        self.input_dim
-    }
-
-    fn output_dim(&self) -> usize {
-        self.output_dim
-    }
-
-    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-        let (a, b) = w.split_at(self.output_dim);
-        let r = norm(b);
-        if r == T::zero() {
-            return;
-        }
-        let s = scale * r * self.activation.value(dot(b, x) / r);
-        for (out, &a) in out.iter_mut().zip(a) {
-            *out += a * s;
-        }
-    }
-
-    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
-        let (a, b) = w.split_at(self.output_dim);
-        let (da, db) = out.split_at_mut(self.output_dim);
-        let r = norm(b);
-        if r == T::zero() {
-            return;
-        }
-        // With e = b/|b| and u = e.x:  d/db |b| sigma(u) = sigma(u) e + sigma'(u) (x - u e).
-        let u = dot(b, x) / r;
-        let (s, ds) = self.activation.value_and_derivative(u);
-        for (da, &g) in da.iter_mut().zip(g) {
-            *da += g * (r * s);
-        }
-        let q = dot(g, a);
-        let (along, across) = (q * (s - ds * u) / r, q * ds);
-        for ((db, &b), &x) in db.iter_mut().zip(b).zip(x) {
-            *db += along * b + across * x;
-        }
-    }
-
-    fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
-        let (a, b) = w.split_at(self.output_dim);
-        let (da, db) = v.split_at(self.output_dim);
-        let r = norm(b);
-        if r == T::zero() {
-            return;
-        }
-        let u = dot(b, x) / r;
-        let (s, ds) = self.activation.value_and_derivative(u);
-        let slope = (s - ds * u) / r * dot(b, db) + ds * dot(x, db);
-        for ((out, &a), &da) in out.iter_mut().zip(a).zip(da) {
-            *out += scale * (da * (r * s) + a * slope);
-        }
-    }
-
-    batches!(radials);
-}
-
-impl<A> Radial<A> {
-    fn radials<'a, T: Real>(&'a self, w: &'a DMatrix<T>, x: &'a Inputs<T>) -> Radials<'a, T, A> {
-        Radials(Neurons {
-            sigma: &self.activation,
-            w: w.as_slice(),
-            k: self.output_dim,
-            x,
-        })
-    }
-}
-
-/// The map with the provided batch methods: what a scalar without lanes gets.
-struct Plain<'a, F>(&'a F);
-
-impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Plain<'_, F> {
-    fn particle_dim(&self) -> usize {
-        self.0.particle_dim()
-    }
-    fn input_dim(&self) -> usize {
-        self.0.input_dim()
-    }
-    fn output_dim(&self) -> usize {
-        self.0.output_dim()
-    }
-    fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-        self.0.add_value(w, x, scale, out);
-    }
-    fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
-        self.0.add_vjp(w, x, g, out);
-    }
-    fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
-        self.0.add_jvp(w, x, v, scale, out);
     }
 }

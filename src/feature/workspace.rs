@@ -1,12 +1,13 @@
-//! Scratch memory of the batch methods.
+//! Scratch memory of the batch operations.
 
 use super::compute::Planar;
 use crate::numeric::packed::{Aligned, line};
 use crate::real::Real;
 
-/// Scratch memory that grows once: nothing is allocated after the first call on a shape.
+/// Scratch memory of the batch operations: nothing is allocated after the first call on a shape.
 ///
-/// What a slice of it holds at first is unspecified. A workspace carries no meaning from one call to the next.
+/// The initial content of its slices is unspecified. Nothing is carried from one call to the next, so that one workspace
+/// serves any maps and shapes in turn.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -33,17 +34,17 @@ impl<T> Default for Workspace<T> {
 }
 
 impl<T: Real> Workspace<T> {
-    /// Disjoint slices of the given lengths, of unspecified content.
+    /// Returns disjoint slices of the given lengths with unspecified content.
     pub fn split<const N: usize>(&mut self, lens: [usize; N]) -> [&mut [T]; N] {
         carve(&mut self.buffer, lens)
     }
 
-    /// The buffers of the planar sweep.
+    /// The buffers of the angular sweep (`d = 2`).
     pub(super) fn planar(&mut self) -> &mut Planar<T> {
         &mut self.planar
     }
 
-    /// As [`split`](Self::split), and a further workspace for what is called while the slices are held.
+    /// Like [`split`](Self::split), with a second workspace for operations called while the slices are in use.
     pub fn nest<const N: usize>(&mut self, lens: [usize; N]) -> ([&mut [T]; N], &mut Self) {
         (
             carve(&mut self.buffer, lens),
@@ -52,7 +53,7 @@ impl<T: Real> Workspace<T> {
     }
 }
 
-/// Each slice starts at a cache line.
+/// Splits the buffer into slices that start at cache lines.
 fn carve<T: Real, const N: usize>(buffer: &mut Aligned<T>, lens: [usize; N]) -> [&mut [T]; N] {
     let whole = lens.map(|len| len.next_multiple_of(line::<T>()));
     let total = whole.iter().sum();

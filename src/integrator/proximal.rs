@@ -232,7 +232,7 @@ fn solve<T: Real>(
         .measure_mut()
         .points_mut()
         .copy_from_slice(x.v.as_slice());
-    state.evaluated(energy, &mut x.velocity, x.energy);
+    state.adopt(energy, &mut x.velocity, x.energy);
     scratch.give([w, x.v, x.velocity, x.gradient]);
     state.give_stages(scratch.into_fields());
     Ok(ending)

@@ -1,5 +1,7 @@
 //! The empirical risk of a loss on a sample.
 
+use std::ops::Range;
+
 use nalgebra::{DMatrix, DVector};
 
 use super::{Risk, reciprocal, sum};
@@ -196,8 +198,12 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
         self.part(0, h, out)
     }
 
-    fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
-        Some(self.part(first, h, out))
+    fn is_separable(&self) -> bool {
+        true
+    }
+
+    fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
+        self.part(samples.start, h, out)
     }
 
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {

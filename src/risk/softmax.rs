@@ -1,5 +1,7 @@
 //! Softmax cross-entropy, which couples the outputs of a sample.
 
+use std::ops::Range;
+
 use nalgebra::DMatrix;
 
 use super::{Risk, reciprocal, sum};
@@ -127,8 +129,12 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
         self.part(0, h, out)
     }
 
-    fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
-        Some(self.part(first, h, out))
+    fn is_separable(&self) -> bool {
+        true
+    }
+
+    fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
+        self.part(samples.start, h, out)
     }
 
     /// `R'' u = (1/n) (p u - p <p, u>)` a sample, with `p = softmax(h)`.

@@ -5,7 +5,7 @@
 
 use super::Neurons;
 use crate::activation::Activation;
-use crate::feature::{GradientAt, Workspace};
+use crate::feature::{PredictionGradient, Workspace};
 use crate::numeric::vector::{dot, norm};
 use crate::real::Real;
 
@@ -27,7 +27,7 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
     pub(in crate::feature) fn velocity(
         &self,
         c: &[T],
-        gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
+        gradient: &mut PredictionGradient<'_, T>,
         out: &mut [T],
         ws: &mut Workspace<T>,
     ) -> T {
@@ -36,23 +36,6 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
         self.polar(w, r);
         products(c, r, cr);
         let risk = self.ridge(w).velocity(cr, gradient, out, ws);
-        self.to_radial_derivative(w, r, out);
-        risk
-    }
-
-    /// The velocities, and the risk by samples.
-    pub(in crate::feature) fn velocity_by_samples(
-        &self,
-        c: &[T],
-        gradient: &mut GradientAt<'_, T>,
-        out: &mut [T],
-        ws: &mut Workspace<T>,
-    ) -> T {
-        let m = c.len();
-        let ([w, r, cr], ws) = ws.nest([self.0.w.len(), m, m]);
-        self.polar(w, r);
-        products(c, r, cr);
-        let risk = self.ridge(w).velocity_by_samples(cr, gradient, out, ws);
         self.to_radial_derivative(w, r, out);
         risk
     }

@@ -1,12 +1,14 @@
 //! The batch methods of a feature map against the sums that they stand for.
 
+use std::ops::Range;
+
 use nalgebra::DMatrix;
 
 use super::super::case::Case;
 use super::super::energy::generic;
 use super::super::slope::rounding;
 use super::super::violation::{Violation, holds, within};
-use crate::feature::{FeatureMap, Workspace};
+use crate::feature::{FeatureMap, PredictionGradient, Workspace};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::columns;
@@ -115,7 +117,7 @@ impl<T: Real> Batch<T> {
     fn velocity(&self, phi: &dyn FeatureMap<T>) -> (T, DMatrix<T>, DMatrix<T>, usize) {
         let (mut seen, mut calls) = (Self::nan(self.kn(), 1), 0);
         let mut out = Self::nan(phi.particle_dim(), self.mu.len());
-        let mut gradient = |h: &[T], g: &mut [T]| {
+        let mut gradient = |_: Range<usize>, h: &[T], g: &mut [T]| {
             calls += 1;
             seen.as_mut_slice().copy_from_slice(h);
             g.copy_from_slice(&self.g);
@@ -123,7 +125,10 @@ impl<T: Real> Batch<T> {
                 .zip(&self.g)
                 .fold(T::zero(), |sum, (&h, &g)| sum + h * g)
         };
-        let value = phi.velocity(&self.mu, &self.x, &mut gradient, &mut out, &mut self.used());
+        let value = {
+            let gradient = &mut PredictionGradient::new(false, &mut gradient);
+            phi.velocity(&self.mu, &self.x, gradient, &mut out, &mut self.used())
+        };
         (value, seen, out, calls)
     }
 
@@ -131,8 +136,8 @@ impl<T: Real> Batch<T> {
     fn velocity_by_samples(&self, phi: &dyn FeatureMap<T>) -> (T, DMatrix<T>, DMatrix<T>, bool) {
         let (mut seen, mut next, mut in_order) = (Self::nan(self.kn(), 1), 0, true);
         let mut out = Self::nan(phi.particle_dim(), self.mu.len());
-        let mut gradient = |first: usize, h: &[T], g: &mut [T]| {
-            let start = first * phi.output_dim();
+        let mut gradient = |samples: Range<usize>, h: &[T], g: &mut [T]| {
+            let start = samples.start * phi.output_dim();
             in_order &= start == next && h.len() == g.len() && start + h.len() <= self.kn();
             if !in_order {
                 return T::zero();
@@ -144,8 +149,10 @@ impl<T: Real> Batch<T> {
                 .zip(&self.g[start..next])
                 .fold(T::zero(), |sum, (&h, &g)| sum + h * g)
         };
-        let value =
-            phi.velocity_by_samples(&self.mu, &self.x, &mut gradient, &mut out, &mut self.used());
+        let value = {
+            let gradient = &mut PredictionGradient::new(true, &mut gradient);
+            phi.velocity(&self.mu, &self.x, gradient, &mut out, &mut self.used())
+        };
         in_order &= next == self.kn();
         (value, seen, out, in_order)
     }
