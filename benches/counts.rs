@@ -1,8 +1,9 @@
-//! What a step costs apart from time: allocations, and instructions where `valgrind` is installed.
+//! Allocations of a step, and its instructions if `valgrind` is installed.
 //!
-//! Allocations are counted by the allocator of this program, for the first step on a shape and for a later one.
-//! Instructions: the program runs itself under callgrind with 1 and with 3 more steps and takes half the difference, so
-//! that setting up does not count. They depend on the machine's instructions and on the compiler, not on its load.
+//! Allocations are counted by the allocator of this program, for the first step on a shape and for
+//! a later one. Instructions: the program runs itself under callgrind with 1 and with 3 more steps
+//! and takes half the difference, so that the set-up does not count. They depend on the
+//! instruction set and the compiler, but not on the load of the machine.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::Command;
@@ -18,16 +19,16 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: hands everything on to the system's allocator.
+// SAFETY: every request is passed on unchanged to the system allocator.
 #[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of the caller.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of the caller.
         unsafe { System.dealloc(at, layout) }
     }
 }

@@ -1,6 +1,5 @@
-//! The smooth activations on slices of 256 preactivations: the slice hooks beside scalar loops over the system's libm.
-//!
-//! Per element: divide by 256.
+//! The smooth activations on slices of 256 preactivations: the slice methods beside scalar loops
+//! over the system's libm. Times are those of 256 elements.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -41,7 +40,7 @@ fn hook<T: Real>(c: &mut Criterion, name: &str, sigma: impl Activation<T>, libm:
     group.finish();
 }
 
-/// `u` in `f64`, where libm has its error function.
+/// `u` in `f64`, the precision of the error function of libm.
 fn wide<T: Real>(u: T) -> f64 {
     u.to_f64().unwrap_or(f64::NAN)
 }

@@ -1,9 +1,11 @@
-//! The fused passes of a ridge map: one velocity (predictions, gradient of the square loss, all velocities), on 1 and 2 threads.
+//! The fused passes of a ridge map: one velocity (predictions, gradient of the square loss, all
+//! velocities), on 1 and 2 threads.
 //!
-//! Throughput counts `4 n m d` operations, so `Gelem/s` reads as GFLOP/s; `peak` is what fused multiply-adds alone attain.
-//! The size is in the id: `velocity/n_d_m/scalar/activation/threads`.
+//! Throughput counts `4 n m d` operations, so `Gelem/s` is GFLOP/s; `peak` is the rate of fused
+//! multiply-adds alone. The size is in the id: `velocity/n_d_m/scalar/activation/threads`.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -26,7 +28,7 @@ const SHAPES: [[usize; 3]; 9] = [
     [10000, 784, 2000],
 ];
 
-/// What a dependent writes: softsign, `u / (1 + |u|)`.
+/// A user-defined activation: softsign, `u / (1 + |u|)`.
 #[derive(Debug, Clone, Copy)]
 struct Softsign;
 
@@ -46,7 +48,7 @@ impl<T: Real> Activation<T> for Softsign {
     }
 }
 
-/// ReLU as a dependent writes it, with the slopes said.
+/// A user-defined ReLU with its slopes.
 #[derive(Debug, Clone, Copy)]
 struct OwnRelu;
 
@@ -105,21 +107,18 @@ fn velocity<T: Real + Send, A: Activation<T> + Copy + Send>(
             group.bench_function(id, |b| {
                 pool.install(|| {
                     b.iter(|| {
-                        let mut gradient = |first: usize, h: &[T], g: &mut [T]| {
+                        let mut gradient = |samples: Range<usize>, h: &[T], g: &mut [T]| {
                             let mut sum = T::zero();
-                            for ((g, &h), &y) in g.iter_mut().zip(h).zip(&y[first..]) {
+                            for ((g, &h), &y) in g.iter_mut().zip(h).zip(&y[samples.start..]) {
                                 sum += (h - y) * (h - y);
                                 *g = scale * (h - y);
                             }
                             sum
                         };
-                        black_box(Ridge::new(sigma, d).velocity_by_samples(
-                            &mu,
-                            &x,
-                            &mut gradient,
-                            &mut out,
-                            &mut ws,
-                        ))
+                        let gradient = &mut PredictionGradient::new(true, &mut gradient);
+                        black_box(
+                            Ridge::new(sigma, d).velocity(&mu, &x, gradient, &mut out, &mut ws),
+                        )
                     });
                 });
             });
@@ -128,7 +127,7 @@ fn velocity<T: Real + Send, A: Activation<T> + Copy + Send>(
     group.finish();
 }
 
-/// Twelve chains of fused multiply-adds.
+/// Twelve independent chains of fused multiply-adds.
 #[derive(Clone, Copy)]
 struct Peak;
 
@@ -152,7 +151,7 @@ impl pulp::WithSimd for Peak {
     }
 }
 
-/// In `f64`; `f32` has twice as many lanes.
+/// The peak rate in `f64`; that of `f32` is twice as high.
 fn peak(c: &mut Criterion) {
     struct Lanes;
     impl pulp::WithSimd for Lanes {

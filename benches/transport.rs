@@ -1,4 +1,5 @@
-//! Exact W2 between two Gaussian clouds of m equal atoms in R^d, cold, and updated after a small move; weighted clouds.
+//! Exact W2 between two Gaussian clouds of m equal atoms in R^d, cold, and updated after a small
+//! move; weighted clouds.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};

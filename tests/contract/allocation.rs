@@ -1,4 +1,4 @@
-//! Nothing is allocated after the first step on a shape.
+//! No memory is allocated after the first step on a shape.
 
 #![allow(unsafe_code, reason = "a global allocator that counts has to be one")]
 
@@ -14,7 +14,8 @@ struct Counting;
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Whether this thread takes part in the steps: the test harness has a thread of its own, which allocates when it likes.
+    /// Whether allocations of this thread count: other tests and the test harness allocate at the
+    /// same time.
     static COUNTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -22,12 +23,13 @@ fn count() {
     ALLOCATIONS.fetch_add(usize::from(COUNTED.get()), Ordering::Relaxed);
 }
 
-// SAFETY: every request is passed on unchanged to the system allocator, which keeps the contract; counting allocates nothing,
-// for a thread's constant without a destructor needs no memory of its own.
+// SAFETY: every request is passed on unchanged to the system allocator, which satisfies the
+// contract. Counting does not allocate: a thread-local constant without a destructor needs no
+// memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's layout, as it came.
+        // SAFETY: the layout of the caller.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
@@ -85,7 +87,7 @@ fn allocate() {
     drop(std::hint::black_box(vec![1_u8; 100]));
 }
 
-/// One test only: the count is that of all threads that take part.
+/// The only test of this module: the count is that of all threads with `COUNTED`.
 #[test]
 fn nothing_is_allocated_after_the_first_step() {
     COUNTED.set(true);
@@ -133,7 +135,8 @@ fn nothing_is_allocated_after_the_first_step() {
     maps::<f32>("Heun", Heun);
     maps::<f64>("Rk4", Rk4);
     maps::<f32>("Rk4", Rk4);
-    // Shapes that are worth two threads: tiles with kept signs, the register kernel, kept values, and derivatives too.
+    // Shapes for two threads: stored signs, the microkernel of small dimensions, stored values,
+    // stored derivatives.
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(2)
         .build()

@@ -1,11 +1,12 @@
-//! The layout of the sources: rooms that only use what precedes them, no circles inside a room, short files, a short root,
-//! small traits.
+//! The layout of the sources: rooms that only use what precedes them, no circles inside a room,
+//! short files, a short root, small traits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The top-level modules in the order of the data flow. `lib` and `prelude` re-export all of them and are exempt.
+/// The top-level modules in the order of the data flow. `lib` and `prelude` re-export all of them
+/// and are exempt.
 const ROOMS: [&str; 20] = [
     "forward", // an internal macro without imports
     "real",
@@ -118,7 +119,8 @@ fn identifier(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// Appends the paths of the tree at the start of `text`, such as `a::{b, c::d}`, to `out` and returns the rest of `text`.
+/// Appends the paths of the tree at the start of `text`, such as `a::{b, c::d}`, to `out` and
+/// returns the rest of `text`.
 fn expand<'a>(text: &'a str, prefix: &[&'a str], out: &mut Vec<Vec<&'a str>>) -> &'a str {
     if let Some(mut rest) = text.strip_prefix('{') {
         while !rest.is_empty() && !rest.starts_with('}') {
@@ -190,7 +192,8 @@ fn names(own: &Name, code: &str) -> Vec<Name> {
     names
 }
 
-/// The names that the `use` declarations of a module bring in, by their last segment: `use child::Item` as well.
+/// The names that the `use` declarations of a module bring in, by their last segment: `use
+/// child::Item` as well.
 fn reexports(own: &Name, code: &str, modules: &BTreeSet<Name>) -> BTreeMap<String, Name> {
     let mut found: BTreeMap<_, _> = names(own, code)
         .into_iter()
@@ -230,10 +233,12 @@ fn misplaced(file: &Path, code: &str) -> Vec<String> {
     faults
 }
 
-/// The circles of imports: sets of sibling modules of which each uses all others, directly or through further siblings.
+/// The circles of imports: sets of sibling modules of which each uses all others, directly or
+/// through further siblings.
 ///
-/// What a descendant of a sibling imports counts as an import by that sibling, what is imported from a descendant as an
-/// import from it. Imports between a module and its own ancestors and descendants are free.
+/// What a descendant of a sibling imports counts as an import by that sibling, what is imported
+/// from a descendant as an import from it. Imports between a module and its own ancestors and
+/// descendants are free.
 fn circles(sources: &[(PathBuf, String)]) -> Vec<String> {
     let files: BTreeMap<Name, &str> = sources
         .iter()
@@ -492,7 +497,8 @@ fn the_root_is_short_and_the_prelude_has_every_contract_trait() {
     }
 }
 
-/// `(name, required methods)` of the public traits in `code`: methods whose declaration ends in `;`.
+/// `(name, required methods)` of the public traits in `code`: methods whose declaration ends in
+/// `;`.
 fn traits(code: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     for (at, head) in code.match_indices("pub trait ") {

@@ -1,4 +1,5 @@
-//! Bad input: a typed error that names the place, at construction; and a step that fails leaves the last finite state.
+//! Bad input is a typed error at construction that names the place. A step that fails leaves the
+//! last finite state.
 
 use std::fmt::Display;
 use std::ops::ControlFlow;
@@ -9,8 +10,8 @@ use wasserflow::prelude::*;
 
 const NOT_FINITE: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
 
-/// The message has each of the words.
-fn says(error: &impl Display, words: &[&str]) {
+/// Asserts that the message contains each of the words.
+fn contains(error: &impl Display, words: &[&str]) {
     let message = error.to_string();
     for word in words {
         assert!(message.contains(word), "`{word}` is missing in: {message}");
@@ -40,7 +41,7 @@ fn measures() {
             ),
             "{error}"
         );
-        says(&error, &["particle 2", "coordinate 1", "finite"]);
+        contains(&error, &["particle 2", "coordinate 1", "finite"]);
         let error = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, bad as f32)).unwrap_err();
         assert!(
             matches!(
@@ -62,7 +63,7 @@ fn measures() {
             matches!(error, MeasureError::Weight { particle: 3, .. }),
             "{error}"
         );
-        says(&error, &["weight of particle 3", ">= 0"]);
+        contains(&error, &["weight of particle 3", ">= 0"]);
     }
     let error = EmpiricalMeasure::weighted(x(3, 4), DVector::zeros(5)).unwrap_err();
     assert_eq!(
@@ -76,7 +77,7 @@ fn measures() {
         let error = EmpiricalMeasure::uniform(DMatrix::<f64>::zeros(dim, len)).unwrap_err();
         assert_eq!(error, MeasureError::Empty { dim, len });
     }
-    // Starts.
+    // Initial measures.
     assert!(matches!(
         init::grid::<f64>(0, 3, 0.0, 1.0),
         Err(MeasureError::Empty { .. })
@@ -102,7 +103,7 @@ fn measures() {
         Err(MeasureError::Point { .. })
     ));
     let one = EmpiricalMeasure::uniform(x(2, 1)).unwrap();
-    says(
+    contains(
         &init::symmetrised(&one, 3).unwrap_err(),
         &["k must be at most", "3"],
     );
@@ -134,11 +135,11 @@ fn random_starts() {
         Err(MeasureError::Empty { .. })
     ));
     for bad in NOT_FINITE.into_iter().chain([-1.0]) {
-        says(
+        contains(
             &init::gaussian::<f64>(2, 3, bad, rng).unwrap_err(),
             &["std"],
         );
-        says(
+        contains(
             &init::balanced::<f64>(2, 3, bad, rng).unwrap_err(),
             &["radius"],
         );
@@ -167,7 +168,7 @@ fn inputs() {
             ),
             "{error}"
         );
-        says(&error, &["sample 3", "coordinate 1", "finite"]);
+        contains(&error, &["sample 3", "coordinate 1", "finite"]);
         assert!(matches!(
             Inputs::from_slice(2, points.as_slice()),
             Err(RiskError::Input {
@@ -177,7 +178,7 @@ fn inputs() {
             })
         ));
 
-        // A refused refill changes nothing.
+        // A refused refill has no effect.
         let mut inputs = Inputs::new(x(2, 4)).unwrap();
         let error = inputs
             .refill(|j, x| x[0] = if j == 2 { bad } else { 7.0 })
@@ -254,7 +255,7 @@ fn risks() {
                 ),
                 "{error}"
             );
-            says(&error, &["sample 2", "target 1"]);
+            contains(&error, &["sample 2", "target 1"]);
         };
         refused(EmpiricalRisk::with_outputs(Square, x(2, 3), targets.clone()).unwrap_err());
         refused(EmpiricalRisk::with_outputs(Huber(1.0), x(2, 3), targets.clone()).unwrap_err());
@@ -271,7 +272,7 @@ fn risks() {
                 matches!(error, RiskError::Target { sample: 1, output: 0, value, .. } if value == bad),
                 "{error}"
             );
-            says(&error, &["sample 1", "-1 or 1", &bad.to_string()]);
+            contains(&error, &["sample 1", "-1 or 1", &bad.to_string()]);
         };
         refused(EmpiricalRisk::new(Logistic, x(2, 3), labels()).unwrap_err());
         refused(EmpiricalRisk::new(Exponential, x(2, 3), labels()).unwrap_err());
@@ -284,7 +285,7 @@ fn risks() {
             matches!(error, RiskError::Shape(_) | RiskError::Parameter(_)),
             "{error}"
         );
-        says(&error, &[what]);
+        contains(&error, &[what]);
     };
     shape(
         EmpiricalRisk::new(Square, x(2, 4), y()).unwrap_err(),
@@ -331,7 +332,7 @@ fn risks() {
             matches!(error, RiskError::Weight { sample: 2, .. }),
             "{error}"
         );
-        says(&error, &["weight of sample 2"]);
+        contains(&error, &["weight of sample 2"]);
     }
     shape(
         risk().sample_weights(vec![1.0; 2]).unwrap_err(),
@@ -340,7 +341,7 @@ fn risks() {
     // Parameters of a loss.
     let parameter = |error: RiskError, words: &[&str]| {
         assert!(matches!(error, RiskError::Parameter(_)), "{error}");
-        says(&error, words);
+        contains(&error, words);
     };
     for bad in NOT_FINITE.into_iter().chain([0.0, -1.0]) {
         parameter(
@@ -360,7 +361,7 @@ fn risks() {
     }
 }
 
-/// A risk of no output.
+/// A risk with zero outputs.
 #[derive(Debug)]
 struct Nothing(Inputs<f64>);
 
@@ -396,34 +397,34 @@ fn energies() {
         "d = 0"
     );
     let error = MeanFieldRisk::new(Ridge::with_outputs(Relu, 2, 3), risk()).unwrap_err();
-    says(&error, &["outputs", "1", "3"]);
+    contains(&error, &["outputs", "1", "3"]);
     assert!(
         MeanFieldRisk::new(Ridge::with_outputs(Relu, 2, 0), risk()).is_err(),
         "k = 0"
     );
     let nothing = Nothing(Inputs::new(x(2, 3)).unwrap());
     let error = MeanFieldRisk::new(Ridge::with_outputs(Relu, 2, 0), nothing).unwrap_err();
-    says(&error, &["outputs", "found 0"]);
+    contains(&error, &["outputs", "found 0"]);
 
     let target = || EmpiricalMeasure::uniform(x(2, 3)).unwrap();
     assert!(Mmd::new(ArcCosine::new(2), target()).is_ok());
-    says(
+    contains(
         &Mmd::new(ArcCosine::new(3), target()).unwrap_err(),
         &["target", "3", "2"],
     );
     assert!(Mmd::new(ArcCosine::new(0), target()).is_err());
     for bad in NOT_FINITE.into_iter().chain([0.0, -1.0]) {
-        says(&Gaussian::new(2, bad).unwrap_err(), &["bandwidth"]);
+        contains(&Gaussian::new(2, bad).unwrap_err(), &["bandwidth"]);
     }
     for bad in NOT_FINITE.into_iter().chain([-1.0]) {
-        says(&WeightDecay::new(bad).unwrap_err(), &["lambda", ">= 0"]);
-        says(
+        contains(&WeightDecay::new(bad).unwrap_err(), &["lambda", ">= 0"]);
+        contains(
             &WeightDecay::new(bad as f32).unwrap_err(),
             &["lambda", ">= 0"],
         );
     }
     let decay = |p| PotentialEnergy::new(WeightDecay::new(1.0).unwrap(), p);
-    says(
+    contains(
         &Sum::new(decay(2), decay(3)).unwrap_err(),
         &["second energy", "2", "3"],
     );
@@ -443,25 +444,25 @@ fn flows_and_observers() {
         assert!(ParticleFlow::new(decay::<f32>(), Euler, bad as f32).is_err());
     }
     for bad in NOT_FINITE.into_iter().chain([-1e-6]) {
-        says(
+        contains(
             &ParticleFlow::new(decay::<f64>(), DormandPrince::new(bad, 1e-6), 0.1).unwrap_err(),
             &["rtol"],
         );
-        says(
+        contains(
             &ParticleFlow::new(decay::<f64>(), DormandPrince::new(1e-6, bad), 0.1).unwrap_err(),
             &["atol"],
         );
         let boxed: Box<dyn Integrator<f64>> = Box::new(DormandPrince::new(bad, 1e-6));
         assert!(ParticleFlow::new(decay::<f64>(), boxed, 0.1).is_err());
     }
-    says(
+    contains(
         &ParticleFlow::new(decay::<f64>(), DormandPrince::new(0.0, 0.0), 0.1).unwrap_err(),
         &["rtol", "atol"],
     );
     assert!(UntilStationary::new(f64::NAN).is_err() && UntilStationary::new(-1.0).is_err());
     assert!(UntilTarget::new(f64::NAN).is_err());
     for bad in NOT_FINITE.into_iter().chain([1.0, 0.0]) {
-        says(&LogSpaced::new(bad, ()).unwrap_err(), &["ratio"]);
+        contains(&LogSpaced::new(bad, ()).unwrap_err(), &["ratio"]);
     }
 
     let mut flow = ParticleFlow::new(decay::<f64>(), Euler, 0.1).unwrap();
@@ -503,14 +504,14 @@ fn flows_and_observers() {
     let far = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 1e200)).unwrap();
     let error = flow.start(far).unwrap_err();
     assert!(matches!(error, StartError::NonFinite { .. }), "{error}");
-    says(&error, &["F = inf"]);
+    contains(&error, &["F = inf"]);
 }
 
 // ---- steps that fail ----
 
 type Method = fn() -> Box<dyn Integrator<f64>>;
 
-/// All that a state shows, as bits.
+/// The public contents of a state, as bits.
 fn bits(state: &State<f64>) -> Vec<u64> {
     let mu = state.measure();
     let scalars = [
@@ -544,7 +545,8 @@ fn students() -> EmpiricalMeasure<f64> {
     EmpiricalMeasure::weighted(x(3, 5), DVector::from_vec(vec![0.3, 0.0, 0.2, 0.1, 0.4])).unwrap()
 }
 
-/// Steps that are far too long: the state is what it was, and a sane flow goes on from it as if nothing had happened.
+/// Steps that are far too long fail without a change of the state, and another flow continues from
+/// it.
 #[test]
 fn a_diverging_step_keeps_the_last_finite_state() {
     let integrators: [Method; 3] = [|| Box::new(Euler), || Box::new(Heun), || Box::new(Rk4)];
@@ -554,20 +556,20 @@ fn a_diverging_step_keeps_the_last_finite_state() {
         let mut state = sane.start(students()).unwrap();
         sane.run(&mut state, 3, &mut ()).unwrap();
 
-        // Euler explodes over a few finite steps; the state is that of the last of them.
+        // Euler diverges over a few finite steps; the state is that of the last of them.
         let mut last = bits(&state);
         let error = loop {
             match wild.advance(&mut state) {
                 Ok(_) => last = bits(&state),
                 Err(error) => break error,
             }
-            assert!(state.step() < 100, "it does explode");
+            assert!(state.step() < 100, "it diverges");
         };
         let StepError::NonFinite { step, time } = error else {
             panic!("{error}")
         };
         assert_eq!((step, time), (state.step(), state.time()));
-        says(&error, &[&format!("step {step}"), "not finite"]);
+        contains(&error, &[&format!("step {step}"), "not finite"]);
         assert_eq!(bits(&state), last);
         assert!(state.measure().check().is_ok() && !state.is_stale());
         // The same again, by `run` and by `run_until`.
@@ -576,7 +578,7 @@ fn a_diverging_step_keeps_the_last_finite_state() {
         assert!(wild.run_until(&mut state, end, &mut ()).is_err());
         assert_eq!(bits(&state), last);
     }
-    // After a failure at the first step the run goes on as one that never failed.
+    // After a failure at the first step the run continues as one that never failed.
     let mut flow = ParticleFlow::new(network(), Rk4, 0.01).unwrap();
     let mut wild = ParticleFlow::new(network(), Rk4, 1e100).unwrap();
     let mut state = flow.start(students()).unwrap();
@@ -587,13 +589,13 @@ fn a_diverging_step_keeps_the_last_finite_state() {
     assert_eq!(bits(&state), bits(&other));
 }
 
-/// `F(mu) = int w dmu`, which is not a number beyond `w < limit`: in the energy, or in the velocities only.
-struct Cliff {
+/// `F(mu) = int w dmu`, which is NaN if `w < limit`: in the energy, or in the velocities only.
+struct NanBelow {
     limit: f64,
     velocity_only: bool,
 }
 
-impl Energy<f64> for Cliff {
+impl Energy<f64> for NanBelow {
     fn particle_dim(&self) -> usize {
         1
     }
@@ -621,12 +623,12 @@ impl Energy<f64> for Cliff {
 #[test]
 fn an_energy_that_is_not_a_number_stops_the_flow() {
     for velocity_only in [false, true] {
-        // The particle that falls off has weight 0: it counts all the same.
+        // The particle below the limit has weight 0: it counts all the same.
         for weights in [[0.5, 0.5], [1.0, 0.0]] {
             let points = DMatrix::from_row_slice(1, 2, &[10.0, 1.0]);
             let mu = EmpiricalMeasure::weighted(points, DVector::from_row_slice(&weights)).unwrap();
             let mut flow = ParticleFlow::new(
-                Cliff {
+                NanBelow {
                     limit: 0.0,
                     velocity_only,
                 },
@@ -649,7 +651,7 @@ fn an_energy_that_is_not_a_number_stops_the_flow() {
             assert_eq!(
                 trace.records().len(),
                 5,
-                "an observer sees finite states only"
+                "observers receive finite states only"
             );
             assert!(
                 trace
@@ -657,16 +659,16 @@ fn an_energy_that_is_not_a_number_stops_the_flow() {
                     .iter()
                     .all(|record| record.energy.is_finite())
             );
-            // With the cliff moved away the flow goes on.
+            // With another limit the flow continues.
             flow.energy_mut().limit = -100.0;
             assert_eq!(flow.run(&mut state, 4, &mut ()).unwrap(), StopReason::Steps);
             assert_eq!((state.time(), state.measure().particle(1)[0]), (2.0, -1.0));
         }
     }
-    // A start on the wrong side.
+    // A start below the limit.
     let mu = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, -1.0)).unwrap();
     let mut flow = ParticleFlow::new(
-        Cliff {
+        NanBelow {
             limit: 0.0,
             velocity_only: false,
         },
@@ -674,10 +676,10 @@ fn an_energy_that_is_not_a_number_stops_the_flow() {
         0.25,
     )
     .unwrap();
-    says(&flow.start(mu).unwrap_err(), &["start", "finite", "NaN"]);
-    // The adaptive method retries, shorter, and walks up to the cliff.
+    contains(&flow.start(mu).unwrap_err(), &["start", "finite", "NaN"]);
+    // The adaptive method retries with shorter steps and approaches the limit.
     let mut flow = ParticleFlow::new(
-        Cliff {
+        NanBelow {
             limit: 0.0,
             velocity_only: false,
         },
@@ -710,7 +712,7 @@ fn an_energy_that_is_not_a_number_stops_the_flow() {
     assert!(state.measure().particle(0)[0] < 1e-6);
 }
 
-/// What an integrator of a dependent may do wrong.
+/// Faults of a user-defined integrator.
 #[derive(Clone, Copy)]
 enum Fault {
     ErrAfterMoving,
@@ -824,11 +826,11 @@ fn an_integrator_that_fails_leaves_the_last_state() {
                 );
             }
             Fault::OtherShape => assert!(matches!(error, StepError::Shape(_)), "{error}"),
-            _ => says(&error, &[]),
+            _ => contains(&error, &[]),
         }
         assert_eq!(bits(&state), before, "fault {}", fault as u8);
         assert_eq!(state.measure().weights(), students().weights());
-        // Another integrator goes on.
+        // Another integrator continues.
         let mut sane = ParticleFlow::new(network(), Euler, 0.01).unwrap();
         sane.run(&mut state, 3, &mut ()).unwrap();
         let mut straight = sane.start(students()).unwrap();
@@ -837,9 +839,10 @@ fn an_integrator_that_fails_leaves_the_last_state() {
     }
 }
 
-/// A measure broken between steps is refused, with the place, and no step is taken; repaired, the flow goes on.
+/// A measure made invalid between steps is refused with the place, and no step is taken; repaired,
+/// the flow continues.
 #[test]
-fn a_measure_broken_from_outside_is_refused() {
+fn a_measure_made_invalid_between_steps_is_refused() {
     let mut flow = ParticleFlow::new(network(), Euler, 0.01).unwrap();
     let mut state = flow.start(students()).unwrap();
     for bad in NOT_FINITE {
@@ -869,7 +872,7 @@ fn a_measure_broken_from_outside_is_refused() {
         flow.advance(&mut state).unwrap();
     }
     assert_eq!(state.step(), 3);
-    // Finite, but too large for its energy: refused, every time, before an observer sees it.
+    // Finite, but too large for its energy: refused every time, before observers are called.
     let good = state.measure().clone();
     state.measure_mut().points_mut()[0] = 1e200;
     for _ in 0..3 {
@@ -921,7 +924,7 @@ fn ends_exactly<T: Real>() {
             let mut state = flow.start(mu()).unwrap();
             let reason = flow.run_until(&mut state, time, &mut ()).unwrap();
             assert_eq!((reason, state.time()), (StopReason::Time, time));
-            // As few steps as there must be: no sliver of a step at the end.
+            // The smallest possible number of steps: no tiny step at the end.
             let least = (time / dt.min(T::one())).to_f64().unwrap();
             assert!(
                 state.step() as f64 <= (least * (1.0 - 1e-4)).ceil() + 1.0,
@@ -966,7 +969,7 @@ fn run_until_ends_at_exactly_the_time() {
     ends_exactly::<f32>();
 }
 
-/// The last step of a run to a time is shortened; what an adaptive method proposes is not shorter for it.
+/// The last step of a run to a time is shortened; the next proposal of an adaptive method is not.
 #[test]
 fn a_shortened_step_does_not_shorten_the_next_run() {
     let mut flow = ParticleFlow::new(network(), DormandPrince::new(1e-6, 1e-8), 0.01).unwrap();
@@ -980,7 +983,7 @@ fn a_shortened_step_does_not_shorten_the_next_run() {
 }
 
 #[test]
-fn times_that_are_none() {
+fn invalid_times() {
     let mut flow = ParticleFlow::new(network(), Euler, 0.01).unwrap();
     let mut state = flow.start(students()).unwrap();
     let before = bits(&state);
@@ -1014,7 +1017,8 @@ fn times_that_are_none() {
     assert_eq!((state.step(), state.time()), (25, 0.25));
 }
 
-/// run(20) = run(7) + run(13), bit for bit; also through a clone of the state, a fresh flow, and steps by hand.
+/// run(20) = run(7) + run(13), bit for bit; also through a clone of the state, a fresh flow, and
+/// steps by hand.
 #[test]
 fn a_run_resumes_bit_for_bit() {
     let integrators: [Method; 4] = [
@@ -1051,7 +1055,7 @@ fn a_run_resumes_bit_for_bit() {
             assert_eq!(bits(state), bits(&straight));
         }
     }
-    // And to a time: stopping on the way at the end of a step changes nothing for a fixed step.
+    // And to a time: for fixed steps an intermediate stop at the end of a step has no effect.
     let mut flow = ParticleFlow::new(network(), Rk4, 0.125).unwrap();
     let (mut straight, mut resumed) = (
         flow.start(students()).unwrap(),
@@ -1063,7 +1067,7 @@ fn a_run_resumes_bit_for_bit() {
     assert_eq!(bits(&straight), bits(&resumed));
 }
 
-/// Where nothing moves an adaptive method takes ever longer steps: they stay finite.
+/// At rest the steps of an adaptive method grow without bound, but stay finite.
 #[test]
 fn steps_at_rest_stay_finite() {
     fn rest<T: Real>() {
@@ -1083,7 +1087,7 @@ fn steps_at_rest_stay_finite() {
     rest::<f32>();
 }
 
-/// Losses that overflow say so at the step; a loss without overflow does not.
+/// A loss that overflows is an error of the step.
 #[test]
 fn overflow_is_an_error_and_not_a_number() {
     let y = DVector::from_vec(vec![-1.0, 1.0, -1.0]);

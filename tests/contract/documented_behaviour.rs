@@ -1,4 +1,4 @@
-//! What the documentation says of single parts, where no law of their trait asks for it.
+//! Documented behaviour of single components that no law of their trait covers.
 
 use std::cell::Cell;
 
@@ -49,9 +49,9 @@ fn derivatives_at_kinks() {
     );
 }
 
-/// Hints for the kernels that no law can ask for.
+/// Optional methods that the fused passes use: no law can require them.
 #[test]
-fn hints_are_given() {
+fn optional_methods_are_implemented() {
     let linear: [&dyn Activation<f64>; 4] = [&Relu, &LeakyRelu(0.1), &Abs, &Identity];
     assert!(linear.iter().all(|sigma| sigma.slopes().is_some()));
     let of_values: [&dyn Activation<f64>; 2] = [&Tanh, &Sigmoid];
@@ -62,8 +62,8 @@ fn hints_are_given() {
     );
 }
 
-/// A loss may leave its conjugate out, so no law can ask for it: it is given, finite on all slopes of the loss and on nothing else,
-/// and at 0 it is the greatest lower bound of the loss, with its sign turned.
+/// The conjugate of a loss is optional, so no law can require it. It is finite exactly on the
+/// slopes of the loss, and at 0 it is minus the infimum of the loss.
 #[test]
 fn conjugates_of_the_losses() {
     let infinity = f64::INFINITY;
@@ -100,10 +100,10 @@ fn conjugates_of_the_losses() {
     assert_eq!(Logistic.conjugate(1.0, -1.0), Some(0.0));
 }
 
-/// A part that leaves to the trait what the trait provides.
-struct Bare<P>(P);
+/// A component that overrides no provided method.
+struct RequiredMethodsOnly<P>(P);
 
-impl Loss<f64> for Bare<Square> {
+impl Loss<f64> for RequiredMethodsOnly<Square> {
     fn value(&self, y: f64, h: f64) -> f64 {
         self.0.value(y, h)
     }
@@ -112,7 +112,7 @@ impl Loss<f64> for Bare<Square> {
     }
 }
 
-impl Risk<f64> for Bare<EmpiricalRisk<Logistic, f64>> {
+impl Risk<f64> for RequiredMethodsOnly<EmpiricalRisk<Logistic, f64>> {
     fn inputs(&self) -> &Inputs<f64> {
         self.0.inputs()
     }
@@ -124,12 +124,12 @@ impl Risk<f64> for Bare<EmpiricalRisk<Logistic, f64>> {
     }
 }
 
-/// The step of the difference follows the sizes of `h` and `u`.
+/// The step of the finite difference scales with `h` and `u`.
 #[test]
 fn provided_curvature_at_any_scale() {
     for h in [0.0, 1.0, -1.0, 1e4] {
-        let bend = Bare(Square).second_derivative(0.5, h);
-        assert!((bend - 1.0).abs() < 1e-8, "{bend} at {h}");
+        let curvature = RequiredMethodsOnly(Square).second_derivative(0.5, h);
+        assert!((curvature - 1.0).abs() < 1e-8, "{curvature} at {h}");
     }
     let risk = EmpiricalRisk::new(
         Logistic,
@@ -137,7 +137,7 @@ fn provided_curvature_at_any_scale() {
         DVector::from_vec(vec![1.0, -1.0]),
     )
     .unwrap();
-    let bare = Bare(risk.clone());
+    let bare = RequiredMethodsOnly(risk.clone());
     for h in [[0.0, 0.0], [1.0, -1.0], [3.0, 0.5]] {
         for scale in [1e-9, 1.0, 1e9] {
             let (u, mut exact, mut found) = ([scale, -0.5 * scale], [0.0; 2], [0.0; 2]);
@@ -153,9 +153,10 @@ fn provided_curvature_at_any_scale() {
     }
 }
 
-/// Where one class is nearly sure the curvature is small and keeps its digits: `R'' u = p q (u_1 - u_2)` of two classes.
+/// If the probability of one class is nearly 1, the curvature is small and accurate: `R'' u = p q
+/// (u_1 - u_2)` of two classes.
 #[test]
-fn curvature_of_a_sure_class() {
+fn curvature_of_a_nearly_certain_class() {
     for h in [[0.0, -30.0], [-30.0, 0.0]] {
         let risk = SoftmaxCrossEntropy::new(DMatrix::zeros(1, 1), vec![0], 2).unwrap();
         let mut out = [0.0_f64; 2];
@@ -169,9 +170,10 @@ fn curvature_of_a_sure_class() {
     }
 }
 
-/// A potential may leave its curvature out, so no law can ask for it: weight decay has `2 lambda v`, wherever it is added.
+/// The curvature of a potential is optional, so no law can require it: weight decay adds `2 lambda
+/// v` to every energy.
 #[test]
-fn weight_decay_bends_every_energy() {
+fn weight_decay_adds_curvature_to_every_energy() {
     let case = Case {
         n: 5,
         m: 4,
@@ -214,7 +216,8 @@ fn weight_decay_bends_every_energy() {
     }
 }
 
-/// A discrepancy of a measure and itself, its particles in another order, is rounding: rounded up to 0.
+/// The discrepancy of a measure and a permutation of it is a rounding error, and returned as 0 if
+/// negative.
 #[test]
 fn a_discrepancy_is_not_negative() {
     let mut zeros = 0;
@@ -276,7 +279,8 @@ fn orders() {
     );
 }
 
-/// `F(mu) = int w^2 / 2 dmu` on the line, so `dw/dt = -w`; beyond `wall` it is infinite, with the same velocities.
+/// `F(mu) = int w^2 / 2 dmu` on the line, so `dw/dt = -w`; beyond `wall` it is infinite, with the
+/// same velocities.
 struct Decay<'a> {
     wall: f64,
     evaluations: &'a Cell<usize>,
@@ -300,7 +304,7 @@ impl Energy<f64> for Decay<'_> {
     }
 }
 
-/// An energy that draws samples, or does not.
+/// A stochastic energy, or a deterministic one.
 struct Draws(bool);
 
 impl Energy<f64> for Draws {
@@ -341,7 +345,7 @@ fn at_one() -> EmpiricalMeasure<f64> {
     EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0)).unwrap()
 }
 
-/// The start and every step evaluate the velocity as often as the documentation says.
+/// The start and every step evaluate the velocity as often as documented.
 #[test]
 fn evaluations_a_step() {
     let methods: [(Box<dyn Integrator<f64>>, usize); 4] = [
@@ -367,8 +371,8 @@ fn evaluations_a_step() {
     }
 }
 
-/// The control of the step, on `dw/dt = -w`: there the difference of the two methods is `w` times a polynomial in `z = -dt`,
-/// `(-97 z^5 + 39 z^6 - 5 z^7) / 120000`.
+/// The step control on `dw/dt = -w`, for which the difference of the two methods is `w` times a
+/// polynomial in `z = -dt`, `(-97 z^5 + 39 z^6 - 5 z^7) / 120000`.
 #[test]
 fn the_adaptive_step_is_controlled_by_proportion_and_integral() {
     let error = |w: f64, dt: f64, rtol: f64| {
@@ -394,7 +398,7 @@ fn the_adaptive_step_is_controlled_by_proportion_and_integral() {
         )
     };
 
-    // Two steps that are accepted: the second remembers the error of the first.
+    // Two accepted steps: the second uses the error of the first.
     let (rtol, dt) = (1e-6, 0.2);
     let mut flow_fine = flow(rtol, dt).unwrap();
     let mut state = flow_fine.start(at_one()).unwrap();
@@ -411,7 +415,7 @@ fn the_adaptive_step_is_controlled_by_proportion_and_integral() {
         second_dt * 0.9 * error(w, second_dt, rtol).powf(-0.17) * first.powf(0.04),
     );
 
-    // A step that is refused once, and then does not grow.
+    // A step that is refused once and then does not grow.
     let (rtol, dt) = (1e-8, 0.2);
     let mut flow_refused = flow(rtol, dt).unwrap();
     let mut state = flow_refused.start(at_one()).unwrap();
@@ -425,7 +429,7 @@ fn the_adaptive_step_is_controlled_by_proportion_and_integral() {
     );
 }
 
-/// A step to where the energy is infinite is refused, even where the velocities are finite.
+/// A step to infinite energy is refused, even if the velocities are finite.
 #[test]
 fn an_infinite_energy_refuses_the_step() {
     let evaluations = Cell::new(0);
@@ -445,7 +449,7 @@ fn an_infinite_energy_refuses_the_step() {
 }
 
 #[test]
-fn equal_tolerances_are_tolerances() {
+fn equal_tolerances_are_valid() {
     assert_eq!(
         Integrator::<f64>::check(&DormandPrince::new(1e-6, 1e-6)),
         Ok(())

@@ -1,6 +1,7 @@
-//! Values at fixed seeds, so that a change of a start or a flow is seen.
+//! Values at fixed seeds: they detect a change of an initial measure or a flow.
 //!
-//! Compared with a tolerance, not bit for bit: `ln` and `exp` may differ in the last digit between platforms.
+//! Compared with a tolerance, not bit for bit: `ln` and `exp` may differ in the last digit between
+//! platforms.
 
 use approx::assert_relative_eq;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};

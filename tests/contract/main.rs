@@ -1,4 +1,5 @@
-//! What the documentation promises: layout of the sources, errors, allocations, types, values at fixed seeds.
+//! What the documentation promises: layout of the sources, errors, allocations, types, values at
+//! fixed seeds.
 
 mod allocation;
 mod architecture;

@@ -1,4 +1,5 @@
-//! Misuse that the types exclude at compile time. Each negative case has a positive twin, so that none can hold vacuously.
+//! Misuse that the types exclude at compile time. Each negative case has a positive twin, so that
+//! none can hold vacuously.
 
 use std::marker::PhantomData;
 
@@ -6,7 +7,8 @@ use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::optimality::Certifiable;
 use wasserflow::prelude::*;
 
-/// Whether a type implements a trait: an inherent constant with that bound hides the trait's constant.
+/// Whether a type implements a trait: an inherent constant with that bound hides the trait's
+/// constant.
 macro_rules! implements {
     ($type:ty: $($bound:tt)+) => {{
         struct Probe<T>(PhantomData<T>);

@@ -1,4 +1,5 @@
-//! The laws of every trait: for all implementations of the crate, for user-defined ones, and for planted mistakes.
+//! The laws of every trait: for all implementations of the crate, for user-defined ones, and for
+//! planted mistakes.
 
 mod mutants;
 mod table;

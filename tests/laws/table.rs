@@ -1,4 +1,4 @@
-//! One table: every part of the crate, by the macros that a dependent uses.
+//! The laws of every component of the crate, by the macros that users have.
 
 use wasserflow::prelude::*;
 use wasserflow::testing::problems::{Dirichlet, Quadratic, Quartic};
@@ -6,10 +6,10 @@ use wasserflow::testing::strategies::{cases, prove, seeds};
 use wasserflow::testing::{Rank, check_all_reduce, check_distributed, check_energy};
 use wasserflow::*;
 
-/// A part that leaves to the trait what the trait provides.
-struct Bare<P>(P);
+/// A component that overrides no provided method.
+struct RequiredMethodsOnly<P>(P);
 
-impl<T: Real, A: Activation<T>> Activation<T> for Bare<A> {
+impl<T: Real, A: Activation<T>> Activation<T> for RequiredMethodsOnly<A> {
     fn value(&self, u: T) -> T {
         self.0.value(u)
     }
@@ -18,7 +18,7 @@ impl<T: Real, A: Activation<T>> Activation<T> for Bare<A> {
     }
 }
 
-impl<T: Real, L: Loss<T>> Loss<T> for Bare<L> {
+impl<T: Real, L: Loss<T>> Loss<T> for RequiredMethodsOnly<L> {
     fn value(&self, target: T, prediction: T) -> T {
         self.0.value(target, prediction)
     }
@@ -27,8 +27,8 @@ impl<T: Real, L: Loss<T>> Loss<T> for Bare<L> {
     }
 }
 
-/// With one output.
-impl<T: Real, R: Risk<T>> Risk<T> for Bare<R> {
+/// For risks with one output.
+impl<T: Real, R: Risk<T>> Risk<T> for RequiredMethodsOnly<R> {
     fn inputs(&self) -> &Inputs<T> {
         self.0.inputs()
     }
@@ -55,7 +55,7 @@ activation_laws!(gelu: Gelu);
 activation_laws!(silu: Silu);
 activation_laws!(sine: Sine);
 activation_laws!(borrowed: &ReluPower(2), homogeneous);
-activation_laws!(bare_tanh: Bare(Tanh));
+activation_laws!(tanh_by_required_methods: RequiredMethodsOnly(Tanh));
 
 loss_laws!(square: Square);
 loss_laws!(huber: Huber(0.5));
@@ -64,8 +64,8 @@ loss_laws!(logistic: Logistic);
 loss_laws!(exponential: Exponential);
 loss_laws!(hinge: Hinge);
 loss_laws!(smooth_hinge: SmoothHinge(0.5));
-loss_laws!(bare_square: Bare(Square));
-loss_laws!(bare_huber: Bare(Huber(0.5)));
+loss_laws!(square_by_required_methods: RequiredMethodsOnly(Square));
+loss_laws!(huber_by_required_methods: RequiredMethodsOnly(Huber(0.5)));
 
 risk_laws!(square_risk: |case| EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap());
 risk_laws!(huber_risk: |case| EmpiricalRisk::with_outputs(Huber(0.5), case.inputs(), case.targets()).unwrap());
@@ -75,9 +75,9 @@ risk_laws!(weighted_risk: |case| {
     let weights = case.draws(20).measure::<T>(1, case.n).weights().to_vec();
     EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap().sample_weights(weights).unwrap()
 });
-risk_laws!(bare_risk: |case| {
+risk_laws!(risk_by_required_methods: |case| {
     let y = testing::Case { k: 1, ..case }.signs::<T>();
-    Bare(EmpiricalRisk::with_outputs(Logistic, case.inputs(), y).unwrap())
+    RequiredMethodsOnly(EmpiricalRisk::with_outputs(Logistic, case.inputs(), y).unwrap())
 });
 risk_laws!(softmax: |case| SoftmaxCrossEntropy::new(case.inputs(), case.labels(), case.k).unwrap());
 
@@ -145,7 +145,7 @@ potential_laws!(two_potentials: |case| (WeightDecay::new(0.25).unwrap(), Quartic
 potential_laws!(quadratic: |case| Quadratic { rate: 0.5, centre: case.draws(22).coordinates::<T>(case.d) });
 
 kernel_laws!(arc_cosine: |case| ArcCosine::new(case.d));
-kernel_laws!(lifted: |case| WithOutputWeight(ArcCosine::new(case.d)));
+kernel_laws!(with_output_weight: |case| WithOutputWeight(ArcCosine::new(case.d)));
 kernel_laws!(gaussian: |case| Gaussian::new(case.d, 0.75).unwrap());
 
 fn square<T: Real>(case: testing::Case) -> EmpiricalRisk<Square, T> {
@@ -189,9 +189,9 @@ fn energies_over_ranks() {
     prove(cases(), law::<f64>);
 }
 
-/// The problems whose answers are known keep the laws, too, and their answers hold.
+/// The shared test problems satisfy the laws and have the stated solutions.
 #[test]
-fn problems() {
+fn problems_with_known_solutions() {
     prove(cases(), |case| {
         check_energy(
             &mut testing::problems::teacher_student::<f64>(case.d, 5, case.n, case.seed)
@@ -215,12 +215,12 @@ fn problems() {
     flow.run_until(&mut state, 200.0, &mut ()).unwrap();
     assert!(
         state.dissipation() < 1e-20,
-        "the flow polishes it: {}",
+        "the flow converges to it: {}",
         state.dissipation()
     );
     assert!(
         (state.energy() - 0.02508).abs() < 5e-6,
-        "and does not leave it: {}",
+        "F at the minimum: {}",
         state.energy()
     );
 }

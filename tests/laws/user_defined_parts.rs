@@ -1,15 +1,16 @@
-//! A foreign crate: its own implementation of every trait, used in a run, plain and boxed.
+//! A user-defined implementation of every trait, used in a flow, plain and boxed.
 //!
-//! Losses, activations, risks, maps, potentials, kernels, integrators, observers and reductions are written with slices and
-//! `Real` alone; nalgebra is named where a measure is built, and in the signature of an energy.
+//! Losses, activations, risks, feature maps, potentials, kernels, integrators, observers and
+//! reductions need slices and `Real` only. Types of nalgebra appear in the construction of a
+//! measure and in the signature of an energy.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::{Arc, Barrier, Mutex};
 
-/// No matrix type is in scope here: what is in this module needs slices only.
-mod foreign {
+/// Components without a matrix type: none is in scope here.
+mod user {
     use std::cell::Cell;
     use std::f64::consts::TAU;
     use std::ops::ControlFlow;
@@ -70,12 +71,12 @@ mod foreign {
         }
     }
 
-    /// A spike of weight `a` at `t` on the torus of length L, seen through the Dirichlet kernel of order 7:
-    /// `Phi(a, t)(x) = a D(x - t)`, `D(u) = 1 + 2 sum_{q = 1}^7 cos(2 pi q u / L)`.
+    /// A spike of weight `a` at `t` on the torus of length L, observed through the Dirichlet kernel
+    /// of order 7: `Phi(a, t)(x) = a D(x - t)`, `D(u) = 1 + 2 sum_{q = 1}^7 cos(2 pi q u / L)`.
     #[derive(Debug, Clone, Copy)]
     pub struct Spike;
 
-    /// L. It sets how fast spikes move beside how fast they grow.
+    /// L, the ratio of the time scales of growing and of moving.
     pub const LENGTH: f64 = 32.0;
 
     const ORDER: u32 = 7;
@@ -109,8 +110,8 @@ mod foreign {
         }
     }
 
-    /// Least squares on samples `x_j = L frac(j / n + shift)` of a known signal, drawn afresh every step: the shift is a sequence
-    /// that covers the circle.
+    /// Least squares on samples `x_j = L frac(j / n + shift)` of a known signal, resampled every
+    /// step: the shifts are a low-discrepancy sequence on the circle.
     pub struct FreshSamples<T> {
         inputs: Inputs<T>,
         targets: Vec<T>,
@@ -204,7 +205,7 @@ mod foreign {
         }
     }
 
-    /// Euler with a step along the normalised velocity: it takes less than it is offered where the velocity is large.
+    /// Euler steps of bounded length: a step is shorter than requested if the velocity is large.
     #[derive(Debug, Clone, Copy)]
     pub struct Bounded {
         pub stride: f64,
@@ -261,7 +262,7 @@ mod foreign {
     }
 }
 
-use foreign::{
+use user::{
     Bounded, Cauchy, Counter, FreshSamples, InverseQuadric, LENGTH, LogCosh, SignedSquare, Spike,
 };
 use wasserflow::nalgebra::{DMatrix, DVector};
@@ -298,7 +299,8 @@ fn fixed_samples<T: Real>() -> EmpiricalRisk<Square, T> {
     EmpiricalRisk::new(Square, DMatrix::from_fn(1, n, |_, j| real(at(j))), y).unwrap()
 }
 
-/// A foreign energy: `F(mu) = |int w dmu - c|^2 / 2`, the squared distance of the mean from a point.
+/// A user-defined energy: `F(mu) = |int w dmu - c|^2 / 2`, the squared distance of the mean from a
+/// point.
 struct MeanTo<T>(Vec<T>);
 
 impl<T: Real> MeanTo<T> {
@@ -358,7 +360,7 @@ fn same<T: Real>(a: &State<T>, b: &State<T>) {
 }
 
 #[test]
-fn spikes_are_found_by_a_foreign_map() {
+fn a_user_defined_map_recovers_spikes() {
     let energy = MeanFieldRisk::new(Spike, fixed_samples::<f64>()).unwrap();
     let mut flow = ParticleFlow::new(energy, DormandPrince::new(1e-6, 1e-9), 1e-2).unwrap();
     let mut state = flow.start(grid(20)).unwrap();
@@ -392,7 +394,7 @@ fn spikes_are_found_by_a_foreign_map() {
 }
 
 #[test]
-fn a_foreign_activation_and_loss_are_as_good_as_built_in_ones() {
+fn user_defined_activations_and_losses_satisfy_the_energy_identity() {
     let x = DMatrix::from_row_slice(2, 5, &[1.0, -1.0, 0.5, 2.0, -0.5, 0.0, 1.0, -2.0, 1.0, 0.5]);
     let y = DVector::from_vec(vec![1.0, 0.0, 2.0, 0.5, 1.5]);
     let refused = EmpiricalRisk::new(LogCosh { width: 0.0 }, x.clone(), y.clone()).unwrap_err();
@@ -428,9 +430,9 @@ fn a_foreign_activation_and_loss_are_as_good_as_built_in_ones() {
     );
 }
 
-/// Fresh samples: `refresh` is called once a step by every integrator, and the state holds the energy of the new samples.
+/// Every integrator calls `refresh` once a step, and the state holds the energy of the new samples.
 #[test]
-fn fresh_samples_are_drawn_once_a_step() {
+fn samples_are_refreshed_once_a_step() {
     fn check<T: Real>(integrator: impl Integrator<T>) {
         let risk = FreshSamples::<T>::new(24, signal);
         let draws = risk.draws.clone();
@@ -460,7 +462,7 @@ fn fresh_samples_are_drawn_once_a_step() {
     check::<f32>(Rk4);
     check::<f64>(DormandPrince::default());
     check::<f64>(Bounded { stride: 1e-1 });
-    // Through boxes, and through a sum of two energies that both draw.
+    // Through boxes, and through a sum of two energies that both resample.
     check::<f64>(Box::new(Euler) as Box<dyn Integrator<f64>>);
     let (first, second) = (
         FreshSamples::<f64>::new(24, signal),
@@ -481,13 +483,13 @@ fn a_run_on_fresh_samples_learns_the_signal() {
     let mut state = flow.start(grid(20)).unwrap();
     let start = state.energy();
     flow.run(&mut state, 10_000, &mut ()).unwrap();
-    // On samples that it has not seen.
+    // On other samples.
     let mut fixed = MeanFieldRisk::new(Spike, fixed_samples::<f64>()).unwrap();
     let end = fixed.value(state.measure());
     assert!(end < 1e-3 * start, "F = {end:e} from {start:e}");
 }
 
-/// Every foreign part, boxed, in one flow; the same numbers as unboxed, bit for bit.
+/// All user-defined components, boxed, in one flow: the same results as unboxed, bit for bit.
 #[test]
 fn boxed_parts_give_the_same_run() {
     fn plain<T: Real>() -> State<T> {
@@ -523,7 +525,8 @@ fn boxed_parts_give_the_same_run() {
     same(&plain::<f64>(), &boxed::<f64>());
     same(&plain::<f32>(), &boxed::<f32>());
 
-    // Built-in maps have a path of their own, which a box must not lose; by reference and by `Arc` too.
+    // Built-in maps override the batch methods: a box, a reference or an `Arc` must forward the
+    // overrides.
     let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(2, 9, |l, i| ((2 * i + l) as f64).cos()))
         .unwrap();
     let of = |map: &dyn FeatureMap<f64>| {
@@ -556,7 +559,7 @@ fn boxed_parts_give_the_same_run() {
         &of(&(Box::new(Radial::new(Tanh, 1)) as Box<dyn FeatureMap<f64>>)),
     );
 
-    // A foreign kernel.
+    // A user-defined kernel.
     let target = EmpiricalMeasure::uniform(DMatrix::from_fn(2, 3, |l, i| (i + l) as f64)).unwrap();
     let unboxed = run(
         Mmd::new(InverseQuadric(2), target.clone()).unwrap(),
@@ -583,7 +586,7 @@ fn boxed_parts_give_the_same_run() {
 }
 
 #[test]
-fn a_foreign_energy_flows_and_adds_up() {
+fn a_user_defined_energy_flows_alone_and_in_a_sum() {
     // The mean obeys d mean/dt = -(mean - c) with mass 1: exponential decay, in closed form.
     let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[1.0, 5.0])).unwrap();
     let mut flow = ParticleFlow::new(MeanTo(vec![1.0]), Rk4, 0.01).unwrap();
@@ -603,7 +606,7 @@ fn a_foreign_energy_flows_and_adds_up() {
         5000,
     );
     assert!(state.dissipation() < 1e-6 && state.energy() > 0.0);
-    // It has no curvature and no first variation, and says so.
+    // Its curvature and first variation are not implemented: `None`.
     let mut out = DMatrix::zeros(1, 2);
     assert!(
         MeanTo(vec![1.0])
@@ -618,7 +621,7 @@ fn a_foreign_energy_flows_and_adds_up() {
 }
 
 #[test]
-fn foreign_observers_see_every_state_and_stop() {
+fn user_defined_observers_receive_every_state_and_stop() {
     let flow = || {
         ParticleFlow::new(
             PotentialEnergy::new(Cauchy, 1),
@@ -640,7 +643,7 @@ fn foreign_observers_see_every_state_and_stop() {
         "the start, and twelve steps"
     );
 
-    // In a tuple all see the state that ends the run, and the first reason given counts.
+    // In a tuple all receive the last state, and the first reason is returned.
     let (mut counter, mut trace, seen) = (
         Counter { seen: 0, limit: 5 },
         Trace::new(),
@@ -686,13 +689,14 @@ fn foreign_observers_see_every_state_and_stop() {
     let boxed: Box<dyn Integrator<f64>> = Box::new(Bounded { stride: -1.0 });
     assert!(
         ParticleFlow::new(PotentialEnergy::new(Cauchy, 1), boxed, 0.1).is_err(),
-        "a box asks as well"
+        "a box forwards the check"
     );
     let boxed: Box<dyn Loss<f64>> = Box::new(LogCosh { width: -1.0 });
     assert!(EmpiricalRisk::new(&*boxed, DMatrix::zeros(1, 1), DVector::zeros(1)).is_err());
 }
 
-/// A sum over ranks that run on threads: all deposit their part, and add up the parts in the order of ranks.
+/// A sum over ranks that are threads: all deposit their term, and add the terms in the order of the
+/// ranks.
 struct Ranks {
     rank: usize,
     parts: Arc<Mutex<Vec<Vec<f64>>>>,
@@ -727,9 +731,10 @@ impl AllReduce<f64> for Ranks {
     }
 }
 
-/// Two ranks with a part of the particles each give the run of one rank, with the adaptive method and its decisions too.
+/// Two ranks, each with half of the particles, give the run of one rank, for the adaptive method as
+/// well.
 #[test]
-fn ranks_agree_with_a_single_one() {
+fn two_ranks_agree_with_one() {
     let whole = EmpiricalMeasure::weighted(
         DMatrix::from_fn(3, 7, |l, i| ((3 * i + l) as f64).sin()),
         DVector::from_fn(7, |i, _| [0.1, 0.2, 0.0, 0.3][i % 4]),
@@ -777,9 +782,10 @@ fn ranks_agree_with_a_single_one() {
                 .collect()
         });
         for (state, first) in states.iter().zip([0, 4]) {
-            // An error estimate is a difference near its rounding, so adaptive steps differ in some digits.
+            // Error estimates are differences near rounding level, so adaptive steps differ in some
+            // digits.
             let close = |a: f64, b: f64| (a - b).abs() < 1e-7 * (1.0 + b.abs());
-            // All ranks see the same scalars, bit for bit, hence take the same steps.
+            // All ranks have the same scalars, bit for bit, and hence take the same steps.
             assert_eq!(
                 (state.energy(), state.dissipation()),
                 (states[0].energy(), states[0].dissipation())

@@ -1,8 +1,9 @@
-//! A scalar of one's own: everything runs on it, without the kernels, and gives what `f64` gives.
+//! A user-defined scalar: everything runs on it, without SIMD implementations, with the results of
+//! `f64`.
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::ops::{
-    Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, RemAssign, Sub, SubAssign,
+    Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Range, Rem, RemAssign, Sub, SubAssign,
 };
 
 use approx::{AbsDiffEq, RelativeEq, UlpsEq};
@@ -12,11 +13,11 @@ use wasserflow::nalgebra::{ComplexField, DMatrix, DVector, Field, RealField, Sim
 use wasserflow::prelude::*;
 use wasserflow::testing::{Case, Plain};
 
-/// A double in disguise: a type that no kernel knows.
+/// A double behind a new type, without SIMD implementations.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-struct Own(f64);
+struct Wrapped(f64);
 
-impl Display for Own {
+impl Display for Wrapped {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         self.0.fmt(f)
     }
@@ -24,13 +25,13 @@ impl Display for Own {
 
 macro_rules! operators {
     ($($operator:ident $method:ident $assign:ident $assign_method:ident),*) => {$(
-        impl $operator for Own {
+        impl $operator for Wrapped {
             type Output = Self;
             fn $method(self, other: Self) -> Self {
                 Self(self.0.$method(other.0))
             }
         }
-        impl $assign for Own {
+        impl $assign for Wrapped {
             fn $assign_method(&mut self, other: Self) {
                 self.0.$assign_method(other.0);
             }
@@ -42,14 +43,14 @@ operators!(
     Div div DivAssign div_assign, Rem rem RemAssign rem_assign
 );
 
-impl Neg for Own {
+impl Neg for Wrapped {
     type Output = Self;
     fn neg(self) -> Self {
         Self(-self.0)
     }
 }
 
-impl Zero for Own {
+impl Zero for Wrapped {
     fn zero() -> Self {
         Self(0.0)
     }
@@ -58,20 +59,20 @@ impl Zero for Own {
     }
 }
 
-impl One for Own {
+impl One for Wrapped {
     fn one() -> Self {
         Self(1.0)
     }
 }
 
-impl Num for Own {
+impl Num for Wrapped {
     type FromStrRadixErr = <f64 as Num>::FromStrRadixErr;
     fn from_str_radix(text: &str, radix: u32) -> Result<Self, Self::FromStrRadixErr> {
         f64::from_str_radix(text, radix).map(Self)
     }
 }
 
-impl Signed for Own {
+impl Signed for Wrapped {
     fn abs(&self) -> Self {
         Self(self.0.abs())
     }
@@ -89,7 +90,7 @@ impl Signed for Own {
     }
 }
 
-impl FromPrimitive for Own {
+impl FromPrimitive for Wrapped {
     fn from_i64(n: i64) -> Option<Self> {
         f64::from_i64(n).map(Self)
     }
@@ -101,7 +102,7 @@ impl FromPrimitive for Own {
     }
 }
 
-impl ToPrimitive for Own {
+impl ToPrimitive for Wrapped {
     fn to_i64(&self) -> Option<i64> {
         self.0.to_i64()
     }
@@ -115,26 +116,26 @@ impl ToPrimitive for Own {
 
 macro_rules! inside {
     ($($scalar:ty: $to:expr, $from:expr;)*) => {$(
-        impl SubsetOf<Own> for $scalar {
-            fn to_superset(&self) -> Own {
+        impl SubsetOf<Wrapped> for $scalar {
+            fn to_superset(&self) -> Wrapped {
                 $to(*self)
             }
-            fn from_superset_unchecked(own: &Own) -> Self {
-                $from(*own)
+            fn from_superset_unchecked(wrapped: &Wrapped) -> Self {
+                $from(*wrapped)
             }
-            fn is_in_subset(_: &Own) -> bool {
+            fn is_in_subset(_: &Wrapped) -> bool {
                 true
             }
         }
     )*};
 }
 inside! {
-    f64: Own, |own: Own| own.0;
-    f32: |x| Own(f64::from(x)), |own: Own| own.0 as f32;
-    Own: |own| own, |own| own;
+    f64: Wrapped, |wrapped: Wrapped| wrapped.0;
+    f32: |x| Wrapped(f64::from(x)), |wrapped: Wrapped| wrapped.0 as f32;
+    Wrapped: |wrapped| wrapped, |wrapped| wrapped;
 }
 
-impl SimdValue for Own {
+impl SimdValue for Wrapped {
     const LANES: usize = 1;
     type Element = Self;
     type SimdBool = bool;
@@ -166,9 +167,9 @@ impl SimdValue for Own {
     }
 }
 
-impl Field for Own {}
+impl Field for Wrapped {}
 
-impl AbsDiffEq for Own {
+impl AbsDiffEq for Wrapped {
     type Epsilon = Self;
     fn default_epsilon() -> Self {
         Self(f64::EPSILON)
@@ -178,7 +179,7 @@ impl AbsDiffEq for Own {
     }
 }
 
-impl RelativeEq for Own {
+impl RelativeEq for Wrapped {
     fn default_max_relative() -> Self {
         Self(f64::EPSILON)
     }
@@ -187,7 +188,7 @@ impl RelativeEq for Own {
     }
 }
 
-impl UlpsEq for Own {
+impl UlpsEq for Wrapped {
     fn default_max_ulps() -> u32 {
         4
     }
@@ -204,7 +205,7 @@ macro_rules! delegate {
     )*};
 }
 
-impl ComplexField for Own {
+impl ComplexField for Wrapped {
     type RealField = Self;
     fn from_real(x: Self) -> Self {
         x
@@ -275,7 +276,7 @@ macro_rules! constants {
     )*};
 }
 
-impl RealField for Own {
+impl RealField for Wrapped {
     fn is_sign_positive(&self) -> bool {
         self.0.is_sign_positive()
     }
@@ -322,20 +323,20 @@ impl RealField for Own {
     );
 }
 
-/// The activations by their plain formulas.
+/// The activations, by their scalar formulas.
 #[test]
 fn activations() {
-    fn check<A: Activation<Own> + Activation<f64>>(sigma: A) {
+    fn check<A: Activation<Wrapped> + Activation<f64>>(sigma: A) {
         for j in -400..=400 {
             let u = f64::from(j) / 16.0;
-            let (own, double): ((Own, Own), (f64, f64)) = (
-                sigma.value_and_derivative(Own(u)),
+            let (wrapped, double): ((Wrapped, Wrapped), (f64, f64)) = (
+                sigma.value_and_derivative(Wrapped(u)),
                 sigma.value_and_derivative(u),
             );
-            for (own, double) in [(own.0.0, double.0), (own.1.0, double.1)] {
+            for (wrapped, double) in [(wrapped.0.0, double.0), (wrapped.1.0, double.1)] {
                 assert!(
-                    (own - double).abs() <= 1e-14 * (double.abs() + f64::EPSILON),
-                    "{u}: {own:e} and {double:e}"
+                    (wrapped - double).abs() <= 1e-14 * (double.abs() + f64::EPSILON),
+                    "{u}: {wrapped:e} and {double:e}"
                 );
             }
         }
@@ -346,10 +347,10 @@ fn activations() {
     check(Sine);
 }
 
-/// The batches, which the trait provides.
+/// The provided batch methods.
 #[test]
 fn batches() {
-    fn check<A: Activation<Own> + Activation<f64> + Copy>(sigma: A, case: Case) {
+    fn check<A: Activation<Wrapped> + Activation<f64> + Copy>(sigma: A, case: Case) {
         fn all<T: Real>(map: &dyn FeatureMap<T>, case: Case) -> Vec<f64> {
             let (mu, x) = (
                 case.measure::<T>(map.particle_dim()),
@@ -366,10 +367,11 @@ fn batches() {
             let (mut velocity, mut descent, mut values) =
                 (v.clone(), v.clone(), vec![T::zero(); m]);
             map.predict(&mu, &x, &mut h, &mut ws);
-            let gradient = &mut |h: &[T], out: &mut [T]| {
+            let mut gradient = |_: Range<usize>, h: &[T], out: &mut [T]| {
                 out.copy_from_slice(&g);
                 h[0]
             };
+            let gradient = &mut PredictionGradient::new(false, &mut gradient);
             let risk = map.velocity(&mu, &x, gradient, &mut velocity, &mut ws);
             map.variation(mu.points(), &x, &g, &mut values, &mut descent, &mut ws);
             map.jvp(&mu, &v, &x, &mut u, &mut ws);
@@ -387,12 +389,12 @@ fn batches() {
             .concat();
             all.into_iter().map(|x| x.to_f64().unwrap()).collect()
         }
-        let close = |own: Vec<f64>, double: Vec<f64>| {
-            assert_eq!(own.len(), double.len());
-            for (own, double) in own.into_iter().zip(double) {
+        let close = |wrapped: Vec<f64>, double: Vec<f64>| {
+            assert_eq!(wrapped.len(), double.len());
+            for (wrapped, double) in wrapped.into_iter().zip(double) {
                 assert!(
-                    (own - double).abs() <= 1e-12 * (1.0 + double.abs()),
-                    "{own:e} and {double:e}, {case:?}"
+                    (wrapped - double).abs() <= 1e-12 * (1.0 + double.abs()),
+                    "{wrapped:e} and {double:e}, {case:?}"
                 );
             }
         };
@@ -400,8 +402,14 @@ fn batches() {
             Ridge::with_outputs(sigma, case.d, case.k),
             Radial::with_outputs(sigma, case.d, case.k),
         );
-        close(all::<Own>(&ridge, case), all::<f64>(&Plain(ridge), case));
-        close(all::<Own>(&radial, case), all::<f64>(&Plain(radial), case));
+        close(
+            all::<Wrapped>(&ridge, case),
+            all::<f64>(&Plain(ridge), case),
+        );
+        close(
+            all::<Wrapped>(&radial, case),
+            all::<f64>(&Plain(radial), case),
+        );
     }
     for (n, m, d, k) in [(1, 1, 1, 1), (9, 5, 2, 1), (200, 150, 2, 1), (13, 8, 3, 2)] {
         let case = Case {
@@ -435,5 +443,5 @@ fn a_flow() {
         flow.run(&mut state, 20, &mut ()).unwrap();
         state.energy().to_f64().unwrap()
     }
-    assert!((end::<Own>() - end::<f64>()).abs() < 1e-13);
+    assert!((end::<Wrapped>() - end::<f64>()).abs() < 1e-13);
 }

@@ -1,4 +1,5 @@
-//! Conic descent against the exact optimum of a scalar problem (oracle O5 of Chizat, arXiv:1907.10300).
+//! Conic descent against the exact optimum of a scalar problem (oracle O5 of Chizat,
+//! arXiv:1907.10300).
 
 use approx::assert_relative_eq;
 use wasserflow::nalgebra::{DMatrix, DVector};
@@ -22,10 +23,10 @@ impl<T: Real> FeatureMap<T> for Ripple {
     }
 }
 
-/// The price of mass, `V = lambda`.
-struct Price(f64);
+/// A constant potential, `V = lambda`, which penalises mass.
+struct Constant(f64);
 
-impl<T: Real> Potential<T> for Price {
+impl<T: Real> Potential<T> for Constant {
     fn value(&self, _: &[T]) -> T {
         real(self.0)
     }
@@ -42,7 +43,7 @@ fn energy<T: Real>(lambda: f64) -> impl Energy<T> {
     .unwrap();
     MeanFieldRisk::new(Ripple, risk)
         .unwrap()
-        .regularized(Price(lambda))
+        .regularized(Constant(lambda))
 }
 
 fn reaches_the_optimum<T: Real>(tolerance: f64) {
@@ -76,7 +77,7 @@ fn reaches_the_optimum_in_both_precisions() {
 
 /// `-dF/dt = int (beta |v|^2 + 4 alpha F'(mu)^2) dmu`, up to the step.
 #[test]
-fn dissipates_by_motion_and_by_mass() {
+fn dissipation_has_a_term_of_motion_and_one_of_mass() {
     let (alpha, beta) = (0.3, 0.7);
     let mut residuals = Vec::new();
     for dt in [1e-3, 5e-4] {
@@ -100,9 +101,9 @@ fn dissipates_by_motion_and_by_mass() {
     assert_relative_eq!(residuals[0] / residuals[1], 2.0, max_relative = 0.05);
 }
 
-/// Without the first variation there is no rate of mass.
+/// The rate of mass is the first variation: an energy that does not implement it is an error.
 #[test]
-fn asks_for_the_first_variation() {
+fn requires_the_first_variation() {
     struct Flat;
     impl Energy<f64> for Flat {
         fn particle_dim(&self) -> usize {

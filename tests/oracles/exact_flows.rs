@@ -1,4 +1,4 @@
-//! Oracles: what is known exactly of a flow, without reference code.
+//! Exact properties of flows: conservation laws, closed forms, symmetries.
 
 use std::f64::consts::{PI, TAU};
 
@@ -36,14 +36,14 @@ fn decay(lambda: f64) -> WeightDecay<f64> {
     WeightDecay::new(lambda).unwrap()
 }
 
-/// The integral of samples at equal distances `dt`, by Boole's rule: error `O(dt^6)`.
+/// The integral of equidistant samples by Boole's rule: error `O(dt^6)`.
 fn boole(f: &[f64], dt: f64) -> f64 {
     assert_eq!(f.len() % 4, 1);
     let panel = |f: &[f64]| 7.0 * (f[0] + f[4]) + 32.0 * (f[1] + f[3]) + 12.0 * f[2];
     f.windows(5).step_by(4).map(panel).sum::<f64>() * dt * 2.0 / 45.0
 }
 
-/// A method that takes every step offered: its own tolerance is too loose to refuse one, and it proposes nothing.
+/// A method with fixed steps: it has a tolerance that accepts every step, and proposes none.
 struct Fixed<I>(I);
 
 impl<I: Integrator<f64>> Integrator<f64> for Fixed<I> {
@@ -64,9 +64,10 @@ impl<I: Integrator<f64>> Integrator<f64> for Fixed<I> {
     }
 }
 
-/// O1, the energy identity `F(mu_0) - F(mu_T) = int_0^T int |v|^2 dmu dt`: its residual shrinks at the order of the integrator.
+/// The energy identity `F(mu_0) - F(mu_T) = int_0^T int |v|^2 dmu dt`: its residual shrinks at the
+/// order of the integrator.
 #[test]
-fn o1_energy_identity() {
+fn energy_identity() {
     fn residual(
         integrator: &mut dyn Integrator<f64>,
         energy: &mut dyn Energy<f64>,
@@ -125,9 +126,10 @@ fn o1_energy_identity() {
     }
 }
 
-/// O2, the balance law: `|a_i|^2 - |b_i|^2` is constant for each particle, times `exp(-4 lambda t)` with weight decay.
+/// The balance law: `|a_i|^2 - |b_i|^2` is constant for each particle, times `exp(-4 lambda t)`
+/// with weight decay.
 #[test]
-fn o2_balance() {
+fn balance_law() {
     fn drift(
         map: &dyn FeatureMap<f64>,
         lambda: f64,
@@ -161,7 +163,8 @@ fn o2_balance() {
             .map(|(start, end)| (end - start * law).abs())
             .fold(0.0, f64::max)
     }
-    // Smooth maps and maps without a kink in the way show the order; a rectifier with kinks keeps the law, exactly in the flow.
+    // Smooth maps, and paths without kinks, show the order; with kinks the law still holds exactly
+    // for the flow.
     let smooth: [Box<dyn FeatureMap<f64>>; 3] = [
         Box::new(Radial::new(Tanh, 2)),
         Box::new(Ridge::with_outputs(Identity, 2, 3)),
@@ -194,7 +197,7 @@ fn o2_balance() {
             let fine = drift(map, lambda, &mut Euler, 1024);
             let rk4 = drift(map, lambda, &mut Rk4, 1024);
             assert!(fine < euler / 3.0, "Euler drifts {euler:e}, {fine:e}");
-            // Every step over a kink costs Rk4 an error of the order of dt^2, and there are few.
+            // Every step over a kink adds an error of order dt^2 to Rk4; such steps are rare.
             assert!(
                 rk4 < 0.3 * fine,
                 "Rk4 drifts {rk4:e} where Euler does {fine:e}"
@@ -203,9 +206,10 @@ fn o2_balance() {
     }
 }
 
-/// O3, the second moment of a 2-homogeneous map: `d/dt int |w|^2 dmu = -4 <grad R(h), h> - 4 lambda int |w|^2 dmu`.
+/// The second moment of a 2-homogeneous map: `d/dt int |w|^2 dmu = -4 <grad R(h), h> - 4 lambda int
+/// |w|^2 dmu`.
 #[test]
-fn o3_second_moment() {
+fn second_moment() {
     fn check<F: FeatureMap<f64> + Homogeneous>(name: &str, map: F) {
         assert_eq!(map.degree(), 2);
         let (d, k) = (map.input_dim(), map.output_dim());
@@ -252,7 +256,8 @@ fn o3_second_moment() {
     check("radial softplus", Radial::new(Softplus, 1));
 }
 
-/// Nodes and weights of the Gauss-Legendre rule on (-1, 1), by Newton's method on the Legendre polynomial.
+/// Nodes and weights of the Gauss-Legendre rule on (-1, 1), by Newton's method on the Legendre
+/// polynomial.
 fn gauss_legendre(count: usize) -> Vec<(f64, f64)> {
     let legendre = |x: f64| {
         let (mut before, mut now) = (1.0, x);
@@ -274,11 +279,13 @@ fn gauss_legendre(count: usize) -> Vec<(f64, f64)> {
     (0..count).map(node).collect()
 }
 
-/// O4: the arc-cosine kernel and its gradient against the integral that they are, `E[(w.x)_+ (v.x)_+]`, `x ~ N(0, I)`.
+/// The arc-cosine kernel and its gradient against their integral `E[(w.x)_+ (v.x)_+]`, `x ~ N(0,
+/// I)`.
 ///
-/// In the plane of `w` and `v`, in polar coordinates, split where an activation has its kink: products of Gauss rules.
+/// In the plane of `w` and `v`, in polar coordinates, split where an activation has its kink:
+/// products of Gauss rules.
 #[test]
-fn o4_arc_cosine() {
+fn arc_cosine_kernel_is_its_integral() {
     let rule = gauss_legendre(40);
     let integrate = |low: f64, high: f64, f: &mut dyn FnMut(f64, f64)| {
         for &(x, weight) in &rule {
@@ -347,11 +354,12 @@ fn o4_arc_cosine() {
     }
 }
 
-/// O4, between the rooms: the population risk in closed form is the limit of empirical risks.
+/// The population risk in closed form is the limit of empirical risks.
 ///
-/// In the plane `E f(x) = E f(sqrt(2) (cos t, sin t))` for f homogeneous of degree 2, so samples at equal angles converge to it.
+/// In the plane `E f(x) = E f(sqrt(2) (cos t, sin t))` for f homogeneous of degree 2, so samples at
+/// equal angles converge to it.
 #[test]
-fn o4_population_risk_is_the_limit_of_empirical_risks() {
+fn population_risk_is_the_limit_of_empirical_risks() {
     let teacher = measure(50, 3, 4);
     let student = measure(51, 3, 6);
     let mut population = Mmd::new(WithOutputWeight(ArcCosine::new(2)), teacher.clone()).unwrap();
@@ -391,9 +399,10 @@ fn o4_population_risk_is_the_limit_of_empirical_risks() {
     assert!(fine.1 < 1e-3, "velocity: {coarse:?}, {fine:?}");
 }
 
-/// O6: one neuron in one dimension, `x = 1`, `a = b`: `u = a^2` solves the logistic equation `u' = 2 u (y - 2 lambda - u)`.
+/// One neuron in one dimension, `x = 1`, `a = b`: `u = a^2` solves the logistic equation `u' = 2 u
+/// (y - 2 lambda - u)`.
 #[test]
-fn o6_logistic_equation() {
+fn logistic_equation() {
     let (y, lambda, start) = (1.5, 0.125, 0.01_f64);
     let risk = EmpiricalRisk::new(
         Square,
@@ -424,12 +433,15 @@ fn o6_logistic_equation() {
     }
 }
 
-/// O7: a spurious minimum of six neurons `(w_i.x)_+` against the teacher `sum_i (e_i.x)_+`, in the population.
+/// A spurious minimum of six neurons `(w_i.x)_+` against the teacher `sum_i (e_i.x)_+`, in the
+/// population.
 ///
-/// Source: I. Safran and O. Shamir, Spurious local minima are common in two-layer ReLU neural networks, 2018.
+/// Source: I. Safran and O. Shamir, Spurious local minima are common in two-layer ReLU neural
+/// networks, 2018.
 #[test]
-fn o7_spurious_minimum() {
-    // Rounded, neuron 1 = (a, b, b, b, b, b); neuron j = c in coordinate 1, d in its own, e elsewhere.
+fn spurious_minimum() {
+    // Rounded, neuron 1 = (a, b, b, b, b, b); neuron j = c in coordinate 1, d in its own, e
+    // elsewhere.
     let network = |z: &SVector<f64, 5>| {
         let coordinate = |l: usize, i: usize| match (i, l) {
             (0, 0) => z[0],
@@ -448,7 +460,7 @@ fn o7_spurious_minimum() {
         EmpiricalMeasure::weighted(DMatrix::identity(6, 6), DVector::from_element(6, 1.0)).unwrap();
     let mut energy = Mmd::new(ArcCosine::new(6), teacher.clone()).unwrap();
 
-    // Polish it: Newton's method on the five numbers, since the symmetry is kept by the velocity.
+    // Newton's method on the five numbers: the velocity preserves the symmetry.
     let mut field = |z: &SVector<f64, 5>| {
         let mut v = DMatrix::zeros(6, 6);
         energy.velocity(&network(z), &mut v);
@@ -470,7 +482,7 @@ fn o7_spurious_minimum() {
         field(&z).amax()
     );
 
-    // Stationary, and seen to be: at the point, and as the end of a flow from a point nearby. F = 0.02508.
+    // It is stationary, and the limit of a flow from a point nearby. F = 0.02508.
     let mut flow = ParticleFlow::new(energy, DormandPrince::new(1e-8, 1e-10), 0.1).unwrap();
     let mut state = flow.start(network(&z)).unwrap();
     assert!(
@@ -499,7 +511,8 @@ fn o7_spurious_minimum() {
         "the flow ended {distance:e} away: the point is a minimum, it attracts"
     );
 
-    // It is not global: F'(mu) is 0 on average over mu and -2 F over the teacher, so it is negative somewhere.
+    // It is not global: F'(mu) is 0 on average over mu and -2 F over the teacher, so it is negative
+    // somewhere.
     let mut values = [0.0; 6];
     let mut descent = DMatrix::zeros(6, 6);
     let f = flow
@@ -513,9 +526,10 @@ fn o7_spurious_minimum() {
     assert!(values.iter().any(|&value| value < -1e-3));
 }
 
-/// O10 without noise: Euler on `V = lambda |w|^2` multiplies the variance, and every deviation, by `(1 - 2 lambda dt)`.
+/// Euler on `V = lambda |w|^2` multiplies the variance, and every deviation, by `(1 - 2 lambda
+/// dt)`.
 #[test]
-fn o10_quadratic_confinement() {
+fn quadratic_confinement() {
     let (lambda, dt) = (0.75, 0.125);
     let mu = measure(70, 2, 8);
     let mut flow = ParticleFlow::new(PotentialEnergy::new(decay(lambda), 2), Euler, dt).unwrap();
@@ -528,9 +542,10 @@ fn o10_quadratic_confinement() {
     assert!((state.energy() - lambda * law).abs() < 1e-14);
 }
 
-/// O11: cloning every particle and permuting particles change nothing; a neuron `a = 0, b = 0` never moves.
+/// Cloning all particles or permuting them does not change the flow; a neuron `a = 0, b = 0` never
+/// moves.
 #[test]
-fn o11_symmetries() {
+fn symmetries() {
     let energies: [Box<dyn Energy<f64>>; 4] = [
         Box::new(
             MeanFieldRisk::new(Ridge::new(Relu, 2), regression(80, 2, 21))
@@ -597,10 +612,10 @@ fn o11_symmetries() {
     }
 }
 
-/// The arc-cosine kernel and its gradient at an angle r from equal or opposite neurons, where the terms of `sin r - r cos r` cancel:
-/// every digit but a few of the last.
+/// The arc-cosine kernel and its gradient at an angle r from equal or opposite neurons, where the
+/// terms of `sin r - r cos r` cancel: accurate up to a few units in the last place.
 #[test]
-fn the_arc_cosine_kernel_near_equal_and_opposite_neurons() {
+fn arc_cosine_kernel_near_equal_and_opposite_neurons() {
     let kernel = ArcCosine::new(2);
     for r in [1e-7_f64, 1e-4, 1e-2, 0.1, 0.3, 0.449, 0.499, 0.501] {
         // sin r - r cos r by its series, in the next powers of r until they vanish.

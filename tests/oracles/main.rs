@@ -1,4 +1,5 @@
-//! Problems with known solutions: exact flows, orders of convergence, conic descent, Wasserstein distances.
+//! Problems with known solutions: exact flows, orders of convergence, conic descent, Wasserstein
+//! distances.
 
 mod conic;
 mod exact_flows;

@@ -1,4 +1,5 @@
-//! The order of every integrator, measured on smooth energies against a fine trajectory that is computed here.
+//! Observed order of every integrator on smooth energies, against a reference trajectory with small
+//! steps.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -78,7 +79,7 @@ fn reference(
     mu.points().clone()
 }
 
-/// The largest error at `TIME` after `steps` equal steps, taken by hand.
+/// The largest error at `TIME` after `steps` equal steps, without a driver.
 fn error<T: Real>(
     integrator: &mut dyn Integrator<T>,
     energy: &mut dyn Energy<T>,
@@ -90,7 +91,7 @@ fn error<T: Real>(
     let mut state = State::new(mu.clone());
     for _ in 0..steps {
         let step = integrator.step(energy, &mut state, dt).unwrap();
-        assert_eq!(step.taken, dt, "a tolerance of 1e6 refuses nothing");
+        assert_eq!(step.taken, dt, "a tolerance of 1e6 accepts every step");
     }
     let points = state.measure().points();
     points
@@ -112,7 +113,7 @@ fn observed<T: Real>(integrator: &mut dyn Integrator<T>, problem: usize, steps: 
 }
 
 #[test]
-fn fixed_steps_have_the_order_that_they_say() {
+fn fixed_steps_have_the_stated_order() {
     let integrators: [(Box<dyn Integrator<f64>>, u32, usize); 4] = [
         (Box::new(Euler), 1, 200),
         (Box::new(Heun), 2, 64),
@@ -121,7 +122,8 @@ fn fixed_steps_have_the_order_that_they_say() {
     ];
     for (mut integrator, order, steps) in integrators {
         assert_eq!(integrator.order(), order);
-        // The order is the least over the problems: a method may do better where an error term happens to be small.
+        // The least order over the problems: a method may have a higher one if an error term
+        // vanishes.
         let mut least = f64::INFINITY;
         for (problem, (name, ..)) in problems::<f64>().into_iter().enumerate() {
             let observed = observed(&mut *integrator, problem, steps);
@@ -139,7 +141,7 @@ fn fixed_steps_have_the_order_that_they_say() {
 }
 
 #[test]
-fn the_order_shows_in_f32() {
+fn order_in_single_precision() {
     for (problem, (name, ..)) in problems::<f32>().into_iter().enumerate() {
         let euler = observed::<f32>(&mut Euler, problem, 50);
         let heun = observed::<f32>(&mut Heun, problem, 16);
@@ -183,8 +185,9 @@ fn the_error_of_an_adaptive_run_follows_the_tolerance() {
     }
 }
 
-/// A step is accepted exactly when `(int |e|^2 dmu)^(1/2) <= atol`, `e` the difference of the embedded methods. The methods are
-/// applied here to `dw/dt = -w`, where a method is a polynomial of `dt`.
+/// A step is accepted exactly when `(int |e|^2 dmu)^(1/2) <= atol`, `e` the difference of the
+/// embedded methods. The methods are applied here to `dw/dt = -w`, where a method is a polynomial
+/// of `dt`.
 #[test]
 fn the_tolerance_bounds_the_difference_of_the_embedded_methods() {
     // Tableau of Dormand and Prince (1980): c, the rows of a, and the weights of order 4.
@@ -233,7 +236,7 @@ fn the_tolerance_bounds_the_difference_of_the_embedded_methods() {
     let fourth = dt * fourth.iter().zip(&k).map(|(b, k)| b * k).sum::<f64>();
     assert!((1.0 + fifth - f64::exp(-0.5)).abs() < 1e-5);
 
-    // Two particles that count and one that does not.
+    // Two particles of positive weight and one of weight zero.
     let points = DMatrix::from_row_slice(1, 3, &[2.0, -1.0, 1e4]);
     let mu = EmpiricalMeasure::weighted(points, DVector::from_vec(vec![0.25, 3.0, 0.0])).unwrap();
     let estimate = (fifth - fourth).abs() * (0.25 * 4.0 + 3.0_f64).sqrt();

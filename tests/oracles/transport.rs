@@ -1,4 +1,4 @@
-//! Exact transport against brute force, an independent simplex solver, and its own certificate.
+//! Exact transport against brute force, an independent simplex solver, and the dual certificate.
 
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt, SeedableRng};
@@ -35,7 +35,8 @@ fn cost(mu: &Measure, nu: &Measure, i: usize, j: usize, p: f64) -> f64 {
     squares.sum::<f64>().powf(0.5 * p)
 }
 
-/// Everything that makes a coupling optimal, from scratch: marginals, feasible potentials, equality of both values.
+/// The optimality conditions of a coupling: marginals, dual feasibility, equal primal and dual
+/// values.
 fn certify(mu: &Measure, nu: &Measure, coupling: &Coupling<f64>, p: f64) {
     let (n, m) = (mu.len(), nu.len());
     let mass = mu.mass();
@@ -63,7 +64,8 @@ fn certify(mu: &Measure, nu: &Measure, coupling: &Coupling<f64>, p: f64) {
             worst = worst.min(c - phi[i] - psi[j]);
         }
     }
-    // costs are differences of coordinates: where clouds coincide, rounding is that of the coordinates
+    // costs are differences of coordinates: if clouds coincide, the rounding error is that of the
+    // coordinates
     let size = mu.points().amax().max(nu.points().amax());
     let tolerance = 1e-12 * largest + (1e-15 * size).powf(p);
     assert!(
@@ -132,7 +134,8 @@ fn ten_thousand_small_cases_equal_brute_force() {
     }
 }
 
-/// The transport problem as a linear program in standard form, solved by a dense two-phase simplex with Bland's rule.
+/// The transport problem as a linear program in standard form, solved by a dense two-phase simplex
+/// with Bland's rule.
 fn linear_program(mu: &Measure, nu: &Measure, p: f64) -> f64 {
     let (n, m) = (mu.len(), nu.len());
     // the last equation follows from the others
@@ -255,7 +258,7 @@ fn different_numbers_of_equal_atoms() {
 }
 
 #[test]
-fn awkward_clouds_are_certified() {
+fn degenerate_clouds_are_certified() {
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let m = 300;
     let circle = |k: usize| {

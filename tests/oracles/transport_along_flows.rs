@@ -1,4 +1,5 @@
-//! Transport along flows: the metric speed, proximal steps, geodesics, and how W2 falls with the number of particles.
+//! Transport along flows: metric speed, proximal steps, geodesics, convergence of empirical
+//! measures.
 
 use nalgebra::{DMatrix, DVector};
 use rand::{RngExt, SeedableRng};
@@ -10,7 +11,8 @@ fn cloud(rng: &mut ChaCha8Rng, dim: usize, m: usize) -> EmpiricalMeasure<f64> {
     init::gaussian(dim, m, 1.0, rng).unwrap()
 }
 
-/// On smooth features, `W_2(mu_t, mu_{t+dt}) / dt` tends to the root of the dissipation, at first order in dt.
+/// On smooth features, `W_2(mu_t, mu_{t+dt}) / dt` tends to the root of the dissipation, at first
+/// order in dt.
 #[test]
 fn metric_speed_is_the_root_of_the_dissipation() {
     let error = |dt: f64| {
@@ -37,7 +39,7 @@ fn metric_speed_is_the_root_of_the_dissipation() {
     );
 }
 
-/// O8, on the proximal step of `F = int lambda |w|^2 dmu`, which is known: `w+ = w / (1 + 2 lambda gamma)`.
+/// The proximal step of `F = int lambda |w|^2 dmu` in closed form: `w+ = w / (1 + 2 lambda gamma)`.
 #[test]
 fn a_proximal_step_moves_along_the_optimal_coupling() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
@@ -54,7 +56,8 @@ fn a_proximal_step_moves_along_the_optimal_coupling() {
             "gamma {gamma}"
         );
         assert!(energy(&next) + coupling.squared_distance() / (2.0 * gamma) <= energy(&mu));
-        // the stationarity of a proximal point: the displacement is gamma times the velocity at its end
+        // the stationarity of a proximal point: the displacement is gamma times the velocity at its
+        // end
         let flow = ParticleFlow::new(
             PotentialEnergy::new(WeightDecay::new(lambda).unwrap(), 2),
             Rk4,
@@ -66,8 +69,8 @@ fn a_proximal_step_moves_along_the_optimal_coupling() {
     }
 }
 
-/// O8, on the steps of `Jko` on a rectifier network: with W2 by assignment, F + W2^2 / (2 gamma) does not rise, for any gamma;
-/// and the particles go where the optimal coupling sends them, as long as none overtakes another.
+/// Steps of `Jko` on a rectifier network: `F + W2^2 / (2 gamma)`, with W2 by assignment, does not
+/// increase for any gamma. For short steps the particles move along the optimal coupling.
 #[test]
 fn the_proximal_integrator_moves_along_the_optimal_coupling() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
@@ -158,7 +161,8 @@ fn an_updated_coupling_is_exact_near_and_far() {
     }
 }
 
-/// `E W_2^2` between two samples of m points falls like `log(m) / m` in the plane and like `m^(-2/d)` for d > 4.
+/// `E W_2^2` between two samples of m points falls like `log(m) / m` in the plane and like
+/// `m^(-2/d)` for d > 4.
 #[test]
 fn distance_between_samples_falls_at_the_known_rate() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
@@ -182,7 +186,7 @@ fn distance_between_samples_falls_at_the_known_rate() {
 }
 
 #[test]
-fn slices_are_shorter_and_exact_for_a_shift() {
+fn sliced_distance_is_a_lower_bound_and_exact_for_a_shift() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let mu = cloud(&mut rng, 2, 200);
     let mut nu = mu.clone();
@@ -206,9 +210,10 @@ fn slices_are_shorter_and_exact_for_a_shift() {
     assert!(transport::sliced_w2(&mu, &nu, &DMatrix::identity(3, 1)).is_err());
 }
 
-/// The cone does not see how a neuron is scaled, and its metric is `r^2 + r'^2 - 2 r r' cos(angle)`.
+/// The cone distance does not depend on the balance of `a` and `b`; its metric is `r^2 + r'^2 - 2 r
+/// r' cos(angle)`.
 #[test]
-fn the_cone_does_not_see_the_scale_of_a_neuron() {
+fn cone_distance_is_invariant_under_rescaling() {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let (mu, nu) = (cloud(&mut rng, 5, 30), cloud(&mut rng, 5, 30));
     let mut scaled = mu.clone();
@@ -245,9 +250,10 @@ fn the_cone_does_not_see_the_scale_of_a_neuron() {
     }
 }
 
-/// In many dimensions the assignment is guessed in f32: what comes out is certified in f64, on ties and near ties too.
+/// In high dimension the assignment starts in f32: the result is certified in f64, also with ties
+/// and near ties.
 #[test]
-fn many_dimensions_are_exact() {
+fn high_dimension_is_exact() {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     for (dim, m) in [(6, 1), (6, 7), (8, 150), (40, 90)] {
         let base = cloud(&mut rng, dim, m);

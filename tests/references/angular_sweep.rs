@@ -1,4 +1,6 @@
-//! In the plane the ridge map sweeps the circle of angles: its batches against the plain definition.
+//! The angular sweep of planar ridge maps equals the plain definition.
+
+use std::ops::Range;
 
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
@@ -22,11 +24,12 @@ fn batch<T: Real>(map: &dyn FeatureMap<T>, mu: &EmpiricalMeasure<T>, x: &Inputs<
     let form: Vec<T> = (0..kn)
         .map(|j| real(f64::from(j as u32 % 7) - 3.0))
         .collect();
-    let mut gradient = |_: &[T], g: &mut [T]| {
+    let mut gradient = |_: Range<usize>, _: &[T], g: &mut [T]| {
         g.copy_from_slice(&form);
         T::zero()
     };
-    map.velocity(mu, x, &mut gradient, &mut v, &mut ws);
+    let gradient = &mut PredictionGradient::new(false, &mut gradient);
+    map.velocity(mu, x, gradient, &mut v, &mut ws);
     map.variation(mu.points(), x, &form, &mut values, &mut descent, &mut ws);
     [&h[..], v.as_slice(), &values, descent.as_slice()].concat()
 }
@@ -76,7 +79,8 @@ impl<T: Real> Activation<T> for Middle {
     }
 }
 
-/// Points of the plane of one kind: irregular, an integer grid with its zero, a line with a bias, one ray.
+/// Points of the plane of one kind: irregular, an integer grid with its zero, a line with a bias,
+/// one ray.
 fn points(kind: usize, len: usize, shift: usize) -> Vec<f64> {
     let t = |j: usize| ((j + shift) as f64 * 0.618_033_988_749_895).fract() * 2.0 - 1.0;
     (0..len)

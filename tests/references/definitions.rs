@@ -1,5 +1,6 @@
-//! Energies and velocities against a plain reference in `f64`, written here on its own: definitions, nested loops, no
-//! sharing with the crate. Scalar functions are also compared with a table computed from 60 digits.
+//! Energies and velocities against an independent reference in `f64`: the definitions in nested
+//! loops, without code of the crate. Scalar functions are also compared with a table computed with
+//! 60 digits.
 
 use std::collections::BTreeSet;
 
@@ -103,7 +104,7 @@ fn loss(name: &str, y: f64, h: f64) -> (f64, f64) {
     }
 }
 
-/// One problem, in numbers that `f32` holds exactly.
+/// A problem whose numbers are exact in `f32`.
 struct Problem {
     activation: &'static str,
     loss: &'static str,
@@ -115,7 +116,7 @@ struct Problem {
     x: Vec<f64>,
     /// `k x n`; for softmax the classes, one a sample.
     y: Vec<f64>,
-    /// Weights of the samples, where they are not `1/n`.
+    /// Weights of the samples; `None` for `1/n`.
     c: Option<Vec<f64>>,
     w: Vec<f64>,
     weights: Vec<f64>,
@@ -231,8 +232,8 @@ fn draw(rng: &mut impl Rng) -> f64 {
     f64::from(rng.random_range(0_i32..2048) * 2 + 1 - 2048) / 2048.0
 }
 
-/// `m, n, d, k` and the data of problem number `index`; kinks are kept at a distance, since no two orders of summation agree
-/// on the side of a preactivation that is 0 up to rounding.
+/// Problem number `index`. Data near kinks are rejected: two orders of summation may disagree on
+/// the sign of a preactivation that is 0 up to rounding.
 fn problem(
     index: usize,
     activation: &'static str,
@@ -310,7 +311,8 @@ fn problem(
         let at_kink = |(&y, &h): (&f64, &f64)| match loss_name {
             "quantile" => (h - y).abs() < 1e-3,
             "hinge" => (1.0 - y * h).abs() < 1e-3,
-            // Not a kink: where one sample outweighs all others, its relative error is its margin's absolute one.
+            // Not a kink: if one sample dominates, the relative error is the absolute error of its
+            // margin.
             "exponential" => h.abs() > 4.0,
             _ => false,
         };
@@ -477,7 +479,7 @@ fn agrees<T: Real>(tolerance: f64) {
             tolerance,
         );
 
-        // The first variation, at points that are no particles.
+        // The first variation, at points other than particles.
         let rng = &mut ChaCha8Rng::seed_from_u64(!index as u64);
         let w: Vec<f64> = (0..3 * p).map(|_| draw(rng)).collect();
         let expected: Vec<_> = w.chunks(p).map(|w| problem.variation(w, &g)).collect();
@@ -521,7 +523,8 @@ fn energies_and_velocities_agree_in_f32() {
     agrees::<f32>(2e-5);
 }
 
-/// `sigma`, `sigma'`, `l` and `dl/dh` against 60 digits: tails, cancellation, overflow.
+/// `sigma`, `sigma'`, `l` and `dl/dh` against 60 digits, including tails, cancellation and
+/// overflow.
 #[test]
 fn scalar_functions_agree_with_the_table() {
     fn activation<T: Real>(name: &str, u: T) -> (T, T) {
@@ -573,7 +576,7 @@ fn scalar_functions_agree_with_the_table() {
         let [value, derivative] = numbers[numbers.len() - 2..] else {
             unreachable!()
         };
-        // Relative, as far as the scalar's normal numbers reach: exp(-u^2/2) at u = 30 has a condition number of 900.
+        // Relative to normal numbers: exp(-u^2/2) at u = 30 has a condition number of 900.
         // The derivative of tanh is 1 - tanh^2, accurate next to its largest value, 1.
         let saturates = if words[1] == "tanh" { 1e-3 } else { 0.0 };
         let close = |found: f64, expected: f64, tolerance: f64, least: f64| {

@@ -1,8 +1,9 @@
-//! The smooth activations in the last place: against values of mpmath, and `f32` against `f64`.
+//! Errors of the smooth activations in units in the last place: against mpmath, and `f32` against
+//! `f64`.
 
 use wasserflow::prelude::*;
 
-/// `|y - (z + e)|` in units in the last place of `z`, subnormal ones where it is subnormal.
+/// `|y - (z + e)|` in units in the last place of `z`.
 fn ulps(y: f64, z: f64, e: f64) -> f64 {
     if y == z || (y.is_nan() && z.is_nan()) {
         return e.abs();
@@ -16,7 +17,7 @@ fn same(y: f64, z: f64) -> bool {
     y.to_bits() == z.to_bits() || (y.is_nan() && z.is_nan())
 }
 
-/// The largest errors of one function, by `value` and by the slice hook.
+/// The largest errors of one function, by `value` and by the slice method.
 #[derive(Debug)]
 struct Worst {
     name: &'static str,
@@ -31,7 +32,7 @@ const BOUNDS: [(&str, f64); 10] = [
     ("erf", 1.1),
     ("erf'", 1.6),
     ("gelu", 5.3),
-    ("gelu'", 6.0), // of 1 where it crosses 0
+    ("gelu'", 6.0), // of 1 near its zero
     ("silu", 2.5),
     ("sine", 0.9),
     ("cosine", 0.9),
@@ -208,9 +209,10 @@ fn limits_and_special_values() {
     }
 }
 
-/// Next to a multiple of `pi/2` the smaller of sine and cosine is the distance from it, here in whole multiples of `2^-107`.
+/// Next to a multiple of `pi/2`, the smaller of sine and cosine is the distance from it, up to
+/// multiples of `2^-107`.
 #[test]
-fn next_to_multiples_of_a_quarter_turn() {
+fn next_to_multiples_of_half_pi() {
     const QUARTER: i128 = 254876276031724631276054471292942;
     for k in (1..330_000_i128).step_by(7) {
         let x = k as f64 * std::f64::consts::FRAC_PI_2;
@@ -315,7 +317,7 @@ fn f32_limits() {
 }
 
 #[test]
-fn the_slice_hook_of_the_logistic_loss_is_the_loss() {
+fn slices_of_the_logistic_loss_agree_with_its_values() {
     let h: Vec<f64> = (0..1001).map(|j| 0.37 * (f64::from(j) - 500.0)).collect();
     let y: Vec<f64> = (0..1001).map(|j| [1.0, -1.0][j % 2]).collect();
     let (mut values, mut derivatives) = (vec![0.0; 1001], vec![0.0; 1001]);

@@ -1,4 +1,7 @@
-//! The fused passes equal the plain definition, on every shape around the edges of tiles, lines, panels and blocks.
+//! The fused passes of ridge and radial maps equal the plain definition, on shapes around every
+//! block size.
+
+use std::ops::Range;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -14,17 +17,17 @@ struct Problem<T> {
     y: Vec<T>,
 }
 
-/// What the four batch methods give.
+/// The results of the batch methods; `velocity` with a separable risk and with one that is not.
 #[derive(Debug, PartialEq)]
 struct Outcome<T> {
     h: Vec<T>,
     risk: T,
     velocity: DMatrix<T>,
-    parts: T,
-    by_samples: DMatrix<T>,
+    separable_risk: T,
+    separable_velocity: DMatrix<T>,
     values: Vec<T>,
     descent: DMatrix<T>,
-    push: Vec<T>,
+    jvp: Vec<T>,
 }
 
 fn normal<T: Real>(rng: &mut ChaCha8Rng) -> T {
@@ -58,32 +61,30 @@ impl<T: Real> Problem<T> {
             h: vec![nan; kn],
             risk: nan,
             velocity: DMatrix::from_element(p, m, nan),
-            parts: nan,
-            by_samples: DMatrix::from_element(p, m, nan),
+            separable_risk: nan,
+            separable_velocity: DMatrix::from_element(p, m, nan),
             values: vec![nan; m],
             descent: DMatrix::from_element(p, m, nan),
-            push: vec![nan; kn],
+            jvp: vec![nan; kn],
         };
         map.predict(&self.mu, &self.x, &mut out.h, ws);
         let half = real::<T>(0.5);
         let k = map.output_dim();
-        let mut gradient = |first: usize, h: &[T], g: &mut [T]| {
+        let mut gradient = |samples: Range<usize>, h: &[T], g: &mut [T]| {
             let mut sum = T::zero();
-            for ((g, &h), &y) in g.iter_mut().zip(h).zip(&self.y[first * k..]) {
+            for ((g, &h), &y) in g.iter_mut().zip(h).zip(&self.y[samples.start * k..]) {
                 *g = h - y;
                 sum += half * *g * *g;
             }
             sum
         };
-        out.risk = map.velocity(
-            &self.mu,
-            &self.x,
-            &mut |h, g| gradient(0, h, g),
-            &mut out.velocity,
-            ws,
-        );
-        out.parts =
-            map.velocity_by_samples(&self.mu, &self.x, &mut gradient, &mut out.by_samples, ws);
+        for (separable, risk, velocity) in [
+            (false, &mut out.risk, &mut out.velocity),
+            (true, &mut out.separable_risk, &mut out.separable_velocity),
+        ] {
+            let gradient = &mut PredictionGradient::new(separable, &mut gradient);
+            *risk = map.velocity(&self.mu, &self.x, gradient, velocity, ws);
+        }
         map.variation(
             self.mu.points(),
             &self.x,
@@ -92,7 +93,7 @@ impl<T: Real> Problem<T> {
             &mut out.descent,
             ws,
         );
-        map.jvp(&self.mu, &self.v, &self.x, &mut out.push, ws);
+        map.jvp(&self.mu, &self.v, &self.x, &mut out.jvp, ws);
         out
     }
 }
@@ -135,14 +136,14 @@ fn compare<T: Real>(map: impl FeatureMap<T> + Copy, problem: &Problem<T>) {
         tolerance,
     );
     close(
-        &format!("parts {shape:?}"),
-        &[fused.parts],
+        &format!("separable risk {shape:?}"),
+        &[fused.separable_risk],
         &[plain.risk],
         tolerance,
     );
     close(
-        &format!("by samples {shape:?}"),
-        fused.by_samples.as_slice(),
+        &format!("separable velocity {shape:?}"),
+        fused.separable_velocity.as_slice(),
         plain.velocity.as_slice(),
         tolerance,
     );
@@ -158,24 +159,19 @@ fn compare<T: Real>(map: impl FeatureMap<T> + Copy, problem: &Problem<T>) {
         plain.descent.as_slice(),
         tolerance,
     );
-    close(
-        &format!("push {shape:?}"),
-        &fused.push,
-        &plain.push,
-        tolerance,
-    );
+    close(&format!("jvp {shape:?}"), &fused.jvp, &plain.jvp, tolerance);
     assert_eq!(
         problem.outcome(&map, &mut ws),
         fused,
-        "depends on what the workspace held, {shape:?}"
+        "depends on the contents of the workspace, {shape:?}"
     );
 }
 
-/// A user's activation, with no hint for the kernels.
+/// A user-defined activation without the optional methods.
 #[derive(Debug, Clone, Copy)]
-struct Bent;
+struct SoftSign;
 
-impl<T: Real> Activation<T> for Bent {
+impl<T: Real> Activation<T> for SoftSign {
     #[inline]
     fn value(&self, u: T) -> T {
         u / (T::one() + u.abs())
@@ -189,9 +185,9 @@ impl<T: Real> Activation<T> for Bent {
 
 /// Piecewise linear with the slopes -1/4 and 3, and the left one at 0.
 #[derive(Debug, Clone, Copy)]
-struct Slanted;
+struct TwoSlopes;
 
-impl<T: Real> Activation<T> for Slanted {
+impl<T: Real> Activation<T> for TwoSlopes {
     #[inline]
     fn value(&self, u: T) -> T {
         u * Activation::derivative(self, u)
@@ -218,24 +214,25 @@ fn all<T: Real>(shape: [usize; 4]) {
     compare(Ridge::with_outputs(Identity, d, k), &problem);
     compare(Ridge::with_outputs(Tanh, d, k), &problem);
     compare(Ridge::with_outputs(Softplus, d, k), &problem);
-    compare(Ridge::with_outputs(Bent, d, k), &problem);
-    compare(Ridge::with_outputs(Slanted, d, k), &problem);
+    compare(Ridge::with_outputs(SoftSign, d, k), &problem);
+    compare(Ridge::with_outputs(TwoSlopes, d, k), &problem);
     compare(Radial::with_outputs(Tanh, d, k), &problem);
     compare(Radial::with_outputs(Relu, d, k), &problem);
 }
 
-/// More values and derivatives than are kept of a panel, and several slabs of samples.
+/// More values and derivatives than are stored for a panel, and several slabs of samples.
 #[test]
 fn slabs_of_samples() {
     compare::<f64>(Ridge::new(Softplus, 3), &Problem::random([523, 2501, 3, 1]));
     compare::<f64>(Ridge::new(Tanh, 2), &Problem::random([523, 8201, 2, 1]));
     compare::<f32>(
-        Ridge::with_outputs(Bent, 1, 2),
+        Ridge::with_outputs(SoftSign, 1, 2),
         &Problem::random([530, 4203, 1, 2]),
     );
 }
 
-/// Around the edges of lines (8, 16), tiles (2, 6, 12), words of signs (30, 60), panels (256) and blocks (96).
+/// Shapes around the SIMD widths (8, 16), microkernels (2, 6, 12), words of signs (30, 60), panels
+/// (256), blocks (96).
 #[test]
 fn ragged_shapes() {
     for n in [1, 7, 8, 9, 15, 16, 17, 33, 255, 257, 600] {
@@ -271,7 +268,7 @@ fn every_number_of_particles() {
     }
 }
 
-/// More particles than the tiles that share a panel hold, in a task.
+/// More particles than one task has in the blocks that share a panel.
 #[test]
 fn many_particles() {
     for d in [3, 9] {
@@ -290,9 +287,10 @@ fn several_outputs() {
     }
 }
 
-/// Whole numbers: every sum is exact in any order, so the passes agree to the bit, whichever side of 0 a tie falls on.
+/// Preactivations that are exactly 0. Integers make every sum exact in any order, so the results
+/// agree bit for bit.
 #[test]
-fn ties_are_inactive() {
+fn zero_preactivations_are_exact() {
     fn exact<T: Real, A: Activation<T> + Copy>(sigma: A) {
         for (n, m, d) in [
             (50, 40, 1),
@@ -303,26 +301,27 @@ fn ties_are_inactive() {
             (33, 20, 30),
         ] {
             let mut rng = ChaCha8Rng::seed_from_u64((n + m + d) as u64);
-            let mut whole = |_: usize, _: usize| real::<T>(f64::from(rng.random_range(-2_i32..=2)));
+            let mut integer =
+                |_: usize, _: usize| real::<T>(f64::from(rng.random_range(-2_i32..=2)));
             let problem = Problem {
                 mu: EmpiricalMeasure::weighted(
-                    DMatrix::from_fn(1 + d, m, &mut whole),
+                    DMatrix::from_fn(1 + d, m, &mut integer),
                     DVector::from_element(m, real(0.5)),
                 )
                 .unwrap(),
-                x: Inputs::new(DMatrix::from_fn(d, n, &mut whole)).unwrap(),
-                v: DMatrix::from_fn(1 + d, m, &mut whole),
-                y: (0..n).map(|j| whole(0, j)).collect(),
+                x: Inputs::new(DMatrix::from_fn(d, n, &mut integer)).unwrap(),
+                v: DMatrix::from_fn(1 + d, m, &mut integer),
+                y: (0..n).map(|j| integer(0, j)).collect(),
             };
             let map = Ridge::new(sigma, d);
-            let ties = (0..n * m).filter(|ij| {
+            let zeros = (0..n * m).filter(|ij| {
                 let (x, w) = (problem.x.point(ij / m), problem.mu.particle(ij % m));
                 x.iter()
                     .zip(&w[1..])
                     .fold(T::zero(), |u, (&x, &b)| u + x * b)
                     == T::zero()
             });
-            assert!(ties.count() > n * m / 50, "the test has ties");
+            assert!(zeros.count() > n * m / 50, "some preactivations are zero");
             let fused = problem.outcome(&map, &mut Workspace::default());
             assert_eq!(
                 fused,
@@ -338,9 +337,10 @@ fn ties_are_inactive() {
     exact::<f32, _>(LeakyRelu(0.5));
 }
 
-/// Particles and samples of very different size, zeros of both signs, dead and weightless particles.
+/// Particles and samples of very different scales, zeros of both signs, inactive particles,
+/// particles of weight zero.
 #[test]
-fn scales() {
+fn extreme_scales() {
     fn scaled<T: Real>(b: f64, x: f64) {
         for d in [2, 3, 7, 40] {
             let shape = [37, 23, d, 1];
@@ -384,9 +384,10 @@ fn scales() {
     }
 }
 
-/// Preactivations, sums and their parts below the smallest normal number: equal up to what a denormal can hold.
+/// Preactivations and sums below the smallest normal number agree up to the resolution of subnormal
+/// numbers.
 #[test]
-fn denormals() {
+fn subnormal_numbers() {
     for d in [2, 7, 40] {
         let mut problem = Problem::<f64>::random([50, 20, d, 1]);
         let tiny = problem.x.points() * 1e-310;
@@ -404,12 +405,12 @@ fn denormals() {
                     .all(|(u, v)| (u - v).abs() <= slack + 1e-13 * v.abs())
             };
             assert!(near(&fused.h, &plain.h));
-            assert!(near(&fused.push, &plain.push));
+            assert!(near(&fused.jvp, &plain.jvp));
             assert!(near(&fused.values, &plain.values));
             assert!(near(fused.velocity.as_slice(), plain.velocity.as_slice()));
             assert!(
                 plain.h.iter().any(|&h| h != 0.0),
-                "the test does not vanish"
+                "some predictions are not zero"
             );
         }
     }
@@ -417,7 +418,7 @@ fn denormals() {
 
 /// The same bits on 1, 2, 3 and 7 threads, and outside any pool.
 #[test]
-fn threads_change_nothing() {
+fn results_do_not_depend_on_the_number_of_threads() {
     fn bits<T: Real + Send>(map: impl FeatureMap<T> + Copy + Sync, [n, m, d, k]: [usize; 4])
     where
         Outcome<T>: Send,
@@ -439,5 +440,5 @@ fn threads_change_nothing() {
     bits::<f64>(Ridge::new(Tanh, 30), [500, 301, 30, 1]);
     bits::<f32>(Ridge::with_outputs(Tanh, 11, 3), [700, 302, 11, 3]);
     bits::<f64>(Radial::new(Softplus, 6), [1001, 507, 6, 1]);
-    bits::<f64>(Ridge::new(Softplus, 3), [700, 2500, 3, 1]); // more than is kept of a panel, several slabs
+    bits::<f64>(Ridge::new(Softplus, 3), [700, 2500, 3, 1]); // more than is stored for a panel, several slabs
 }

@@ -1,4 +1,5 @@
-//! Optimised code against plain definitions in nested loops, and scalar functions against tables of high precision.
+//! Optimised code against plain definitions in nested loops, and scalar functions against tables of
+//! high precision.
 
 mod angular_sweep;
 mod definitions;

@@ -1,4 +1,4 @@
-//! `DormandPrince` on kinks: it says when it crawls along one, and does not take stiffness for it.
+//! `DormandPrince` at kinks: chattering along a kink is an error; stiffness is not mistaken for it.
 
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
@@ -21,9 +21,9 @@ fn data<T: Real>(seed: u64) -> EmpiricalRisk<Square, T> {
     EmpiricalRisk::new(Square, x.map(real), y.map(real)).unwrap()
 }
 
-/// O12: neurons slide along data hyperplanes.
+/// Neurons slide along data hyperplanes.
 #[test]
-fn crawling_along_a_kink_is_told() {
+fn chattering_along_a_kink_is_an_error() {
     let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), data::<f64>(0)).unwrap();
     let mut energy = energy.regularized(WeightDecay::new(1e-2).unwrap());
     let mut flow = ParticleFlow::new(&mut energy, DormandPrince::new(1e-6, 1e-9), 0.1).unwrap();
@@ -37,13 +37,13 @@ fn crawling_along_a_kink_is_told() {
         matches!(error, StepError::Chatter { time, size } if time == state.time() && size < 1.0),
         "{error}"
     );
-    // The state is that of before, and right.
+    // The state is the last valid one.
     assert!(
         !state.is_stale()
             && state.energy() == flow.value(state.measure())
             && state.energy() < start
     );
-    // It says so again, and a proximal method goes on from there.
+    // A retry fails again, and a proximal method continues from the state.
     assert!(matches!(
         flow.run(&mut state, 100, &mut ()),
         Err(StepError::Chatter { .. })
@@ -70,7 +70,7 @@ impl<T: Real> Potential<T> for Stiff {
     }
 }
 
-fn stiffness_is_no_chatter_in<T: Real>(rtol: f64) {
+fn stiffness_is_not_chattering_in<T: Real>(rtol: f64) {
     let run = |energy: Box<dyn Energy<T>>, mu: EmpiricalMeasure<T>, time: f64| {
         let mut flow =
             ParticleFlow::new(energy, DormandPrince::new(rtol, rtol * 1e-3), real(0.1)).unwrap();
@@ -92,7 +92,7 @@ fn stiffness_is_no_chatter_in<T: Real>(rtol: f64) {
             1000.0,
         );
     }
-    // Nor kinks that are only crossed.
+    // Kinks that are only crossed are not chattering either.
     if rtol >= 1e-4 {
         let energy = MeanFieldRisk::new(Ridge::new(Relu, 2), data::<T>(2)).unwrap();
         let energy = energy.regularized(WeightDecay::new(real(1e-3)).unwrap());
@@ -105,8 +105,8 @@ fn stiffness_is_no_chatter_in<T: Real>(rtol: f64) {
 }
 
 #[test]
-fn stiffness_is_no_chatter() {
-    stiffness_is_no_chatter_in::<f64>(1e-4);
-    stiffness_is_no_chatter_in::<f64>(1e-7);
-    stiffness_is_no_chatter_in::<f32>(1e-3);
+fn stiffness_is_not_chattering() {
+    stiffness_is_not_chattering_in::<f64>(1e-4);
+    stiffness_is_not_chattering_in::<f64>(1e-7);
+    stiffness_is_not_chattering_in::<f32>(1e-3);
 }

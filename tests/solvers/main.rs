@@ -1,4 +1,5 @@
-//! Solvers: proximal steps, adaptive steps at kinks, certificates of optimality, sparse optimisation.
+//! Solvers: proximal steps, adaptive steps at kinks, certificates of optimality, sparse
+//! optimisation.
 
 mod certified_minima;
 mod dormand_prince_at_kinks;

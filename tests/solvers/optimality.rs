@@ -1,4 +1,5 @@
-//! The certificate of global optimality against exact oracles: closed forms, a conic solver, brute force.
+//! The certificate of global optimality against exact oracles: closed forms, a conic solver, brute
+//! force.
 
 mod common;
 mod convex;

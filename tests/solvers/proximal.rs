@@ -1,4 +1,5 @@
-//! The JKO step: descent for every step size, its limits, exact solutions, order, kinks, weights, failures.
+//! The proximal (JKO) step: descent for every step size, limits, exact solutions, order, kinks,
+//! weights, failures.
 
 mod hidden_derivatives;
 mod problems;
@@ -17,8 +18,8 @@ fn squared<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> T {
     sum
 }
 
-/// O8: `F(mu+) + W2^2 / (2 gamma) <= F(mu)` for every step of a run, up to the rounding of `F`, a sum of terms of size `scale`
-/// that may cancel.
+/// Descent, `F(mu+) + W2^2 / (2 gamma) <= F(mu)` for every step of a run, up to the rounding of
+/// `F`, a sum of terms of size `scale` that may cancel.
 fn descends<T: Real>(
     name: &str,
     energy: &mut dyn Energy<T>,
@@ -72,14 +73,15 @@ fn descends_on_all<T: Real>() {
 }
 
 #[test]
-fn no_step_raises_the_objective() {
+fn the_objective_decreases() {
     descends_on_all::<f64>();
     descends_on_all::<f32>();
 }
 
-/// In single precision the sum of kernels cancels: long before the tolerance its values no longer tell a decrease.
+/// In single precision the sum of kernels cancels: the predicted reduction is below the rounding
+/// error of its values long before the tolerance is reached.
 #[test]
-fn values_lost_in_rounding_end_a_step() {
+fn reductions_below_rounding_end_a_step() {
     for seed in 0..20 {
         let start = init::gaussian(3, 8, 0.6, &mut rng(seed + 50)).unwrap();
         descends::<f32>("population risk", &mut population(3, seed), 1.0, &start);
@@ -116,7 +118,7 @@ fn shrinks_exactly<T: Real>() {
         flow.advance(&mut state).unwrap();
         let shrink = T::one() / (T::one() + real::<T>(2.0) * lambda * gamma);
         for (&w, &v) in start.points().iter().zip(state.measure().points()) {
-            // The tolerance of the default, 1e-6 of the explicit step, and the rounding of the points.
+            // The default tolerance, 1e-6 of the explicit step, and the rounding of the points.
             let bound =
                 real::<T>(1e-6) * w.abs().max(T::one()) + real::<T>(8.0) * T::default_epsilon();
             assert!(
@@ -151,7 +153,7 @@ fn order_one() {
     }
 }
 
-/// O6: one neuron, d = 1, x = 1, a = b, u = a^2 tends to y - 2 lambda; m = 1.
+/// One neuron, d = 1, x = 1, a = b, u = a^2 tends to y - 2 lambda; m = 1.
 #[test]
 fn one_neuron_reaches_its_limit() {
     for lambda in [0.0_f64, 0.1] {
@@ -178,9 +180,9 @@ fn one_neuron_reaches_its_limit() {
     }
 }
 
-/// A particle of weight 2c is two particles of weight c: they stay together.
+/// A particle of weight 2c moves as two particles of weight c at the same point.
 #[test]
-fn weights_count() {
+fn weights_are_equivalent_to_copies() {
     let points = init::balanced::<f64>(2, 6, 1.0, &mut rng(9))
         .unwrap()
         .points()
@@ -208,9 +210,9 @@ fn weights_count() {
     );
 }
 
-/// A particle of weight 0 that starts on another one stays on it, and changes nothing.
+/// A particle of weight 0 that starts on another one follows it without influence.
 #[test]
-fn probes_follow() {
+fn particles_of_weight_zero_follow() {
     let points = init::balanced::<f64>(2, 6, 1.0, &mut rng(9))
         .unwrap()
         .points()
@@ -239,9 +241,9 @@ fn probes_follow() {
     }
 }
 
-/// Finite up to a point: NaN beyond |w| = 1/2, where the minimum is.
-struct Broken;
-impl Energy<f64> for Broken {
+/// An energy that is NaN beyond |w| = 1/2, in particular at its minimum.
+struct NanBeyondHalf;
+impl Energy<f64> for NanBeyondHalf {
     fn particle_dim(&self) -> usize {
         1
     }
@@ -256,11 +258,11 @@ impl Energy<f64> for Broken {
     }
 }
 
-/// NaN wherever it has not started; its first variation, where it tells one, does not know.
-struct Hopeless {
+/// An energy that is NaN everywhere but at the start; its first variation, if implemented, is NaN.
+struct NanButAtStart {
     variation: bool,
 }
-impl Energy<f64> for Hopeless {
+impl Energy<f64> for NanButAtStart {
     fn particle_dim(&self) -> usize {
         1
     }
@@ -292,7 +294,7 @@ impl Energy<f64> for Hopeless {
 fn failure_is_an_error_and_the_last_state_is_kept() {
     let start = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0)).unwrap();
     for variation in [false, true] {
-        let mut flow = ParticleFlow::new(Hopeless { variation }, Jko::default(), 1.0).unwrap();
+        let mut flow = ParticleFlow::new(NanButAtStart { variation }, Jko::default(), 1.0).unwrap();
         let mut state = flow.start(start.clone()).unwrap();
         let error = flow.advance(&mut state).unwrap_err();
         assert!(matches!(error, StepError::Inner { .. }), "{error}");
@@ -307,8 +309,8 @@ fn failure_is_an_error_and_the_last_state_is_kept() {
         );
     }
 
-    // Up to the edge where the energy breaks, the objective falls.
-    let mut flow = ParticleFlow::new(Broken, Jko::default(), 10.0).unwrap();
+    // The objective decreases up to the boundary of the domain.
+    let mut flow = ParticleFlow::new(NanBeyondHalf, Jko::default(), 10.0).unwrap();
     let mut state = flow.start(start).unwrap();
     let _ = flow.advance(&mut state);
     assert!(state.energy().is_finite() && state.energy() <= 1.0);
@@ -329,9 +331,10 @@ fn parameters_are_checked() {
     assert_eq!(Jko::default().order(), 1);
 }
 
-/// O12: a planar rectifier network with neurons pinned on data hyperplanes, to T = 2000 or in one longer step.
+/// A planar rectifier network whose neurons reach data hyperplanes, to T = 2000 or in one longer
+/// step.
 #[test]
-fn kinks_do_not_chatter() {
+fn no_chattering_at_kinks() {
     for (gamma, most) in [(100.0, 6000), (1e3, 3000), (1e4, 4000), (1e6, 9000)] {
         let energy = Counted::new(rectifier::<f64>(200, 2, 0, 1e-3), (true, true));
         let (velocities, products) = (energy.velocities.clone(), energy.products.clone());

@@ -14,14 +14,14 @@ use super::mutant;
 enum Mistake {
     VelocityWeighted,
     VelocitySign,
-    VelocityOff,
-    ProbesStand,
+    VelocityOffByOneThousandth,
+    ProbesDoNotMove,
     ValueOfTheVelocityDoubled,
     FirstParticleTwice,
     MeanUnweighted,
     VariationOff,
     DescentSign,
-    PotentialForgotten,
+    VariationWithoutPotential,
     OutputNotOverwritten,
     CurvatureWeighted,
     CurvatureNegative,
@@ -43,7 +43,8 @@ impl<T: Real> Network<T> {
         }
     }
 
-    /// `(1/2) int |w|^2 dmu`, minus twice its square where the energy is not to be convex; and the factor of its velocity.
+    /// `(1/2) int |w|^2 dmu`, minus twice its square if the energy must not be convex, and the
+    /// factor of its velocity.
     fn decay(&self, mu: &EmpiricalMeasure<T>) -> (T, T) {
         let decay = mu.second_moment() * real(0.5);
         if self.mistake == Mistake::NotConvex {
@@ -56,8 +57,8 @@ impl<T: Real> Network<T> {
         }
     }
 
-    /// The measure as the mistake sees it.
-    fn seen(&self, mu: &EmpiricalMeasure<T>) -> EmpiricalMeasure<T> {
+    /// The measure that the mistaken energy evaluates.
+    fn evaluated(&self, mu: &EmpiricalMeasure<T>) -> EmpiricalMeasure<T> {
         let (mut mu, m) = (mu.clone(), mu.len() as f64);
         match self.mistake {
             Mistake::FirstParticleTwice => mu.weights_mut()[0] *= real(2.0),
@@ -73,21 +74,21 @@ impl<T: Real> Energy<T> for Network<T> {
         self.energy.particle_dim()
     }
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-        let mu = self.seen(mu);
+        let mu = self.evaluated(mu);
         self.energy.value(&mu) + self.decay(&mu).0
     }
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
-        let (old, seen) = (out.clone(), self.seen(mu));
-        let (decay, factor) = self.decay(&seen);
-        let value = self.energy.velocity(&seen, out) + decay;
+        let (old, seen) = (out.clone(), self.evaluated(mu));
+        let (decay, factor) = self.decay(&evaluated);
+        let value = self.energy.velocity(&evaluated, out) + decay;
         *out -= mu.points() * factor;
         for (i, mut v) in out.column_iter_mut().enumerate() {
             let c = mu.weight(i);
             match self.mistake {
                 Mistake::VelocityWeighted => v *= c,
                 Mistake::VelocitySign => v *= -T::one(),
-                Mistake::VelocityOff => v *= real(1.001),
-                Mistake::ProbesStand if c == T::zero() => v.fill(T::zero()),
+                Mistake::VelocityOffByOneThousandth => v *= real(1.001),
+                Mistake::ProbesDoNotMove if c == T::zero() => v.fill(T::zero()),
                 Mistake::OutputNotOverwritten => v += old.column(i),
                 _ => {}
             }
@@ -105,12 +106,14 @@ impl<T: Real> Energy<T> for Network<T> {
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
-        let seen = self.seen(mu);
-        let (decay, factor) = self.decay(&seen);
-        let value = self.energy.first_variation(&seen, at, values, descent)?;
+        let evaluated = self.evaluated(mu);
+        let (decay, factor) = self.decay(&evaluated);
+        let value = self
+            .energy
+            .first_variation(&evaluated, at, values, descent)?;
         *descent -= at * factor;
         for (value, w) in values.iter_mut().zip(at.column_iter()) {
-            if self.mistake != Mistake::PotentialForgotten {
+            if self.mistake != Mistake::VariationWithoutPotential {
                 *value += w.norm_squared() * real(0.5) * factor;
             }
             if self.mistake == Mistake::VariationOff {
@@ -155,10 +158,13 @@ fn energies() {
             Mistake::VelocityWeighted,
         ),
         ("energy: velocity of the wrong sign", Mistake::VelocitySign),
-        ("energy: velocity off by 1e-3", Mistake::VelocityOff),
         (
-            "energy: probes of weight 0 stand still",
-            Mistake::ProbesStand,
+            "energy: velocity off by 1e-3",
+            Mistake::VelocityOffByOneThousandth,
+        ),
+        (
+            "energy: particles of weight 0 do not move",
+            Mistake::ProbesDoNotMove,
         ),
         (
             "energy: value returned with the velocity doubled",
@@ -175,8 +181,8 @@ fn energies() {
             Mistake::DescentSign,
         ),
         (
-            "energy: potential forgotten in the first variation",
-            Mistake::PotentialForgotten,
+            "energy: first variation without the potential",
+            Mistake::VariationWithoutPotential,
         ),
         (
             "energy: velocity adds to its output",
@@ -198,15 +204,15 @@ fn energies() {
 
 /// Mistakes of a sum over ranks.
 #[derive(Clone, Copy, PartialEq)]
-enum Wrong {
-    Nothing,
+enum WrongSum {
+    None,
     Largest,
     FirstNumberOnly,
 }
 
 struct Sum<T> {
     rank: Rank<T>,
-    wrong: Wrong,
+    wrong: WrongSum,
 }
 
 impl<T: Real> AllReduce<T> for Sum<T> {
@@ -214,14 +220,16 @@ impl<T: Real> AllReduce<T> for Sum<T> {
         let mut sum = x.to_vec();
         self.rank.sum(&mut sum);
         match self.wrong {
-            Wrong::Nothing => {}
-            Wrong::Largest => x.iter_mut().zip(sum).for_each(|(x, sum)| *x = x.max(sum)),
-            Wrong::FirstNumberOnly => x.iter_mut().zip(sum).take(1).for_each(|(x, sum)| *x = sum),
+            WrongSum::None => {}
+            WrongSum::Largest => x.iter_mut().zip(sum).for_each(|(x, sum)| *x = x.max(sum)),
+            WrongSum::FirstNumberOnly => {
+                x.iter_mut().zip(sum).take(1).for_each(|(x, sum)| *x = sum)
+            }
         }
     }
 }
 
-/// Forgets to sum `inner` over the ranks.
+/// An energy that does not sum `inner` over the ranks.
 struct Local<E>(E);
 
 impl<T: Real, E: Energy<T>> Energy<T> for Local<E> {
@@ -239,9 +247,9 @@ impl<T: Real, E: Energy<T>> Energy<T> for Local<E> {
 #[test]
 fn ranks() {
     for (name, wrong) in [
-        ("reduce: does nothing", Wrong::Nothing),
-        ("reduce: the largest instead of the sum", Wrong::Largest),
-        ("reduce: only the first number", Wrong::FirstNumberOnly),
+        ("reduce: does nothing", WrongSum::None),
+        ("reduce: the largest instead of the sum", WrongSum::Largest),
+        ("reduce: only the first number", WrongSum::FirstNumberOnly),
     ] {
         mutant!(name, seeds(), seed => {
             let ranks = Rank::<T>::group(3).into_iter().map(|rank| Sum { rank, wrong }).collect();

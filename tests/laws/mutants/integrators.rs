@@ -12,17 +12,17 @@ enum Mistake {
     Weight,
     Stage,
     OrderTooHigh,
-    StandsStill,
-    LongerThanAsked,
-    ShorterThanTold,
+    DoesNotMove,
+    LongerThanRequested,
+    ShorterThanReported,
     KeepsState,
     NormUnweighted,
     NormOfThisRank,
-    FirstParticleAlone,
+    FirstParticleOnly,
     Ascends,
 }
 
-/// The classical Runge-Kutta method by hand, with a mistake.
+/// The classical Runge-Kutta method with a mistake.
 struct Classical {
     mistake: Mistake,
     steps: usize,
@@ -54,7 +54,7 @@ impl<T: Real> Integrator<T> for Classical {
         let local = start.second_moment();
         let mut taken = match self.mistake {
             Mistake::KeepsState if self.steps % 2 == 1 => dt * real(0.5),
-            Mistake::LongerThanAsked => dt * real(1.001),
+            Mistake::LongerThanRequested => dt * real(1.001),
             Mistake::NormUnweighted => dt / (T::one() + moment),
             Mistake::NormOfThisRank => dt / (T::one() + local),
             Mistake::Ascends => -dt,
@@ -81,15 +81,15 @@ impl<T: Real> Integrator<T> for Classical {
         }
         let mu = state.measure_mut();
         for (k, c) in k.iter_mut().zip([1.0 / 6.0, b, b, 1.0 / 6.0]) {
-            if self.mistake == Mistake::FirstParticleAlone {
+            if self.mistake == Mistake::FirstParticleOnly {
                 k.columns_range_mut(1..).fill(T::zero());
             }
-            if self.mistake != Mistake::StandsStill {
+            if self.mistake != Mistake::DoesNotMove {
                 mu.displace(taken * real(c), k);
             }
         }
         match self.mistake {
-            Mistake::ShorterThanTold => taken *= real(0.5),
+            Mistake::ShorterThanReported => taken *= real(0.5),
             Mistake::Ascends => taken = dt,
             _ => {}
         }
@@ -106,30 +106,30 @@ fn integrators() {
         ),
         ("integrator: a stage of RK4 at 0.51", Mistake::Stage),
         ("integrator: order claimed too high", Mistake::OrderTooHigh),
-        ("integrator: stands still", Mistake::StandsStill),
+        ("integrator: does not move", Mistake::DoesNotMove),
         (
-            "integrator: takes more than asked for",
-            Mistake::LongerThanAsked,
+            "integrator: takes a longer step than requested",
+            Mistake::LongerThanRequested,
         ),
         (
-            "integrator: tells another step than it took",
-            Mistake::ShorterThanTold,
+            "integrator: takes a shorter step than reported",
+            Mistake::ShorterThanReported,
         ),
         (
             "integrator: keeps state from step to step",
             Mistake::KeepsState,
         ),
         (
-            "integrator: an unweighted norm picks the step",
+            "integrator: an unweighted norm controls the step",
             Mistake::NormUnweighted,
         ),
         (
-            "integrator: a norm over this rank picks the step",
+            "integrator: a norm over one rank controls the step",
             Mistake::NormOfThisRank,
         ),
         (
             "integrator: moves the first particle only",
-            Mistake::FirstParticleAlone,
+            Mistake::FirstParticleOnly,
         ),
         ("integrator: ascends", Mistake::Ascends),
     ] {
@@ -195,6 +195,6 @@ fn proximal_steps() {
     ] {
         mutant!(name, seeds(), seed => check_jko::<T, _>(|| mistake, seed));
     }
-    mutant!("proximal: Euler in its place", seeds(), seed => check_jko::<T, _>(|| Euler, seed));
-    mutant!("proximal: RK4 in its place", seeds(), seed => check_jko::<T, _>(|| Rk4, seed));
+    mutant!("proximal: an Euler step", seeds(), seed => check_jko::<T, _>(|| Euler, seed));
+    mutant!("proximal: an RK4 step", seeds(), seed => check_jko::<T, _>(|| Rk4, seed));
 }

@@ -10,11 +10,11 @@ use super::mutant;
 #[derive(Clone, Copy, PartialEq)]
 enum Mistake {
     None,
-    AccumulateIgnoresScale,
-    PullBackOverwrites,
-    PullBackOff,
-    PullBackSign,
-    PushForwardWithoutOutputWeights,
+    ValueIgnoresScale,
+    VjpOverwrites,
+    VjpOffByOneThousandth,
+    VjpSign,
+    JvpWithoutOutputWeights,
     MeanUnweighted,
     TailOfSamplesDropped,
     TailOfParticlesDropped,
@@ -23,17 +23,18 @@ enum Mistake {
     OutputNotOverwritten,
     VelocitySign,
     VelocityWeighted,
-    GradientAskedTwice,
+    GradientEvaluatedTwice,
     GradientAtOtherPredictions,
-    ValueOfTheRiskLost,
-    LastRunOfSamplesDropped,
+    RiskNotReturned,
+    LastSampleDropped,
     LastPointOfTheVariation,
     VariationKeepsOldOutput,
-    PushForwardUnweighted,
+    JvpUnweighted,
     WorkspaceRead,
 }
 
-/// `a tanh(b.x)` with batches of its own, in another order than the plain ones, and a mistake.
+/// `a tanh(b.x)` with overridden batches, which sum in another order than the provided ones, and a
+/// mistake.
 struct Map {
     ridge: Ridge<Tanh>,
     mistake: Mistake,
@@ -59,7 +60,7 @@ impl<T: Real> FeatureMap<T> for Map {
         self.ridge.output_dim()
     }
     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
-        let scale = if self.mistake == Mistake::AccumulateIgnoresScale {
+        let scale = if self.mistake == Mistake::ValueIgnoresScale {
             T::one()
         } else {
             scale
@@ -72,16 +73,18 @@ impl<T: Real> FeatureMap<T> for Map {
         for (c, (out, before)) in out.iter_mut().zip(before).enumerate() {
             let b = c >= self.ridge.output_dim();
             match self.mistake {
-                Mistake::PullBackOverwrites => *out -= before,
-                Mistake::PullBackOff if b => *out = before + (*out - before) * real(1.001),
-                Mistake::PullBackSign if b => *out = before - (*out - before),
+                Mistake::VjpOverwrites => *out -= before,
+                Mistake::VjpOffByOneThousandth if b => {
+                    *out = before + (*out - before) * real(1.001)
+                }
+                Mistake::VjpSign if b => *out = before - (*out - before),
                 _ => {}
             }
         }
     }
     fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
         let mut v = v.to_vec();
-        if self.mistake == Mistake::PushForwardWithoutOutputWeights {
+        if self.mistake == Mistake::JvpWithoutOutputWeights {
             v[..self.ridge.output_dim()].fill(T::zero());
         }
         self.ridge.add_jvp(w, x, &v, scale, out);
@@ -136,7 +139,7 @@ impl<T: Real> FeatureMap<T> for Map {
         &self,
         mu: &EmpiricalMeasure<T>,
         x: &Inputs<T>,
-        gradient: &mut dyn FnMut(&[T], &mut [T]) -> T,
+        gradient: &mut PredictionGradient<'_, T>,
         out: &mut DMatrix<T>,
         ws: &mut Workspace<T>,
     ) -> T {
@@ -146,9 +149,20 @@ impl<T: Real> FeatureMap<T> for Map {
         if self.mistake == Mistake::GradientAtOtherPredictions {
             h[0] += T::one();
         }
-        let mut value = gradient(&h, &mut g);
-        if self.mistake == Mistake::GradientAskedTwice {
-            value = gradient(&h, &mut g);
+        let mut value = T::zero();
+        if gradient.is_separable() {
+            let (k, samples) = (self.ridge.output_dim(), x.len());
+            let dropped = usize::from(self.mistake == Mistake::LastSampleDropped && samples > 1);
+            for first in (0..samples - dropped).step_by(2) {
+                let range = first..(first + 2).min(samples);
+                let outputs = k * range.start..k * range.end;
+                value += gradient.evaluate(range, &h[outputs.clone()], &mut g[outputs]);
+            }
+        } else {
+            value = gradient.evaluate(0..x.len(), &h, &mut g);
+        }
+        if self.mistake == Mistake::GradientEvaluatedTwice {
+            value = gradient.evaluate(0..x.len(), &h, &mut g);
         }
         let mut values = vec![T::zero(); mu.len()];
         self.variation(mu.points(), x, &g, &mut values, out, ws);
@@ -159,36 +173,11 @@ impl<T: Real> FeatureMap<T> for Map {
                 _ => {}
             }
         }
-        if self.mistake == Mistake::ValueOfTheRiskLost {
+        if self.mistake == Mistake::RiskNotReturned {
             T::zero()
         } else {
             value
         }
-    }
-    fn velocity_by_samples(
-        &self,
-        mu: &EmpiricalMeasure<T>,
-        x: &Inputs<T>,
-        gradient: &mut GradientAt<'_, T>,
-        out: &mut DMatrix<T>,
-        ws: &mut Workspace<T>,
-    ) -> T {
-        let last = if self.mistake == Mistake::LastRunOfSamplesDropped {
-            1
-        } else {
-            0
-        };
-        let k = self.ridge.output_dim();
-        let runs = &mut |h: &[T], g: &mut [T]| {
-            g.fill(T::zero());
-            let (mut sum, samples) = (T::zero(), h.len() / k);
-            for first in (0..samples - last.min(samples - 1)).step_by(2) {
-                let run = k * first..k * (first + 2).min(samples);
-                sum += gradient(first, &h[run.clone()], &mut g[run]);
-            }
-            sum
-        };
-        self.velocity(mu, x, runs, out, ws)
     }
     fn variation(
         &self,
@@ -216,7 +205,7 @@ impl<T: Real> FeatureMap<T> for Map {
         ws: &mut Workspace<T>,
     ) {
         let mut mu = mu.clone();
-        if self.mistake == Mistake::PushForwardUnweighted {
+        if self.mistake == Mistake::JvpUnweighted {
             let m = mu.len() as f64;
             mu.weights_mut().fill(real(1.0 / m));
         }
@@ -224,7 +213,7 @@ impl<T: Real> FeatureMap<T> for Map {
     }
 }
 
-/// A pointer that forwards what must be forwarded and nothing else.
+/// A pointer that forwards the required methods only.
 struct Forgetful<F>(Box<F>);
 
 impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Forgetful<F> {
@@ -249,15 +238,15 @@ impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Forgetful<F> {
 fn maps() {
     for (name, mistake) in [
         (
-            "map: accumulate ignores its scale",
-            Mistake::AccumulateIgnoresScale,
+            "map: add_value ignores its scale",
+            Mistake::ValueIgnoresScale,
         ),
-        ("map: add_vjp overwrites", Mistake::PullBackOverwrites),
-        ("map: add_vjp off by 1e-3", Mistake::PullBackOff),
-        ("map: add_vjp of the wrong sign", Mistake::PullBackSign),
+        ("map: add_vjp overwrites", Mistake::VjpOverwrites),
+        ("map: add_vjp off by 1e-3", Mistake::VjpOffByOneThousandth),
+        ("map: add_vjp of the wrong sign", Mistake::VjpSign),
         (
             "map: add_jvp without output weights",
-            Mistake::PushForwardWithoutOutputWeights,
+            Mistake::JvpWithoutOutputWeights,
         ),
         ("map: unweighted mean", Mistake::MeanUnweighted),
         (
@@ -279,15 +268,21 @@ fn maps() {
         ),
         ("map: velocity of the wrong sign", Mistake::VelocitySign),
         ("map: velocity times the weight", Mistake::VelocityWeighted),
-        ("map: gradient asked twice", Mistake::GradientAskedTwice),
+        (
+            "map: gradient evaluated twice",
+            Mistake::GradientEvaluatedTwice,
+        ),
         (
             "map: gradient at other predictions",
             Mistake::GradientAtOtherPredictions,
         ),
-        ("map: value of the risk lost", Mistake::ValueOfTheRiskLost),
         (
-            "map: last run of samples dropped",
-            Mistake::LastRunOfSamplesDropped,
+            "map: value of the risk not returned",
+            Mistake::RiskNotReturned,
+        ),
+        (
+            "map: last range of samples dropped",
+            Mistake::LastSampleDropped,
         ),
         (
             "map: last point of the variation dropped",
@@ -297,12 +292,15 @@ fn maps() {
             "map: variation adds to its output",
             Mistake::VariationKeepsOldOutput,
         ),
-        ("map: jvp unweighted", Mistake::PushForwardUnweighted),
-        ("map: reads what the workspace held", Mistake::WorkspaceRead),
+        ("map: jvp unweighted", Mistake::JvpUnweighted),
+        (
+            "map: reads the previous contents of the workspace",
+            Mistake::WorkspaceRead,
+        ),
     ] {
         mutant!(name, cases(), case => check_feature_map::<T>(&Map::new(case, mistake), case));
     }
-    mutant!("map: a box that loses the batches", cases(), case => {
+    mutant!("map: a box that forwards no provided method", cases(), case => {
         let boxed = Forgetful(Box::new(Map::new(case, Mistake::None)));
         check_same_map::<T>(&Map::new(case, Mistake::None), &boxed, case)
     });

@@ -1,5 +1,7 @@
 //! Mistakes in risks.
 
+use std::ops::Range;
+
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
 use wasserflow::testing::strategies::cases;
@@ -16,7 +18,7 @@ enum Mistake {
     ValueOfTheGradientDoubled,
     AddsToTheGradient,
     NotConvex,
-    PartOfOtherSamples,
+    RangeOfFirstSamples,
     CurvatureTransposed,
     CurvatureDoubled,
     CurvatureNegative,
@@ -102,11 +104,14 @@ impl<T: Real> Risk<T> for Square<T> {
             value
         }
     }
-    fn value_and_gradient_at(&self, first: usize, h: &[T], out: &mut [T]) -> Option<T> {
-        if self.mistake != Mistake::PartOfOtherSamples {
-            return None;
+    fn is_separable(&self) -> bool {
+        self.mistake == Mistake::RangeOfFirstSamples
+    }
+    fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
+        if !self.is_separable() {
+            return self.value_and_gradient(h, out);
         }
-        let _ = first; // the mistake
+        let _ = samples; // the mistake
         let mut sum = T::zero();
         for (i, (&h, out)) in h.iter().zip(out).enumerate() {
             let (r, c) = (
@@ -116,7 +121,7 @@ impl<T: Real> Risk<T> for Square<T> {
             *out = c * r;
             sum += c * r * r * real(0.5);
         }
-        Some(sum)
+        sum
     }
     fn curvature(&self, _: &[T], u: &[T], out: &mut [T]) {
         let (k, n) = self.y.shape();
@@ -159,8 +164,8 @@ fn risks() {
         ("risk: adds to the gradient", Mistake::AddsToTheGradient),
         ("risk: not convex in one coordinate", Mistake::NotConvex),
         (
-            "risk: the part of the first samples for all",
-            Mistake::PartOfOtherSamples,
+            "risk: the range of samples is ignored",
+            Mistake::RangeOfFirstSamples,
         ),
         (
             "risk: k and n transposed in the curvature",

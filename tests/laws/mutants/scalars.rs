@@ -9,12 +9,12 @@ use wasserflow::testing::{
 
 use super::mutant;
 
-/// The number of a scalar.
+/// The value of a scalar in double precision.
 fn f<T: Real>(x: T) -> f64 {
     x.to_f64().unwrap_or(f64::NAN)
 }
 
-/// An activation of degree 1 by claim, from its value and derivative.
+/// An activation from its value and derivative, with the claimed degree 1.
 struct Sigma(fn(f64) -> f64, fn(f64) -> f64);
 
 impl<T: Real> Activation<T> for Sigma {
@@ -32,7 +32,7 @@ impl Homogeneous for Sigma {
     }
 }
 
-/// Computes the pair apart from its parts.
+/// An activation whose `value_and_derivative` differs from `value` and `derivative`.
 struct Pair;
 
 impl<T: Real> Activation<T> for Pair {
@@ -72,7 +72,7 @@ impl<T: Real> Activation<T> for NotANumber {
     }
 }
 
-/// Identity with a mistake in a hook for the kernels.
+/// Identity with a mistake in an optional method.
 #[derive(Clone, Copy, PartialEq)]
 enum Hook {
     TailOfSlices,
@@ -134,7 +134,7 @@ fn activations() {
             Sigma(relu, |u| if u == 0.0 { 2.0 } else { step(u) }),
         ),
         (
-            "activation: a step of 1e-3 that no derivative sees",
+            "activation: a jump of 1e-3, not in the derivative",
             Sigma(|u| u + 1e-3 * step(u), |_| 1.0),
         ),
         (
@@ -144,17 +144,17 @@ fn activations() {
     ] {
         mutant!(mistake, intervals::<T>(), (a, b) => check_activation::<T>(&sigma, a, b));
     }
-    mutant!("activation: pair differs from its parts", intervals::<T>(), (a, b) => check_activation::<T>(&Pair, a, b));
+    mutant!("activation: value_and_derivative differs from its parts", intervals::<T>(), (a, b) => check_activation::<T>(&Pair, a, b));
     mutant!("activation: overflow", intervals::<T>(), (a, b) => check_activation::<T>(&Overflow, a, b));
     mutant!("activation: NaN at infinity over infinity", intervals::<T>(), (a, b) => {
         check_activation::<T>(&NotANumber, a, b)
     });
     for (mistake, hook) in [
         (
-            "activation: slices but for the tail n mod 8",
+            "activation: slices without the tail n mod 8",
             Hook::TailOfSlices,
         ),
-        ("activation: slopes of another one", Hook::Slopes),
+        ("activation: slopes of another activation", Hook::Slopes),
     ] {
         mutant!(mistake, intervals::<T>(), (a, b) => check_activation::<T>(&hook, a, b));
     }
@@ -182,7 +182,7 @@ impl<T: Real> Loss<T> for Residual {
     }
 }
 
-/// Logistic loss with a choice of mistakes.
+/// Logistic loss with selectable mistakes.
 struct Logistic {
     overflows: bool,
     any_target: bool,
@@ -212,9 +212,9 @@ impl<T: Real> Loss<T> for Logistic {
 }
 
 /// Square loss that accepts NaN.
-struct Careless;
+struct AcceptsNan;
 
-impl<T: Real> Loss<T> for Careless {
+impl<T: Real> Loss<T> for AcceptsNan {
     fn value(&self, y: T, h: T) -> T {
         (h - y) * (h - y) * real(0.5)
     }
@@ -226,7 +226,7 @@ impl<T: Real> Loss<T> for Careless {
     }
 }
 
-/// Square loss whose conjugate has the target's sign wrong.
+/// Square loss with the wrong sign of the target in the conjugate.
 struct Mirrored;
 
 impl<T: Real> Loss<T> for Mirrored {
@@ -241,7 +241,7 @@ impl<T: Real> Loss<T> for Mirrored {
     }
 }
 
-/// Logistic loss whose slices forget the target in the derivative.
+/// Logistic loss whose slices ignore the target in the derivative.
 struct Slices;
 
 impl<T: Real> Loss<T> for Slices {
@@ -270,7 +270,7 @@ fn losses() {
     let square = |r: f64| r * r / 2.0;
     let dip = |r: f64| r * r / 2.0 - 1e-2 * (-200.0 * (r - 1.0).powi(2)).exp();
     let slope = |r: f64| r + 4.0 * (r - 1.0) * (-200.0 * (r - 1.0).powi(2)).exp();
-    let bend = |r: f64| {
+    let second_derivative = |r: f64| {
         (1.0 + 4.0 * (1.0 - 400.0 * (r - 1.0).powi(2)) * (-200.0 * (r - 1.0).powi(2)).exp())
             .max(0.0)
     };
@@ -287,7 +287,10 @@ fn losses() {
             "loss: the 1/2 dropped in the value",
             Residual(|r| r * r, |r| r, |_| 1.0),
         ),
-        ("loss: a dip of depth 1e-2", Residual(dip, slope, bend)),
+        (
+            "loss: a dip of depth 1e-2",
+            Residual(dip, slope, second_derivative),
+        ),
         (
             "loss: concave beyond 2",
             Residual(|r| (1.0 + r * r).ln(), |r| 2.0 * r / (1.0 + r * r), |_| 0.0),
@@ -312,7 +315,7 @@ fn losses() {
             },
         ),
         (
-            "loss: targets that it is not made for",
+            "loss: invalid targets are accepted",
             Logistic {
                 overflows: false,
                 any_target: true,
@@ -324,9 +327,9 @@ fn losses() {
         });
     }
     mutant!("loss: NaN accepted as a target", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
-        check_loss::<T>(&Careless, y, a, b)
+        check_loss::<T>(&AcceptsNan, y, a, b)
     });
-    mutant!("loss: slices forget the target", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
+    mutant!("loss: slices ignore the target", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
         check_loss::<T>(&Slices, accepted_target(&Slices, y)?, a, b)
     });
     mutant!("loss: wrong conjugate", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
@@ -399,7 +402,7 @@ fn potentials() {
     }
 }
 
-/// Mistakes in kernels on the line of sums `s = sum_c w_c`.
+/// Mistakes in a kernel of the sums `s = sum_c w_c`.
 #[derive(Clone, Copy, PartialEq)]
 enum Sums {
     NotSymmetric,

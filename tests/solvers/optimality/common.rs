@@ -1,4 +1,4 @@
-//! Random problems, and what the certificate computes by plain loops.
+//! Random problems, and the quantities of the certificate by plain loops.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

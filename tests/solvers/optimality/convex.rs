@@ -1,7 +1,8 @@
 //! The exact minimum of a planar rectifier network with weight decay, as a finite convex program.
 //!
-//! On each of the arcs between the directions at which some `b.x_j` changes sign the network is linear: with `v_c^+` and
-//! `v_c^-` in the cone of arc c, `h_j = sum_c 1[c sees x_j] (v_c^+ - v_c^-).x_j` and the penalty is `2 lambda sum_c |v_c|`.
+//! On each of the arcs between the directions at which some `b.x_j` changes sign the network is
+//! linear: with `v_c^+` and `v_c^-` in the cone of arc c, `h_j = sum_c 1[x_j active on c] (v_c^+ -
+//! v_c^-).x_j` and the penalty is `2 lambda sum_c |v_c|`.
 
 use clarabel::algebra::CscMatrix;
 use clarabel::solver::{
@@ -86,7 +87,7 @@ fn arcs(x: &DMatrix<f64>) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Variables `h_1..h_n`, then `(v_0, v_1, t)` for each arc and sign, then what the loss needs.
+/// Variables `h_1..h_n`, then `(v_0, v_1, t)` for each arc and sign, then those of the loss.
 fn network(x: &DMatrix<f64>, program: &mut Program) -> Vec<(f64, usize)> {
     let n = x.ncols();
     let arcs = arcs(x);

@@ -1,4 +1,4 @@
-//! Conditional gradient: its gaps against a conic solver, its end against that of the Wasserstein flow.
+//! Frank-Wolfe: gaps against a conic solver, the minimiser against that of the Wasserstein flow.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -10,8 +10,8 @@ use wasserflow::sparse::{FrankWolfe, reweigh, run_until_optimal};
 use super::common::{cast, matrix, measure, network, signs};
 use super::convex;
 
-/// One particle that does nothing.
-fn nothing<T: Real>(p: usize) -> EmpiricalMeasure<T> {
+/// The zero measure, as one particle at zero.
+fn zero_network<T: Real>(p: usize) -> EmpiricalMeasure<T> {
     EmpiricalMeasure::uniform(DMatrix::zeros(p, 1)).unwrap()
 }
 
@@ -40,7 +40,7 @@ fn course<T: Real, E: Certifiable<T>>(
 }
 
 #[test]
-fn every_gap_bounds_the_true_one_and_the_last_is_tiny() {
+fn every_gap_bounds_the_true_gap_and_the_last_is_small() {
     let rng = &mut ChaCha8Rng::seed_from_u64(31);
     for case in 0..60 {
         let n = 2 + case % 14;
@@ -59,7 +59,7 @@ fn every_gap_bounds_the_true_one_and_the_last_is_tiny() {
             if method == FrankWolfe::Sliding && case % 4 > 0 {
                 continue;
             }
-            let mut mu = nothing(3);
+            let mut mu = zero_network(3);
             let course = course(method, &mut energy, &mut mu, 200);
             for (step, (value, certificate)) in course.iter().enumerate() {
                 assert!(
@@ -90,7 +90,7 @@ fn every_gap_bounds_the_true_one_and_the_last_is_tiny() {
     }
 }
 
-/// Particles that move and atoms that appear end at the same energy, and the same predictions.
+/// The flow of particles and the insertion of atoms have the same limit: energy and predictions.
 #[test]
 fn both_geometries_find_the_same_optimum() {
     let rng = &mut ChaCha8Rng::seed_from_u64(32);
@@ -106,7 +106,7 @@ fn both_geometries_find_the_same_optimum() {
             slow.gap()
         );
 
-        let mut mu = nothing(3);
+        let mut mu = zero_network(3);
         let (reason, fast) = FrankWolfe::Corrective
             .run(flow.energy_mut(), &mut mu, 1e-9, 200)
             .unwrap();
@@ -119,7 +119,7 @@ fn both_geometries_find_the_same_optimum() {
             energy.value(&mu) <= state.energy() + fast.gap()
                 && state.energy() <= energy.value(&mu) + slow.gap()
         );
-        // R is strongly convex in h, of the modulus 1/n: |h - h*|^2 / (2 n) <= F - F*.
+        // R is strongly convex in h with modulus 1/n: |h - h*|^2 / (2 n) <= F - F*.
         let (mut h, mut g) = ([0.0; 12], [0.0; 12]);
         energy.predict(&mu, &mut h);
         energy.predict(state.measure(), &mut g);
@@ -140,7 +140,7 @@ fn both_geometries_find_the_same_optimum() {
 fn every_loss_activation_dimension_and_number_of_outputs() {
     fn run<E: Certifiable<f64>>(name: &str, mut energy: E) {
         for (method, steps) in [(FrankWolfe::Corrective, 300), (FrankWolfe::Sliding, 60)] {
-            let mut mu = nothing(energy.particle_dim());
+            let mut mu = zero_network(energy.particle_dim());
             let (reason, certificate) = method.run(&mut energy, &mut mu, 1e-8, steps).unwrap();
             assert_eq!(certificate.bound(), Bound::Certified);
             assert!(
@@ -190,7 +190,7 @@ fn single_precision() {
         let (x, y) = (matrix(2, 12, rng), matrix(1, 12, rng));
         let mut energy = network::<_, _, f32>(Relu, Square, &x, &y, 0.01);
         for method in [FrankWolfe::Corrective, FrankWolfe::Sliding] {
-            let mut mu = nothing(3);
+            let mut mu = zero_network(3);
             let (_, certificate) = method.run(&mut energy, &mut mu, 1e-7, 100).unwrap();
             assert!(
                 certificate.gap() < 1e-4,
@@ -201,13 +201,13 @@ fn single_precision() {
     }
 }
 
-/// Beyond three dimensions the end is an estimate, and says so.
+/// Beyond three dimensions the final gap is an estimate, and reported as one.
 #[test]
-fn in_high_dimension_the_end_is_an_estimate() {
+fn in_high_dimension_the_gap_is_an_estimate() {
     let rng = &mut ChaCha8Rng::seed_from_u64(35);
     let (x, y) = (matrix(6, 30, rng), matrix(1, 30, rng));
     let mut energy = network::<_, _, f64>(Relu, Square, &x, &y, 0.01);
-    let mut mu = nothing(7);
+    let mut mu = zero_network(7);
     let (reason, certificate) = FrankWolfe::Sliding
         .run(&mut energy, &mut mu, 1e-8, 60)
         .unwrap();
@@ -219,7 +219,7 @@ fn in_high_dimension_the_end_is_an_estimate() {
         certificate.estimated_gap() < 1e-7 && certificate.gap() > 1e-3,
         "{certificate:?}"
     );
-    // The flow of many particles does not find less.
+    // The flow of many particles does not reach a lower energy.
     let mut flow = ParticleFlow::new(&mut energy, Rk4, 0.5).unwrap();
     let mut state = flow
         .start(init::balanced(6, 60, 0.5, rng).unwrap())
@@ -235,13 +235,13 @@ fn in_high_dimension_the_end_is_an_estimate() {
 }
 
 #[test]
-fn population_risks_need_their_teacher_only() {
+fn population_risks_are_solved() {
     let teacher = EmpiricalMeasure::weighted(
         matrix(3, 3, &mut ChaCha8Rng::seed_from_u64(36)),
         DVector::from_element(3, 1.0),
     );
     let mut energy = Mmd::new(WithOutputWeight(ArcCosine::new(2)), teacher.unwrap()).unwrap();
-    let mut mu = nothing(3);
+    let mut mu = zero_network(3);
     let (reason, _) = FrankWolfe::Sliding
         .run(&mut energy, &mut mu, 1e-10, 20)
         .unwrap();
@@ -253,7 +253,7 @@ fn population_risks_need_their_teacher_only() {
 
 /// At the best weights no `F'(mu)(w_i)` is negative, nor any `c_i F'(mu)(w_i)` positive.
 #[test]
-fn the_best_weights_are_optimal() {
+fn reweighed_measures_are_optimal() {
     fn run<T: Real>(tolerance: f64, product: f64) {
         let rng = &mut ChaCha8Rng::seed_from_u64(37);
         for m in [1, 5, 40] {
@@ -284,7 +284,7 @@ fn the_best_weights_are_optimal() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused() {
+fn invalid_problems_are_errors() {
     let mut energy = network::<_, _, f64>(
         Relu,
         Square,
@@ -293,7 +293,7 @@ fn what_cannot_be_done_is_refused() {
         0.1,
     );
     let refused = FrankWolfe::Plain
-        .run(&mut energy, &mut nothing(3), f64::NAN, 1)
+        .run(&mut energy, &mut zero_network(3), f64::NAN, 1)
         .map(|_| ());
     assert!(matches!(
         refused,
@@ -308,7 +308,7 @@ fn what_cannot_be_done_is_refused() {
     ));
     assert!(reweigh(&mut energy, &mu).is_err());
 
-    /// Its first variation is not known.
+    /// An energy without the first variation.
     struct Flat;
     impl Energy<f64> for Flat {
         fn particle_dim(&self) -> usize {
@@ -326,21 +326,21 @@ fn what_cannot_be_done_is_refused() {
         what: "the first variation",
     });
     assert_eq!(
-        FrankWolfe::Sliding.step(&mut Flat, &nothing(3), &[1.0; 3]),
+        FrankWolfe::Sliding.step(&mut Flat, &zero_network(3), &[1.0; 3]),
         unsupported
     );
 }
 
-/// The same run twice is the same run, bit for bit, whatever the number of threads.
+/// Two runs agree bit for bit, for any number of threads.
 #[test]
-fn deterministic() {
+fn runs_are_deterministic() {
     let rng = &mut ChaCha8Rng::seed_from_u64(39);
     let (x, y) = (matrix(5, 40, rng), matrix(2, 40, rng));
     let run = || {
         let risk = EmpiricalRisk::with_outputs(Square, cast(&x), cast(&y)).unwrap();
         let energy = MeanFieldRisk::new(Ridge::with_outputs(Relu, 5, 2), risk).unwrap();
         let mut energy = energy.regularized(WeightDecay::new(real(0.01)).unwrap());
-        let mut mu = nothing::<f64>(7);
+        let mut mu = zero_network::<f64>(7);
         FrankWolfe::Sliding
             .run(&mut energy, &mut mu, 0.0, 6)
             .unwrap();

@@ -1,4 +1,4 @@
-//! The gap is never below the true one, and tiny at the optimum.
+//! The certified gap is never below the true gap, and small at the optimum.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -63,7 +63,7 @@ fn the_gap_holds_down_to_rounding() {
 }
 
 #[test]
-fn what_is_not_finite_is_not_certified() {
+fn non_finite_measures_are_not_certified() {
     let mut energy = network::<_, _, f64>(
         Relu,
         Square,
@@ -84,7 +84,7 @@ fn what_is_not_finite_is_not_certified() {
 }
 
 #[test]
-fn the_gap_is_never_below_the_true_one_for_the_square_loss() {
+fn the_gap_is_never_below_the_true_gap_for_the_square_loss() {
     let rng = &mut ChaCha8Rng::seed_from_u64(1);
     let (mut tight, mut problems) = (0, 0);
     for case in 0..200 {
@@ -109,7 +109,7 @@ fn the_gap_is_never_below_the_true_one_for_the_square_loss() {
             );
             assert!((certificate.energy() - value).abs() < 1e-12);
         }
-        // The measure that the solver found is optimal, up to its own accuracy.
+        // The measure of the solver is optimal up to the accuracy of the solver.
         let certificate = certify(&mut energy, &optimum.measure);
         assert!(certificate.gap() < 1e-5, "case {case}: {certificate:?}");
         problems += 1;
@@ -119,7 +119,7 @@ fn the_gap_is_never_below_the_true_one_for_the_square_loss() {
 }
 
 #[test]
-fn the_gap_is_never_below_the_true_one_for_the_logistic_loss() {
+fn the_gap_is_never_below_the_true_gap_for_the_logistic_loss() {
     let rng = &mut ChaCha8Rng::seed_from_u64(2);
     for case in 0..16 {
         let n = 1 + case % 8;
@@ -145,7 +145,7 @@ fn single_precision_is_certified_as_well() {
     let rng = &mut ChaCha8Rng::seed_from_u64(4);
     for case in 0..10 {
         let (x, y) = (matrix(2, 1 + case, rng), matrix(1, 1 + case, rng));
-        // What the single-precision problem is, in double precision.
+        // The rounded problem in double precision.
         let (x, y) = (
             x.map(|x| f64::from(x as f32)),
             y.map(|y| f64::from(y as f32)),
@@ -163,7 +163,8 @@ fn single_precision_is_certified_as_well() {
     }
 }
 
-/// `min R + 2 lambda sum_b |a_b|` over output weights `a_b` in `R^k` of fixed directions b, by accelerated proximal gradient.
+/// `min R + 2 lambda sum_b |a_b|` over output weights `a_b` in `R^k` of fixed directions b, by
+/// accelerated proximal gradient.
 fn group_lasso(
     x: &DMatrix<f64>,
     y: &DMatrix<f64>,
@@ -231,7 +232,7 @@ fn several_outputs_are_certified() {
     for n in [1, 4, 9] {
         let (x, y) = (matrix(2, n, rng), matrix(3, n, rng));
         let lambda = 0.02;
-        // The best network of fixed directions is above the best of all, and not far.
+        // The optimum over fixed directions is slightly above the global one.
         let (value, best) = group_lasso(&x, &y, &directions, lambda);
         let mut energy = network::<_, _, f64>(Relu, Square, &x, &y, lambda);
         let certificate = certify(&mut energy, &best);
@@ -263,7 +264,7 @@ fn without_weight_decay_the_energy_itself_is_the_bound() {
 }
 
 #[test]
-fn a_norm_budget_bounds_what_a_teacher_of_that_norm_reaches() {
+fn a_norm_budget_bounds_the_energy_of_teachers_of_that_norm() {
     let rng = &mut ChaCha8Rng::seed_from_u64(7);
     for d in [1, 2, 3] {
         for k in [1, 3] {
@@ -292,7 +293,7 @@ fn a_norm_budget_bounds_what_a_teacher_of_that_norm_reaches() {
                 }
                 bounds.push(gap);
             }
-            // The zero network is always within the budget; more budget, more competitors; F* >= 0 in the end.
+            // The zero network satisfies every budget; the gap grows with the budget; F* >= 0.
             let zero = EmpiricalMeasure::uniform(DMatrix::zeros(k + d, 1)).unwrap();
             assert!(bounds[0] >= value - energy.value(&zero), "{bounds:?}");
             assert!(
@@ -329,7 +330,7 @@ fn conjugate<L: Loss<f64> + Loss<f32>>(loss: L, targets: &[f64]) {
                 .map(|&h| u * h - Loss::<f64>::value(&loss, y, h))
                 .fold(f64::NEG_INFINITY, f64::max);
             assert!(s >= sup - 1e-12, "y {y}, u {u}: l* {s}, sup {sup}");
-            // Where the supremum is attained inside the grid it is that; outside the domain it grows without end.
+            // The supremum over the grid, if attained inside; outside the domain it is unbounded.
             let far = [-1e6, 1e6].map(|h| u * h - Loss::<f64>::value(&loss, y, h));
             assert_eq!(
                 s == f64::INFINITY,
@@ -341,7 +342,7 @@ fn conjugate<L: Loss<f64> + Loss<f32>>(loss: L, targets: &[f64]) {
 }
 
 #[test]
-fn conjugates_are_conjugates() {
+fn conjugates_of_the_losses() {
     conjugate(Square, &[-1.0, 0.0, 2.5]);
     conjugate(Huber(0.7), &[-1.0, 0.0, 2.5]);
     conjugate(Quantile(0.3), &[-1.0, 0.0, 2.5]);

@@ -1,4 +1,4 @@
-//! Birth, merging, pruning, and runs that end with a proof.
+//! Inserting, merging and pruning particles, and runs that end with a certificate.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +11,7 @@ use super::common::{cast, matrix, measure, network};
 use super::convex;
 
 #[test]
-fn births_along_the_escape_direction_lead_to_the_optimum() {
+fn inserting_escape_directions_leads_to_the_optimum() {
     let rng = &mut ChaCha8Rng::seed_from_u64(11);
     for k in [1, 3] {
         let (x, y) = (matrix(2, 10, rng), matrix(k, 10, rng));
@@ -20,16 +20,16 @@ fn births_along_the_escape_direction_lead_to_the_optimum() {
         let start = certify(&mut energy, &mu).gap();
         let (mut value, mut certificate) = (energy.value(&mu), certify(&mut energy, &mu));
         for _ in 0..30 {
-            let Some(born) = certificate
+            let Some(inserted) = certificate
                 .escape()
                 .and_then(|w| insert(&mut energy, &mu, w))
             else {
                 break;
             };
-            let born = merge(energy.features(), &born, 0.0);
-            assert!(energy.value(&born) < value);
-            value = energy.value(&born);
-            mu = born;
+            let inserted = merge(energy.features(), &inserted, 0.0);
+            assert!(energy.value(&inserted) < value);
+            value = energy.value(&inserted);
+            mu = inserted;
             certificate = certify(&mut energy, &mu);
         }
         assert!(
@@ -48,7 +48,7 @@ fn merging_and_pruning_keep_the_predictions() {
         let mut energy = network::<_, _, T>(Relu, Square, &x, &y, 0.01);
         let mut points = matrix(5, 12, rng);
         for i in 0..4 {
-            // 4..8 are parallel to 0..4; 8 is nothing; 9 and 10 cancel.
+            // 4..8 are parallel to 0..4; 8 is zero; 9 and 10 cancel.
             let b = 0.3 * (i + 1) as f64 * points.column(i).rows(2, 3);
             points.column_mut(4 + i).rows_mut(2, 3).copy_from(&b);
         }
@@ -71,7 +71,7 @@ fn merging_and_pruning_keep_the_predictions() {
         assert_eq!(
             merge(energy.features(), &nu, T::zero()),
             nu,
-            "what is merged stays as it is"
+            "merging is idempotent"
         );
         assert_eq!(merge(energy.features(), &nu, real(4.0)).len(), 1);
     }
@@ -80,7 +80,7 @@ fn merging_and_pruning_keep_the_predictions() {
 }
 
 #[test]
-fn opposite_directions_merge_where_the_activation_is_even_or_odd() {
+fn opposite_directions_merge_if_the_activation_is_even_or_odd() {
     fn run<A: Activation<f64> + Homogeneous>(sigma: A, expected: usize) {
         let rng = &mut ChaCha8Rng::seed_from_u64(16);
         let (x, y) = (matrix(3, 20, rng), matrix(2, 20, rng));
@@ -110,7 +110,8 @@ fn opposite_directions_merge_where_the_activation_is_even_or_odd() {
     run(LeakyRelu(0.2), 6);
 }
 
-/// [SS18], six neurons: neuron 1, then the others in the pattern of neuron 2.
+/// The minimum of Safran and Shamir (2018) with six neurons: neuron 1, then the others in the
+/// pattern of neuron 2.
 fn spurious() -> EmpiricalMeasure<f64> {
     let points = DMatrix::from_fn(6, 6, |r, i| match (i, r) {
         (0, 0) => -0.6015119,
@@ -123,7 +124,7 @@ fn spurious() -> EmpiricalMeasure<f64> {
 }
 
 #[test]
-fn the_spurious_minimum_is_refused_with_a_way_out() {
+fn a_spurious_minimum_is_not_certified_and_has_an_escape_direction() {
     let teacher =
         EmpiricalMeasure::weighted(DMatrix::identity(6, 6), DVector::from_element(6, 1.0)).unwrap();
     let energy = Mmd::new(ArcCosine::new(6), teacher).unwrap();
@@ -138,7 +139,7 @@ fn the_spurious_minimum_is_refused_with_a_way_out() {
     assert!((gap - 0.02508).abs() < 5e-6, "{gap}");
     assert!(gap >= state.energy() && state.dissipation() < 1e-16);
     assert_eq!(certificate.bound(), Bound::Estimate);
-    // The way out works: with one more neuron the flow goes on, to the teacher.
+    // With the escape neuron inserted, the flow converges to the teacher.
     *state.measure_mut() = insert(
         flow.energy_mut(),
         state.measure(),
@@ -155,7 +156,7 @@ fn the_spurious_minimum_is_refused_with_a_way_out() {
 }
 
 #[test]
-fn signed_population_neurons_are_searched_as_well() {
+fn signed_population_neurons_have_an_escape_direction() {
     let teacher =
         EmpiricalMeasure::uniform(DMatrix::from_column_slice(3, 1, &[-2.0, 0.6, 0.8])).unwrap();
     let mut energy = Mmd::new(WithOutputWeight(ArcCosine::new(2)), teacher.clone()).unwrap();
@@ -174,7 +175,7 @@ fn signed_population_neurons_are_searched_as_well() {
 }
 
 #[test]
-fn a_wide_flow_is_proved_optimal() {
+fn a_wide_flow_is_certified() {
     let rng = &mut ChaCha8Rng::seed_from_u64(13);
     let (x, y) = (matrix(2, 8, rng), matrix(1, 8, rng));
     let mut flow =
@@ -192,8 +193,8 @@ fn a_wide_flow_is_proved_optimal() {
     assert!(run_until_optimal(&mut flow, &mut state, f64::NAN, 1, 1).is_err());
 }
 
-/// A few steps of birth and a flow bring the gap down, and it never crosses the best value seen.
-fn sandwich<R: Risk<f64> + DualRisk>(
+/// Insertion and a flow decrease the gap; F minus the gap never exceeds the best known value.
+fn gap_bounds_the_best_value<R: Risk<f64> + DualRisk>(
     risk: R,
     sigma: impl Activation<f64> + Homogeneous,
     k: usize,
@@ -210,12 +211,12 @@ fn sandwich<R: Risk<f64> + DualRisk>(
         assert!(certificate.gap() >= 0.0 && certificate.gap().is_finite());
         assert_eq!(certificate.bound(), Bound::Certified);
         bounds.push((energy.value(&mu), certificate.gap()));
-        let born = certificate
+        let inserted = certificate
             .escape()
             .and_then(|w| insert(&mut energy, &mu, w))
             .unwrap_or(mu);
         let mut flow = ParticleFlow::new(&mut energy, Rk4, 0.2).unwrap();
-        let mut state = flow.start(born).unwrap();
+        let mut state = flow.start(inserted).unwrap();
         flow.run(&mut state, 100, &mut ()).unwrap();
         mu = state.into_measure();
     }
@@ -231,7 +232,7 @@ fn sandwich<R: Risk<f64> + DualRisk>(
 }
 
 #[test]
-fn every_loss_and_activation_is_sandwiched() {
+fn the_gap_bounds_the_best_value_for_every_loss_and_activation() {
     let rng = &mut ChaCha8Rng::seed_from_u64(15);
     for d in [1, 2, 3] {
         let (x, y) = (matrix(d, 12, rng), matrix(1, 12, rng).row(0).transpose());
@@ -243,45 +244,45 @@ fn every_loss_and_activation_is_sandwiched() {
             .unwrap()
             .sample_weights(weights)
             .unwrap();
-        sandwich(weighted, Relu, 1, 0.01);
-        sandwich(
+        gap_bounds_the_best_value(weighted, Relu, 1, 0.01);
+        gap_bounds_the_best_value(
             EmpiricalRisk::new(Square, x.clone(), y.clone()).unwrap(),
             LeakyRelu(0.2),
             1,
             0.01,
         );
-        sandwich(
+        gap_bounds_the_best_value(
             EmpiricalRisk::new(Huber(0.3), x.clone(), y.clone()).unwrap(),
             Abs,
             1,
             0.01,
         );
-        sandwich(
+        gap_bounds_the_best_value(
             EmpiricalRisk::new(Square, x.clone(), y.clone()).unwrap(),
             Identity,
             1,
             0.003,
         );
-        sandwich(
+        gap_bounds_the_best_value(
             EmpiricalRisk::new(Logistic, x.clone(), s.clone()).unwrap(),
             Relu,
             1,
             0.01,
         );
-        sandwich(
+        gap_bounds_the_best_value(
             EmpiricalRisk::new(Exponential, x.clone(), s.clone()).unwrap(),
             Relu,
             1,
             0.03,
         );
-        sandwich(
+        gap_bounds_the_best_value(
             EmpiricalRisk::new(SmoothHinge(0.5), x.clone(), s.clone()).unwrap(),
             Relu,
             1,
             0.01,
         );
         let labels = (0..12).map(|j| j % 3).collect();
-        sandwich(
+        gap_bounds_the_best_value(
             SoftmaxCrossEntropy::new(x, labels, 3).unwrap(),
             Relu,
             3,

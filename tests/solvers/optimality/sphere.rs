@@ -1,4 +1,4 @@
-//! The maximum over the sphere, and the limits of what is known.
+//! The maximum over the sphere, and the limits of certification.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +9,8 @@ use wasserflow::sparse::insert;
 
 use super::common::{form, matrix, measure, network, residuals};
 
-/// The maximum of the certificate against dense sampling of the sphere, which is below it by the spacing at most.
+/// The maximum of the certificate against dense sampling of the sphere, whose error is bounded by
+/// the spacing.
 fn brute_force<A>(sigma: A, d: usize, k: usize, n: usize, rng: &mut ChaCha8Rng)
 where
     A: Activation<f64> + Homogeneous + Copy,
@@ -78,11 +79,11 @@ fn beyond_three_dimensions_the_search_is_an_estimate() {
     let mu = measure(7, 4, rng);
     let certificate = certify(&mut energy, &mu);
     assert_eq!(certificate.bound(), Bound::Estimate);
-    // The proved part only knows that F* >= 0, or little more.
+    // The proved bound is F* >= 0, or little better.
     let value = energy.value(&mu);
     assert!(certificate.gap() <= value * (1.0 + 1e-12) && certificate.gap() > 0.9 * value);
     assert!(certificate.estimated_gap() <= certificate.gap());
-    // The search is good: no random direction, and none of the data's, is better than what it found.
+    // No random direction and no direction of a sample is better than the result.
     let u = residuals(&Relu, &mu, &x, &y);
     let found = certificate.maximum().unwrap();
     for i in 0..2000 {
@@ -96,7 +97,7 @@ fn beyond_three_dimensions_the_search_is_an_estimate() {
     assert_eq!(certificate.escape().unwrap().len(), 7);
 }
 
-/// A convex loss that does not know its conjugate.
+/// A convex loss without a conjugate.
 #[derive(Clone, Copy)]
 struct Quartic;
 
@@ -110,7 +111,7 @@ impl<T: Real> Loss<T> for Quartic {
 }
 
 #[test]
-fn without_a_conjugate_there_is_no_bound_but_a_way_on() {
+fn without_a_conjugate_the_escape_direction_remains() {
     let rng = &mut ChaCha8Rng::seed_from_u64(9);
     let (x, y) = (matrix(2, 9, rng), matrix(1, 9, rng));
     let mut energy = network::<_, _, f64>(Relu, Quartic, &x, &y, 1e-4);
@@ -118,8 +119,8 @@ fn without_a_conjugate_there_is_no_bound_but_a_way_on() {
     let certificate = certify(&mut energy, &mu);
     assert_eq!(certificate.gap(), f64::INFINITY);
     assert_eq!(certificate.bound(), Bound::Certified);
-    let born = insert(&mut energy, &mu, certificate.escape().unwrap()).unwrap();
-    assert!(energy.value(&born) < energy.value(&mu));
+    let inserted = insert(&mut energy, &mu, certificate.escape().unwrap()).unwrap();
+    assert!(energy.value(&inserted) < energy.value(&mu));
 }
 
 #[test]
@@ -139,11 +140,11 @@ fn a_degree_other_than_one_is_not_certified() {
     );
     assert!(
         certificate.gap() >= energy.value(&mu),
-        "F* >= 0 is all that is known"
+        "the only bound is F* >= 0"
     );
 }
 
-/// As many ranks, all holding the same.
+/// A sum over ranks that all hold the same values.
 struct Copies(f64);
 
 impl<T: Real> AllReduce<T> for Copies {

@@ -1,17 +1,18 @@
-//! Steps on energies that tell all of themselves, or no first variation, or no curvature: each way is held against the others.
+//! Proximal steps with and without first variations and curvature: the same descent, end points and
+//! cost.
 
 use super::problems::{Counted, logistic, population, rectifier, rng, smooth};
 use super::{has_descended, squared};
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
 
-/// What an energy tells besides its velocity: first variation, curvature.
-const WAYS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
+/// Whether an energy implements the first variation and the curvature.
+const AVAILABLE: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
 const FAMILIES: [&str; 4] = ["rectifier", "tanh", "logistic", "population"];
 
 type Problem<T> = (Counted<Box<dyn Energy<T>>>, EmpiricalMeasure<T>);
 
-fn problem<T: Real>(family: &str, seed: u64, way: (bool, bool)) -> Problem<T> {
+fn problem<T: Real>(family: &str, seed: u64, available: (bool, bool)) -> Problem<T> {
     let neurons = init::balanced(2, 20, 1.0, &mut rng(seed + 50)).unwrap();
     let (energy, start) = match family {
         "rectifier" => (rectifier(40, 2, seed, 1e-2), neurons),
@@ -22,7 +23,7 @@ fn problem<T: Real>(family: &str, seed: u64, way: (bool, bool)) -> Problem<T> {
             init::gaussian(3, 8, 0.6, &mut rng(seed + 50)).unwrap(),
         ),
     };
-    (Counted::new(energy, way), start)
+    (Counted::new(energy, available), start)
 }
 
 /// A step of length `gamma`, and whether it has converged.
@@ -37,19 +38,19 @@ fn step<T: Real>(
     (state, converged)
 }
 
-/// O8 for each of them, even where kinks end a long step early.
-fn no_way_raises<T: Real>() {
+/// Descent in all cases, even if kinks end a long step early.
+fn decreases<T: Real>() {
     let mut early = 0;
-    for way in WAYS {
+    for available in AVAILABLE {
         for (family, scale) in FAMILIES.into_iter().zip([0.0, 0.0, 0.0, 1.0]) {
             for gamma in [1e-6, 1e-3, 1.0, 1e2, 1e4, 1e6] {
-                let (energy, start) = problem::<T>(family, 3, way);
+                let (energy, start) = problem::<T>(family, 3, available);
                 let (state, converged) = step(energy, &start, gamma);
-                let (mut energy, _) = problem::<T>(family, 3, way);
+                let (mut energy, _) = problem::<T>(family, 3, available);
                 let mut before = State::new(start);
                 before.evaluate(&mut energy);
                 has_descended(
-                    &format!("{family} {way:?}, gamma {gamma}"),
+                    &format!("{family} {available:?}, gamma {gamma}"),
                     &before,
                     &state,
                     gamma,
@@ -58,55 +59,56 @@ fn no_way_raises<T: Real>() {
                 let kinks = family == "rectifier" || family == "logistic";
                 assert!(
                     converged || kinks && gamma > 1.0,
-                    "{family} {way:?}, gamma {gamma}"
+                    "{family} {available:?}, gamma {gamma}"
                 );
                 early += usize::from(!converged);
             }
         }
     }
-    assert!(early <= 3, "{early} steps have ended early");
+    assert!(early <= 3, "{early} steps ended early");
 }
 
 #[test]
-fn no_way_raises_the_objective() {
-    no_way_raises::<f64>();
-    no_way_raises::<f32>();
+fn the_objective_decreases() {
+    decreases::<f64>();
+    decreases::<f32>();
 }
 
-/// A short step has one end: within twice the tolerance over the convexity of `P`, about `1 / gamma`.
+/// The end point of a short step is unique, up to twice the tolerance over the convexity of `P`,
+/// about `1 / gamma`.
 #[test]
-fn short_steps_end_in_one_point() {
+fn short_steps_have_one_end_point() {
     let gamma = 1e-2;
     for family in FAMILIES {
         for seed in 0..5 {
-            let ends = WAYS.map(|way| {
-                let (energy, start) = problem::<f64>(family, seed, way);
+            let ends = AVAILABLE.map(|available| {
+                let (energy, start) = problem::<f64>(family, seed, available);
                 step(energy, &start, gamma).0
             });
-            let (mut energy, start) = problem::<f64>(family, seed, WAYS[0]);
+            let (mut energy, start) = problem::<f64>(family, seed, AVAILABLE[0]);
             let mut first = State::new(start);
             first.evaluate(&mut energy);
             let most = 2e-6 * gamma * first.dissipation().sqrt();
-            for (end, way) in ends.iter().zip(WAYS) {
+            for (end, available) in ends.iter().zip(AVAILABLE) {
                 let apart = squared(ends[0].measure(), end.measure()).sqrt();
                 assert!(
                     apart <= most,
-                    "{family}, seed {seed}, {way:?}: {apart} > {most}"
+                    "{family}, seed {seed}, {available:?}: {apart} > {most}"
                 );
             }
         }
     }
 }
 
-/// The residual, reckoned anew, is below the tolerance where there are no kinks.
+/// The recomputed residual of smooth problems is below the tolerance.
 #[test]
 fn smooth_steps_are_stationary() {
     for family in ["tanh", "population"] {
-        for way in WAYS {
+        for available in AVAILABLE {
             for gamma in [1e-2, 1.0, 1e2, 1e4] {
-                let (energy, start) = problem::<f64>(family, 11, way);
+                let (energy, start) = problem::<f64>(family, 11, available);
                 let (state, _) = step(energy, &start, gamma);
-                let (mut energy, _) = problem::<f64>(family, 11, way);
+                let (mut energy, _) = problem::<f64>(family, 11, available);
                 let mut velocity = DMatrix::zeros(start.points().nrows(), start.len());
                 let mut norm = |mu: &EmpiricalMeasure<f64>, back: f64| {
                     energy.velocity(mu, &mut velocity);
@@ -116,19 +118,21 @@ fn smooth_steps_are_stationary() {
                 let (speed, residual) = (norm(&start, 0.0), norm(state.measure(), 1.0 / gamma));
                 assert!(
                     residual <= 1.01e-6 * speed,
-                    "{family}, {way:?}, gamma {gamma}: {residual} of {speed}"
+                    "{family}, {available:?}, gamma {gamma}: {residual} of {speed}"
                 );
             }
         }
     }
 }
 
-/// What ten steps may cost, in velocities, first variations and products, way by way; and how low the sum of `P` must be.
-/// A step that ends early, as long ones among kinks do now and then, is refused: it keeps the start, whose `P` tells nothing.
+/// Bounds on the cost of ten steps, in velocities, first variations and products, and on the sum of
+/// `P` at their ends. A step that ends early, as some long ones do at kinks, is refused and keeps
+/// the start: its `P` does not count.
 ///
-/// The counts are about 1.3 (`gamma = 1`) and 1.5 times those seen: where there are many minima rounding decides on the way.
+/// The bounds are about 1.3 (`gamma = 1`) and 1.5 times the measured counts: with many minima
+/// rounding decides on the path.
 #[test]
-fn work() {
+fn cost_of_ten_steps_is_bounded() {
     let mut refused = 0;
     for (family, gamma, most, lowest) in [
         ("rectifier", 1.0, [700, 750, 3400, 3800], 4.3625),
@@ -140,10 +144,10 @@ fn work() {
         ("population", 1.0, [290, 270, 220, 200], 0.78688),
         ("population", 1e2, [5300, 5200, 3000, 2800], 0.0472),
     ] {
-        for (way, most) in WAYS.into_iter().zip(most) {
+        for (available, most) in AVAILABLE.into_iter().zip(most) {
             let (mut count, mut value, mut early) = (0, 0.0, 0);
             for seed in 0..10 {
-                let (energy, start) = problem::<f64>(family, seed, way);
+                let (energy, start) = problem::<f64>(family, seed, available);
                 let (velocities, products) = (energy.velocities.clone(), energy.products.clone());
                 let (state, converged) = step(energy, &start, gamma);
                 count += velocities.get() + products.get();
@@ -154,36 +158,36 @@ fn work() {
                 }
             }
             println!(
-                "{family}, gamma {gamma}, {way:?}: {count}, P = {value:.6}, {early} ended early"
+                "{family}, gamma {gamma}, {available:?}: {count}, P = {value:.6}, {early} ended early"
             );
             assert!(
                 count <= most && value <= lowest,
-                "{family}, gamma {gamma}, {way:?}: {count} {value}"
+                "{family}, gamma {gamma}, {available:?}: {count} {value}"
             );
             assert!(
                 early <= usize::from(gamma > 1.0),
-                "{family}, gamma {gamma}, {way:?}: {early} of 10 ended early"
+                "{family}, gamma {gamma}, {available:?}: {early} of 10 ended early"
             );
             let kinks = family == "rectifier" || family == "logistic";
             assert!(
                 early == 0 || kinks,
-                "{family}, gamma {gamma}, {way:?}: {early} of 10 ended early"
+                "{family}, gamma {gamma}, {available:?}: {early} of 10 ended early"
             );
             refused += early;
         }
     }
     assert!(
         refused <= 3,
-        "{refused} of 80 long steps among kinks ended early"
+        "{refused} of 80 long steps at kinks ended early"
     );
 }
 
 #[test]
-fn the_limit_of_iterations_is_kept() {
+fn the_limit_of_iterations_holds() {
     for family in ["rectifier", "logistic", "tanh"] {
-        for way in WAYS {
+        for available in AVAILABLE {
             for most in [1, 2, 5, 10] {
-                let (energy, start) = problem::<f64>(family, 3, way);
+                let (energy, start) = problem::<f64>(family, 3, available);
                 let mut flow = ParticleFlow::new(energy, Jko::new(1e-9, most), 1e4).unwrap();
                 let mut state = flow.start(start).unwrap();
                 let error = flow.advance(&mut state).unwrap_err();
@@ -196,20 +200,20 @@ fn the_limit_of_iterations_is_kept() {
                 };
                 assert!(
                     iterations == most && residual > 0.0,
-                    "{family}, {way:?}: {iterations} of {most}"
+                    "{family}, {available:?}: {iterations} of {most}"
                 );
             }
         }
     }
 }
 
-/// What a polish says of its work is what the energy has told.
+/// `polish` reports the number of evaluations of the energy.
 #[test]
-fn a_polish_counts_its_work() {
+fn polish_reports_its_evaluations() {
     let mut polished = 0;
     for family in FAMILIES {
-        for way in WAYS {
-            let (mut energy, start) = problem::<f64>(family, 4, way);
+        for available in AVAILABLE {
+            let (mut energy, start) = problem::<f64>(family, 4, available);
             let mut state = State::new(start);
             state.evaluate(&mut energy);
             energy.velocities.set(0);
@@ -218,7 +222,7 @@ fn a_polish_counts_its_work() {
                 assert_eq!(
                     work.evaluations + work.products,
                     told,
-                    "{family}, {way:?}: {work:?}"
+                    "{family}, {available:?}: {work:?}"
                 );
                 polished += 1;
             }

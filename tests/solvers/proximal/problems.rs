@@ -1,4 +1,4 @@
-//! Energies to take steps on.
+//! Test problems for proximal steps.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -73,8 +73,8 @@ pub fn population<T: Real>(d: usize, seed: u64) -> Box<dyn Energy<T>> {
     )
 }
 
-/// An energy that tells less of itself, no first variation or no curvature; counts what it has told: velocities, first variations
-/// among them, and products with the curvature.
+/// An energy with the first variation or the curvature optionally disabled. It counts evaluations:
+/// velocities (including first variations), first variations, and products with the curvature.
 pub struct Counted<E> {
     energy: E,
     variation: bool,
