@@ -109,7 +109,6 @@ fn measures() {
     );
 }
 
-#[cfg(feature = "rand")]
 #[test]
 fn random_starts() {
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};

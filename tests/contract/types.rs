@@ -12,6 +12,7 @@ use wasserflow::prelude::*;
 macro_rules! implements {
     ($type:ty: $($bound:tt)+) => {{
         struct Probe<T>(PhantomData<T>);
+        #[allow(dead_code, reason = "unused exactly if the trait is implemented")]
         trait Otherwise {
             const FOUND: bool = false;
         }
