@@ -3,10 +3,12 @@
 //! $$F(\mu) = R\Big(\int \Phi(w) \thinspace d\mu(w)\Big) + \int V \thinspace d\mu, \qquad
 //! \frac{dw_i}{dt} = -\nabla_w F'(\mu_t)(w_i), \qquad \mu_t = \sum_i c_i \thinspace \delta_{w_i(t)}$$
 //!
-//! A measure `mu` over particles `w` predicts `h(x) = int Phi(w)(x) dmu(w)`; a convex risk `R` judges the predictions. Training a
-//! wide two-layer network by gradient descent is the gradient flow of `F` in the Wasserstein geometry: a particle is a neuron,
-//! `Phi(a, b)(x) = a sigma(b.x)`. `F` is convex in the measure, and with 2-homogeneous neurons and a start with mass in all
-//! directions, where the flow converges it converges to a global minimum (Chizat & Bach 2018, arXiv:1805.09545).
+//! A measure `mu` over particles `w` predicts `h(x) = int Phi(w)(x) dmu(w)`, and `R` is a convex risk of the predictions.
+//! Training a wide two-layer network by gradient descent is the gradient flow of `F` in the Wasserstein geometry: a
+//! particle is a neuron, `Phi(a, b)(x) = a sigma(b.x)`. `F` is convex in the measure. With 2-homogeneous, sufficiently
+//! regular neurons and an initial measure with mass in all directions, the flow converges to a global minimum if it
+//! converges (Chizat and Bach 2018, arXiv:1805.09545). The rectifier on finitely many samples is not regular in this
+//! sense; for it a [certificate](optimality) bounds the distance of a given measure from the global minimum.
 //!
 //! ```
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -27,9 +29,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The rooms
+//! All names are in [`prelude`]; the most common ones are also at the root.
 //!
-//! Data flows down this list, and each uses only what stands above it.
+//! # Modules
+//!
+//! Data flows down this list: a module uses only modules above it.
 //!
 //! | module | contents |
 //! | --- | --- |
@@ -53,17 +57,18 @@
 //!
 //! # Conventions
 //!
-//! Columns are points: `w` is `p x m`, `x` is `d x n`, `h` is `k x n` with output l of sample j at `h[j k + l]`. Square loss is
-//! `(h - y)^2 / 2`; an empirical risk is `(1/n) sum_j sum_l loss` or has sample weights. A ridge particle is
-//! `(a_1, .., a_k, b_1, .., b_d)`. The velocity is the *descent* direction `-grad_w F'(mu)(w_i)`, never divided by a weight, so
-//! that particles of weight 0 are probes. A measure may have any mass. Weight decay is `lambda int |w|^2 dmu`.
+//! Columns are points: `w` is `p x m`, `x` is `d x n`, `h` is `k x n` with output l of sample j at `h[j k + l]`. The square
+//! loss is `(h - y)^2 / 2`; an empirical risk is `(1/n) sum_j sum_l loss`, or has sample weights. A ridge particle is
+//! `(a_1, .., a_k, b_1, .., b_d)`. The velocity is the *descent* direction `-grad_w F'(mu)(w_i)`, never divided by a
+//! weight, so that particles of weight 0 are probes. A measure may have any mass. Weight decay is
+//! `lambda int |w|^2 dmu`.
 //!
 //! # Features
 //!
-//! - `rand` (default): random starts.
-//! - `rayon` (default): threads. Results are the same, bit for bit, for any number of them.
-//! - `testing`: the law kit, without a further dependency.
-//! - `proptest`: `testing`, with strategies and the macros that test a part in one line.
+//! - `rand` (default): random initial measures.
+//! - `rayon` (default): threads. Results are identical, bit for bit, for any number of them.
+//! - `testing`: the law kit, without further dependencies.
+//! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
 pub use nalgebra;
 
@@ -103,9 +108,9 @@ pub use real::{Real, real};
 pub use risk::EmpiricalRisk;
 pub use state::State;
 
-/// The code of README and book, compiled.
+/// The code of the README and of the book, compiled as documentation tests.
 #[cfg(all(doctest, feature = "rand"))]
-mod prose {
+mod book {
     #[doc = include_str!("../README.md")]
     struct Readme;
     #[doc = include_str!("../docs/src/tutorial.md")]
@@ -114,7 +119,7 @@ mod prose {
     struct Optimality;
 }
 
-/// The code of the pages on extending, compiled.
+/// The code of the pages on custom components, compiled as documentation tests.
 #[cfg(all(doctest, feature = "proptest"))]
 mod extending {
     #[doc = include_str!("../docs/src/extending/activation.md")]
