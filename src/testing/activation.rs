@@ -38,7 +38,8 @@ pub fn check_activation<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Resul
     let borrowed: &dyn Activation<T> = &sigma;
     let at = || format!("a = {a}, b = {b}");
     let law = "a borrowed activation returns the same results, bit for bit";
-    identical(law, &check_slices(borrowed, a, b)?, &results, at)?;
+    let found = check_slices(borrowed, a, b)?;
+    identical(law, &found.concat(), &results.concat(), at)?;
     identical(law, &[borrowed.slopes()], &[sigma.slopes()], at)?;
     let value = results[0][0];
     let [found, expected] = [borrowed, sigma].map(|sigma| sigma.derivative_from_value(value));
@@ -50,40 +51,28 @@ pub fn check_activation<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Resul
         let u = real::<T>(a + t * (b - a));
         let derivative = to_f64(sigma.derivative(u));
         let value = derivative * (b - a);
-        Computed {
-            value,
-            scale: value.abs() + derivative.abs() * (a.abs() + b.abs()),
-        }
+        let scale = value.abs() + derivative.abs() * (a.abs() + b.abs());
+        Computed { value, scale }
     };
     let ends = [a, b].map(|u| to_f64(sigma.value(real(u))));
     let law = "sigma(b) - sigma(a) = int_a^b sigma'(u) du";
-    Segment {
-        law,
-        ends,
-        scale: 0.0,
-        bisections: 200,
-    }
-    .check::<T>(derivative, at)
+    Segment::new(law, ends, 200).check::<T>(derivative, at)
 }
 
 /// Checks `value_and_derivative`.
 fn check_pair<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
     let (value, derivative) = sigma.value_and_derivative(u);
     let value_tolerance = rounding::<T>() * to_f64(sigma.value(u).abs());
-    for (found, expected, tolerance) in [
-        (value, sigma.value(u), value_tolerance),
-        (
-            derivative,
-            sigma.derivative(u),
-            derivative_tolerance(sigma, u),
-        ),
-    ] {
-        let law = "value_and_derivative(u) = (value(u), derivative(u))";
-        within(law, distance(found, expected), tolerance, || {
-            format!("u = {u}")
-        })?;
-    }
-    Ok(())
+    let tolerance = derivative_tolerance(sigma, u);
+    let at = || format!("u = {u}");
+    let law = "value_and_derivative(u) = (value(u), derivative(u))";
+    within(law, distance(value, sigma.value(u)), value_tolerance, at)?;
+    within(
+        law,
+        distance(derivative, sigma.derivative(u)),
+        tolerance,
+        at,
+    )
 }
 
 /// The tolerance for `sigma'(u)`.
@@ -107,8 +96,9 @@ fn check_one_sided<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Viola
     // A smooth extremum of sigma' lies outside by step^2 |sigma'''| / 2: below one epsilon if
     // |sigma'''| < eps^(-1/3).
     let tolerance = derivative_tolerance(sigma, u - step) + derivative_tolerance(sigma, u + step);
+    let law = "min(sigma'(u-), sigma'(u+)) <= sigma'(u) <= max(sigma'(u-), sigma'(u+))";
     within(
-        "min(sigma'(u-), sigma'(u+)) <= sigma'(u) <= max(sigma'(u-), sigma'(u+))",
+        law,
         (low - derivative).max(derivative - high),
         tolerance + to_f64(epsilon::<T>()),
         || format!("u = {u}"),
@@ -157,24 +147,13 @@ fn check_slices<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Result<[Vec<T
         let (value, derivative) = (sigma.value(u), sigma.derivative(u));
         let ulps = 4.0 * to_f64(epsilon::<T>() * value.abs()) + subnormal;
         let tolerance = derivative_tolerance(sigma, u) + subnormal;
-        for (law, found, expected, tolerance) in [
-            ("apply writes sigma(u_r)", applied[r], value, ulps),
-            (
-                "apply_with_derivative writes sigma(u_r)",
-                values[r],
-                value,
-                ulps,
-            ),
-            (
-                "apply_with_derivative writes sigma'(u_r)",
-                derivatives[r],
-                derivative,
-                tolerance,
-            ),
-        ] {
-            let at = || format!("u = {u}, entry {r} of {POINTS}");
-            within(law, distance(found, expected), tolerance, at)?;
-        }
+        let at = || format!("u = {u}, entry {r} of {POINTS}");
+        let law = "apply writes sigma(u_r)";
+        within(law, distance(applied[r], value), ulps, at)?;
+        let law = "apply_with_derivative writes sigma(u_r)";
+        within(law, distance(values[r], value), ulps, at)?;
+        let law = "apply_with_derivative writes sigma'(u_r)";
+        within(law, distance(derivatives[r], derivative), tolerance, at)?;
     }
     Ok([applied, values, derivatives])
 }
@@ -221,11 +200,7 @@ pub fn check_homogeneous_activation<T: Real>(
     let (value, scaled) = (to_f64(sigma.value(u)), to_f64(sigma.value(s * u)));
     let expected = to_f64(s).powf(f64::from(k)) * value;
     let scale = expected.abs() + to_f64(sigma.derivative(s * u) * s * u).abs();
+    let law = "sigma(s u) = s^k sigma(u)";
     let error = (scaled - expected).abs();
-    within(
-        "sigma(s u) = s^k sigma(u)",
-        error,
-        rounding::<T>() * scale,
-        at,
-    )
+    within(law, error, rounding::<T>() * scale, at)
 }

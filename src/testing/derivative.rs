@@ -12,17 +12,31 @@ use crate::real::{Real, real};
 /// A segment on which the law is checked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Segment {
-    /// The law, for the message.
-    pub law: &'static str,
-    /// `f(0)` and `f(1)`.
-    pub ends: [f64; 2],
-    /// A scale of rounding errors beyond `|f(0)| + |f(1)|`, for differences of larger numbers.
-    pub scale: f64,
-    /// The number of bisections allowed in the first attempt.
-    pub bisections: usize,
+    law: &'static str,
+    ends: [f64; 2],
+    scale: f64,
+    bisections: usize,
 }
 
 impl Segment {
+    /// A segment with the values `f(0)` and `f(1)`, and the number of bisections of the first
+    /// attempt.
+    pub fn new(law: &'static str, ends: [f64; 2], bisections: usize) -> Self {
+        let scale = ends[0].abs() + ends[1].abs();
+        Self {
+            law,
+            ends,
+            scale,
+            bisections,
+        }
+    }
+
+    /// Adds to the scale of the rounding errors, if `f` is a difference of larger numbers.
+    pub fn with_scale(mut self, scale: f64) -> Self {
+        self.scale += scale;
+        self
+    }
+
     /// Checks `f(1) - f(0) = int_0^1 f'(t) dt`.
     ///
     /// Two jumps that cancel can hide between the nodes of the quadrature. A failure is therefore
@@ -36,11 +50,16 @@ impl Segment {
         /// Pieces, and the factor of the number of bisections, of each attempt.
         const ATTEMPTS: [(usize, usize); 3] = [(1, 1), (7, 8), (59, 64)];
         let [start, end] = self.ends;
-        let scale = start.abs() + end.abs() + self.scale;
         let (mut error, mut tolerance) = (f64::NAN, 0.0);
         for (pieces, factor) in ATTEMPTS {
             let bisections = factor * self.bisections;
-            let integral = integrate(&mut derivative, pieces, bisections, rounding::<T>(), scale);
+            let integral = integrate(
+                &mut derivative,
+                pieces,
+                bisections,
+                rounding::<T>(),
+                self.scale,
+            );
             error = (end - start - integral.value).abs();
             tolerance = rounding::<T>() * integral.scale + integral.error;
             if within(self.law, error, tolerance, String::new).is_ok() {
@@ -87,12 +106,7 @@ mod tests {
     use crate::testing::violation::Failure;
 
     fn check(ends: [f64; 2], derivative: impl Fn(f64) -> f64) -> Result<(), Violation> {
-        let segment = Segment {
-            law: "law",
-            ends,
-            scale: 0.0,
-            bisections: 64,
-        };
+        let segment = Segment::new("law", ends, 64);
         segment.check::<f64>(|t| Computed::sum([derivative(t)]), String::new)
     }
 

@@ -44,17 +44,10 @@ pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(
     let scale = value_scale(energy, &mu);
     let error = (to_f64(energy.value(&mu)) - value).abs();
     within("velocity returns F(mu)", error, rounding::<T>() * scale, at)?;
-    require(
-        "F(mu) and the velocities are finite",
-        value.is_finite() && velocity.iter().all(|v| v.is_finite()),
-        || {
-            format!(
-                "F(mu) = {value} and the velocities {:?}",
-                velocity.as_slice()
-            )
-        },
-        at,
-    )?;
+    let law = "F(mu) and the velocities are finite";
+    let finite = value.is_finite() && velocity.iter().all(|v| v.is_finite());
+    let found = || format!("F(mu) = {value}, v = {:?}", velocity.as_slice());
+    require(law, finite, found, at)?;
 
     check_velocity(energy, &mu, scale, &mut rng, at)?;
     let mut other = rng.clone();
@@ -95,13 +88,9 @@ fn check_velocity<T: Real>(
         Computed::directional(gradient.as_slice(), &u, moved.points().as_slice())
     };
     let law = "F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt";
-    Segment {
-        law,
-        ends,
-        scale,
-        bisections: 12,
-    }
-    .check::<T>(derivative, at)
+    Segment::new(law, ends, 12)
+        .with_scale(scale)
+        .check::<T>(derivative, at)
 }
 
 /// Checks permuted particles, split particles and particles of weight 0.
@@ -131,22 +120,14 @@ fn check_invariance<T: Real>(
     let massless = mixture(mu, 1.0, mu, 0.0);
     let twice: Vec<usize> = (0..m).chain(0..m).collect();
     // Particle i of the modified measure is at the position of particle `origin[i]` of mu.
+    let permutation = "F and v are invariant under permutations of the particles";
+    let splitting = "F and v are invariant under splitting particles";
+    let zero_weight =
+        "particles of weight 0 move as others at their position, and do not change F and v";
     for (law, modified, origin) in [
-        (
-            "F and v are invariant under permutations of the particles",
-            permuted,
-            &order,
-        ),
-        (
-            "F and v are invariant under splitting particles",
-            split,
-            &twice,
-        ),
-        (
-            "F and v do not depend on particles of weight 0",
-            massless,
-            &twice,
-        ),
+        (permutation, permuted, &order),
+        (splitting, split, &twice),
+        (zero_weight, massless, &twice),
     ] {
         let (modified_value, modified_v) = evaluate(energy, &modified);
         let error = (modified_value - value).abs();

@@ -69,13 +69,8 @@ fn check_point<T: Real>(
         let g: Vec<T> = g.iter().map(|&g| s * g).collect();
         phi.add_vjp(&w, &x, &g, out);
     };
-    check_accumulation(
-        "add_vjp adds DPhi(w)(x)^T g, linear in g",
-        rng,
-        p,
-        add_vjp,
-        at,
-    )?;
+    let law = "add_vjp adds DPhi(w)(x)^T g, linear in g";
+    check_accumulation(law, rng, p, add_vjp, at)?;
 
     let mut point = w.clone();
     let mut value = |t: f64| {
@@ -92,12 +87,9 @@ fn check_point<T: Real>(
         phi.add_vjp(&point, &x, &g, &mut gradient);
         Computed::directional(&gradient, &v, &point)
     };
-    let segment = Segment {
-        law: "<g, Phi(w + v)(x)> - <g, Phi(w)(x)> = int_0^1 <DPhi(w + t v)(x)^T g, v> dt",
-        ends: [start.value, end.value],
-        scale: start.scale + end.scale,
-        bisections: 100,
-    };
+    let law = "<g, Phi(w + v)(x)> - <g, Phi(w)(x)> = int_0^1 <DPhi(w + t v)(x)^T g, v> dt";
+    let segment = Segment::new(law, [start.value, end.value], 100);
+    let segment = segment.with_scale(start.scale + end.scale);
     segment.check::<T>(derivative, at)?;
 
     let (mut jvp, mut vjp) = (vec![T::zero(); k], vec![T::zero(); p]);
@@ -125,12 +117,8 @@ pub fn check_same_map<T: Real>(
 ) -> Result<(), Violation> {
     let at = || format!("{case:?}");
     let sizes = |phi: &dyn FeatureMap<T>| [phi.particle_dim(), phi.input_dim(), phi.output_dim()];
-    identical(
-        "both maps have the same p, d and k",
-        &sizes(psi),
-        &sizes(phi),
-        at,
-    )?;
+    let law = "both maps have the same p, d and k";
+    identical(law, &sizes(psi), &sizes(phi), at)?;
     let batch = batch::Batch::new(phi, case);
     let law = "add_value, add_jvp and add_vjp return the same results, bit for bit";
     identical(law, &batch.point(psi), &batch.point(phi), at)?;

@@ -57,22 +57,14 @@ fn check<T: Real>(phi: &dyn FeatureMap<T>, degree: f64, case: Case) -> Result<()
             g[l] = T::one();
             let scale = power * (to_f64(unit).abs() + radial_derivative(&g).scale);
             let error = (to_f64(found) - power * to_f64(unit)).abs();
-            within(
-                "Phi(s w)(x) = s^k Phi(w)(x)",
-                error,
-                rounding::<T>() * scale,
-                at(s),
-            )?;
+            let law = "Phi(s w)(x) = s^k Phi(w)(x)";
+            within(law, error, rounding::<T>() * scale, at(s))?;
         }
     }
     let g: Vec<T> = rng.direction(outputs);
     let (left, right) = (radial_derivative(&g), Computed::directional(&unit, &g, &g));
     let law = "<grad_w <g, Phi(w)(x)>, w> = k <g, Phi(w)(x)>";
     let tolerance = rounding::<T>() * (left.scale + degree * right.scale);
-    within(
-        law,
-        (left.value - degree * right.value).abs(),
-        tolerance,
-        at(T::one()),
-    )
+    let error = (left.value - degree * right.value).abs();
+    within(law, error, tolerance, at(T::one()))
 }

@@ -1,9 +1,7 @@
 //! The laws of an integrator.
 
-use nalgebra::DVector;
-
 use super::case::Case;
-use super::evaluation::{mixture, scaled};
+use super::evaluation::{measure, mixture, scaled};
 use super::problems::{SmoothNetwork, smooth_network};
 use super::rounding::rounding;
 use super::violation::{Violation, identical, require, succeeds, within};
@@ -45,17 +43,12 @@ pub fn check_integrator<T: Real, I: Integrator<T> + 'static>(
     make: impl Fn() -> I,
     seed: u64,
 ) -> Result<(), Violation> {
-    let case = Case {
-        n: 5,
-        m: 3,
-        d: 2,
-        k: 1,
-        seed,
-    };
+    let (n, m, d, k) = (5, 3, 2, 1);
+    let case = Case { n, m, d, k, seed };
     let setup = Setup {
         make: &|| Box::new(make()),
         case,
-        start: case.measure(3),
+        start: case.measure(k + d),
     };
     let law = "the parameters of the integrator are valid";
     succeeds(law, setup.integrator().check(), || setup.at())?;
@@ -127,21 +120,12 @@ impl<T: Real> Setup<'_, T> {
         let step = integrator.step(&mut energy, &mut state, dt);
         let Step { taken, next } = succeeds(law, step, at)?;
         let valid = taken > T::zero() && taken <= dt && next.is_none_or(|next| next > T::zero());
-        require(
-            law,
-            valid,
-            || format!("taken = {taken}, next = {next:?}"),
-            at,
-        )?;
-        let (time, steps) = (state.time(), state.step());
+        let found = || format!("taken = {taken}, next = {next:?}");
+        require(law, valid, found, at)?;
         let law = "step does not change the time and the step count of the state";
-        let unchanged = time == T::zero() && steps == 0;
-        require(
-            law,
-            unchanged,
-            || format!("time {time} and step count {steps}"),
-            at,
-        )?;
+        let (time, steps) = (state.time(), state.step());
+        let found = || format!("time {time} and step count {steps}");
+        require(law, time == T::zero() && steps == 0, found, at)?;
 
         state.evaluate(&mut energy);
         let increase = to_f64(state.energy() - before);
@@ -167,22 +151,12 @@ impl<T: Real> Setup<'_, T> {
         let error = (to_f64(state.time()) - sum - lost).abs();
         within(law, error, 2.0 * to_f64(epsilon::<T>()) * sum, at)?;
         let law = "the step count is the number of steps";
-        require(
-            law,
-            state.step() == STEPS,
-            || format!("{} of {STEPS}", state.step()),
-            at,
-        )?;
+        identical(law, &[state.step()], &[STEPS], at)?;
 
         let law = "run_until ends exactly at the requested time";
         let end = state.time() + real(0.25);
         succeeds(law, flow.run_until(&mut state, end, &mut ()), at)?;
-        require(
-            law,
-            state.time() == end,
-            || format!("{}, not {end}", state.time()),
-            at,
-        )
+        identical(law, &[state.time()], &[end], at)
     }
 
     /// Checks that a new integrator continues a run from its state.
@@ -192,9 +166,8 @@ impl<T: Real> Setup<'_, T> {
         let uninterrupted = self.run(law, self.energy(), start.clone(), 6)?;
         let interrupted = self.run(law, self.energy(), start, 3)?;
         let resumed = self.run(law, self.energy(), interrupted, 3)?;
-        identical(law, &numbers(&resumed), &numbers(&uninterrupted), || {
-            self.at()
-        })
+        let at = || self.at();
+        identical(law, &numbers(&resumed), &numbers(&uninterrupted), at)
     }
 
     /// Checks the paths of split particles, and of particles on two ranks.
@@ -237,16 +210,13 @@ impl<T: Real> Setup<'_, T> {
         let law = "a boxed integrator returns the same results, bit for bit";
         let (integrator, mut inside) = (self.integrator(), self.integrator());
         let boxed: Box<dyn Integrator<T> + '_> = Box::new(&mut inside);
-        identical(law, &[boxed.order()], &[(*integrator).order()], || {
-            self.at()
-        })?;
-        identical(law, &[boxed.check()], &[(*integrator).check()], || {
-            self.at()
-        })?;
+        let at = || self.at();
+        identical(law, &[boxed.order()], &[(*integrator).order()], at)?;
+        identical(law, &[boxed.check()], &[(*integrator).check()], at)?;
         let start = State::new(self.start.clone());
         let expected = self.run_with(law, self.energy(), integrator, start.clone(), 3)?;
         let found = self.run_with(law, self.energy(), boxed, start, 3)?;
-        identical(law, &numbers(&found), &numbers(&expected), || self.at())
+        identical(law, &numbers(&found), &numbers(&expected), at)
     }
 }
 
@@ -259,12 +229,7 @@ fn numbers<T: Real>(state: &State<T>) -> Vec<Option<T>> {
 
 /// The measure with its first particle split into two halves; the second one comes last.
 fn split_first<T: Real>(mu: &EmpiricalMeasure<T>) -> EmpiricalMeasure<T> {
-    let (point, weight) = (
-        mu.points().columns(0, 1),
-        DVector::from_element(1, mu.weight(0)),
-    );
-    let first =
-        EmpiricalMeasure::weighted(point.into(), weight).unwrap_or_else(|e| unreachable!("{e}"));
+    let first = measure(mu.dim(), mu.particle(0).to_vec(), vec![mu.weight(0)]);
     let mut split = mixture(mu, 1.0, &first, 0.5);
     split.weights_mut()[0] *= real(0.5);
     split

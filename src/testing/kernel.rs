@@ -37,13 +37,9 @@ pub fn check_kernel<T: Real>(kernel: &dyn Kernel<T>, m: usize, seed: u64) -> Res
     let tolerance = rounding::<T>() * max_abs(gram.iter().copied());
     let error = max_abs((&gram - gram.transpose()).iter().copied());
     within("K(w, v) = K(v, w)", error, tolerance, at)?;
+    let law = "sum_ij c_i c_j K(w_i, w_j) >= 0";
     let lowest = gram.symmetric_eigenvalues().min();
-    within(
-        "sum_ij c_i c_j K(w_i, w_j) >= 0",
-        -lowest,
-        tolerance * m as f64,
-        at,
-    )?;
+    within(law, -lowest, tolerance * m as f64, at)?;
 
     let (w, v, u): (_, _, Vec<T>) = (&points[0], &points[1], rng.direction(p));
     let mut point = w.clone();
@@ -60,21 +56,10 @@ pub fn check_kernel<T: Real>(kernel: &dyn Kernel<T>, m: usize, seed: u64) -> Res
         Computed::directional(&gradient, &u, &point)
     };
     let law = "K(w + u, v) - K(w, v) = int_0^1 <grad_w K(w + t u, v), u> dt";
-    Segment {
-        law,
-        ends,
-        scale: 0.0,
-        bisections: 100,
-    }
-    .check::<T>(derivative, at)?;
+    Segment::new(law, ends, 100).check::<T>(derivative, at)?;
+    let law = "gradient adds scale grad_w K(w, v)";
     let gradient = |scale: T, out: &mut [T]| kernel.gradient(w, v, scale, out);
-    check_accumulation(
-        "gradient adds scale grad_w K(w, v)",
-        &mut rng,
-        p,
-        gradient,
-        at,
-    )?;
+    check_accumulation(law, &mut rng, p, gradient, at)?;
     check_combined(kernel, w, v, &mut rng, at)
 }
 
@@ -112,21 +97,22 @@ fn check_combined<T: Real>(
     }
     let vectors = expected.iter().chain(&before).flatten();
     let size = size.max(max_abs(vectors.map(|&x| to_f64(x))));
+    let [at_w_expected, at_v_expected] = &expected;
     for (law, found, expected) in [
         (
             "value_and_gradient adds gradient(w, v)",
             single,
-            &expected[0],
+            at_w_expected,
         ),
         (
             "value_and_gradients adds gradient(w, v)",
             at_w,
-            &expected[0],
+            at_w_expected,
         ),
         (
             "value_and_gradients adds gradient(v, w)",
             at_v,
-            &expected[1],
+            at_v_expected,
         ),
     ] {
         for l in 0..p {

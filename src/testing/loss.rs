@@ -30,30 +30,19 @@ use crate::real::{Real, epsilon, real, to_f64};
 /// The first law that fails.
 pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), Violation> {
     let at = |h: T| move || format!("y = {y}, h = {h}");
-    succeeds("the parameters are valid", loss.check(), || {
-        format!("y = {y}")
-    })?;
-    for target in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        for result in [
-            loss.check_target(real(target)),
-            (&loss).check_target(real(target)),
-        ] {
+    let at_target = |y: T| move || format!("y = {y}");
+    succeeds("the parameters are valid", loss.check(), at_target(y))?;
+    for y in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(real) {
+        for result in [loss.check_target(y), (&loss).check_target(y)] {
             let law = "check_target rejects targets that are not finite";
-            require(
-                law,
-                result.is_err(),
-                || "Ok(())".to_owned(),
-                || format!("y = {target}"),
-            )?;
+            require(law, result.is_err(), || "Ok(())".into(), at_target(y))?;
         }
     }
     let (a, b) = if a <= b { (a, b) } else { (b, a) };
     for h in [a, a + (b - a) * real(0.5), b] {
         let (value, derivative) = loss.value_and_derivative(y, h);
-        for (found, expected) in [
-            (value, loss.value(y, h)),
-            (derivative, loss.derivative(y, h)),
-        ] {
+        let expected = [loss.value(y, h), loss.derivative(y, h)];
+        for (found, expected) in [value, derivative].into_iter().zip(expected) {
             let law = "value_and_derivative(y, h) = (value(y, h), derivative(y, h))";
             let tolerance = rounding::<T>() * to_f64(expected.abs());
             within(law, distance(found, expected), tolerance, at(h))?;
@@ -66,27 +55,18 @@ pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), V
             let (value, derivative) = (loss.value(y, h), loss.derivative(y, h));
             let found = || format!("l(y, h) = {value} and dl/dh = {derivative}");
             let numbers = !(to_f64(value).is_nan() || to_f64(derivative).is_nan());
-            require(
-                "l(y, h) and dl/dh are not NaN for finite h",
-                numbers,
-                found,
-                at(h),
-            )?;
+            let law = "l(y, h) and dl/dh are not NaN for finite h";
+            require(law, numbers, found, at(h))?;
+            let law = "l(y, h) is finite if dl/dh is finite";
             let bounded = value.is_finite() || !derivative.is_finite();
-            require(
-                "l(y, h) is finite if dl/dh is finite",
-                bounded,
-                found,
-                at(h),
-            )?;
+            require(law, bounded, found, at(h))?;
         }
     }
     let expected = check_slices(loss, y, a, b)?;
     let found = check_slices(&loss, y, a, b)?;
     let law = "a borrowed loss returns the same results, bit for bit";
-    identical(law, &found, &expected, || {
-        format!("y = {y}, a = {a}, b = {b}")
-    })?;
+    let at = || format!("y = {y}, a = {a}, b = {b}");
+    identical(law, &found.concat(), &expected.concat(), at)?;
     check_convex(loss, y, a, b)
 }
 
@@ -105,21 +85,14 @@ fn check_slices<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<[Vec<T>
         for (found, expected) in [(values[j], value), (derivatives[j], derivative)] {
             let law = "values_and_derivatives writes (l(y_j, h_j), dl/dh(y_j, h_j))";
             let ulps = 4.0 * to_f64(epsilon::<T>() * expected.abs());
+            let tolerance = ulps + subnormal_rounding::<T>();
             let at = || format!("y = {y}, h = {h}, entry {j} of {POINTS}");
-            within(
-                law,
-                distance(found, expected),
-                ulps + subnormal_rounding::<T>(),
-                at,
-            )?;
+            within(law, distance(found, expected), tolerance, at)?;
         }
     }
     let conjugate = loss.conjugate(y, derivatives[0]).unwrap_or(real(-1.0));
-    Ok([
-        values,
-        derivatives,
-        vec![loss.second_derivative(y, a), conjugate],
-    ])
+    let others = vec![loss.second_derivative(y, a), conjugate];
+    Ok([values, derivatives, others])
 }
 
 /// Checks chords, monotonicity of the derivative, and the derivative against the values.
@@ -132,10 +105,8 @@ fn check_convex<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), Vio
     let derivative = |t: f64| {
         let derivative = to_f64(loss.derivative(y, point(t)));
         let scale = derivative.abs() * (low.abs() + high.abs() + high - low);
-        Computed {
-            value: derivative * (high - low),
-            scale,
-        }
+        let value = derivative * (high - low);
+        Computed { value, scale }
     };
     let ends = [value(0.0), value(1.0)];
     if ends.iter().any(|end| end.is_infinite()) {
@@ -147,25 +118,15 @@ fn check_convex<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), Vio
         let t = i as f64 / POINTS as f64;
         let next = derivative(t);
         let tolerance = rounding::<T>() * (scale + last.scale + next.scale);
-        within(
-            "dl/dh is nondecreasing in h",
-            last.value - next.value,
-            tolerance,
-            at,
-        )?;
+        let law = "dl/dh is nondecreasing in h";
+        within(law, last.value - next.value, tolerance, at)?;
         let law = "l((1-t) a + t b) <= (1-t) l(a) + t l(b)";
         let excess = value(t) - (1.0 - t) * ends[0] - t * ends[1];
         within(law, excess, rounding::<T>() * (scale + next.scale), at)?;
         last = next;
     }
     let law = "l(y, b) - l(y, a) = int_a^b dl/dh dh";
-    Segment {
-        law,
-        ends,
-        scale: 0.0,
-        bisections: 200,
-    }
-    .check::<T>(derivative, at)
+    Segment::new(law, ends, 200).check::<T>(derivative, at)
 }
 
 /// Checks the conjugate at `u = dl/dh(y, h)` against the loss at several predictions, h included.
@@ -217,13 +178,9 @@ fn check_second_derivative<T: Real>(loss: &dyn Loss<T>, y: T, h: T) -> Result<()
     let Some(difference) = Difference::central(quotient(-step), quotient(step), noise) else {
         return Ok(());
     };
+    let law = "l'' is the derivative of dl/dh";
     let error = (second - difference.derivative).abs();
-    within(
-        "l'' is the derivative of dl/dh",
-        error,
-        noise + difference.uncertainty,
-        at,
-    )
+    within(law, error, noise + difference.uncertainty, at)
 }
 
 /// The first target that the loss accepts, among `y` and numbers derived from it: its sign, absolute
@@ -247,11 +204,7 @@ pub fn accepted_target<T: Real>(loss: &dyn Loss<T>, y: T) -> Result<T, Violation
         .find(|&y| loss.check_target(y).is_ok());
     let found = || format!("{:?} for y", loss.check_target(y));
     let at = || format!("y = {y}, candidates {candidates:?}");
-    require(
-        "check_target accepts a target",
-        accepted.is_some(),
-        found,
-        at,
-    )?;
+    let law = "check_target accepts a target";
+    require(law, accepted.is_some(), found, at)?;
     Ok(accepted.unwrap_or(y))
 }

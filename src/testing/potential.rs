@@ -47,13 +47,7 @@ pub fn check_potential<T: Real>(
         Computed::directional(&gradient, &v, &point)
     };
     let law = "V(w + v) - V(w) = int_0^1 <grad V(w + t v), v> dt";
-    Segment {
-        law,
-        ends,
-        scale: 0.0,
-        bisections: 100,
-    }
-    .check::<T>(derivative, at)?;
+    Segment::new(law, ends, 100).check::<T>(derivative, at)?;
 
     let gradient = |scale: T, out: &mut [T]| potential.gradient(&w, scale, out);
     check_accumulation("gradient adds scale grad V(w)", &mut rng, p, gradient, at)?;
@@ -61,13 +55,8 @@ pub fn check_potential<T: Real>(
         let v: Vec<T> = v.iter().map(|&v| scale * v).collect();
         potential.curvature(&w, &v, out);
     };
-    check_accumulation(
-        "curvature adds V''(w) v, linear in v",
-        &mut rng,
-        p,
-        curvature,
-        at,
-    )?;
+    let law = "curvature adds V''(w) v, linear in v";
+    check_accumulation(law, &mut rng, p, curvature, at)?;
 
     let u: Vec<T> = rng.direction(p);
     let bilinear = |u: &[T], v: &[T]| {
@@ -77,16 +66,8 @@ pub fn check_potential<T: Real>(
     };
     let (uv, vu, vv) = (bilinear(&u, &v), bilinear(&v, &u), bilinear(&v, &v));
     let tolerance = rounding::<T>() * (uv.scale + vu.scale);
-    within(
-        "<V''(w) u, v> = <u, V''(w) v>",
-        (uv.value - vu.value).abs(),
-        tolerance,
-        at,
-    )?;
-    within(
-        "<V''(w) v, v> >= 0",
-        -vv.value,
-        rounding::<T>() * vv.scale,
-        at,
-    )
+    let law = "<V''(w) u, v> = <u, V''(w) v>";
+    within(law, (uv.value - vu.value).abs(), tolerance, at)?;
+    let law = "<V''(w) v, v> >= 0";
+    within(law, -vv.value, rounding::<T>() * vv.scale, at)
 }

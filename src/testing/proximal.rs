@@ -25,14 +25,9 @@ pub fn check_jko<T: Real, I: Integrator<T>>(
     make: impl Fn() -> I,
     seed: u64,
 ) -> Result<(), Violation> {
-    let case = Case {
-        n: 5,
-        m: 3,
-        d: 2,
-        k: 1,
-        seed,
-    };
-    let mu = case.measure(3);
+    let (n, m, d, k) = (5, 3, 2, 1);
+    let case = Case { n, m, d, k, seed };
+    let mu = case.measure(k + d);
     let tolerance = 1e-4 + 10.0 * to_f64(epsilon::<T>().sqrt());
     for decade in (-6..=6).step_by(2) {
         let decay = WeightDecay::new(real(0.05)).unwrap_or_else(|e| unreachable!("{e}"));

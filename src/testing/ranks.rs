@@ -1,6 +1,6 @@
 //! Ranks as threads, and the laws of an all-reduce and of a distributed energy.
 
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread::{ScopedJoinHandle, scope};
 
 use nalgebra::DMatrix;
@@ -38,23 +38,18 @@ impl<T: Real> Rank<T> {
             barrier: Barrier::new(size),
             parts,
         });
-        (0..size)
-            .map(|index| Self {
-                shared: Arc::clone(&shared),
-                index,
-            })
-            .collect()
+        let rank = |index| Self {
+            shared: Arc::clone(&shared),
+            index,
+        };
+        (0..size).map(rank).collect()
     }
 }
 
 impl<T: Real> AllReduce<T> for Rank<T> {
     fn sum(&mut self, x: &mut [T]) {
         let Shared { barrier, parts } = &*self.shared;
-        let lock = || {
-            parts
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-        };
+        let lock = || parts.lock().unwrap_or_else(PoisonError::into_inner);
         lock()[self.index] = x.to_vec();
         barrier.wait();
         x.fill(T::zero());
@@ -164,11 +159,10 @@ pub fn check_distributed<T: Real, E: Energy<T> + Send>(
     let mu = case.rng(15).measure::<T>(p, m);
     // The indices of the particles of a rank; those from m on are particles of weight 0.
     let indices = |rank: usize| (rank..m.max(ranks)).step_by(ranks);
+    let point = |i: usize| mu.particle(i.min(m - 1)).to_vec();
+    let weight = |i: usize| if i < m { mu.weight(i) } else { T::zero() };
     let part = |rank: usize| {
-        let points = indices(rank)
-            .flat_map(|i| mu.particle(i.min(m - 1)).to_vec())
-            .collect();
-        let weight = |i: usize| if i < m { mu.weight(i) } else { T::zero() };
+        let points = indices(rank).flat_map(point).collect();
         measure(p, points, indices(rank).map(weight).collect())
     };
 
@@ -180,39 +174,20 @@ pub fn check_distributed<T: Real, E: Energy<T> + Send>(
     let velocity_scale = velocity_scale(whole, &mu);
     for (rank, found) in results.iter().enumerate() {
         let at = || format!("rank {rank} of {ranks}, {case:?}");
+        let law = "F on a rank is F of the whole measure";
         let error = (found.value - expected.value).abs();
-        within(
-            "F on a rank is F of the whole measure",
-            error,
-            value_tolerance,
-            at,
-        )?;
+        within(law, error, value_tolerance, at)?;
+        let law = "inner on a rank is inner of the whole measure";
         let error = (found.inner - expected.inner).abs();
         let tolerance = rounding::<T>() * (expected.inner.abs() + expected.square);
-        within(
-            "inner on a rank is inner of the whole measure",
-            error,
-            tolerance,
-            at,
-        )?;
-        for (law, found, expected) in [
-            (
-                "velocities on a rank are those of the whole measure",
-                Some(&found.velocity),
-                Some(&expected.velocity),
-            ),
-            (
-                "first variations on a rank are those of the whole measure",
-                found.descent.as_ref(),
-                expected.descent.as_ref(),
-            ),
-            (
-                "curvatures on a rank are those of the whole measure",
-                found.curvature.as_ref(),
-                expected.curvature.as_ref(),
-            ),
-        ] {
-            let implemented = || format!("implemented: {} on the rank", found.is_some());
+        within(law, error, tolerance, at)?;
+        let laws = [
+            "velocities on a rank are those of the whole measure",
+            "first variations on a rank are those of the whole measure",
+            "curvatures on a rank are those of the whole measure",
+        ];
+        for ((law, found), expected) in laws.into_iter().zip(&found.fields).zip(&expected.fields) {
+            let implemented = || format!("implemented on the rank: {}", found.is_some());
             require(law, found.is_some() == expected.is_some(), implemented, at)?;
             let (Some(found), Some(expected)) = (found, expected) else {
                 continue;
@@ -235,11 +210,9 @@ struct Results<T: Real> {
     inner: f64,
     /// `int |w|^2 dmu`.
     square: f64,
-    velocity: DMatrix<T>,
-    /// The descent direction of the first variation at the particles.
-    descent: Option<DMatrix<T>>,
-    /// The curvature along the particles.
-    curvature: Option<DMatrix<T>>,
+    /// The velocities, the descent direction of the first variation at the particles, and the
+    /// curvature along the particles.
+    fields: [Option<DMatrix<T>>; 3],
 }
 
 impl<T: Real> Results<T> {
@@ -258,9 +231,7 @@ impl<T: Real> Results<T> {
             value,
             inner,
             square,
-            velocity,
-            descent,
-            curvature,
+            fields: [Some(velocity), descent, curvature],
         }
     }
 }

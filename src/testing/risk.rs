@@ -7,6 +7,9 @@ use super::violation::{Violation, require, within};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::risk::Risk;
 
+/// Bound on the predictions at which a risk is checked.
+const PREDICTIONS: f64 = 3.0;
+
 /// Checks a risk at predictions drawn from `seed`.
 ///
 /// - `value_and_gradient` returns `value`, and does not depend on the previous content of `out`;
@@ -32,7 +35,9 @@ use crate::risk::Risk;
 pub fn check_risk<T: Real>(risk: &dyn Risk<T>, seed: u64) -> Result<(), Violation> {
     let kn = risk.output_dim() * risk.inputs().len();
     let mut rng = CaseRng::new(seed);
-    let h: Vec<T> = (0..kn).map(|_| rng.uniform(-3.0, 3.0)).collect();
+    let h: Vec<T> = (0..kn)
+        .map(|_| rng.uniform(-PREDICTIONS, PREDICTIONS))
+        .collect();
     let v: Vec<T> = rng.direction(kn);
     let mut g = h.clone();
     displace(&h, 1.0, &v, &mut g);
@@ -53,13 +58,7 @@ pub fn check_risk<T: Real>(risk: &dyn Risk<T>, seed: u64) -> Result<(), Violatio
     };
     let ends = [value, to_f64(risk.value(&g))];
     let law = "R(g) - R(h) = int_0^1 <grad R(h + t (g - h)), g - h> dt";
-    Segment {
-        law,
-        ends,
-        scale: 0.0,
-        bisections: 40,
-    }
-    .check::<T>(&mut derivative, at)?;
+    Segment::new(law, ends, 40).check::<T>(&mut derivative, at)?;
 
     let (start, end) = (derivative(0.0), derivative(1.0));
     let tolerance = rounding::<T>() * (ends[0].abs() + ends[1].abs() + start.scale + end.scale);
@@ -94,12 +93,8 @@ fn check_parts<T: Real>(
         );
         let Some(part) = part else {
             let law = "a risk has parts for all ranges of samples, or for none";
-            return require(
-                law,
-                first == 0,
-                || format!("none from sample {first} on"),
-                at,
-            );
+            let found = || format!("no part from sample {first} on");
+            return require(law, first == 0, found, at);
         };
         sum += to_f64(part);
         (first, run) = (last, run + 1);
@@ -144,10 +139,10 @@ fn check_curvature<T: Real>(
         out.into_iter().map(to_f64).collect()
     };
     let [left, centre, right] = [-step, 0.0, step].map(gradient);
-    // Finite differences have an error of the order eps^(2/3). Predictions are at most 3.
+    // Finite differences have an error of the order eps^(2/3).
     let relative = 100.0 * step * step;
     let size = |x: &[f64]| max_abs(x.iter().copied());
-    let noise = relative * (size(&left) + size(&cu)) * (1.0 + 3.0);
+    let noise = relative * (size(&left) + size(&cu)) * (1.0 + PREDICTIONS);
     let mut kinks = false;
     for i in 0..kn {
         let quotients = [(centre[i] - left[i]) / step, (right[i] - centre[i]) / step];
@@ -163,12 +158,8 @@ fn check_curvature<T: Real>(
 
     let inner = |c: &[f64], u: &[T]| Computed::sum(c.iter().zip(u).map(|(c, &u)| c * to_f64(u)));
     let (cu_u, cu_v, cv_u) = (inner(&cu, u), inner(&cu, v), inner(&cv, u));
-    within(
-        "<R''(h) u, u> >= 0",
-        -cu_u.value,
-        relative * cu_u.scale,
-        &at,
-    )?;
+    let law = "<R''(h) u, u> >= 0";
+    within(law, -cu_u.value, relative * cu_u.scale, &at)?;
     // A curvature by finite differences is not symmetric across a kink: then only NaN is rejected.
     let tolerance = if kinks {
         f64::INFINITY

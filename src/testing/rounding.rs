@@ -24,7 +24,7 @@ pub(super) fn distance<T: Real>(a: T, b: T) -> f64 {
     if a == b { 0.0 } else { to_f64((a - b).abs()) }
 }
 
-/// The largest absolute value, 0 if there are no values.
+/// The largest absolute value, 0 without values.
 pub(super) fn max_abs(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().fold(0.0, |max, x| max.max(x.abs()))
 }

@@ -72,12 +72,8 @@ pub(super) fn check<T: Real>(
         return Ok(());
     };
     let error = (variation.energy - to_f64(energy.value(mu))).abs();
-    within(
-        "first_variation returns F(mu)",
-        error,
-        rounding::<T>() * scale,
-        &at,
-    )?;
+    let law = "first_variation returns F(mu)";
+    within(law, error, rounding::<T>() * scale, &at)?;
 
     // The same value, if it is computed for one of the points alone.
     let chosen = rng.index(POINTS);
@@ -104,13 +100,9 @@ pub(super) fn check<T: Real>(
         Computed::sum([mass * value_at(energy, &heavier, &point)])
     };
     let law = "F(mu + e delta_w) - F(mu) = int_0^e F'(mu + s delta_w)(w) ds";
-    Segment {
-        law,
-        ends,
-        scale: scale + size,
-        bisections: 12,
-    }
-    .check::<T>(derivative, &at)?;
+    Segment::new(law, ends, 12)
+        .with_scale(scale + size)
+        .check::<T>(derivative, &at)?;
 
     // F'(mu)(w + u) - F'(mu)(w) = int_0^1 <grad F'(mu)(w + t u), u> dt.
     let u: Vec<T> = rng.direction(p);
@@ -123,11 +115,7 @@ pub(super) fn check<T: Real>(
         Computed::directional(gradient.as_slice(), &u, point.as_slice())
     };
     let law = "F'(mu)(w + u) - F'(mu)(w) = int_0^1 <grad F'(mu)(w + t u), u> dt";
-    Segment {
-        law,
-        ends,
-        scale: size,
-        bisections: 20,
-    }
-    .check::<T>(derivative, &at)
+    Segment::new(law, ends, 20)
+        .with_scale(size)
+        .check::<T>(derivative, &at)
 }

@@ -59,23 +59,15 @@ fn check<T: Real>(phi: &dyn FeatureMap<T>, batch: &Batch<T>, case: Case) -> Resu
     let law = "velocity evaluates the gradient of the risk once";
     require(law, calls == 1, || format!("{calls} calls"), at)?;
     let law = "velocity evaluates the gradient of a separable risk once per sample, in order";
-    require(
-        law,
-        in_order,
-        || "ranges that overlap, or leave gaps".to_owned(),
-        at,
-    )?;
+    let found = || "ranges that overlap or leave gaps".to_owned();
+    require(law, in_order, found, at)?;
     for (value, h, v) in [(value, h, v), (separable_value, separable_h, separable_v)] {
         let law = "velocity evaluates the gradient of the risk at the predictions";
         close(law, h.as_slice(), &sums.h)?;
         let risk = Computed::sum(h.iter().zip(&batch.g).map(|(&h, &g)| to_f64(h) * to_f64(g)));
         let error = (to_f64(value) - risk.value).abs();
-        within(
-            "velocity returns R(h)",
-            error,
-            rounding::<T>() * risk.scale,
-            at,
-        )?;
+        let law = "velocity returns R(h)";
+        within(law, error, rounding::<T>() * risk.scale, at)?;
         for (i, v) in columns(v.as_slice(), p).enumerate() {
             let sums = SampleSums::new(phi, batch.mu.particle(i), &batch.x, &batch.g);
             close("v_i = -sum_j DPhi(w_i)(x_j)^T g_j", v, &sums.descent)?;
