@@ -8,10 +8,10 @@
 //! |---|---|---|
 //! | [`FrankWolfe`] | atoms added one by one (plain, fully corrective or with sliding) | [`Certifiable`] or a descent direction |
 //! | [`reweigh`] | optimal weights `c >= 0` of the given particles | the first variation |
-//! | [`insert`] | one more particle along a descent direction, F decreases | any energy |
-//! | [`merge`] | one neuron for each direction of the input weights | [`Ridge`](crate::Ridge), homogeneous |
-//! | [`prune`] | without the neurons that do not change the predictions | [`Ridge`](crate::Ridge), homogeneous |
-//! | [`run_until_optimal`] | a flow until a certificate proves a gap, or until it is trapped | [`Certifiable`] |
+//! | [`insert()`] | one more particle along a descent direction, F decreases | any energy |
+//! | [`merge()`] | one neuron for each direction of the input weights | [`Ridge`](crate::Ridge), homogeneous |
+//! | [`prune()`] | without the neurons that do not change the predictions | [`Ridge`](crate::Ridge), homogeneous |
+//! | [`run_until_optimal()`] | a flow until a certificate proves a gap, or until it is trapped | [`Certifiable`] |
 //!
 //! [`Certifiable`]: crate::optimality::Certifiable
 //!

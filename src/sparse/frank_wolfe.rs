@@ -23,7 +23,7 @@ use crate::state::State;
 /// |---|---|
 /// | `Plain` | `s mu + r delta(w)` with the optimal `s, r >= 0` |
 /// | `Corrective` | the optimal weights `c >= 0` of all atoms, [`reweigh`](super::reweigh) |
-/// | `Sliding` | the same, then stationary positions of the atoms ([`polish`](crate::integrator::polish)), and again optimal weights |
+/// | `Sliding` | the same, then stationary positions of the atoms ([`polish`]), and again optimal weights |
 ///
 /// `F` never increases. Atoms of weight 0 are removed. In practice `Plain` converges as 1 / steps,
 /// `Corrective` faster, and `Sliding` in about as many steps as the optimum has atoms.
