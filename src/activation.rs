@@ -3,6 +3,10 @@
 //! At the kink of [`Relu`] and [`LeakyRelu`], `derivative` is the left derivative: a neuron with a
 //! preactivation of exactly 0 is inactive. At the kink of [`Abs`] it is 0.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::forward::forward;
 use crate::real::Real;
 
 mod homogeneous;
@@ -116,34 +120,15 @@ pub struct Slopes<T> {
     pub positive: T,
 }
 
-impl<T: Real, A: Activation<T> + ?Sized> Activation<T> for &A {
-    #[inline]
-    fn value(&self, u: T) -> T {
-        (**self).value(u)
-    }
-    #[inline]
-    fn derivative(&self, u: T) -> T {
-        (**self).derivative(u)
-    }
-    #[inline]
-    fn value_and_derivative(&self, u: T) -> (T, T) {
-        (**self).value_and_derivative(u)
-    }
-    #[inline]
-    fn apply(&self, u: &mut [T]) {
-        (**self).apply(u);
-    }
-    #[inline]
-    fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]) {
-        (**self).apply_with_derivative(u, ds);
-    }
-    #[inline]
-    fn slopes(&self) -> Option<Slopes<T>> {
-        (**self).slopes()
-    }
-    #[inline]
-    fn derivative_from_value(&self, s: T) -> Option<T> {
-        (**self).derivative_from_value(s)
+forward! {
+    impl[T: Real, A: Activation<T> + ?Sized] Activation<T>; for &A, &mut A, Box<A>; {
+        fn value(&self, u: T) -> T;
+        fn derivative(&self, u: T) -> T;
+        fn value_and_derivative(&self, u: T) -> (T, T);
+        fn apply(&self, u: &mut [T]);
+        fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]);
+        fn slopes(&self) -> Option<Slopes<T>>;
+        fn derivative_from_value(&self, s: T) -> Option<T>;
     }
 }
 
@@ -164,8 +149,8 @@ pub trait Homogeneous {
     fn degree(&self) -> u32;
 }
 
-impl<H: Homogeneous + ?Sized> Homogeneous for &H {
-    fn degree(&self) -> u32 {
-        (**self).degree()
+forward! {
+    impl[H: Homogeneous + ?Sized] Homogeneous; for &H, &mut H, Box<H>, Rc<H>, Arc<H>; {
+        fn degree(&self) -> u32;
     }
 }

@@ -6,7 +6,11 @@ mod regression;
 pub use classification::{Exponential, Hinge, Logistic, SmoothHinge};
 pub use regression::{Huber, Quantile, Square};
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use crate::error::ParameterError;
+use crate::forward::forward;
 use crate::numeric::difference_step;
 use crate::real::{Real, real};
 
@@ -126,36 +130,22 @@ pub trait Loss<T: Real> {
     }
 }
 
-impl<T: Real, L: Loss<T> + ?Sized> Loss<T> for &L {
-    fn value(&self, target: T, prediction: T) -> T {
-        (**self).value(target, prediction)
-    }
-    fn derivative(&self, target: T, prediction: T) -> T {
-        (**self).derivative(target, prediction)
-    }
-    fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
-        (**self).value_and_derivative(target, prediction)
-    }
-    fn values_and_derivatives(
-        &self,
-        targets: &[T],
-        predictions: &[T],
-        values: &mut [T],
-        derivatives: &mut [T],
-    ) {
-        (**self).values_and_derivatives(targets, predictions, values, derivatives);
-    }
-    fn second_derivative(&self, target: T, prediction: T) -> T {
-        (**self).second_derivative(target, prediction)
-    }
-    fn conjugate(&self, target: T, u: T) -> Option<T> {
-        (**self).conjugate(target, u)
-    }
-    fn check_target(&self, target: T) -> Result<(), &'static str> {
-        (**self).check_target(target)
-    }
-    fn check(&self) -> Result<(), ParameterError> {
-        (**self).check()
+forward! {
+    impl[T: Real, L: Loss<T> + ?Sized] Loss<T>; for &L, &mut L, Box<L>, Rc<L>, Arc<L>; {
+        fn value(&self, target: T, prediction: T) -> T;
+        fn derivative(&self, target: T, prediction: T) -> T;
+        fn value_and_derivative(&self, target: T, prediction: T) -> (T, T);
+        fn values_and_derivatives(
+            &self,
+            targets: &[T],
+            predictions: &[T],
+            values: &mut [T],
+            derivatives: &mut [T]
+        );
+        fn second_derivative(&self, target: T, prediction: T) -> T;
+        fn conjugate(&self, target: T, u: T) -> Option<T>;
+        fn check_target(&self, target: T) -> Result<(), &'static str>;
+        fn check(&self) -> Result<(), ParameterError>;
     }
 }
 

@@ -22,6 +22,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::forward::forward;
 use crate::real::Real;
 use crate::state::State;
 
@@ -117,16 +118,11 @@ impl<T: Real> Observer<T> for () {
     }
 }
 
-macro_rules! forward_observer {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, O: Observer<T> + ?Sized> Observer<T> for $pointer {
-            fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-                (**self).observe(state)
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, O: Observer<T> + ?Sized] Observer<T>; for &mut O, Box<O>; {
+        fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason>;
+    }
 }
-forward_observer!(&mut O, Box<O>);
 
 macro_rules! tuple_observer {
     ($($observer:ident $index:tt),*) => {

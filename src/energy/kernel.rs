@@ -1,6 +1,10 @@
 //! Positive semidefinite kernels `K(w, v)` on the space of particles.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use crate::error::ParameterError;
+use crate::forward::forward;
 use crate::real::{Real, real, to_f64};
 
 mod arc_cosine;
@@ -82,28 +86,22 @@ pub trait Kernel<T: Real> {
     }
 }
 
-macro_rules! forward_kernel {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, K: Kernel<T> + ?Sized> Kernel<T> for $pointer {
-            fn dim(&self) -> usize {
-                (**self).dim()
-            }
-            fn value(&self, w: &[T], v: &[T]) -> T {
-                (**self).value(w, v)
-            }
-            fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
-                (**self).gradient(w, v, scale, out);
-            }
-            fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
-                (**self).value_and_gradient(w, v, scale, out)
-            }
-            fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], grad_w: &mut [T], grad_v: &mut [T]) -> T {
-                (**self).value_and_gradients(w, v, scales, grad_w, grad_v)
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, K: Kernel<T> + ?Sized] Kernel<T>; for &K, &mut K, Box<K>, Rc<K>, Arc<K>; {
+        fn dim(&self) -> usize;
+        fn value(&self, w: &[T], v: &[T]) -> T;
+        fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]);
+        fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T;
+        fn value_and_gradients(
+            &self,
+            w: &[T],
+            v: &[T],
+            scales: [T; 2],
+            grad_w: &mut [T],
+            grad_v: &mut [T]
+        ) -> T;
+    }
 }
-forward_kernel!(&K, Box<K>);
 
 /// The kernel `K((a, b), (a', b')) = a a' k(b, b')` of neurons with an output weight `a` in `R`.
 ///

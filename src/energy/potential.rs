@@ -1,9 +1,13 @@
 //! Potentials `V: R^p -> R` and the potential energy `int V dmu`.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use nalgebra::DMatrix;
 
 use super::Energy;
 use crate::error::ParameterError;
+use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut, dot};
 use crate::real::{Real, real, to_f64};
@@ -74,22 +78,13 @@ impl<T: Real, V: Potential<T>, W: Potential<T>> Potential<T> for (V, W) {
     }
 }
 
-macro_rules! forward_potential {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, V: Potential<T> + ?Sized> Potential<T> for $pointer {
-            fn value(&self, w: &[T]) -> T {
-                (**self).value(w)
-            }
-            fn gradient(&self, w: &[T], scale: T, out: &mut [T]) {
-                (**self).gradient(w, scale, out);
-            }
-            fn curvature(&self, w: &[T], v: &[T], out: &mut [T]) {
-                (**self).curvature(w, v, out);
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, V: Potential<T> + ?Sized] Potential<T>; for &V, &mut V, Box<V>, Rc<V>, Arc<V>; {
+        fn value(&self, w: &[T]) -> T;
+        fn gradient(&self, w: &[T], scale: T, out: &mut [T]);
+        fn curvature(&self, w: &[T], v: &[T], out: &mut [T]);
+    }
 }
-forward_potential!(&V, Box<V>);
 
 /// Weight decay `V(w) = lambda |w|^2` of strength `lambda >= 0`, with the velocity `-2 lambda w`.
 ///

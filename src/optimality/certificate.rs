@@ -1,6 +1,7 @@
 //! The certificate of global optimality: its values, and the energies that provide it.
 
 use crate::energy::Energy;
+use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::{EPS, add_rounded_up};
 use crate::real::{Real, epsilon, real, to_f64};
@@ -46,16 +47,11 @@ pub trait Certifiable<T: Real>: Energy<T> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
 }
 
-macro_rules! forward_certifiable {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, E: Certifiable<T> + ?Sized> Certifiable<T> for $pointer {
-            fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
-                (**self).certificate(mu, budget)
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, E: Certifiable<T> + ?Sized] Certifiable<T>; for &mut E, Box<E>; {
+        fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
+    }
 }
-forward_certifiable!(&mut E, Box<E>);
 
 /// Bounds on the optimality of a measure, computed by [`certify`].
 #[derive(Debug, Clone, PartialEq)]

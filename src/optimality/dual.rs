@@ -1,5 +1,9 @@
 //! The Fenchel dual problem: convex conjugates of risks, and the best multiple of a dual point.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::forward::forward;
 use crate::loss::Loss;
 use crate::numeric::error_bounds::{CompensatedSum, EPS, add_rounded_up};
 use crate::numeric::vector::{columns, columns_mut};
@@ -46,15 +50,11 @@ pub trait DualRisk {
     fn conjugate(&self, u: &[f64], c: f64) -> Option<f64>;
 }
 
-impl<R: DualRisk + ?Sized> DualRisk for &mut R {
-    fn slope(&self, h: &[f64], u: &mut [f64]) {
-        (**self).slope(h, u);
-    }
-    fn upper(&self, h: &[f64], radius: &[f64]) -> f64 {
-        (**self).upper(h, radius)
-    }
-    fn conjugate(&self, u: &[f64], c: f64) -> Option<f64> {
-        (**self).conjugate(u, c)
+forward! {
+    impl[R: DualRisk + ?Sized] DualRisk; for &R, &mut R, Box<R>, Rc<R>, Arc<R>; {
+        fn slope(&self, h: &[f64], u: &mut [f64]);
+        fn upper(&self, h: &[f64], radius: &[f64]) -> f64;
+        fn conjugate(&self, u: &[f64], c: f64) -> Option<f64>;
     }
 }
 
