@@ -78,7 +78,7 @@ impl<T: Real> Energy<T> for Network<T> {
         self.energy.value(&mu) + self.decay(&mu).0
     }
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
-        let (old, seen) = (out.clone(), self.evaluated(mu));
+        let (old, evaluated) = (out.clone(), self.evaluated(mu));
         let (decay, factor) = self.decay(&evaluated);
         let value = self.energy.velocity(&evaluated, out) + decay;
         *out -= mu.points() * factor;
