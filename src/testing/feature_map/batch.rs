@@ -5,6 +5,7 @@ use nalgebra::DMatrix;
 use crate::feature::{FeatureMap, Workspace};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::dot;
 use crate::real::{Real, real};
 use crate::testing::case::Case;
 use crate::testing::evaluation::nan_matrix;
@@ -109,21 +110,19 @@ impl<T: Real> Batch<T> {
         h
     }
 
-    /// For the linear risk `R(h) = <g, h>`: the returned risk, the predictions that `gradient` got,
-    /// the velocities, and the number of calls of `gradient`.
+    /// For the linear risk `R(h) = <g, h>`: the returned risk, the arguments h of `gradient`, the
+    /// velocities, and the number of calls of `gradient`.
     pub fn velocity(&self, phi: &dyn FeatureMap<T>) -> (T, DMatrix<T>, DMatrix<T>, usize) {
-        let (mut seen, mut calls) = (nan_matrix(self.kn(), 1), 0);
+        let (mut predictions, mut calls) = (nan_matrix(self.kn(), 1), 0);
         let mut out = nan_matrix(phi.particle_dim(), self.mu.len());
         let mut gradient = |h: &[T], g: &mut [T]| {
             calls += 1;
-            seen.as_mut_slice().copy_from_slice(h);
+            predictions.as_mut_slice().copy_from_slice(h);
             g.copy_from_slice(&self.g);
-            h.iter()
-                .zip(&self.g)
-                .fold(T::zero(), |sum, (&h, &g)| sum + h * g)
+            dot(h, &self.g)
         };
         let value = phi.velocity(&self.mu, &self.x, &mut gradient, &mut out, &mut self.used());
-        (value, seen, out, calls)
+        (value, predictions, out, calls)
     }
 
     /// As [`velocity`](Self::velocity), by ranges of samples; the last result is true if `gradient`
@@ -132,7 +131,7 @@ impl<T: Real> Batch<T> {
         &self,
         phi: &dyn FeatureMap<T>,
     ) -> (T, DMatrix<T>, DMatrix<T>, bool) {
-        let (mut seen, mut next, mut in_order) = (nan_matrix(self.kn(), 1), 0, true);
+        let (mut predictions, mut next, mut in_order) = (nan_matrix(self.kn(), 1), 0, true);
         let mut out = nan_matrix(phi.particle_dim(), self.mu.len());
         let mut gradient = |first: usize, h: &[T], g: &mut [T]| {
             let start = first * phi.output_dim();
@@ -141,16 +140,14 @@ impl<T: Real> Batch<T> {
                 return T::zero();
             }
             next += h.len();
-            seen.as_mut_slice()[start..next].copy_from_slice(h);
+            predictions.as_mut_slice()[start..next].copy_from_slice(h);
             g.copy_from_slice(&self.g[start..next]);
-            h.iter()
-                .zip(&self.g[start..next])
-                .fold(T::zero(), |sum, (&h, &g)| sum + h * g)
+            dot(h, &self.g[start..next])
         };
         let value =
             phi.velocity_by_samples(&self.mu, &self.x, &mut gradient, &mut out, &mut self.used());
         in_order &= next == self.kn();
-        (value, seen, out, in_order)
+        (value, predictions, out, in_order)
     }
 
     pub fn variation(&self, phi: &dyn FeatureMap<T>) -> (Vec<T>, DMatrix<T>) {
@@ -162,14 +159,8 @@ impl<T: Real> Batch<T> {
     }
 
     pub fn jvp(&self, phi: &dyn FeatureMap<T>) -> DMatrix<T> {
-        let mut u = nan_matrix(self.kn(), 1);
-        phi.jvp(
-            &self.mu,
-            &self.v,
-            &self.x,
-            u.as_mut_slice(),
-            &mut self.used(),
-        );
+        let (mut u, mut ws) = (nan_matrix(self.kn(), 1), self.used());
+        phi.jvp(&self.mu, &self.v, &self.x, u.as_mut_slice(), &mut ws);
         u
     }
 
