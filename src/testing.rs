@@ -1,9 +1,9 @@
 //! The law kit: checks that an implementation of a trait satisfies the laws of the trait (features
 //! `testing` and `proptest`).
 //!
-//! A check is a function that returns `Result<(), Violation>`. A [`Violation`] reports the law, what
-//! was found, and where. Laws are identities and inequalities. Their tolerance is a multiple of the
-//! epsilon of the scalar. The points are passed in or drawn from a seed.
+//! A check is a function that returns `Result<(), Violation>`. A [`Violation`] reports the law,
+//! what was found, and where. Laws are identities and inequalities. Their tolerance is a multiple
+//! of the epsilon of the scalar. The points are passed in or drawn from a seed.
 //!
 //! A value is checked against its derivative by `f(1) - f(0) = int_0^1 f'(t) dt`. This holds across
 //! kinks, so the positions of the kinks need not be given.
@@ -20,8 +20,8 @@
 //! | [`Kernel`] | [`check_kernel`] | `kernel_laws!` |
 //! | [`AllReduce`] | [`check_all_reduce`], [`check_distributed`] | |
 //!
-//! The macros need the feature `proptest`. In one line of a dependent crate they test a component in
-//! both precisions, for many points, shapes and seeds:
+//! The macros need the feature `proptest`. In one line of a dependent crate they test a component
+//! in both precisions, for many points, shapes and seeds:
 //!
 //! ```
 //! # #[cfg(feature = "proptest")]

@@ -18,8 +18,8 @@ mod first_variation;
 /// - `F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt` along `w_i + t u_i`, to rounding,
 ///   also across kinks: `c_i v_i = -dF/dw_i`, so `v = -m grad G` for equal weights;
 /// - invariance under permuting particles, splitting particles, and adding particles of weight 0;
-/// - `first_variation`, if implemented, is `dF(mu + e delta_w)/de` with its descent direction, which
-///   at the particles is their velocity;
+/// - `first_variation`, if implemented, is `dF(mu + e delta_w)/de` with its descent direction,
+///   which at the particles is their velocity;
 /// - `curvature`, if implemented, is symmetric and positive semidefinite in `inner`;
 /// - `inner(u, v) = sum_i c_i <u_i, v_i>`;
 /// - a boxed energy equals the energy, bit for bit.

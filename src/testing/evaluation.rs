@@ -71,7 +71,7 @@ pub(super) fn measure<T: Real>(p: usize, points: Vec<T>, weights: Vec<T>) -> Emp
         .unwrap_or_else(|e| unreachable!("{e}"))
 }
 
-/// Checks a law at `mu`; a failure must be confirmed at two measures at a relative distance of
+/// Checks a law at `mu`; a failure must be confirmed at two measures at a distance of order
 /// `sqrt(eps)`.
 ///
 /// Rounding can decide on which side of a kink a preactivation lies, and a correct method may then

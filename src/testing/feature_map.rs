@@ -19,8 +19,8 @@ pub use provided_batches::ProvidedBatches;
 /// Checks a feature map: one particle and one sample at a time, then all batch methods.
 ///
 /// - `add_value`, `add_vjp` and `add_jvp` add `scale` times their result to the output;
-/// - `<g, Phi(w + v)(x)> - <g, Phi(w)(x)> = int_0^1 <DPhi(w + t v)(x)^T g, v> dt`, to rounding, also
-///   across kinks;
+/// - `<g, Phi(w + v)(x)> - <g, Phi(w)(x)> = int_0^1 <DPhi(w + t v)(x)^T g, v> dt`, to rounding,
+///   also across kinks;
 /// - adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`;
 /// - the batch methods equal sums over particles and samples ([`check_batches`]), and so do the
 ///   provided ones ([`ProvidedBatches`]);

@@ -25,8 +25,8 @@ use two_ranks::TwoRanks;
 ///   the sum of the steps taken;
 /// - a run resumes from its state with a new integrator, bit for bit;
 /// - the parts of a split particle follow the path of the particle;
-/// - ranks that hold parts of the particles take the same steps: scalars over particles are computed
-///   by [`Energy::inner`];
+/// - ranks that hold parts of the particles take the same steps: scalars over particles are
+///   computed by [`Energy::inner`];
 /// - a short step decreases the energy;
 /// - a boxed integrator equals the integrator, bit for bit.
 ///

@@ -14,7 +14,8 @@ use crate::real::{Real, to_f64};
 ///
 /// - `K(w, v) = K(v, w)`;
 /// - the Gram matrix of the points has no negative eigenvalue;
-/// - `K(w + u, v) - K(w, v) = int_0^1 <grad_w K(w + t u, v), u> dt`, to rounding, also across kinks;
+/// - `K(w + u, v) - K(w, v) = int_0^1 <grad_w K(w + t u, v), u> dt`, to rounding, also across
+///   kinks;
 /// - `gradient` adds `scale grad_w K(w, v)` to its output;
 /// - `value_and_gradient` and `value_and_gradients` return `value` and add `gradient`.
 ///

@@ -183,8 +183,9 @@ fn check_second_derivative<T: Real>(loss: &dyn Loss<T>, y: T, h: T) -> Result<()
     within(law, error, noise + difference.uncertainty, at)
 }
 
-/// The first target that the loss accepts, among `y` and numbers derived from it: its sign, absolute
-/// value, a positive integer, 0 or 1, and the fractional part.
+/// The first target that the loss accepts, among `y` and numbers derived from it.
+///
+/// These are its sign, its absolute value, a positive integer, 0 or 1, and its fractional part.
 ///
 /// # Errors
 /// If the loss accepts none of them.

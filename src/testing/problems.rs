@@ -20,8 +20,8 @@ pub type Network<T> = MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Square, T>, T>;
 /// The energy of a smooth network: `tanh` neurons with the square loss.
 pub type SmoothNetwork<T> = MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T>;
 
-/// A teacher-student problem: n samples on the unit sphere of `R^d`, labelled by a teacher network of
-/// `teachers` rectifier neurons.
+/// A teacher-student problem: n samples on the unit sphere of `R^d`, labelled by a teacher network
+/// of `teachers` rectifier neurons.
 ///
 /// Returns the energy and the teacher `nu`, a measure of weights `1/teachers`. It is a global
 /// minimum, `F(nu) = 0`. Output weights are -1 or 1, and `b` lies on the unit sphere.
@@ -278,8 +278,8 @@ impl<T: Real> FeatureMap<T> for Dirichlet {
 
 /// The energy of sparse deconvolution without its penalty.
 ///
-/// It has the map [`Dirichlet`] of order 7, the square loss, and n samples at `j/n`. The targets are
-/// the signal of the `spikes` `(a_l, s_l)`.
+/// It has the map [`Dirichlet`] of order 7, the square loss, and n samples at `j/n`. The targets
+/// are the signal of the `spikes` `(a_l, s_l)`.
 ///
 /// # Errors
 /// [`RiskError`] if `n = 0` or a spike is not finite.
@@ -314,7 +314,8 @@ pub fn deconvolution<T: Real>(
 /// assert!((f.value(&minimum) - 0.02508).abs() < 1e-5);
 /// ```
 ///
-/// Source: I. Safran and O. Shamir, Spurious local minima are common in two-layer ReLU neural networks, 2018.
+/// Source: I. Safran and O. Shamir, Spurious local minima are common in two-layer ReLU neural
+/// networks, 2018.
 pub fn safran_shamir<T: Real>() -> (Mmd<ArcCosine, T>, EmpiricalMeasure<T>) {
     const K: usize = 6;
     let network = |points| {

@@ -181,7 +181,7 @@ fn weight_decay_adds_curvature_to_every_energy() {
         k: 1,
         seed: 1,
     };
-    let (mu, v) = (case.measure::<f64>(3), case.draws(23).matrix::<f64>(3, 4));
+    let (mu, v) = (case.measure::<f64>(3), case.rng(23).matrix::<f64>(3, 4));
     let decay = |lambda| WeightDecay::new(lambda).unwrap();
     let network = || {
         let risk = EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap();

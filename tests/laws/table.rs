@@ -2,7 +2,7 @@
 
 use wasserflow::prelude::*;
 use wasserflow::testing::problems::{Dirichlet, Quadratic, Quartic};
-use wasserflow::testing::strategies::{cases, prove, seeds};
+use wasserflow::testing::strategies::{assert_law, cases, seeds};
 use wasserflow::testing::{Rank, check_all_reduce, check_distributed, check_energy};
 use wasserflow::*;
 
@@ -72,7 +72,7 @@ risk_laws!(huber_risk: |case| EmpiricalRisk::with_outputs(Huber(0.5), case.input
 risk_laws!(logistic_risk: |case| EmpiricalRisk::with_outputs(Logistic, case.inputs(), case.signs()).unwrap());
 risk_laws!(hinge_risk: |case| EmpiricalRisk::with_outputs(Hinge, case.inputs(), case.signs()).unwrap());
 risk_laws!(weighted_risk: |case| {
-    let weights = case.draws(20).measure::<T>(1, case.n).weights().to_vec();
+    let weights = case.rng(20).measure::<T>(1, case.n).weights().to_vec();
     EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap().sample_weights(weights).unwrap()
 });
 risk_laws!(risk_by_required_methods: |case| {
@@ -121,10 +121,10 @@ energy_laws!(softmax_tanh: |case| {
 energy_laws!(decay: |case| PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), case.d), convex);
 energy_laws!(quartic_energy: |case| PotentialEnergy::new(Quartic, case.d), convex);
 energy_laws!(mmd_arc_cosine: |case| {
-    Mmd::new(WithOutputWeight(ArcCosine::new(case.d)), case.draws(21).measure::<T>(1 + case.d, 4)).unwrap()
+    Mmd::new(WithOutputWeight(ArcCosine::new(case.d)), case.rng(21).measure::<T>(1 + case.d, 4)).unwrap()
 }, convex);
 energy_laws!(mmd_gaussian: |case| {
-    Mmd::new(Gaussian::new(case.d, 0.75).unwrap(), case.draws(21).measure::<T>(case.d, 4)).unwrap()
+    Mmd::new(Gaussian::new(case.d, 0.75).unwrap(), case.rng(21).measure::<T>(case.d, 4)).unwrap()
 }, convex);
 energy_laws!(sum: |case| {
     let first = mean_field(Ridge::with_outputs(Tanh, case.d, case.k), square::<T>(case));
@@ -142,7 +142,7 @@ integrator_laws!(coarse_dormand_prince: DormandPrince::new(1e-2, 1e-3));
 potential_laws!(no_potential: |case| ());
 potential_laws!(weight_decay: |case| WeightDecay::new(0.25).unwrap());
 potential_laws!(two_potentials: |case| (WeightDecay::new(0.25).unwrap(), Quartic));
-potential_laws!(quadratic: |case| Quadratic { rate: 0.5, centre: case.draws(22).coordinates::<T>(case.d) });
+potential_laws!(quadratic: |case| Quadratic { rate: 0.5, centre: case.rng(22).coordinates::<T>(case.d) });
 
 kernel_laws!(arc_cosine: |case| ArcCosine::new(case.d));
 kernel_laws!(with_output_weight: |case| WithOutputWeight(ArcCosine::new(case.d)));
@@ -161,10 +161,10 @@ fn mean_field<T: Real, F: FeatureMap<T>, R: Risk<T>>(
 
 #[test]
 fn sums_over_ranks() {
-    prove(seeds(), |seed| {
+    assert_law(seeds(), |seed| {
         check_all_reduce::<f32, _>(Rank::group(1 + seed as usize % 4), seed)
     });
-    prove(seeds(), |seed| {
+    assert_law(seeds(), |seed| {
         check_all_reduce::<f64, _>(Rank::group(1 + seed as usize % 4), seed)
     });
 }
@@ -185,14 +185,14 @@ fn energies_over_ranks() {
             case,
         )
     }
-    prove(cases(), law::<f32>);
-    prove(cases(), law::<f64>);
+    assert_law(cases(), law::<f32>);
+    assert_law(cases(), law::<f64>);
 }
 
 /// The shared test problems satisfy the laws and have the stated solutions.
 #[test]
 fn problems_with_known_solutions() {
-    prove(cases(), |case| {
+    assert_law(cases(), |case| {
         check_energy(
             &mut testing::problems::teacher_student::<f64>(case.d, 5, case.n, case.seed)
                 .unwrap()

@@ -11,7 +11,7 @@ use num_traits::{FromPrimitive, Num, One, Signed, ToPrimitive, Zero};
 use simba::scalar::SubsetOf;
 use wasserflow::nalgebra::{ComplexField, DMatrix, DVector, Field, RealField, SimdValue};
 use wasserflow::prelude::*;
-use wasserflow::testing::{Case, Plain};
+use wasserflow::testing::{Case, ProvidedBatches};
 
 /// A double behind a new type, without SIMD implementations.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -358,7 +358,7 @@ fn batches() {
             );
             let (p, m, kn) = (mu.dim(), mu.len(), case.k * case.n);
             let (g, v): (Vec<T>, DMatrix<T>) =
-                (case.draws(30).coordinates(kn), case.draws(31).matrix(p, m));
+                (case.rng(30).coordinates(kn), case.rng(31).matrix(p, m));
             let (mut ws, mut h, mut u) = (
                 Workspace::default(),
                 vec![T::zero(); kn],
@@ -404,11 +404,11 @@ fn batches() {
         );
         close(
             all::<Wrapped>(&ridge, case),
-            all::<f64>(&Plain(ridge), case),
+            all::<f64>(&ProvidedBatches(ridge), case),
         );
         close(
             all::<Wrapped>(&radial, case),
-            all::<f64>(&Plain(radial), case),
+            all::<f64>(&ProvidedBatches(radial), case),
         );
     }
     for (n, m, d, k) in [(1, 1, 1, 1), (9, 5, 2, 1), (200, 150, 2, 1), (13, 8, 3, 2)] {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
-use wasserflow::testing::Plain;
+use wasserflow::testing::ProvidedBatches;
 
 /// Predictions, velocities, and values and descent directions of a fixed linear form.
 fn batch<T: Real>(map: &dyn FeatureMap<T>, mu: &EmpiricalMeasure<T>, x: &Inputs<T>) -> Vec<T> {
@@ -41,7 +41,7 @@ fn check<T: Real, A: Activation<T> + Copy>(sigma: A, k: usize, x: &[f64], w: &[f
     let c = DVector::from_fn(m, |i, _| real::<T>((i % 3) as f64 / m as f64));
     let mu = EmpiricalMeasure::weighted(DMatrix::from_vec(k + 2, m, narrow(w)), c).unwrap();
     let map = Ridge::with_outputs(sigma, 2, k);
-    let (found, plain) = (batch(&map, &mu, &x), batch(&Plain(map), &mu, &x));
+    let (found, plain) = (batch(&map, &mu, &x), batch(&ProvidedBatches(map), &mu, &x));
     let scale = plain.iter().fold(T::one(), |max, s| max.max(s.abs()));
     // Terms are at most about 10, and the plain sums round each of them.
     let bound = (scale + real(10.0 * n.max(m) as f64)) * T::default_epsilon() * real(4.0);

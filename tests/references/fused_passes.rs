@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
-use wasserflow::testing::Plain;
+use wasserflow::testing::ProvidedBatches;
 
 /// One problem: particles with weights, samples, a field and a gradient `g = h - y`.
 struct Problem<T> {
@@ -120,7 +120,7 @@ fn compare<T: Real>(map: impl FeatureMap<T> + Copy, problem: &Problem<T>) {
     let [n, m, d, _] = shape;
     let mut ws = Workspace::default();
     let fused = problem.outcome(&map, &mut ws);
-    let plain = problem.outcome(&Plain(map), &mut Workspace::default());
+    let plain = problem.outcome(&ProvidedBatches(map), &mut Workspace::default());
     let tolerance = T::default_epsilon() * real((64 + 4 * (n + m + d)) as f64);
     close(&format!("h {shape:?}"), &fused.h, &plain.h, tolerance);
     close(
@@ -325,7 +325,7 @@ fn zero_preactivations_are_exact() {
             let fused = problem.outcome(&map, &mut Workspace::default());
             assert_eq!(
                 fused,
-                problem.outcome(&Plain(map), &mut Workspace::default())
+                problem.outcome(&ProvidedBatches(map), &mut Workspace::default())
             );
         }
     }
@@ -397,7 +397,7 @@ fn subnormal_numbers() {
             &Ridge::new(Tanh, d),
         ] {
             let fused = problem.outcome(map, &mut Workspace::default());
-            let plain = problem.outcome(&Plain(map), &mut Workspace::default());
+            let plain = problem.outcome(&ProvidedBatches(map), &mut Workspace::default());
             let slack = 1e4 * f64::from_bits(1);
             let near = |u: &[f64], v: &[f64]| {
                 u.iter()

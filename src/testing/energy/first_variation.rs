@@ -75,7 +75,7 @@ pub(super) fn check<T: Real>(
     let law = "first_variation returns F(mu)";
     within(law, error, rounding::<T>() * scale, &at)?;
 
-    // The same value, if it is computed for one of the points alone.
+    // One of the points separately.
     let chosen = rng.index(POINTS);
     let w = points.column(chosen).into_owned();
     let mut point = DMatrix::from_column_slice(p, 1, w.as_slice());

@@ -7,6 +7,7 @@ use nalgebra::DMatrix;
 use crate::feature::{FeatureMap, PredictionGradient, Workspace};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::dot;
 use crate::real::{Real, real};
 use crate::testing::case::Case;
 use crate::testing::evaluation::nan_matrix;
@@ -122,9 +123,7 @@ impl<T: Real> Batch<T> {
             next = entries.end;
             h.as_mut_slice()[entries.clone()].copy_from_slice(part);
             g.copy_from_slice(&self.g[entries]);
-            part.iter()
-                .zip(&*g)
-                .fold(T::zero(), |sum, (&h, &g)| sum + h * g)
+            dot(part, g)
         };
         let gradient = &mut PredictionGradient::new(separable, &mut gradient);
         let value = phi.velocity(&self.mu, &self.x, gradient, &mut v, &mut self.used());
@@ -147,14 +146,8 @@ impl<T: Real> Batch<T> {
     }
 
     pub fn jvp(&self, phi: &dyn FeatureMap<T>) -> DMatrix<T> {
-        let mut u = nan_matrix(self.kn(), 1);
-        phi.jvp(
-            &self.mu,
-            &self.v,
-            &self.x,
-            u.as_mut_slice(),
-            &mut self.used(),
-        );
+        let (mut u, mut ws) = (nan_matrix(self.kn(), 1), self.used());
+        phi.jvp(&self.mu, &self.v, &self.x, u.as_mut_slice(), &mut ws);
         u
     }
 

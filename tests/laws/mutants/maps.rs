@@ -3,7 +3,9 @@
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
 use wasserflow::testing::strategies::cases;
-use wasserflow::testing::{Case, Plain, check_feature_map, check_homogeneity, check_same_map};
+use wasserflow::testing::{
+    Case, ProvidedBatches, check_feature_map, check_homogeneity, check_same_map,
+};
 
 use super::mutant;
 
@@ -189,7 +191,7 @@ impl<T: Real> FeatureMap<T> for Map {
         ws: &mut Workspace<T>,
     ) {
         let old = values[0];
-        Plain(&self.ridge).variation(w, x, g, values, descent, ws);
+        ProvidedBatches(&self.ridge).variation(w, x, g, values, descent, ws);
         match self.mistake {
             Mistake::LastPointOfTheVariation => values[w.ncols() - 1] = T::zero(),
             Mistake::VariationKeepsOldOutput => values[0] += old,
@@ -209,7 +211,7 @@ impl<T: Real> FeatureMap<T> for Map {
             let m = mu.len() as f64;
             mu.weights_mut().fill(real(1.0 / m));
         }
-        Plain(&self.ridge).jvp(&mu, v, x, out, ws);
+        ProvidedBatches(&self.ridge).jvp(&mu, v, x, out, ws);
     }
 }
 
