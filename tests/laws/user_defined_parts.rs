@@ -243,6 +243,36 @@ mod user {
         }
     }
 
+    /// Gradient descent with momentum `u <- (1 - friction dt) u + dt v`, `w += dt u`, stored in the state.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Momentum {
+        pub friction: f64,
+    }
+
+    impl<T: Real> Integrator<T> for Momentum {
+        fn order(&self) -> u32 {
+            1
+        }
+        fn step(
+            &mut self,
+            energy: &mut dyn Energy<T>,
+            state: &mut State<T>,
+            dt: T,
+        ) -> Result<Step<T>, StepError> {
+            state.evaluate(energy);
+            let (shape, v) = (state.velocity().shape(), state.velocity().clone());
+            let momentum = state.memory_mut().field(0, shape);
+            *momentum *= T::one() - real::<T>(self.friction) * dt;
+            *momentum += v * dt;
+            let momentum = momentum.clone();
+            state.measure_mut().displace(dt, &momentum);
+            Ok(Step {
+                taken: dt,
+                next: None,
+            })
+        }
+    }
+
     /// Counts states, and stops after `limit` of them.
     #[derive(Debug, Default)]
     pub struct Counter {
@@ -263,7 +293,8 @@ mod user {
 }
 
 use user::{
-    Bounded, Cauchy, Counter, FreshSamples, InverseQuadric, LENGTH, LogCosh, SignedSquare, Spike,
+    Bounded, Cauchy, Counter, FreshSamples, InverseQuadric, LENGTH, LogCosh, Momentum,
+    SignedSquare, Spike,
 };
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{Every, Trace, UntilTarget, from_fn};
@@ -357,6 +388,51 @@ fn same<T: Real>(a: &State<T>, b: &State<T>) {
         (a.energy(), a.dissipation(), a.time(), a.step()),
         (b.energy(), b.dissipation(), b.time(), b.step())
     );
+}
+
+/// A field in the memory of the state is part of it: clones, new integrators and failed steps keep it.
+#[test]
+fn momentum_resumes_bit_for_bit() {
+    fn check<T: Real>() {
+        let energy = || MeanFieldRisk::new(Spike, fixed_samples::<T>()).unwrap();
+        let uninterrupted = run(energy(), Momentum { friction: 0.5 }, 0.05, grid(7), 30);
+        let mut state = run(energy(), Momentum { friction: 0.5 }, 0.05, grid(7), 11);
+        let interrupted = state.clone();
+        let boxed: Box<dyn Integrator<T>> = Box::new(Momentum { friction: 0.5 });
+        let mut flow = ParticleFlow::new(energy(), boxed, real(0.05)).unwrap();
+        flow.run(&mut state, 19, &mut ()).unwrap();
+        same(&state, &uninterrupted);
+        assert_eq!(state.memory(), uninterrupted.memory());
+
+        // Without its memory the run is another one.
+        let mut forgetful = interrupted.clone();
+        forgetful.memory_mut().fields.clear();
+        flow.run(&mut forgetful, 19, &mut ()).unwrap();
+        assert_ne!(forgetful.measure(), uninterrupted.measure());
+
+        // A step that fails restores the memory with the points.
+        let mut failed = interrupted.clone();
+        let mut diverging = ParticleFlow::new(
+            energy(),
+            Momentum { friction: 0.5 },
+            T::max_value().unwrap(),
+        )
+        .unwrap();
+        diverging.advance(&mut failed).unwrap_err();
+        same(&failed, &interrupted);
+        assert_eq!(failed.memory(), interrupted.memory());
+
+        // Particles that were added start without momentum.
+        let mut grown = interrupted;
+        *grown.measure_mut() = grid(9);
+        flow.advance(&mut grown).unwrap();
+        assert_eq!(
+            grown.memory().fields[0].shape(),
+            grown.measure().points().shape()
+        );
+    }
+    check::<f64>();
+    check::<f32>();
 }
 
 #[test]
