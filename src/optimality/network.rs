@@ -93,8 +93,8 @@ where
             plus: sigma.value(1.0),
             minus: -Activation::<f64>::value(sigma, -1.0),
         };
-        // The a priori relative error of a sum of m inner products of length d. The 16 and the factor
-        // 4 are a reserve, which covers the norms and the sums over ranks.
+        // The a priori relative error of a sum of m inner products of length d. The 16 and the
+        // factor 4 are a reserve, which covers the norms and the sums over ranks.
         let rounding = 4.0 * (sums.len + d as f64 + 16.0) * sums.eps;
         let radius: Vec<f64> = columns(x.points().as_slice(), d)
             .map(|x| rounding * slopes.lipschitz() * sums.path_norm * norm(x))
