@@ -1,8 +1,12 @@
-//! Activations `sigma: R -> R`.
+//! Activation functions `sigma: R -> R`.
 //!
-//! At the kink of [`Relu`] and [`LeakyRelu`] the derivative is the one to the left, so that a preactivation of exactly 0 is
-//! inactive; at that of [`Abs`] it is 0.
+//! At the kink of [`Relu`] and [`LeakyRelu`], `derivative` is the left derivative: a neuron with a
+//! preactivation of exactly 0 is inactive. At the kink of [`Abs`] it is 0.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::forward::forward;
 use crate::real::Real;
 
 mod homogeneous;
@@ -12,15 +16,17 @@ pub use homogeneous::{Abs, Identity, LeakyRelu, Relu, ReluPower};
 pub(crate) use smooth::sigmoids;
 pub use smooth::{Erf, Gelu, Sigmoid, Silu, Sine, Softplus, Tanh};
 
-/// An activation `sigma: R -> R` with its derivative.
+/// An activation function `sigma: R -> R` with its derivative `sigma'`.
 ///
-/// It is called inside the innermost loops and must inline: mark the methods of yours `#[inline]`, and
-/// the loops over it are vectorised as those over a built-in one.
+/// The methods are called in the innermost loops. Mark the methods of a custom activation
+/// `#[inline]`: the compiler then vectorises these loops as for a built-in activation.
 ///
 /// # Laws
-/// - `derivative` is the derivative of `value` wherever that exists, and a one-sided one or a value between them at kinks.
+/// - `derivative` is the derivative of `value` wherever it exists. At a kink it lies between the
+///   two one-sided derivatives, endpoints included.
 /// - `value_and_derivative(u) = (value(u), derivative(u))`.
-/// - Finite where `u` is, as far as the function itself is.
+/// - For finite `u` the results are finite, unless `sigma(u)` or `sigma'(u)` exceeds the range of
+///   `T`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -34,27 +40,29 @@ pub use smooth::{Erf, Gelu, Sigmoid, Silu, Sine, Softplus, Tanh};
 ///     }
 ///     #[inline]
 ///     fn derivative(&self, u: T) -> T {
-///         (u * u).scale(wasserflow::real(3.0))
+///         real::<T>(3.0) * u * u
 ///     }
 /// }
 /// assert_eq!(Cubic.value_and_derivative(2.0), (8.0, 12.0));
 /// ```
 pub trait Activation<T: Real>: Sync {
-    /// `sigma(u)`.
+    /// The value `sigma(u)`.
     fn value(&self, u: T) -> T;
 
-    /// `sigma'(u)`.
+    /// The derivative `sigma'(u)`.
     fn derivative(&self, u: T) -> T;
 
-    /// `(sigma(u), sigma'(u))`: worth overriding where the two share work.
+    /// The pair `(sigma(u), sigma'(u))`. Override it if the two share work.
     #[inline]
     fn value_and_derivative(&self, u: T) -> (T, T) {
         (self.value(u), self.derivative(u))
     }
 
-    /// `u_r <- sigma(u_r)` for a whole slice: worth overriding where a vectorised form is at hand.
+    /// Replaces every preactivation of a slice by its activation: `u_r <- sigma(u_r)`.
     ///
-    /// The kernels call it on slices of some hundred preactivations. It equals `value` up to 4 units in the last place.
+    /// The fused kernels call it on slices of a few hundred preactivations. Override it if a
+    /// vectorised implementation exists. Results equal those of `value` up to 4 units in the last
+    /// place.
     #[inline]
     fn apply(&self, u: &mut [T]) {
         for u in u {
@@ -62,7 +70,9 @@ pub trait Activation<T: Real>: Sync {
         }
     }
 
-    /// `(u_r, ds_r) <- (sigma(u_r), sigma'(u_r))` for slices of one length, as [`apply`](Self::apply).
+    /// Evaluates `(u_r, ds_r) <- (sigma(u_r), sigma'(u_r))` for two slices of equal length.
+    ///
+    /// The accuracy and the reason for an override are those of [`apply`](Self::apply).
     #[inline]
     fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]) {
         for (u, ds) in u.iter_mut().zip(ds) {
@@ -70,18 +80,18 @@ pub trait Activation<T: Real>: Sync {
         }
     }
 
-    /// The slopes of a piecewise linear `sigma` with its only kink at `sigma(0) = 0`, where it is one: else `None`.
+    /// The slopes of a positively 1-homogeneous `sigma`, and `None` (provided) for any other.
     ///
-    /// `sigma(u) = positive u` for `u > 0`, `negative u` for `u < 0`, and `sigma'(0) = zero`. The kernels then need the
-    /// signs of the preactivations only.
+    /// The fused kernels then evaluate only the signs of the preactivations.
     #[inline]
     fn slopes(&self) -> Option<Slopes<T>> {
         None
     }
 
-    /// `sigma'(u)` as a function of `s = sigma(u)`, where it is one for every u: else `None`.
+    /// The derivative `sigma'(u)` as a function of the value `s = sigma(u)`.
     ///
-    /// The kernels then keep values and evaluate `sigma` once.
+    /// `None` (provided), for every `s`, if `sigma'` is not a function of the value. Otherwise the
+    /// fused kernels evaluate `sigma` once and store only values.
     #[inline]
     fn derivative_from_value(&self, s: T) -> Option<T> {
         let _ = s;
@@ -89,52 +99,44 @@ pub trait Activation<T: Real>: Sync {
     }
 }
 
-/// The slopes of a positively 1-homogeneous activation: `sigma(u) = positive u` for `u > 0`, `negative u` for `u < 0`.
+/// The slopes of a positively 1-homogeneous activation, see [`Activation::slopes`].
+///
+/// `sigma(u) = positive u` for `u > 0`, `sigma(u) = negative u` for `u < 0`, and
+/// `sigma'(0) = zero`.
+///
+/// ```
+/// use wasserflow::prelude::*;
+///
+/// let slopes = Slopes { negative: 0.0, zero: 0.0, positive: 1.0 };
+/// assert_eq!(Relu.slopes(), Some(slopes));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Slopes<T> {
-    /// `sigma'` to the left of 0.
+    /// `sigma'(u)` for `u < 0`.
     pub negative: T,
     /// `sigma'(0)`.
     pub zero: T,
-    /// `sigma'` to the right of 0.
+    /// `sigma'(u)` for `u > 0`.
     pub positive: T,
 }
 
-impl<T: Real, A: Activation<T> + ?Sized> Activation<T> for &A {
-    #[inline]
-    fn value(&self, u: T) -> T {
-        (**self).value(u)
-    }
-    #[inline]
-    fn derivative(&self, u: T) -> T {
-        (**self).derivative(u)
-    }
-    #[inline]
-    fn value_and_derivative(&self, u: T) -> (T, T) {
-        (**self).value_and_derivative(u)
-    }
-    #[inline]
-    fn apply(&self, u: &mut [T]) {
-        (**self).apply(u);
-    }
-    #[inline]
-    fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]) {
-        (**self).apply_with_derivative(u, ds);
-    }
-    #[inline]
-    fn slopes(&self) -> Option<Slopes<T>> {
-        (**self).slopes()
-    }
-    #[inline]
-    fn derivative_from_value(&self, s: T) -> Option<T> {
-        (**self).derivative_from_value(s)
+forward! {
+    impl[T: Real, A: Activation<T> + ?Sized] Activation<T>; for &A, &mut A, Box<A>; {
+        fn value(&self, u: T) -> T;
+        fn derivative(&self, u: T) -> T;
+        fn value_and_derivative(&self, u: T) -> (T, T);
+        fn apply(&self, u: &mut [T]);
+        fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]);
+        fn slopes(&self) -> Option<Slopes<T>>;
+        fn derivative_from_value(&self, s: T) -> Option<T>;
     }
 }
 
-/// Positive homogeneity of degree k, `f(s x) = s^k f(x)` for every `s > 0`: a promise that the law kit measures.
+/// Positive homogeneity of degree k: `f(s x) = s^k f(x)` for all `s > 0`.
 ///
-/// For an activation `f = sigma`, for a feature map `f(w) = Phi(w)`. What needs homogeneity asks for it by type, so a
-/// map without it does not compile there.
+/// For an activation, `f = sigma`; for a feature map, `f(w) = Phi(w)`. Functions that rely on
+/// homogeneity require this trait, so that any other map is rejected at compile time. The law kit
+/// (feature `testing`) measures the property.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -147,8 +149,8 @@ pub trait Homogeneous {
     fn degree(&self) -> u32;
 }
 
-impl<H: Homogeneous + ?Sized> Homogeneous for &H {
-    fn degree(&self) -> u32 {
-        (**self).degree()
+forward! {
+    impl[H: Homogeneous + ?Sized] Homogeneous; for &H, &mut H, Box<H>, Rc<H>, Arc<H>; {
+        fn degree(&self) -> u32;
     }
 }

@@ -1,8 +1,11 @@
-//! Errors: small values with numbers in them, one a stage. A signature says which can happen.
+//! Error types: small values that name the argument, the requirement and the value found.
+//!
+//! Constructors validate sizes, parameters and data, and return one of the first four types.
+//! [`StepError`] reports failures while a flow runs.
 
 use thiserror::Error;
 
-/// Two sizes that must agree do not.
+/// Two sizes that must agree differ.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -13,16 +16,16 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("{what} must be {expected}, found {found}")]
 pub struct ShapeError {
-    /// The size in question.
+    /// Name of the size.
     pub what: &'static str,
-    /// What it must be.
+    /// The required size.
     pub expected: usize,
-    /// What it is.
+    /// The size of the argument.
     pub found: usize,
 }
 
 impl ShapeError {
-    /// Whether two sizes that must agree do.
+    /// Returns an error unless `expected == found`.
     pub(crate) fn check(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
         if expected == found {
             Ok(())
@@ -36,7 +39,7 @@ impl ShapeError {
     }
 }
 
-/// A parameter is out of its range.
+/// A parameter is outside its range.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -47,156 +50,167 @@ impl ShapeError {
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[error("{name} must be {requirement}, found {value}")]
 pub struct ParameterError {
-    /// The parameter.
+    /// Name of the parameter.
     pub name: &'static str,
-    /// Its range.
+    /// Its range, as in "positive and finite".
     pub requirement: &'static str,
-    /// What was given.
+    /// The value given.
     pub value: f64,
 }
 
-/// Why points and weights are not a measure.
+/// Points and weights that do not define a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
 pub enum MeasureError {
-    /// There is no particle (`m = 0`) or a particle has no coordinate (`p = 0`).
+    /// The number of particles m or the dimension p is 0.
     #[error(
-        "a measure needs at least one particle of at least one coordinate, found {dim} x {len}"
+        "a measure needs a particle and a coordinate, found {len} particles of dimension {dim}"
     )]
     Empty {
-        /// Coordinates a particle, p.
+        /// The dimension of a particle, p.
         dim: usize,
-        /// Particles, m.
+        /// The number of particles, m.
         len: usize,
     },
     /// A coordinate is infinite or NaN.
     #[error("particle {particle}, coordinate {coordinate} must be finite, found {value}")]
     Point {
-        /// The particle i.
+        /// Index i of the particle.
         particle: usize,
-        /// Its coordinate.
+        /// Index of the coordinate, below p.
         coordinate: usize,
-        /// What was found.
+        /// The value found.
         value: f64,
     },
     /// A weight is negative, infinite or NaN.
     #[error("the weight of particle {particle} must be finite and >= 0, found {value}")]
     Weight {
-        /// The particle i.
+        /// Index i of the particle.
         particle: usize,
-        /// What was found.
+        /// The value found.
         value: f64,
     },
-    /// The weights are not one a particle.
-    #[error("weights must be one for each of {expected} particles, found {found}")]
+    /// The number of weights differs from the number of particles.
+    #[error("number of weights must be {expected}, found {found}")]
     Weights {
-        /// Particles, m.
+        /// The number of particles, m.
         expected: usize,
-        /// Weights found.
+        /// The number of weights.
         found: usize,
     },
-    /// A parameter of a start is out of its range.
+    /// A parameter of an initial measure is outside its range.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
 }
 
-/// Why samples are refused: by [`Inputs`](crate::Inputs), or by a risk on them.
+/// Samples, targets or sample weights that do not define [`Inputs`](crate::Inputs) or a risk.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
 pub enum RiskError {
-    /// There is no sample (`n = 0`) or a sample has no coordinate (`d = 0`).
-    #[error("a risk needs at least one sample of at least one coordinate, found {dim} x {len}")]
+    /// The number of samples n or the dimension d is 0.
+    #[error("inputs need a sample and a coordinate, found {len} samples of dimension {dim}")]
     Empty {
-        /// Coordinates a sample, d.
+        /// The dimension of a sample, d.
         dim: usize,
-        /// Samples, n.
+        /// The number of samples, n.
         len: usize,
     },
     /// A coordinate of a sample is infinite or NaN.
     #[error("sample {sample}, coordinate {coordinate} must be finite, found {value}")]
     Input {
-        /// The sample j.
+        /// Index j of the sample.
         sample: usize,
-        /// Its coordinate.
+        /// Index of the coordinate, below d.
         coordinate: usize,
-        /// What was found.
+        /// The value found.
         value: f64,
     },
-    /// A target is not one that the loss accepts.
+    /// The loss is not defined at a target.
     #[error("sample {sample}, target {output} must be {requirement}, found {value}")]
     Target {
-        /// The sample j.
+        /// Index j of the sample.
         sample: usize,
-        /// The output l.
+        /// Index l of the output.
         output: usize,
-        /// What the loss accepts.
+        /// The targets at which the loss is defined.
         requirement: &'static str,
-        /// What was found.
+        /// The value found.
         value: f64,
     },
     /// A sample weight is negative, infinite or NaN.
     #[error("the weight of sample {sample} must be finite and >= 0, found {value}")]
     Weight {
-        /// The sample j.
+        /// Index j of the sample.
         sample: usize,
-        /// What was found.
+        /// The value found.
         value: f64,
     },
-    /// Two sizes that must agree do not.
+    /// Two sizes that must agree differ.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A parameter of the loss is out of its range.
+    /// A parameter of the loss is outside its range.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
 }
 
-/// A step of the flow failed; the state keeps the last finite measure.
+/// A failure while a flow runs; the state keeps the last finite measure.
+///
+/// Parameters of energies and integrators are validated when a flow is constructed and reported
+/// there. The variants [`Measure`](Self::Measure), [`Shape`](Self::Shape) and
+/// [`Parameter`](Self::Parameter) report what exists only at run time: a state that was modified
+/// between steps, and the arguments of the run itself.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
 pub enum StepError {
-    /// A particle, its velocity or the energy became infinite or NaN: the step is too long for this energy.
+    /// A particle, its velocity or the energy became infinite or NaN: the step is too long for
+    /// this energy.
     #[error(
-        "step {step} from time {time} is not finite: take a shorter step or an adaptive or proximal integrator"
+        "the result of step {step} from time {time} is not finite: \
+         reduce the step size, or use an adaptive or proximal integrator"
     )]
     NonFinite {
-        /// The step that failed: the number of steps completed before it.
+        /// The number of steps completed before the failed one.
         step: usize,
-        /// The time at which it began, which is that of the state kept.
+        /// The time at which the step began, which is that of the state kept.
         time: f64,
     },
-    /// The inner solver of an implicit step, or the step-size search of an adaptive one, did not reach its tolerance.
+    /// The inner solver of an implicit step, or the step-size selection of an adaptive one, did
+    /// not reach its tolerance.
     #[error(
-        "inner iteration stopped after {iterations} iterations with residual {residual}: take a shorter step or a larger tolerance"
+        "the inner solver stopped after {iterations} iterations with residual {residual}: \
+         reduce the step size or increase the tolerance"
     )]
     Inner {
-        /// Iterations spent.
+        /// The number of iterations performed.
         iterations: usize,
-        /// What was left, in the unit that the integrator documents.
+        /// The remaining residual, in the unit that the integrator documents.
         residual: f64,
     },
-    /// An explicit adaptive method crawls along a kink: its step is cut again and again, where particles slide on a kink of the energy.
+    /// Chattering of an explicit adaptive method: particles slide along a kink of the energy, and
+    /// the step size is reduced repeatedly without recovering.
     #[error(
-        "chatter at time {time}: steps are cut to {size} at kinks, again and again: take a proximal integrator"
+        "chattering at time {time}: the step size is reduced repeatedly, to {size}, at kinks: \
+         use a proximal integrator"
     )]
     Chatter {
-        /// The time at which it was noticed, which is that of the state kept.
+        /// The time at which chattering was detected, which is that of the state kept.
         time: f64,
-        /// The step to which the last one was cut.
+        /// The last reduced step size.
         size: f64,
     },
-    /// The energy lacks something that the integrator needs.
-    #[error("the integrator needs {what}, which this energy does not have")]
+    /// The energy does not implement an operation that the integrator requires.
+    #[error("the integrator requires {what}, which this energy does not provide")]
     Unsupported {
-        /// What is missing.
+        /// The missing operation.
         what: &'static str,
     },
-    /// The state was given a measure that is none.
+    /// The measure of the state is not valid.
     #[error(transparent)]
     Measure(#[from] MeasureError),
-    /// The state was given particles of another dimension.
+    /// The particles of the state do not have the dimension of the energy.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A parameter of the run is out of its range.
+    /// A parameter of the run, such as its final time, is outside its range.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
 }

@@ -2,13 +2,14 @@
 
 /// Implements a trait for pointers by forwarding every listed method.
 ///
-/// The provided methods are listed too: a pointer that fell back to the default implementation would silently lose a
-/// fused or vectorised override. A trait whose methods all take `&self` is forwarded to `&`, `&mut`, `Box`, `Rc` and
-/// `Arc`; one with a method on `&mut self` to `&mut` and `Box`. `Rc` is left out if the trait requires `Sync`.
+/// The provided methods are listed too: with the default implementation a pointer would lose a
+/// fused or vectorised override. A trait whose methods all take `&self` is forwarded to `&`, `&mut`,
+/// `Box`, `Rc` and `Arc`; one with a method on `&mut self` to `&mut` and `Box`. `Rc` and `Arc` are
+/// left out if the trait requires `Sync` but not `Send`.
 ///
 /// ```text
 /// forward! {
-///     impl[T: Real, F: FeatureMap<T>] FeatureMap<T> for F: &F, &mut F, Box<F>, Rc<F>, Arc<F> {
+///     impl[T: Real, F: FeatureMap<T> + ?Sized] FeatureMap<T>; for &F, Box<F>; {
 ///         fn particle_dim(&self) -> usize;
 ///     }
 /// }

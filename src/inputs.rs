@@ -1,14 +1,18 @@
-//! The sample points `x_1, .., x_n`, checked once.
+//! The sample points `x_1, .., x_n` at which features are evaluated.
+
+use std::sync::OnceLock;
 
 use nalgebra::DMatrix;
 
 use crate::error::{RiskError, ShapeError};
+use crate::numeric::angular_order::AngularOrder;
+use crate::numeric::packed::Lines;
 use crate::real::{Real, to_f64};
 
-use crate::numeric::angular_order::Circle;
-use crate::numeric::packed::Lines;
-
-/// The sample points `x_j` in `R^d`: the columns of a `d x n` matrix, finite, `n >= 1`.
+/// The sample points `x_1, .., x_n` in `R^d`: the columns of a finite `d x n` matrix, `d, n >= 1`.
+///
+/// Coordinates are validated once, at construction or in [`refill`](Self::refill). Feature maps
+/// therefore need no checks in their inner loops.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -23,43 +27,39 @@ use crate::numeric::packed::Lines;
 #[derive(Debug, Clone)]
 pub struct Inputs<T> {
     points: DMatrix<T>,
-    /// Where `refill` writes, so that a refused refill changes nothing. Empty until the first.
-    spare: Vec<T>,
-    /// The points in lines, for the kernels.
-    lines: Lines<T>,
-    /// In the plane, the points in the order of their angle, for the planar sweep.
-    circle: Circle<T>,
+    /// Receives the new points in `refill` until they are validated, so that an error changes
+    /// nothing. Empty before the first refill.
+    unchecked: Vec<T>,
+    /// The points in the cache-aligned layout of the fused kernels, computed on first use.
+    packed: OnceLock<Lines<T>>,
+    /// The points sorted by angle, for the angular sweep (`d = 2`), computed on first use.
+    angular_order: OnceLock<AngularOrder<T>>,
 }
 
 impl<T: Real> Inputs<T> {
-    /// The columns of `points` (`d x n`).
+    /// The columns of `points` (`d x n`) as sample points.
     ///
     /// # Errors
-    /// [`RiskError::Empty`], or [`RiskError::Input`] naming the first coordinate that is not finite.
+    /// [`RiskError::Empty`] if `d = 0` or `n = 0`; [`RiskError::Input`] with the first non-finite
+    /// coordinate.
     pub fn new(points: DMatrix<T>) -> Result<Self, RiskError> {
         let (dim, len) = points.shape();
         if dim == 0 || len == 0 {
             return Err(RiskError::Empty { dim, len });
         }
         check(points.as_slice(), dim)?;
-        let mut lines = Lines::default();
-        lines.fill(points.as_slice(), dim);
-        let mut circle = Circle::default();
-        if dim == 2 {
-            circle.fill(points.as_slice());
-        }
         Ok(Self {
             points,
-            spare: Vec::new(),
-            lines,
-            circle,
+            unchecked: Vec::new(),
+            packed: OnceLock::new(),
+            angular_order: OnceLock::new(),
         })
     }
 
-    /// The points `x_1, x_2, ..` one after the other, `dim` coordinates each.
+    /// The sample points stored contiguously in `points`, `dim` coordinates each.
     ///
     /// # Errors
-    /// As [`Inputs::new`]; [`RiskError::Shape`] when the length is no multiple of `dim`.
+    /// As [`Inputs::new`]; [`RiskError::Shape`] if the length is not a multiple of `dim`.
     pub fn from_slice(dim: usize, points: &[T]) -> Result<Self, RiskError> {
         if dim == 0 {
             return Err(RiskError::Empty {
@@ -69,9 +69,8 @@ impl<T: Real> Inputs<T> {
         }
         let n = points.len() / dim;
         if n * dim != points.len() {
-            let what = "length of the points, a multiple of their dimension,";
             return Err(ShapeError {
-                what,
+                what: "length of the points, a multiple of their dimension,",
                 expected: (n + 1) * dim,
                 found: points.len(),
             }
@@ -80,7 +79,11 @@ impl<T: Real> Inputs<T> {
         Self::new(DMatrix::from_column_slice(dim, n, points))
     }
 
-    /// Replaces every point: `fill(j, x_j)` writes point j, whose slice holds the older points when it is called.
+    /// Replaces all points: `fill(j, x_j)` overwrites the slice of point j, which initially holds
+    /// the previous point.
+    ///
+    /// A risk that resamples its minibatch in every step calls this method. It allocates nothing
+    /// after its first call.
     ///
     /// ```
     /// use wasserflow::prelude::*;
@@ -92,19 +95,22 @@ impl<T: Real> Inputs<T> {
     /// ```
     ///
     /// # Errors
-    /// [`RiskError::Input`] when a new coordinate is not finite; the points then stay as they were.
+    /// [`RiskError::Input`] if a new coordinate is not finite; all points are then unchanged.
     pub fn refill(&mut self, mut fill: impl FnMut(usize, &mut [T])) -> Result<(), RiskError> {
         let d = self.dim();
-        self.spare.resize(self.points.len(), T::zero());
-        self.spare.copy_from_slice(self.points.as_slice());
-        for (j, x) in self.spare.chunks_exact_mut(d).enumerate() {
+        self.unchecked.resize(self.points.len(), T::zero());
+        self.unchecked.copy_from_slice(self.points.as_slice());
+        for (j, x) in self.unchecked.chunks_exact_mut(d).enumerate() {
             fill(j, x);
         }
-        check(&self.spare, d)?;
-        self.points.as_mut_slice().copy_from_slice(&self.spare);
-        self.lines.fill(self.points.as_slice(), d);
-        if d == 2 {
-            self.circle.fill(&self.spare);
+        check(&self.unchecked, d)?;
+        self.points.as_mut_slice().copy_from_slice(&self.unchecked);
+        // Only layouts that have been requested are rebuilt, in their existing buffers.
+        if let Some(packed) = self.packed.get_mut() {
+            packed.fill(self.points.as_slice(), d);
+        }
+        if let Some(order) = self.angular_order.get_mut() {
+            order.fill(self.points.as_slice());
         }
         Ok(())
     }
@@ -125,32 +131,50 @@ impl<T: Real> Inputs<T> {
     /// The sample `x_j`.
     ///
     /// # Panics
-    /// When `j >= n`, as indexing does.
+    /// If `j >= n`, as indexing does.
     #[inline]
     pub fn point(&self, j: usize) -> &[T] {
         let d = self.dim();
         &self.points.as_slice()[j * d..(j + 1) * d]
     }
 
-    /// The samples of the plane (`d = 2`) in the order of their angle.
-    #[inline]
-    pub(crate) fn circle(&self) -> &Circle<T> {
-        &self.circle
+    /// The samples sorted by angle (`d = 2` only).
+    pub(crate) fn angular_order(&self) -> &AngularOrder<T> {
+        debug_assert_eq!(self.dim(), 2, "angles are defined in the plane");
+        self.angular_order.get_or_init(|| {
+            let mut order = AngularOrder::default();
+            order.fill(self.points.as_slice());
+            order
+        })
     }
 
-    /// The samples in lines.
-    #[inline]
+    /// The samples in the cache-aligned layout of the fused kernels.
+    pub(crate) fn packed(&self) -> &Lines<T> {
+        self.packed.get_or_init(|| {
+            let mut packed = Lines::default();
+            packed.fill(self.points.as_slice(), self.dim());
+            packed
+        })
+    }
+
+    /// Former name of [`angular_order`](Self::angular_order).
+    pub(crate) fn circle(&self) -> &AngularOrder<T> {
+        self.angular_order()
+    }
+
+    /// Former name of [`packed`](Self::packed).
     pub(crate) fn lines(&self) -> &Lines<T> {
-        &self.lines
+        self.packed()
     }
 
-    /// All samples, `d x n`, one a column.
+    /// All samples as the columns of a `d x n` matrix.
     #[inline]
     pub fn points(&self) -> &DMatrix<T> {
         &self.points
     }
 }
 
+/// Returns an error for the first coordinate that is not finite.
 fn check<T: Real>(points: &[T], dim: usize) -> Result<(), RiskError> {
     match points.iter().position(|x| !x.is_finite()) {
         Some(i) => Err(RiskError::Input {
@@ -162,7 +186,10 @@ fn check<T: Real>(points: &[T], dim: usize) -> Result<(), RiskError> {
     }
 }
 
-/// Appends the coordinate 1 to every sample, `x -> (x, 1)`, so that `b.(x, 1) = b'.x + b_{d+1}` has a bias.
+/// Appends the coordinate 1 to every sample, `x -> (x, 1)`, to represent neurons with a bias.
+///
+/// For `b = (b', beta)` in `R^(d+1)` the preactivation is `b.(x, 1) = b'.x + beta`. Maps a `d x n`
+/// matrix to a `(d + 1) x n` matrix.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;

@@ -1,4 +1,4 @@
-//! The loss `l(y, h)` of one prediction.
+//! Loss functions `l(y, h)` of a target y and a prediction h.
 
 mod classification;
 mod regression;
@@ -6,46 +6,51 @@ mod regression;
 pub use classification::{Exponential, Hinge, Logistic, SmoothHinge};
 pub use regression::{Huber, Quantile, Square};
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use crate::error::ParameterError;
+use crate::forward::forward;
 use crate::numeric::difference_step;
 use crate::real::{Real, real};
 
-/// A loss `l(y, h)`, convex in the prediction `h`.
+/// A loss function `l(y, h)` of a target `y` and a prediction `h`, convex in `h`.
 ///
-/// It is called once a sample and output and should inline.
+/// The methods are called for every sample and output. Mark those of a custom loss `#[inline]`.
 ///
 /// # Laws
-/// - Convex in `h`: chords lie above, `derivative` does not decrease.
-/// - `derivative` is `dl/dh` wherever that exists, and a subgradient at kinks.
-/// - `value_and_derivative = (value, derivative)`; `second_derivative >= 0`.
-/// - Fenchel-Young: `l(y, h) + conjugate(y, u) >= u h`, with equality at `u = derivative(y, h)`.
-/// - Rounding, which certificates rely on: `value` is accurate to a few units relative to itself, `conjugate` relative
-///   to `|l*| + |u| (1 + |u| + |y|)`.
+/// - Convexity in `h`: chords lie above the graph, and `derivative` is nondecreasing.
+/// - `derivative` is `dl/dh` wherever it exists, and a subgradient at kinks.
+/// - `value_and_derivative = (value, derivative)`, and `second_derivative >= 0`.
+/// - Fenchel-Young inequality: `l(y, h) + conjugate(y, u) >= u h`, with equality at
+///   `u = derivative(y, h)`.
+/// - Accuracy, which certificates rely on: the error of `value` is a few units in its last place,
+///   and that of `conjugate` a few units in the last place of `|l*| + |u| (1 + |u| + |y|)`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
 ///
-/// /// Asymmetric least squares.
+/// /// Asymmetric least squares: 9 times the weight for predictions below the target.
 /// struct Expectile;
 /// impl<T: Real> Loss<T> for Expectile {
 ///     fn value(&self, y: T, h: T) -> T {
-///         self.derivative(y, h) * (h - y) / wasserflow::real(2.0)
+///         self.derivative(y, h) * (h - y) / real(2.0)
 ///     }
 ///     fn derivative(&self, y: T, h: T) -> T {
-///         if h > y { h - y } else { (h - y) * wasserflow::real(9.0) }
+///         if h > y { h - y } else { (h - y) * real(9.0) }
 ///     }
 /// }
 /// assert_eq!(Expectile.value_and_derivative(1.0, 3.0), (2.0, 2.0));
 /// assert_eq!(Expectile.value_and_derivative(3.0, 1.0), (18.0, -18.0));
 /// ```
 pub trait Loss<T: Real> {
-    /// `l(y, h)`.
+    /// The loss `l(y, h)`.
     fn value(&self, target: T, prediction: T) -> T;
 
-    /// `dl/dh (y, h)`.
+    /// The derivative `dl/dh (y, h)`.
     fn derivative(&self, target: T, prediction: T) -> T;
 
-    /// `(l, dl/dh)`: worth overriding where the two share work.
+    /// The pair `(l, dl/dh)`. Override it if the two share work.
     #[inline]
     fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
         (
@@ -54,9 +59,10 @@ pub trait Loss<T: Real> {
         )
     }
 
-    /// `(l, dl/dh)` for slices of one length: worth overriding where a vectorised form is at hand.
+    /// Evaluates `(l, dl/dh)` for slices of equal length.
     ///
-    /// It equals `value_and_derivative` up to 4 units in the last place.
+    /// Override it if a vectorised implementation exists. Results equal those of
+    /// `value_and_derivative` up to 4 units in the last place.
     fn values_and_derivatives(
         &self,
         targets: &[T],
@@ -70,7 +76,9 @@ pub trait Loss<T: Real> {
         }
     }
 
-    /// `d^2 l / dh^2 (y, h) >= 0`, 0 at kinks. Provided by a central difference of `derivative`.
+    /// The second derivative `d^2 l / dh^2 (y, h) >= 0`, and 0 at kinks.
+    ///
+    /// Provided: a central difference of `derivative`.
     fn second_derivative(&self, target: T, prediction: T) -> T {
         let step = difference_step::<T>() * (T::one() + prediction.abs());
         let rise =
@@ -78,10 +86,13 @@ pub trait Loss<T: Real> {
         (rise / (step * real(2.0))).max(T::zero())
     }
 
-    /// The convex conjugate `l*(y, u) = sup_h u h - l(y, h)`: infinite outside its domain, which holds every slope of the
-    /// loss and 0 wherever the loss is bounded below. Then `l*(y, 0) = -inf_h l(y, h)`.
+    /// The convex conjugate `l*(y, u) = sup_h [u h - l(y, h)]`, infinite outside its domain.
     ///
-    /// `None` where it is not known, as provided: then there is no certificate of optimality, and nothing else is lost.
+    /// The domain contains every slope of the loss. If the loss is bounded below, it also contains
+    /// 0, and `l*(y, 0) = -inf_h l(y, h)`.
+    ///
+    /// `None` (provided) if it is not implemented. Optimality certificates are then unavailable;
+    /// nothing else depends on it.
     ///
     /// ```
     /// use wasserflow::prelude::*;
@@ -96,10 +107,10 @@ pub trait Loss<T: Real> {
         None
     }
 
-    /// Whether the loss is defined at the target `y`; when not, what it must be, as in `"-1 or 1"`.
+    /// Checks that the loss is defined at a target. Provided: every finite target is valid.
     ///
     /// # Errors
-    /// The requirement. Provided: any finite target is fine.
+    /// The requirement on a target, as in `"-1 or 1"`.
     fn check_target(&self, target: T) -> Result<(), &'static str> {
         if target.is_finite() {
             Ok(())
@@ -108,56 +119,44 @@ pub trait Loss<T: Real> {
         }
     }
 
-    /// Whether the parameters of the loss itself are in range; asked once by the risk that takes the loss in.
+    /// Checks the parameters of the loss. Provided: a loss without parameters.
+    ///
+    /// [`EmpiricalRisk`](crate::EmpiricalRisk) calls it once, when it is constructed.
     ///
     /// # Errors
-    /// The parameter, its range and what it is. Provided: there are none.
+    /// [`ParameterError`] for the first parameter outside its range.
     fn check(&self) -> Result<(), ParameterError> {
         Ok(())
     }
 }
 
-impl<T: Real, L: Loss<T> + ?Sized> Loss<T> for &L {
-    fn value(&self, target: T, prediction: T) -> T {
-        (**self).value(target, prediction)
-    }
-    fn derivative(&self, target: T, prediction: T) -> T {
-        (**self).derivative(target, prediction)
-    }
-    fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
-        (**self).value_and_derivative(target, prediction)
-    }
-    fn values_and_derivatives(
-        &self,
-        targets: &[T],
-        predictions: &[T],
-        values: &mut [T],
-        derivatives: &mut [T],
-    ) {
-        (**self).values_and_derivatives(targets, predictions, values, derivatives);
-    }
-    fn second_derivative(&self, target: T, prediction: T) -> T {
-        (**self).second_derivative(target, prediction)
-    }
-    fn conjugate(&self, target: T, u: T) -> Option<T> {
-        (**self).conjugate(target, u)
-    }
-    fn check_target(&self, target: T) -> Result<(), &'static str> {
-        (**self).check_target(target)
-    }
-    fn check(&self) -> Result<(), ParameterError> {
-        (**self).check()
+forward! {
+    impl[T: Real, L: Loss<T> + ?Sized] Loss<T>; for &L, &mut L, Box<L>, Rc<L>, Arc<L>; {
+        fn value(&self, target: T, prediction: T) -> T;
+        fn derivative(&self, target: T, prediction: T) -> T;
+        fn value_and_derivative(&self, target: T, prediction: T) -> (T, T);
+        fn values_and_derivatives(
+            &self,
+            targets: &[T],
+            predictions: &[T],
+            values: &mut [T],
+            derivatives: &mut [T]
+        );
+        fn second_derivative(&self, target: T, prediction: T) -> T;
+        fn conjugate(&self, target: T, u: T) -> Option<T>;
+        fn check_target(&self, target: T) -> Result<(), &'static str>;
+        fn check(&self) -> Result<(), ParameterError>;
     }
 }
 
-/// `value()` where `inside`, infinity elsewhere: a conjugate with its domain.
+/// A conjugate: `value()` inside its domain, infinity outside.
 #[inline]
-pub(super) fn on_domain<T: Real>(inside: bool, value: impl FnOnce() -> T) -> Option<T> {
+fn on_domain<T: Real>(inside: bool, value: impl FnOnce() -> T) -> Option<T> {
     Some(if inside { value() } else { real(f64::INFINITY) })
 }
 
-/// Refuses a parameter that is not positive and finite.
-pub(super) fn positive(name: &'static str, value: f64) -> Result<(), ParameterError> {
+/// Returns an error unless `value` is positive and finite.
+fn check_positive(name: &'static str, value: f64) -> Result<(), ParameterError> {
     if value > 0.0 && value.is_finite() {
         Ok(())
     } else {

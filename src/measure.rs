@@ -1,4 +1,4 @@
-//! The empirical measure `mu = sum_i c_i delta(w_i)`: particles and their weights.
+//! Empirical measures `mu = sum_i c_i delta(w_i)`: particles and their weights.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -8,10 +8,12 @@ use crate::real::{Real, real, to_f64};
 mod closeness;
 pub mod init;
 
-/// An empirical measure `mu = sum_i c_i delta(w_i)`: `m >= 1` particles `w_i` in `R^p` with weights `c_i >= 0`.
+/// An empirical measure `mu = sum_i c_i delta(w_i)` of particles `w_i` with weights `c_i`.
 ///
-/// Columns are points: particle i is column i of a `p x m` matrix. The total mass `sum_i c_i` is any number `>= 0`;
-/// a particle of weight 0 is a probe, which moves with the flow and does not act on it.
+/// `m >= 1` particles in `R^p`, `p >= 1`, with weights `c_i >= 0`; all numbers are finite.
+/// Columns are points: particle i is column i of a `p x m` matrix. The total mass `sum_i c_i` is
+/// any number `>= 0`. A particle of weight 0 is a probe: it moves with the flow and does not
+/// influence it.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -37,7 +39,7 @@ impl<T: Clone> Clone for EmpiricalMeasure<T> {
         }
     }
 
-    /// Copies into the buffers at hand: no allocation where the shapes agree.
+    /// Copies into the existing buffers if the shapes agree, without allocation.
     fn clone_from(&mut self, source: &Self) {
         if self.points.shape() == source.points.shape() {
             self.points
@@ -56,7 +58,7 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// The uniform measure `(1/m) sum_i delta(w_i)` on the columns of `points` (`p x m`).
     ///
     /// # Errors
-    /// [`MeasureError`] when there is no particle or coordinate, or one is not finite.
+    /// [`MeasureError`] if `p = 0`, `m = 0`, or a coordinate is not finite.
     pub fn uniform(points: DMatrix<T>) -> Result<Self, MeasureError> {
         let m = points.ncols();
         Self::weighted(
@@ -65,18 +67,22 @@ impl<T: Real> EmpiricalMeasure<T> {
         )
     }
 
-    /// The measure `sum_i c_i delta(w_i)` on the columns of `points` (`p x m`) with `weights` `c_i >= 0` of any sum.
+    /// The measure `sum_i c_i delta(w_i)` on the columns of `points` (`p x m`).
+    ///
+    /// The `weights` `c_i >= 0` may have any sum.
     ///
     /// ```
     /// use wasserflow::nalgebra::{DMatrix, DVector};
     /// use wasserflow::prelude::*;
     ///
-    /// let bad = EmpiricalMeasure::weighted(DMatrix::zeros(2, 2), DVector::from_vec(vec![1.0, -1.0]));
+    /// let weights = DVector::from_vec(vec![1.0, -1.0]);
+    /// let bad = EmpiricalMeasure::weighted(DMatrix::zeros(2, 2), weights);
     /// assert_eq!(bad, Err(MeasureError::Weight { particle: 1, value: -1.0 }));
     /// ```
     ///
     /// # Errors
-    /// [`MeasureError`] when there is no particle or coordinate, one is not finite, or a weight is missing, negative or not finite.
+    /// [`MeasureError`] if `p = 0`, `m = 0`, or a coordinate is not finite; if the number of
+    /// weights is not m, or a weight is negative or not finite.
     pub fn weighted(points: DMatrix<T>, weights: DVector<T>) -> Result<Self, MeasureError> {
         let (dim, len) = points.shape();
         if dim == 0 || len == 0 {
@@ -93,10 +99,13 @@ impl<T: Real> EmpiricalMeasure<T> {
         Ok(mu)
     }
 
-    /// Checks what the flow may have broken: every coordinate finite, every weight finite and `>= 0`.
+    /// Checks that all coordinates are finite and all weights are finite and `>= 0`.
+    ///
+    /// Methods such as [`points_mut`](Self::points_mut) and [`displace`](Self::displace) do not
+    /// preserve this property. A flow checks it in every step.
     ///
     /// # Errors
-    /// [`MeasureError::Point`] or [`MeasureError::Weight`], naming the first offender.
+    /// [`MeasureError::Point`] or [`MeasureError::Weight`], with the first invalid entry.
     pub fn check(&self) -> Result<(), MeasureError> {
         if let Some(index) = self.points.iter().position(|w| !w.is_finite()) {
             let (particle, coordinate) = (index / self.dim(), index % self.dim());
@@ -106,11 +115,8 @@ impl<T: Real> EmpiricalMeasure<T> {
                 value: to_f64(self.points[index]),
             });
         }
-        match self
-            .weights
-            .iter()
-            .position(|&c| !(c.is_finite() && c >= T::zero()))
-        {
+        let invalid = |&c: &T| !(c.is_finite() && c >= T::zero());
+        match self.weights.iter().position(invalid) {
             Some(particle) => Err(MeasureError::Weight {
                 particle,
                 value: to_f64(self.weights[particle]),
@@ -119,13 +125,13 @@ impl<T: Real> EmpiricalMeasure<T> {
         }
     }
 
-    /// `p`, the number of coordinates of a particle.
+    /// The dimension `p` of a particle.
     #[inline]
     pub fn dim(&self) -> usize {
         self.points.nrows()
     }
 
-    /// `m`, the number of particles.
+    /// The number `m` of particles.
     #[inline]
     #[expect(
         clippy::len_without_is_empty,
@@ -143,7 +149,7 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// The particle `w_i` in `R^p`.
     ///
     /// # Panics
-    /// When `i >= m`, as indexing does.
+    /// If `i >= m`, as indexing does.
     #[inline]
     pub fn particle(&self, i: usize) -> &[T] {
         let p = self.dim();
@@ -153,7 +159,7 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// The weight `c_i`.
     ///
     /// # Panics
-    /// When `i >= m`, as indexing does.
+    /// If `i >= m`, as indexing does.
     #[inline]
     pub fn weight(&self, i: usize) -> T {
         self.weights[i]
@@ -165,13 +171,13 @@ impl<T: Real> EmpiricalMeasure<T> {
         self.weights.as_slice()
     }
 
-    /// The particles, `p x m`, one a column.
+    /// The particles as the columns of a `p x m` matrix.
     #[inline]
     pub fn points(&self) -> &DMatrix<T> {
         &self.points
     }
 
-    /// The particles alone, `p x m`.
+    /// Returns the particles as the columns of a `p x m` matrix, and drops the weights.
     #[inline]
     pub fn into_points(self) -> DMatrix<T> {
         self.points
@@ -186,19 +192,23 @@ impl<T: Real> EmpiricalMeasure<T> {
         sum
     }
 
-    /// The coordinates of all particles, one particle after the other, to be written. The flow checks them every step.
+    /// Mutable access to the coordinates of all particles, particle i at `i p .. (i + 1) p`.
+    ///
+    /// The values are not validated here; a flow calls [`check`](Self::check) in every step.
     #[inline]
     pub fn points_mut(&mut self) -> &mut [T] {
         self.points.as_mut_slice()
     }
 
-    /// The weights, to be written. The flow checks them every step.
+    /// Mutable access to the weights `c_1, .., c_m`.
+    ///
+    /// The values are not validated here; a flow calls [`check`](Self::check) in every step.
     #[inline]
     pub fn weights_mut(&mut self) -> &mut [T] {
         self.weights.as_mut_slice()
     }
 
-    /// Transports the measure along a field: `w_i += s v_i`, with `v` of shape `p x m`.
+    /// Displaces the particles along a vector field: `w_i += s v_i`, with `v` of shape `p x m`.
     ///
     /// ```
     /// use wasserflow::nalgebra::DMatrix;
@@ -211,12 +221,12 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// ```
     ///
     /// # Panics
-    /// When the shapes differ.
+    /// If `v` does not have the shape `p x m`.
     pub fn displace(&mut self, s: T, v: &DMatrix<T>) {
         assert_eq!(
             self.points.shape(),
             v.shape(),
-            "a field has one velocity a particle"
+            "the field must have the shape p x m of the particles"
         );
         for (w, &v) in self.points.as_mut_slice().iter_mut().zip(v.as_slice()) {
             *w += s * v;

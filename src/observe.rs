@@ -1,7 +1,7 @@
-//! Observers: recording and stopping, composable.
+//! Observers: composable callbacks that record a run or stop it.
 //!
-//! An observer sees every state of a run and may end it. A tuple of observers shows the state to each, and ends the run
-//! with the first reason given.
+//! The driver calls an observer with every state of a run, including the initial one. A tuple of
+//! observers calls each of them, and stops the run with the first reason returned.
 //!
 //! ```
 //! use wasserflow::nalgebra::DMatrix;
@@ -22,6 +22,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::forward::forward;
 use crate::real::Real;
 use crate::state::State;
 
@@ -33,34 +34,44 @@ pub use record::{Record, Snapshots, Trace};
 pub use schedule::{Every, LogSpaced};
 pub use until::{UntilStationary, UntilTarget};
 
-/// Why a run stopped.
+/// The reason why a run stopped.
+///
+/// ```
+/// use wasserflow::prelude::*;
+///
+/// assert!(StopReason::Target.converged());
+/// assert!(!StopReason::Steps.converged());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The number of steps asked for.
+    /// The requested number of steps was completed.
     Steps,
-    /// The time asked for.
+    /// The requested time was reached.
     Time,
-    /// The velocity vanished, up to the tolerance asked for. This is not yet a global minimum.
+    /// The velocity vanished up to the requested tolerance. The measure need not be a global
+    /// minimiser.
     Stationary,
-    /// The energy reached the target asked for.
+    /// The energy reached the requested target.
     Target,
-    /// The measure is proved to be within `gap` of the global minimum, as was asked for.
+    /// The energy is certified to be within `gap` of the global minimum, the requested accuracy.
     GloballyOptimal {
-        /// The proved bound of `F(mu) - F*`.
+        /// An upper bound of `F(mu) - F*`.
         gap: f64,
     },
-    /// The energy no longer falls along the flow, and one more particle lowers it: stationary, not a global minimum.
+    /// The energy no longer decreases along the flow, although an additional particle decreases it:
+    /// the measure is stationary but not a global minimiser.
     Trapped {
-        /// The proved bound of `F(mu) - F*`, infinite where there is none.
+        /// An upper bound of `F(mu) - F*`, infinite if none is available.
         gap: f64,
     },
-    /// An observer of the user's asked for it.
+    /// A user-defined observer stopped the run.
     Requested,
 }
 
 impl StopReason {
-    /// Whether the run reached what it was to find, rather than the end of its budget.
+    /// Returns true if the run satisfied a convergence criterion, rather than exhausting its budget
+    /// of steps or time.
     pub fn converged(self) -> bool {
         matches!(
             self,
@@ -69,54 +80,57 @@ impl StopReason {
     }
 }
 
-/// Sees every state of a run, and may end it.
+/// A callback for every state of a run, which may stop the run.
+///
+/// `()` is the observer without effect.
 ///
 /// ```
 /// use std::ops::ControlFlow;
+/// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::prelude::*;
 ///
-/// /// Stops when the particles leave the ball of radius r.
-/// struct Escape(f64);
-/// impl<T: Real> Observer<T> for Escape {
+/// /// Stops a run when the second moment is below a bound.
+/// struct UntilConcentrated<T>(T);
+/// impl<T: Real> Observer<T> for UntilConcentrated<T> {
 ///     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-///         if state.measure().points().iter().any(|w| w.to_f64().unwrap_or(f64::NAN).abs() > self.0) {
+///         if state.measure().second_moment() < self.0 {
 ///             return ControlFlow::Break(StopReason::Requested);
 ///         }
 ///         ControlFlow::Continue(())
 ///     }
 /// }
-/// # let _: &dyn Observer<f64> = &Escape(1.0);
+///
+/// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.5)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+/// let reason = flow.run(&mut state, 100, &mut UntilConcentrated(0.1))?; // w = 1, 1/2, 1/4
+/// assert_eq!((reason, state.step()), (StopReason::Requested, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Observer<T: Real> {
-    /// Sees the state; `Break` ends the run for the reason given.
+    /// Processes a state. `Break` stops the run with the given reason.
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason>;
 }
 
-/// Sees nothing.
+/// The observer without effect.
 impl<T: Real> Observer<T> for () {
     fn observe(&mut self, _: &State<T>) -> ControlFlow<StopReason> {
         ControlFlow::Continue(())
     }
 }
 
-macro_rules! forward_observer {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, O: Observer<T> + ?Sized> Observer<T> for $pointer {
-            fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-                (**self).observe(state)
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, O: Observer<T> + ?Sized] Observer<T>; for &mut O, Box<O>; {
+        fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason>;
+    }
 }
-forward_observer!(&mut O, Box<O>);
 
 macro_rules! tuple_observer {
     ($($observer:ident $index:tt),*) => {
-        /// Each sees the state; the first reason ends the run.
+        /// Calls all observers in order. The first reason returned stops the run.
         impl<T: Real, $($observer: Observer<T>),*> Observer<T> for ($($observer,)*) {
             fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-                let verdicts = [$(self.$index.observe(state)),*];
-                verdicts.into_iter().find(ControlFlow::is_break).unwrap_or(ControlFlow::Continue(()))
+                let results = [$(self.$index.observe(state)),*];
+                results.into_iter().find(ControlFlow::is_break).unwrap_or(ControlFlow::Continue(()))
             }
         }
     };
@@ -125,23 +139,32 @@ tuple_observer!(A 0, B 1);
 tuple_observer!(A 0, B 1, C 2);
 tuple_observer!(A 0, B 1, C 2, D 3);
 
-/// The observer that calls `f`.
+/// The observer that calls the closure `f`.
 ///
 /// ```
 /// use std::ops::ControlFlow;
+/// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::prelude::*;
 ///
-/// let mut seen = 0;
-/// let _count = observe::from_fn(|_: &State<f64>| {
-///     seen += 1;
-///     if seen < 10 { ControlFlow::Continue(()) } else { ControlFlow::Break(StopReason::Requested) }
+/// let mut states = 0;
+/// let mut observer = observe::from_fn(|_: &State<f64>| {
+///     states += 1;
+///     if states == 10 {
+///         return ControlFlow::Break(StopReason::Requested);
+///     }
+///     ControlFlow::Continue(())
 /// });
+/// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.1)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+/// assert_eq!(flow.run(&mut state, 100, &mut observer)?, StopReason::Requested);
+/// assert_eq!(state.step(), 9); // the tenth state, after the initial one
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn from_fn<T: Real, F: FnMut(&State<T>) -> ControlFlow<StopReason>>(f: F) -> FromFn<F> {
     FromFn(f)
 }
 
-/// See [`from_fn`].
+/// The observer of a closure, constructed by [`from_fn`].
 #[derive(Clone, Copy)]
 pub struct FromFn<F>(F);
 

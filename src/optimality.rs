@@ -1,86 +1,65 @@
-//! Is this the global minimum? The certificate of optimality, its gap, and the way on where there is one.
+//! Global optimality certificates: duality gap and descent direction.
 //!
-//! An energy `F(mu) = R(h_mu) + lambda int |w|^2 dmu` of neurons `a sigma(b.x)` with a positively 1-homogeneous `sigma`
-//! (so the map is 2-homogeneous) is convex in `mu`, and its first variation is known on all of the sphere from
+//! An energy `F(mu) = R(h_mu) + lambda int |w|^2 dmu` of neurons `a sigma(b.x)` is convex in `mu`.
+//! For a positively 1-homogeneous `sigma` its first variation is determined by a function on the
+//! unit sphere,
 //!
 //! ```text
-//! u = grad R(h_mu),   g(b) = sum_j u_j sigma(b.x_j) in R^k,   F'(mu)(a, b) = a.g(b) + lambda (|a|^2 + |b|^2).
+//! u = grad R(h_mu),   g(b) = sum_j u_j sigma(b.x_j) in R^k,
+//! F'(mu)(a, b) = a.g(b) + lambda (|a|^2 + |b|^2).
 //! ```
 //!
-//! `mu` is a global minimum if and only if `|g(b)| <= 2 lambda` for every unit vector b and its particles attain it. If
-//! not, `|c| max|g| <= 2 lambda` makes `c u` dual feasible, `D = -R*(c u) <= F*`, and [`gap`](Certificate::gap)
-//! `= F(mu) - D` bounds `F(mu) - F*`; the maximiser is a neuron that lowers F, the [`escape`](Certificate::escape).
+//! The optimality conditions are `F'(mu) >= 0` everywhere and `F'(mu) = 0` on the support of `mu`.
+//! For `lambda > 0` and a differentiable R, `mu` is therefore a global minimum if and only if
+//!
+//! ```text
+//! |g(b)| <= 2 lambda  for every unit vector b,
+//! |a| = |b|  and  g(b) = -2 lambda a  for every particle (a, b) of positive weight.
+//! ```
+//!
+//! The second line contains the balance `|a| = |b|` and the sign: `a` is parallel to `-g(b)`. For
+//! `lambda = 0` the conditions are `g = 0`. At a kink of R they are sufficient if one subgradient
+//! `u` satisfies them.
+//!
+//! For any measure, `|c| max|g| <= 2 lambda` makes `c u` dual feasible. By weak duality (Fenchel)
+//! `D = -R*(c u) <= F*`, so the duality gap [`gap`](Certificate::gap) `= F(mu) - D` bounds
+//! `F(mu) - F*`. If `max|g| > 2 lambda`, the maximiser gives a neuron along which F decreases, the
+//! [`escape`](Certificate::escape).
 //!
 //! ```
 //! use wasserflow::nalgebra::{DMatrix, DVector};
 //! use wasserflow::prelude::*;
 //!
-//! // One sample x = 1, y = 3 and lambda = 1/2: the best network is one neuron a = b with a b = y - 2 lambda = 2.
-//! let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 3.0))?;
-//! let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(WeightDecay::new(0.5)?);
+//! // One sample x = 1, y = 3 and lambda = 1/2. The best network is one neuron a = b with
+//! // a b = y - 2 lambda = 2.
+//! let x = DMatrix::from_element(1, 1, 1.0);
+//! let risk = EmpiricalRisk::new(Square, x, DVector::from_element(1, 3.0))?;
+//! let decay = WeightDecay::new(0.5)?;
+//! let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(decay);
 //! let neuron = |r: f64| EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, r));
 //!
 //! let best = optimality::certify(&mut energy, &neuron(2.0_f64.sqrt())?);
 //! assert!(best.gap() < 1e-12 && best.escape().is_none());
 //!
+//! // F(mu) - F* = 4.03125 - 2.5, and a descent direction.
 //! let worse = optimality::certify(&mut energy, &neuron(0.5)?);
-//! assert!(worse.gap() >= 4.03125 - 2.5 && worse.escape() == Some(&[1.0, 1.0])); // F(mu) - F*, and one more such neuron
+//! assert!(worse.gap() >= 4.03125 - 2.5 && worse.escape() == Some(&[1.0, 1.0]));
+//!
+//! // |g| = 2 lambda on the particle, but g = a/2 has the wrong sign: F(mu) - F* = 4.5 - 2.5.
+//! let wrong_sign = optimality::certify(&mut energy, &neuron(2.0)?);
+//! assert!(wrong_sign.gap() >= 2.0 && wrong_sign.escape().is_none());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The same with an activation that is not homogeneous, such as `Softplus`, does not compile.
-
-use crate::energy::Energy;
-use crate::measure::EmpiricalMeasure;
-use crate::real::Real;
+//! A non-homogeneous activation such as `Softplus` does not compile here.
 
 mod certificate;
 mod dual;
-mod linear_form;
 mod maximum;
 mod network;
+mod piecewise_linear;
 mod population;
 
-pub use certificate::{Certificate, certify, certify_within};
+pub use certificate::{Bound, Certifiable, Certificate, certify, certify_within};
 pub use dual::DualRisk;
 pub use network::Decay;
-
-/// How the maximum of `|g|` over the sphere of directions is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Bound {
-    /// From above, rounding included (d <= 3): no direction is missed.
-    Certified,
-    /// From below only, as the best of a search (d > 3): a better direction may exist.
-    Estimate,
-}
-
-/// An energy whose global minimum can be bounded from below.
-///
-/// Implemented for `MeanFieldRisk<Ridge<A>, R, T, V>` with a [`Homogeneous`](crate::activation::Homogeneous) activation A, a risk R
-/// with a conjugate ([`DualRisk`]) and V a weight decay or none ([`Decay`]); and for the population risks
-/// `Mmd<ArcCosine, T>` and `Mmd<WithOutputWeight<ArcCosine>, T>`, of which only `F* >= 0` is proved, the escape direction being searched.
-///
-/// ```
-/// use wasserflow::optimality::{Certifiable, certify};
-/// use wasserflow::prelude::*;
-///
-/// fn is_best<T: Real>(energy: &mut impl Certifiable<T>, mu: &EmpiricalMeasure<T>, tolerance: T) -> bool {
-///     certify(energy, mu).gap() <= tolerance
-/// }
-/// ```
-pub trait Certifiable<T: Real>: Energy<T> {
-    /// The certificate of `mu` against all measures, or those of norm at most `budget` if that is finite.
-    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
-}
-
-macro_rules! forward_certifiable {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, E: Certifiable<T> + ?Sized> Certifiable<T> for $pointer {
-            fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
-                (**self).certificate(mu, budget)
-            }
-        }
-    )*};
-}
-forward_certifiable!(&mut E, Box<E>);

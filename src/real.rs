@@ -1,12 +1,13 @@
-//! The scalar: `f32` or `f64`.
+//! The trait [`Real`] of scalars, and conversions to and from `f64`.
 
 use nalgebra::RealField;
 use num_traits::ToPrimitive;
 
-/// A real scalar `T`: `f32`, `f64`, or any other `Copy` field of nalgebra.
+/// A real scalar type `T`: `f32`, `f64`, or any other `Copy` real field of nalgebra.
 ///
-/// An alias, not a hierarchy: it adds nothing to its supertraits and holds for every type that has them.
-/// (`num_traits::Float` is not among them: with both bounds `x.sqrt()` would be ambiguous.)
+/// A trait alias: it has no methods of its own, and is implemented for every type that implements
+/// its supertraits. `num_traits::Float` is not one of them: with both bounds, a call such as
+/// `x.sqrt()` would be ambiguous.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -21,23 +22,26 @@ pub trait Real: RealField + Copy + ToPrimitive {}
 
 impl<T: RealField + Copy + ToPrimitive> Real for T {}
 
-/// The scalar nearest to the number `x`: literals and integer sizes in generic code.
+/// Rounds `x` to the nearest scalar of type `T`: for literals and sizes in generic code.
 ///
 /// ```
-/// assert_eq!(wasserflow::real::<f32>(0.1), 0.1_f32);
+/// use wasserflow::prelude::*;
+///
+/// assert_eq!(real::<f32>(0.1), 0.1_f32);
 /// ```
 #[inline]
 pub fn real<T: Real>(x: f64) -> T {
     nalgebra::convert(x)
 }
 
-/// The number nearest to the scalar `x`, for error messages and statistics (NaN where it has none).
+/// Rounds `x` to the nearest `f64`, for error messages and statistics. NaN if `T` cannot convert
+/// it.
 #[inline]
 pub(crate) fn to_f64<T: Real>(x: T) -> f64 {
     x.to_f64().unwrap_or(f64::NAN)
 }
 
-/// The distance from 1 to the next scalar: the unit of every tolerance.
+/// The machine epsilon of `T`, the distance from 1 to the next larger scalar.
 #[inline]
 pub(crate) fn epsilon<T: Real>() -> T {
     T::default_epsilon()

@@ -1,11 +1,50 @@
-//! Sparse measures: conditional gradients, optimal weights, insertion, merging and pruning of particles.
+//! Sparse optimisation over measures: conditional gradients, optimal weights, and changes of the
+//! particle number.
+//!
+//! A flow moves particles of fixed weights. The methods here add, remove and reweight particles, so
+//! that an optimal measure is represented by few of them.
+//!
+//! | method | result | requires |
+//! |---|---|---|
+//! | [`FrankWolfe`] | atoms added one by one (plain, fully corrective or with sliding) | [`Certifiable`] or a descent direction |
+//! | [`reweigh`] | optimal weights `c >= 0` of the given particles | the first variation |
+//! | [`insert()`] | one more particle along a descent direction, F decreases | any energy |
+//! | [`merge()`] | one neuron for each direction of the input weights | [`Ridge`](crate::Ridge), homogeneous |
+//! | [`prune()`] | without the neurons that do not change the predictions | [`Ridge`](crate::Ridge), homogeneous |
+//! | [`run_until_optimal()`] | a flow until a certificate proves a gap, or until it is trapped | [`Certifiable`] |
+//!
+//! [`Certifiable`]: crate::optimality::Certifiable
+//!
+//! ```
+//! use wasserflow::nalgebra::{DMatrix, DVector};
+//! use wasserflow::prelude::*;
+//!
+//! // y = |x| at x = -1 and 1, from four neurons: two are parallel, one does nothing.
+//! let x = DMatrix::from_row_slice(1, 2, &[-1.0, 1.0]);
+//! let risk = EmpiricalRisk::new(Square, x, DVector::from_element(2, 1.0))?;
+//! let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?;
+//! let points = DMatrix::from_column_slice(2, 4, &[1.0, 1.0, 1.0, 2.0, 0.0, 1.0, 1.0, -1.0]);
+//! let mu = EmpiricalMeasure::uniform(points)?;
+//!
+//! let pruned = sparse::prune(energy.features(), &mu);
+//! let merged = sparse::merge(energy.features(), &pruned, 0.0);
+//! assert_eq!((mu.len(), pruned.len(), merged.len()), (4, 3, 2));
+//!
+//! let best = sparse::reweigh(&mut energy, &merged)?;
+//! assert!(energy.value(&mu) > 0.1 && energy.value(&best) < 1e-12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod frank_wolfe;
 mod insert;
+mod merge;
+mod prune;
 mod reweight;
 mod run_until_optimal;
 
 pub use frank_wolfe::FrankWolfe;
-pub use insert::{insert, merge, prune};
+pub use insert::insert;
+pub use merge::merge;
+pub use prune::prune;
 pub use reweight::reweigh;
 pub use run_until_optimal::run_until_optimal;

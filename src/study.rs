@@ -1,4 +1,4 @@
-//! Width studies: how often, and how far, a flow of m particles succeeds, over many seeds.
+//! Width studies: success rates and values of flows of m particles, over many seeds.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// What the runs of one width m came to.
+/// The results of the runs of one width m.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Width {
     /// The number of particles, m.
     pub particles: usize,
-    /// What each seed came to, in the order of the seeds: the excess energy of the run, say. NaN counts as a failure.
+    /// The value of each seed, for instance the excess energy at the end of its run, in the order
+    /// of the seeds. NaN counts as a failure.
     pub values: Vec<f64>,
 }
 
@@ -24,7 +25,9 @@ impl Width {
             .count()
     }
 
-    /// The success rate with its 95 % interval, `(rate, low, high)`, by [`wilson`].
+    /// The success rate with its 95 % confidence interval, `(rate, low, high)`, by [`wilson`].
+    ///
+    /// A run is successful if its value is at most `threshold`. Without runs the rate is NaN.
     ///
     /// ```
     /// use wasserflow::study::Width;
@@ -40,20 +43,18 @@ impl Width {
         (successes as f64 / trials as f64, low, high)
     }
 
-    /// The lower median of the values; NaN sorts last.
+    /// The lower median of the values in the order of [`f64::total_cmp`]; NaN without values.
     pub fn median(&self) -> f64 {
         let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);
-        sorted
-            .get(sorted.len().saturating_sub(1) / 2)
-            .copied()
-            .unwrap_or(f64::NAN)
+        let middle = sorted.len().saturating_sub(1) / 2;
+        sorted.get(middle).copied().unwrap_or(f64::NAN)
     }
 }
 
-/// Runs `run(m, seed)` for every width and seed, on all cores; the result does not depend on how many there are.
+/// Runs `run(m, seed)` for every width and seed, on all cores.
 ///
-/// Returns each width with what its seeds came to, in their order.
+/// Returns each width with the results of its seeds, in their order, whatever the number of cores.
 ///
 /// ```
 /// let runs = wasserflow::study::runs(&[5, 10], 0..3, |m, seed| Ok::<_, ()>((m, seed)))?;
@@ -62,32 +63,28 @@ impl Width {
 /// ```
 ///
 /// # Errors
-/// The first of `run`, in the order of widths and then seeds.
+/// The first error of `run`, in the order of widths and then seeds.
 ///
 /// # Panics
-/// When `run` does.
+/// If `run` panics.
 pub fn runs<R: Send, E: Send>(
     widths: &[usize],
     seeds: Range<u64>,
     run: impl Fn(usize, u64) -> Result<R, E> + Sync,
 ) -> Result<Vec<(usize, Vec<R>)>, E> {
-    // Widths differ in cost: the last, as a rule the longest, are handed out first.
-    let tasks: Vec<(usize, u64)> = widths
-        .iter()
-        .flat_map(|&m| seeds.clone().map(move |seed| (m, seed)))
-        .collect();
-    let results = Mutex::new(
-        tasks
-            .iter()
-            .map(|_| None)
-            .collect::<Vec<Option<Result<R, E>>>>(),
-    );
-    let taken = AtomicUsize::new(0);
+    let of_width = |&m: &usize| seeds.clone().map(move |seed| (m, seed));
+    let tasks: Vec<(usize, u64)> = widths.iter().flat_map(of_width).collect();
+    let results: Mutex<Vec<Option<Result<R, E>>>> =
+        Mutex::new(tasks.iter().map(|_| None).collect());
+    let started = AtomicUsize::new(0);
+    // The last tasks start first: widths usually ascend, and a long run that starts last would
+    // leave the other cores idle.
+    let next = || {
+        let started = started.fetch_add(1, Ordering::Relaxed);
+        tasks.len().checked_sub(1 + started)
+    };
     let work = || {
-        while let Some(task) = tasks
-            .len()
-            .checked_sub(1 + taken.fetch_add(1, Ordering::Relaxed))
-        {
+        while let Some(task) = next() {
             let (m, seed) = tasks[task];
             let result = run(m, seed);
             results.lock().unwrap_or_else(PoisonError::into_inner)[task] = Some(result);
@@ -98,40 +95,42 @@ pub fn runs<R: Send, E: Send>(
         .min(tasks.len());
     thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
 
-    let mut results = results
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .into_iter()
-        .flatten();
-    let each = seeds.count();
-    widths
-        .iter()
-        .map(|&m| Ok((m, results.by_ref().take(each).collect::<Result<_, E>>()?)))
-        .collect()
+    let results = results.into_inner();
+    let results = results.unwrap_or_else(PoisonError::into_inner);
+    let mut results = results.into_iter().flatten();
+    let count = seeds.count();
+    let of_width = |&m: &usize| Ok((m, results.by_ref().take(count).collect::<Result<_, E>>()?));
+    widths.iter().map(of_width).collect()
 }
 
-/// [`runs`] whose result is a number, such as the excess energy at the end.
+/// A study of [`runs`] whose result is a number, such as the excess energy at the end.
 ///
 /// ```
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// use wasserflow::nalgebra::{DMatrix, DVector};
 /// use wasserflow::prelude::*;
 ///
-/// // A rectifier network on the line learns |x|: one neuron cannot, 20 can.
-/// let widths = study::width(&[1, 20], 0..8, |m, seed| -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+/// type Error = Box<dyn std::error::Error + Send + Sync>;
+///
+/// // Rectifier networks on the line fit |x|: networks of one neuron fail, those of 20 succeed.
+/// let widths = study::width(&[1, 20], 0..8, |m, seed| -> Result<f64, Error> {
 ///     let x = DMatrix::from_row_slice(1, 4, &[-2.0, -1.0, 1.0, 2.0]);
-///     let risk = EmpiricalRisk::new(Square, x.clone(), DVector::from_fn(4, |j, _| f64::abs(x[j])))?;
-///     let mut flow = ParticleFlow::new(MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?, Euler, 0.1)?;
+///     let y = DVector::from_fn(4, |j, _| f64::abs(x[j]));
+///     let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), EmpiricalRisk::new(Square, x, y)?)?;
+///     let mut flow = ParticleFlow::new(energy, Euler, 0.1)?;
 ///     let mut state = flow.start(init::sphere(2, m, &mut ChaCha8Rng::seed_from_u64(seed))?)?;
 ///     flow.run(&mut state, 500, &mut ())?;
 ///     Ok(state.energy())
 /// })?;
 /// assert_eq!((widths[0].successes(1e-6), widths[1].successes(1e-6)), (0, 8));
-/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// # Ok::<(), Error>(())
 /// ```
 ///
 /// # Errors
-/// As [`runs`].
+/// Those of [`runs`].
+///
+/// # Panics
+/// If `run` panics.
 pub fn width<E: Send>(
     widths: &[usize],
     seeds: Range<u64>,
@@ -144,14 +143,18 @@ pub fn width<E: Send>(
         .collect())
 }
 
-/// The slope s of `mean value ~ m^s`: least squares of the logarithms, over widths whose mean is positive and finite. NaN below two widths.
+/// The slope s of `mean value ~ m^s`, by least squares of the logarithms.
 ///
-/// With the distance to a run of many particles as the value, this is the rate of propagation of chaos.
+/// Widths whose mean is not positive and finite are omitted; NaN with fewer than two widths. If the
+/// value is the distance to a run of many particles, the slope is the rate of propagation of chaos.
 ///
 /// ```
-/// use wasserflow::study::{Width, self};
+/// use wasserflow::study::{self, Width};
 ///
-/// let width = |m: usize| Width { particles: m, values: vec![0.9 / (m as f64).sqrt(), 1.1 / (m as f64).sqrt()] };
+/// let width = |m: usize| {
+///     let rate = (m as f64).powf(-0.5);
+///     Width { particles: m, values: vec![0.9 * rate, 1.1 * rate] }
+/// };
 /// assert!((study::slope(&[width(10), width(100), width(1000)]) + 0.5).abs() < 1e-12);
 /// ```
 pub fn slope(widths: &[Width]) -> f64 {
@@ -170,7 +173,11 @@ pub fn slope(widths: &[Width]) -> f64 {
     xy / xx
 }
 
-/// The 95 % interval of Wilson for a success rate, `(low, high)`, from `successes` of `trials`; `(0, 1)` without trials.
+/// The Wilson score interval `(low, high)` at 95 % for a success rate; `(0, 1)` without trials.
+///
+/// With z = 1.96, rate r and n trials:
+/// `(r + z^2 / 2n -+ z (r (1 - r) / n + z^2 / 4n^2)^(1/2)) / (1 + z^2 / n)`. `successes` must be at
+/// most `trials`.
 ///
 /// ```
 /// let (low, high) = wasserflow::study::wilson(0, 20);
@@ -178,11 +185,13 @@ pub fn slope(widths: &[Width]) -> f64 {
 /// assert!((high - 0.161).abs() < 1e-3);
 /// ```
 ///
-/// Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+/// Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, J.
+/// Am. Stat. Assoc. 22 (1927).
 pub fn wilson(successes: usize, trials: usize) -> (f64, f64) {
     if trials == 0 {
         return (0.0, 1.0);
     }
+    // The 97.5 % quantile of the standard normal distribution.
     const Z: f64 = 1.959_963_984_540_054;
     let n = trials as f64;
     let rate = successes as f64 / n;

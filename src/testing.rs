@@ -1,66 +1,97 @@
-//! The law kit: checks that a part of a flow keeps the laws that its trait states (features `testing` and `proptest`).
+//! The law kit: checks that an implementation of a trait satisfies the laws of the trait (features
+//! `testing` and `proptest`).
 //!
-//! A check is a plain function that returns `Result<(), Violation>`: the law as an equation, by how much it fails, and where.
-//! It measures a slope or an identity, with a tolerance from the epsilon of the scalar, at points that it is given or draws
-//! from a seed. Nobody has to say where kinks are: a value is tied to its derivative by
-//! `f(1) - f(0) = int_0^1 f'(t) dt`, which holds across them.
+//! A check is a function that returns `Result<(), Violation>`. A [`Violation`] reports the law, what
+//! was found, and where. Laws are identities and inequalities. Their tolerance is a multiple of the
+//! epsilon of the scalar. The points are passed in or drawn from a seed.
 //!
-//! | part | check | macro |
+//! A value is checked against its derivative by `f(1) - f(0) = int_0^1 f'(t) dt`. This holds across
+//! kinks, so the positions of the kinks need not be given.
+//!
+//! | trait | checks | macros |
 //! |---|---|---|
-//! | [`Activation`](crate::activation::Activation) | [`check_activation`], [`check_homogeneous_activation`] | `activation_laws!` |
-//! | [`Loss`](crate::loss::Loss) | [`check_loss`] | `loss_laws!` |
-//! | [`Risk`](crate::risk::Risk) | [`check_risk`] | `risk_laws!` |
-//! | [`FeatureMap`](crate::feature::FeatureMap) | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
-//! | [`Energy`](crate::energy::Energy) | [`check_energy`], [`check_convexity`] | `energy_laws!` |
-//! | [`Integrator`](crate::integrator::Integrator) | [`check_integrator`], [`check_jko`], [`check_proximal_step`] | `integrator_laws!` |
-//! | [`Potential`](crate::energy::Potential), [`Kernel`](crate::energy::Kernel) | [`check_potential`], [`check_kernel`] | `potential_laws!`, `kernel_laws!` |
-//! | [`AllReduce`](crate::energy::AllReduce) | [`check_all_reduce`], [`check_distributed`] | |
+//! | [`Activation`] | [`check_activation`], [`check_homogeneous_activation`] | `activation_laws!` |
+//! | [`Loss`] | [`check_loss`] | `loss_laws!` |
+//! | [`Risk`] | [`check_risk`] | `risk_laws!` |
+//! | [`FeatureMap`] | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
+//! | [`Energy`] | [`check_energy`], [`check_convexity`] | `energy_laws!` |
+//! | [`Integrator`] | [`check_integrator`], [`check_jko`], [`check_proximal_step`] | `integrator_laws!` |
+//! | [`Potential`] | [`check_potential`] | `potential_laws!` |
+//! | [`Kernel`] | [`check_kernel`] | `kernel_laws!` |
+//! | [`AllReduce`] | [`check_all_reduce`], [`check_distributed`] | |
 //!
-//! With the feature `proptest` the macros, at the root of the crate, test a part over many points, shapes and seeds in both
-//! precisions, in one line of a dependent crate:
+//! The macros need the feature `proptest`. In one line of a dependent crate they test a component in
+//! both precisions, for many points, shapes and seeds:
 //!
 //! ```
 //! # #[cfg(feature = "proptest")]
-//! wasserflow::activation_laws!(rectifier: wasserflow::prelude::Relu, homogeneous);
+//! use wasserflow::testing::activation_laws;
+//!
+//! # #[cfg(feature = "proptest")]
+//! activation_laws!(rectifier: wasserflow::prelude::Relu, homogeneous);
 //! ```
 //!
-//! [`problems`] holds tasks whose answers are known.
+//! They are also exported at the root of the crate, as `wasserflow::activation_laws!`.
+//!
+//! [`problems`] contains problems with known solutions.
+//!
+//! [`Activation`]: crate::activation::Activation
+//! [`Loss`]: crate::loss::Loss
+//! [`Risk`]: crate::risk::Risk
+//! [`FeatureMap`]: crate::feature::FeatureMap
+//! [`Energy`]: crate::energy::Energy
+//! [`Integrator`]: crate::integrator::Integrator
+//! [`Potential`]: crate::energy::Potential
+//! [`Kernel`]: crate::energy::Kernel
+//! [`AllReduce`]: crate::energy::AllReduce
 
+mod accumulation;
 mod activation;
 mod case;
 mod convexity;
+mod derivative;
 mod energy;
+mod evaluation;
 mod feature_map;
 mod homogeneity;
 mod integrator;
+mod kernel;
 mod loss;
 #[cfg(feature = "proptest")]
 mod macros;
 mod potential;
 pub mod problems;
 mod proximal;
+mod quadrature;
 mod ranks;
 mod risk;
-mod slope;
+mod rounding;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod violation;
 
 pub use activation::{check_activation, check_homogeneous_activation};
-pub use case::{Case, Draws};
+pub use case::{Case, CaseRng};
 pub use convexity::check_convexity;
 pub use energy::check_energy;
-pub use feature_map::{Plain, check_batches, check_feature_map, check_same_map};
+pub use feature_map::{ProvidedBatches, check_batches, check_feature_map, check_same_map};
 pub use homogeneity::check_homogeneity;
 pub use integrator::check_integrator;
+pub use kernel::check_kernel;
 pub use loss::{accepted_target, check_loss};
-pub use potential::{check_kernel, check_potential};
+#[cfg(feature = "proptest")]
+#[doc(inline)]
+pub use macros::{
+    activation_laws, energy_laws, feature_map_laws, integrator_laws, kernel_laws, loss_laws,
+    potential_laws, risk_laws,
+};
+pub use potential::check_potential;
 pub use proximal::{check_jko, check_proximal_step};
 pub use ranks::{Rank, check_all_reduce, check_distributed};
 pub use risk::check_risk;
-pub use violation::Violation;
+pub use violation::{Failure, Violation};
 
-/// The version of proptest that the strategies are of.
+/// The crate `proptest` in the version of the strategies.
 #[cfg(feature = "proptest")]
 #[doc(hidden)]
 pub use proptest;

@@ -3,7 +3,7 @@
 use super::{Activation, Homogeneous, Slopes};
 use crate::real::{Real, real};
 
-/// Rectifier `sigma(u) = u_+ = max(u, 0)`, degree 1, `sigma'(0) = 0`.
+/// Rectified linear unit (ReLU) `sigma(u) = u_+ = max(u, 0)`, of degree 1, `sigma'(0) = 0`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -38,7 +38,7 @@ impl Homogeneous for Relu {
     }
 }
 
-/// Leaky rectifier `sigma(u) = u` for `u > 0`, `s u` else, with the slope `s`; degree 1, `sigma'(0) = s`.
+/// Leaky rectifier `sigma(u) = u` for `u > 0` and `s u` for `u <= 0`, of degree 1, `sigma'(0) = s`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -46,7 +46,7 @@ impl Homogeneous for Relu {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LeakyRelu(
-    /// The slope `s` of the negative side, finite.
+    /// The finite slope `s` for negative preactivations.
     pub f64,
 );
 
@@ -83,9 +83,10 @@ impl Homogeneous for LeakyRelu {
     }
 }
 
-/// Power of the rectifier `sigma(u) = (u_+)^k`, degree k.
+/// Power of the rectifier `sigma(u) = (u_+)^k`, of degree k.
 ///
-/// Smooth to order `k - 1`: `ReluPower(1)` is [`Relu`], and `ReluPower(0)` the step `1[u > 0]`, which no flow can move.
+/// It has `k - 1` continuous derivatives. `ReluPower(1)` equals [`Relu`]. `ReluPower(0)` is the
+/// step function `1[u > 0]`; its derivative is 0, so a flow does not move the input weights.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -94,7 +95,7 @@ impl Homogeneous for LeakyRelu {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReluPower(
-    /// The power k.
+    /// The exponent k.
     pub u32,
 );
 
@@ -117,7 +118,7 @@ impl<T: Real> Activation<T> for ReluPower {
     }
 }
 
-/// `u^k` by squaring.
+/// `u^k` by repeated squaring.
 #[inline]
 fn power<T: Real>(mut u: T, mut k: u32) -> T {
     let mut product = T::one();
@@ -137,7 +138,7 @@ impl Homogeneous for ReluPower {
     }
 }
 
-/// Absolute value `sigma(u) = |u|`, degree 1, `sigma'(0) = 0`.
+/// Absolute value `sigma(u) = |u|`, of degree 1, `sigma'(0) = 0`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -177,7 +178,7 @@ impl Homogeneous for Abs {
     }
 }
 
-/// Identity `sigma(u) = u`, degree 1: two-layer linear networks.
+/// Identity `sigma(u) = u`, of degree 1, for two-layer linear networks.
 ///
 /// ```
 /// use wasserflow::prelude::*;

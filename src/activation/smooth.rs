@@ -9,9 +9,16 @@ use crate::real::{Real, real, to_f64};
 /// `1 / sqrt(2 pi)`.
 const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
 
-/// An activation of elementary functions: `pair` in `f32` and `f64`, `plain` in other scalars.
+/// Implements [`Activation`] for an elementary function.
+///
+/// The first closure returns `(sigma(u), sigma'(u))` in vectorised arithmetic, for `f32` and `f64`
+/// only. The second does so in the operations of any other scalar. The optional third expresses the
+/// derivative by the value.
 macro_rules! smooth {
-    ($sigma:ident, |$u:ident| $pair:expr, |$v:ident| $plain:expr $(, from value |$s:ident| $from:expr)?) => {
+    (
+        $sigma:ident, |$u:ident| $pair:expr, |$v:ident| $plain:expr
+        $(, from value |$s:ident| $from:expr)?
+    ) => {
         impl Elementary for $sigma {
             #[inline(always)]
             fn pair<E: Float, const FUSED: bool>($u: E) -> (E, E) {
@@ -62,7 +69,7 @@ macro_rules! smooth {
     };
 }
 
-/// Softplus `sigma(u) = log(1 + exp(u))`, without overflow; `sigma' = ` [`Sigmoid`].
+/// Softplus `sigma(u) = log(1 + exp(u))`, evaluated without overflow; `sigma'` is [`Sigmoid`].
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -103,7 +110,8 @@ smooth!(
     from value |s| (T::one() - s) * (T::one() + s)
 );
 
-/// Logistic sigmoid `sigma(u) = 1 / (1 + exp(-u))`, without overflow; `sigma' = sigma (1 - sigma)`.
+/// Logistic sigmoid `sigma(u) = 1 / (1 + exp(-u))`, evaluated without overflow,
+/// `sigma' = sigma (1 - sigma)`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -125,7 +133,7 @@ smooth!(
     from value |s| s * (T::one() - s)
 );
 
-/// `(s(u), s(-u))`, s the sigmoid, without overflow and without cancellation.
+/// `(s(u), s(-u))` for the logistic sigmoid `s`, without overflow and without cancellation.
 #[inline]
 pub(crate) fn sigmoids<T: Real>(u: T) -> (T, T) {
     struct Both;
@@ -169,7 +177,10 @@ smooth!(
     )
 );
 
-/// Gaussian error linear unit `sigma(u) = u P(N <= u)`, `N ~ N(0, 1)`; the exact one, not the tanh approximation.
+/// Gaussian error linear unit (GELU) `sigma(u) = u P(N <= u)`, `N ~ N(0, 1)`.
+///
+/// The exact function, not its approximation by `tanh`. Its derivative is
+/// `P(N <= u) + u exp(-u^2 / 2) / sqrt(2 pi)`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -194,7 +205,9 @@ smooth!(
     }
 );
 
-/// Sigmoid linear unit (swish) `sigma(u) = u / (1 + exp(-u))`.
+/// Sigmoid linear unit (SiLU, swish) `sigma(u) = u s(u)`, `s(u) = 1 / (1 + exp(-u))`.
+///
+/// Its derivative is `s(u) + u s(u) (1 - s(u))`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -216,7 +229,7 @@ smooth!(
     }
 );
 
-/// Sine `sigma(u) = sin(u)`: Fourier features.
+/// Sine `sigma(u) = sin(u)`, for Fourier features; `sigma' = cos(u)`.
 ///
 /// ```
 /// use wasserflow::prelude::*;

@@ -1,6 +1,10 @@
-//! Positive definite kernels `K(w, v)` on particles.
+//! Positive semidefinite kernels `K(w, v)` on the space of particles.
+
+use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::error::ParameterError;
+use crate::forward::forward;
 use crate::real::{Real, real, to_f64};
 
 mod arc_cosine;
@@ -10,14 +14,15 @@ pub use arc_cosine::ArcCosine;
 /// A symmetric positive semidefinite kernel `K: R^p x R^p -> R`.
 ///
 /// # Laws
-/// - `K(w, v) = K(v, w)`; Gram matrices have no negative eigenvalue.
-/// - `gradient` adds `scale grad_w K(w, v)` to `out`: the derivative in the *first* argument.
-/// - `value_and_gradient` and `value_and_gradients` are `value` and `gradient` up to rounding.
+/// - Symmetry: `K(w, v) = K(v, w)`. All Gram matrices are positive semidefinite.
+/// - `gradient` adds `scale grad_w K(w, v)` to `out`, the gradient in the *first* argument.
+/// - `value_and_gradient` and `value_and_gradients` agree with `value` and `gradient` up to
+///   rounding.
 ///
 /// ```
 /// use wasserflow::prelude::*;
 ///
-/// /// K(w, v) = (w.v)^2, the population risk of quadratic neurons on sign vectors, up to the diagonal.
+/// /// K(w, v) = (w.v)^2, up to its diagonal terms the kernel of quadratic neurons on sign vectors.
 /// struct Quadratic(usize);
 /// impl<T: Real> Kernel<T> for Quadratic {
 ///     fn dim(&self) -> usize {
@@ -37,32 +42,35 @@ pub use arc_cosine::ArcCosine;
 /// assert_eq!(Quadratic(2).value(&[1.0, 2.0], &[3.0, 1.0]), 25.0);
 /// ```
 pub trait Kernel<T: Real> {
-    /// `p`, the number of coordinates of a point.
+    /// The dimension `p` of a point.
     fn dim(&self) -> usize;
 
-    /// `K(w, v)`.
+    /// The value `K(w, v)`.
     fn value(&self, w: &[T], v: &[T]) -> T;
 
-    /// `out += scale grad_w K(w, v)`.
+    /// Adds the gradient in the first argument: `out += scale grad_w K(w, v)`, `out` in `R^p`.
     fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]);
 
-    /// `K(w, v)`, and `out += scale grad_w K(w, v)`: worth overriding where the two share work.
+    /// Returns `K(w, v)` and adds `out += scale grad_w K(w, v)`. Override it if the two share work.
     #[inline]
     fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
         self.gradient(w, v, scale, out);
         self.value(w, v)
     }
 
-    /// `K(w, v)` and both its gradients, `at_w += scales[0] grad_w K(w, v)` and `at_v += scales[1] grad_v K(w, v)`: what a
-    /// pair of particles does to each other. Worth overriding where the three share work.
+    /// Returns `K(w, v)` and adds both gradients, for the interaction of a pair of particles.
+    ///
+    /// `grad_w += scales[0] grad_w K(w, v)` and `grad_v += scales[1] grad_v K(w, v)`. Override it
+    /// if the three share work.
     ///
     /// ```
     /// use wasserflow::prelude::*;
     ///
     /// let (w, v) = ([3.0, 0.0], [1.0, 0.0]);
-    /// let (mut at_w, mut at_v) = ([0.0; 2], [0.0; 2]);
-    /// assert_eq!(ArcCosine::new(2).value_and_gradients(&w, &v, [1.0, 2.0], &mut at_w, &mut at_v), 1.5);
-    /// assert_eq!((at_w, at_v), ([0.5, 0.0], [3.0, 0.0])); // v / 2 and 2 w / 2, at an angle of 0
+    /// let (mut grad_w, mut grad_v) = ([0.0; 2], [0.0; 2]);
+    /// let k = ArcCosine::new(2);
+    /// assert_eq!(k.value_and_gradients(&w, &v, [1.0, 2.0], &mut grad_w, &mut grad_v), 1.5);
+    /// assert_eq!((grad_w, grad_v), ([0.5, 0.0], [3.0, 0.0])); // v / 2 and 2 w / 2, at the angle 0
     /// ```
     #[inline]
     fn value_and_gradients(
@@ -70,41 +78,37 @@ pub trait Kernel<T: Real> {
         w: &[T],
         v: &[T],
         scales: [T; 2],
-        at_w: &mut [T],
-        at_v: &mut [T],
+        grad_w: &mut [T],
+        grad_v: &mut [T],
     ) -> T {
-        self.gradient(v, w, scales[1], at_v);
-        self.value_and_gradient(w, v, scales[0], at_w)
+        self.gradient(v, w, scales[1], grad_v);
+        self.value_and_gradient(w, v, scales[0], grad_w)
     }
 }
 
-macro_rules! forward_kernel {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, K: Kernel<T> + ?Sized> Kernel<T> for $pointer {
-            fn dim(&self) -> usize {
-                (**self).dim()
-            }
-            fn value(&self, w: &[T], v: &[T]) -> T {
-                (**self).value(w, v)
-            }
-            fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
-                (**self).gradient(w, v, scale, out);
-            }
-            fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
-                (**self).value_and_gradient(w, v, scale, out)
-            }
-            fn value_and_gradients(&self, w: &[T], v: &[T], scales: [T; 2], at_w: &mut [T], at_v: &mut [T]) -> T {
-                (**self).value_and_gradients(w, v, scales, at_w, at_v)
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, K: Kernel<T> + ?Sized] Kernel<T>; for &K, &mut K, Box<K>, Rc<K>, Arc<K>; {
+        fn dim(&self) -> usize;
+        fn value(&self, w: &[T], v: &[T]) -> T;
+        fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]);
+        fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T;
+        fn value_and_gradients(
+            &self,
+            w: &[T],
+            v: &[T],
+            scales: [T; 2],
+            grad_w: &mut [T],
+            grad_v: &mut [T]
+        ) -> T;
+    }
 }
-forward_kernel!(&K, Box<K>);
 
-/// A kernel on neurons `(a, b)` from one on `b`: `K((a, b), (a', b')) = a a' k(b, b')`.
+/// The kernel `K((a, b), (a', b')) = a a' k(b, b')` of neurons with an output weight `a` in `R`.
 ///
-/// `Mmd` of `WithOutputWeight(ArcCosine)` is the population risk `E[(h_mu(x) - h_nu(x))^2] / 2`, `x ~ N(0, I)`, of a network `mu`
-/// of rectifier neurons `a (b.x)_+` against a teacher `nu`.
+/// `k` is a kernel on the input weights `b` in `R^d`, and `K` is one on `R^(1 + d)`. The
+/// [`Mmd`](super::Mmd) of `WithOutputWeight(ArcCosine)` is the population risk
+/// `E[(h_mu(x) - h_nu(x))^2] / 2`, `x ~ N(0, I)`, of a network `mu` of rectifier neurons
+/// `a (b.x)_+` with a teacher network `nu`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -114,7 +118,7 @@ forward_kernel!(&K, Box<K>);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WithOutputWeight<K>(
-    /// The kernel k on `b`.
+    /// The kernel k of the input weights `b`.
     pub K,
 );
 
@@ -129,15 +133,15 @@ impl<T: Real, K: Kernel<T>> Kernel<T> for WithOutputWeight<K> {
 
     fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
         out[0] += scale * v[0] * self.0.value(&w[1..], &v[1..]);
+        let inner_scale = scale * w[0] * v[0];
         self.0
-            .gradient(&w[1..], &v[1..], scale * w[0] * v[0], &mut out[1..]);
+            .gradient(&w[1..], &v[1..], inner_scale, &mut out[1..]);
     }
 
     fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
         let aa = w[0] * v[0];
-        let k = self
-            .0
-            .value_and_gradient(&w[1..], &v[1..], scale * aa, &mut out[1..]);
+        let (b, db) = (&w[1..], &mut out[1..]);
+        let k = self.0.value_and_gradient(b, &v[1..], scale * aa, db);
         out[0] += scale * v[0] * k;
         aa * k
     }
@@ -147,24 +151,20 @@ impl<T: Real, K: Kernel<T>> Kernel<T> for WithOutputWeight<K> {
         w: &[T],
         v: &[T],
         scales: [T; 2],
-        at_w: &mut [T],
-        at_v: &mut [T],
+        grad_w: &mut [T],
+        grad_v: &mut [T],
     ) -> T {
         let aa = w[0] * v[0];
-        let k = self.0.value_and_gradients(
-            &w[1..],
-            &v[1..],
-            scales.map(|s| s * aa),
-            &mut at_w[1..],
-            &mut at_v[1..],
-        );
-        at_w[0] += scales[0] * v[0] * k;
-        at_v[0] += scales[1] * w[0] * k;
+        let (at_w, at_v) = (&mut grad_w[1..], &mut grad_v[1..]);
+        let inner_scales = scales.map(|s| s * aa);
+        let k = (self.0).value_and_gradients(&w[1..], &v[1..], inner_scales, at_w, at_v);
+        grad_w[0] += scales[0] * v[0] * k;
+        grad_v[0] += scales[1] * w[0] * k;
         aa * k
     }
 }
 
-/// Gaussian kernel `K(w, v) = exp(-|w - v|^2 / (2 s^2))` of bandwidth `s > 0`.
+/// The Gaussian kernel `K(w, v) = exp(-|w - v|^2 / (2 s^2))` of bandwidth `s > 0`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -183,7 +183,7 @@ impl<T: Real> Gaussian<T> {
     /// The kernel on `R^p`, `p = dim`, of bandwidth `s`.
     ///
     /// # Errors
-    /// [`ParameterError`] when the bandwidth is not positive and finite.
+    /// [`ParameterError`] if the bandwidth is not positive and finite.
     pub fn new(dim: usize, bandwidth: T) -> Result<Self, ParameterError> {
         if bandwidth > T::zero() && bandwidth.is_finite() {
             Ok(Self { dim, bandwidth })
@@ -229,14 +229,14 @@ impl<T: Real> Kernel<T> for Gaussian<T> {
         w: &[T],
         v: &[T],
         scales: [T; 2],
-        at_w: &mut [T],
-        at_v: &mut [T],
+        grad_w: &mut [T],
+        grad_v: &mut [T],
     ) -> T {
         let k = self.value(w, v);
         let [s, t] = scales.map(|scale| scale * k / (self.bandwidth * self.bandwidth));
-        for ((at_w, at_v), (&w, &v)) in at_w.iter_mut().zip(at_v).zip(w.iter().zip(v)) {
-            *at_w += s * (v - w);
-            *at_v += t * (w - v);
+        for ((grad_w, grad_v), (&w, &v)) in grad_w.iter_mut().zip(grad_v).zip(w.iter().zip(v)) {
+            *grad_w += s * (v - w);
+            *grad_v += t * (w - v);
         }
         k
     }

@@ -1,4 +1,4 @@
-//! The maximum mean discrepancy to a target measure.
+//! The squared maximum mean discrepancy (MMD) to a target measure.
 
 use nalgebra::DMatrix;
 
@@ -8,11 +8,17 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut};
 use crate::real::{Real, real};
 
-/// Half the squared maximum mean discrepancy, `F(mu) = (1/2) int int K d(mu - nu) d(mu - nu)`, to a target `nu`.
+/// Half the squared maximum mean discrepancy (MMD) of `mu` and a target measure `nu`:
+/// `F(mu) = (1/2) int int K d(mu - nu) d(mu - nu)`.
 ///
-/// `F'(mu)(w) = int K(w, .) d(mu - nu)`. With [`WithOutputWeight`](super::WithOutputWeight)`(`[`ArcCosine`](super::ArcCosine)`)` it is the
-/// population risk of a teacher network in closed form; with [`Gaussian`](super::Gaussian) the MMD flow of samples to a
-/// target. The masses of `mu` and `nu` may differ. F is a difference of sums: near 0 its absolute error is of the order of
+/// Its first variation is the witness function `F'(mu)(w) = int K(w, .) d(mu - nu)`. The masses of
+/// `mu` and `nu` may differ.
+///
+/// With [`WithOutputWeight`](super::WithOutputWeight)`(`[`ArcCosine`](super::ArcCosine)`)`, F is
+/// the population risk of a student network `mu` and a teacher network `nu` in closed form. With
+/// [`Gaussian`](super::Gaussian), its flow is the MMD flow, which transports samples to a target.
+///
+/// F is computed as a difference of sums. Close to 0 its absolute error is of the order of machine
 /// epsilon times `int int K dnu dnu`.
 ///
 /// ```
@@ -21,26 +27,31 @@ use crate::real::{Real, real};
 ///
 /// let teacher = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[1.0, 0.0]))?;
 /// let student = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[3.0, 0.0]))?;
-/// let mut f = Mmd::new(ArcCosine::new(2), teacher).unwrap();
+/// let mut f = Mmd::new(ArcCosine::new(2), teacher)?;
 /// assert_eq!(f.value(&student), 1.0); // E[(3 (x_1)_+ - (x_1)_+)^2] / 2 = 4 / 4
-/// # Ok::<(), wasserflow::prelude::MeasureError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Cost: a velocity takes `m (m + 1) / 2 + m m'` kernel evaluations with their gradients, `O(p)` each, for m particles and m'
-/// points of the target; nothing is stored.
+/// Cost: with m particles and m' points of the target, a velocity takes `m (m + 1) / 2 + m m'`
+/// evaluations of the kernel and its gradients, usually `O(p)` each. No matrix is stored.
+///
+/// Source: A. Gretton et al., A kernel two-sample test, 2012; M. Arbel et al., Maximum mean
+/// discrepancy gradient flow, 2019.
 #[derive(Debug, Clone)]
 pub struct Mmd<K, T> {
     kernel: K,
     target: EmpiricalMeasure<T>,
-    /// `int int K dnu dnu`.
+    /// The constant `int int K dnu dnu`.
     self_energy: T,
 }
 
 impl<T: Real, K: Kernel<T>> Mmd<K, T> {
-    /// The discrepancy to `target`, in the norm of `kernel`.
+    /// The energy of `kernel` with the target measure `nu = target`.
     ///
     /// # Errors
-    /// [`ShapeError`] when the target's points are not of the kernel's dimension.
+    /// [`ShapeError`] if the dimensions of the kernel and the target differ.
+    ///
+    /// Cost: `m' (m' + 1) / 2` evaluations of the kernel for `m'` points of the target.
     pub fn new(kernel: K, target: EmpiricalMeasure<T>) -> Result<Self, ShapeError> {
         ShapeError::check(
             "particle dimension of the target",
@@ -65,20 +76,22 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
         &self.target
     }
 
-    /// `int K(w, .) d(mu - nu)`, and `out += -grad_w` of it.
+    /// Returns the witness function at `w`, `f(w) = int K(w, .) d(mu - nu)`, and subtracts its
+    /// gradient: `out -= grad f(w)`.
     fn witness(&self, w: &[T], mu: &EmpiricalMeasure<T>, out: &mut [T]) -> T {
         mean_and_gradient(&self.kernel, w, mu, -T::one(), out)
             - mean_and_gradient(&self.kernel, w, &self.target, T::one(), out)
     }
 
-    /// `F = (K(mu, mu) - 2 K(mu, nu) + K(nu, nu)) / 2` from its parts, rounded up to 0.
+    /// `F = (K(mu, mu) - 2 K(mu, nu) + K(nu, nu)) / 2` with `within = K(mu, mu)` and
+    /// `cross = K(mu, nu)`. A negative result, which is due to rounding, is replaced by 0.
     fn discrepancy(&self, within: T, cross: T) -> T {
         let half = (within - cross - cross + self.self_energy) * real(0.5);
         if half < T::zero() { T::zero() } else { half }
     }
 }
 
-/// `int K(w, .) dmu`.
+/// The mean embedding of `mu` at `w`, `int K(w, .) dmu`.
 fn mean<T: Real>(kernel: &impl Kernel<T>, w: &[T], mu: &EmpiricalMeasure<T>) -> T {
     let mut sum = T::zero();
     for j in 0..mu.len() {
@@ -87,7 +100,7 @@ fn mean<T: Real>(kernel: &impl Kernel<T>, w: &[T], mu: &EmpiricalMeasure<T>) -> 
     sum
 }
 
-/// `int K(w, .) dmu`, and `out += scale grad_w` of it.
+/// Returns the mean embedding of `mu` at `w` and adds `scale` times its gradient to `out`.
 fn mean_and_gradient<T: Real>(
     kernel: &impl Kernel<T>,
     w: &[T],
@@ -103,7 +116,7 @@ fn mean_and_gradient<T: Real>(
     sum
 }
 
-/// `int int K dmu dmu`, every pair once.
+/// `int int K dmu dmu`, evaluating the kernel once for every unordered pair.
 fn energy_within<T: Real>(kernel: &impl Kernel<T>, mu: &EmpiricalMeasure<T>) -> T {
     let mut sum = T::zero();
     for i in 0..mu.len() {
@@ -144,16 +157,17 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
         let (mut within, mut cross) = (T::zero(), T::zero());
         out.fill(T::zero());
         for i in 0..mu.len() {
-            // -grad_w int K(w, .) d(mu - nu): every pair of particles moves both.
+            // -grad int K(w, .) d(mu - nu): a pair of particles contributes to both velocities.
             let (w, c) = (mu.particle(i), mu.weight(i));
             let (before, from) = out.as_mut_slice().split_at_mut(i * p);
-            let (at_w, mut pairs) = (&mut from[..p], T::zero());
-            for (j, at_v) in columns_mut(before, p).enumerate() {
+            let (grad_w, mut pairs) = (&mut from[..p], T::zero());
+            for (j, grad_v) in columns_mut(before, p).enumerate() {
                 let b = mu.weight(j);
-                pairs += b * kernel.value_and_gradients(w, mu.particle(j), [-b, -c], at_w, at_v);
+                pairs +=
+                    b * kernel.value_and_gradients(w, mu.particle(j), [-b, -c], grad_w, grad_v);
             }
-            within += c * (pairs + pairs + c * kernel.value_and_gradient(w, w, -c, at_w));
-            cross += c * mean_and_gradient(kernel, w, &self.target, T::one(), at_w);
+            within += c * (pairs + pairs + c * kernel.value_and_gradient(w, w, -c, grad_w));
+            cross += c * mean_and_gradient(kernel, w, &self.target, T::one(), grad_w);
         }
         self.discrepancy(within, cross)
     }

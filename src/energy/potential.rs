@@ -1,47 +1,55 @@
-//! Potentials `V` and their energies `int V dmu`.
+//! Potentials `V: R^p -> R` and the potential energy `int V dmu`.
+
+use std::rc::Rc;
+use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
 use super::Energy;
 use crate::error::ParameterError;
+use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut, dot};
 use crate::real::{Real, real, to_f64};
 
-/// A potential `V: R^p -> R` of one particle; `int V dmu` regularises a risk.
+/// A potential `V: R^p -> R` of a particle. Its integral `int V dmu` regularises a risk.
 ///
-/// `()` is the potential 0, and a pair of potentials is their sum.
+/// `()` is the zero potential, and a pair `(V, W)` is the sum `V + W`.
 ///
 /// # Laws
-/// `gradient` adds `scale grad V(w)` to `out`; `curvature` adds a symmetric positive semidefinite form.
+/// - `gradient` adds `scale grad V(w)` to `out`.
+/// - `curvature` adds `A v` with a symmetric positive semidefinite matrix `A` that depends on `w`
+///   only.
 ///
 /// ```
 /// use wasserflow::prelude::*;
 ///
-/// /// A double well.
-/// struct Wells;
-/// impl<T: Real> Potential<T> for Wells {
+/// /// The double-well potential V(w) = sum_l (w_l^2 - 1)^2.
+/// struct DoubleWell;
+/// impl<T: Real> Potential<T> for DoubleWell {
 ///     fn value(&self, w: &[T]) -> T {
 ///         w.iter().fold(T::zero(), |sum, &w| sum + (w * w - T::one()).powi(2))
 ///     }
 ///     fn gradient(&self, w: &[T], scale: T, out: &mut [T]) {
 ///         for (out, &w) in out.iter_mut().zip(w) {
-///             *out += scale * w * (w * w - T::one()) * wasserflow::real(4.0);
+///             *out += scale * w * (w * w - T::one()) * real(4.0);
 ///         }
 ///     }
 /// }
 /// let mut g = [0.0];
-/// Wells.gradient(&[2.0], 0.5, &mut g);
+/// DoubleWell.gradient(&[2.0], 0.5, &mut g);
 /// assert_eq!(g, [12.0]);
 /// ```
 pub trait Potential<T: Real> {
-    /// `V(w)`.
+    /// The value `V(w)`.
     fn value(&self, w: &[T]) -> T;
 
-    /// `out += scale grad V(w)`.
+    /// Adds the gradient: `out += scale grad V(w)`.
     fn gradient(&self, w: &[T], scale: T, out: &mut [T]);
 
-    /// `out += V''(w) v`, or a positive semidefinite part of it. Provided: adds nothing.
+    /// Adds the product with the Hessian, or a positive semidefinite part of it: `out += V''(w) v`.
+    ///
+    /// Provided: adds nothing.
     fn curvature(&self, w: &[T], v: &[T], out: &mut [T]) {
         let _ = (w, v, out);
     }
@@ -70,26 +78,19 @@ impl<T: Real, V: Potential<T>, W: Potential<T>> Potential<T> for (V, W) {
     }
 }
 
-macro_rules! forward_potential {
-    ($($pointer:ty),*) => {$(
-        impl<T: Real, V: Potential<T> + ?Sized> Potential<T> for $pointer {
-            fn value(&self, w: &[T]) -> T {
-                (**self).value(w)
-            }
-            fn gradient(&self, w: &[T], scale: T, out: &mut [T]) {
-                (**self).gradient(w, scale, out);
-            }
-            fn curvature(&self, w: &[T], v: &[T], out: &mut [T]) {
-                (**self).curvature(w, v, out);
-            }
-        }
-    )*};
+forward! {
+    impl[T: Real, V: Potential<T> + ?Sized] Potential<T>; for &V, &mut V, Box<V>, Rc<V>, Arc<V>; {
+        fn value(&self, w: &[T]) -> T;
+        fn gradient(&self, w: &[T], scale: T, out: &mut [T]);
+        fn curvature(&self, w: &[T], v: &[T], out: &mut [T]);
+    }
 }
-forward_potential!(&V, Box<V>);
 
-/// Weight decay `V(w) = lambda |w|^2`: `int V dmu = lambda int |w|^2 dmu`, velocity `-2 lambda w`.
+/// Weight decay `V(w) = lambda |w|^2` of strength `lambda >= 0`, with the velocity `-2 lambda w`.
 ///
-/// On 2-homogeneous neurons it acts as the total variation of a measure on the sphere, with the factor `2 lambda`.
+/// On balanced neurons `(a, b)`, `|a| = |b|`, of a 2-homogeneous map it equals
+/// `2 lambda |a| |b|`: the total variation norm of a measure on the sphere of directions, times
+/// `2 lambda`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -108,7 +109,7 @@ impl<T: Real> WeightDecay<T> {
     /// Weight decay of strength `lambda >= 0`.
     ///
     /// # Errors
-    /// [`ParameterError`] when `lambda` is negative or not finite.
+    /// [`ParameterError`] if `lambda` is negative or not finite.
     pub fn new(lambda: T) -> Result<Self, ParameterError> {
         if lambda >= T::zero() && lambda.is_finite() {
             Ok(Self { lambda })
@@ -142,7 +143,7 @@ impl<T: Real> Potential<T> for WeightDecay<T> {
     }
 }
 
-/// `int V dmu` over the particles at hand.
+/// `int V dmu = sum_i c_i V(w_i)` over the local particles.
 pub(super) fn integral<T: Real>(potential: &impl Potential<T>, mu: &EmpiricalMeasure<T>) -> T {
     let mut sum = T::zero();
     for i in 0..mu.len() {
@@ -151,8 +152,8 @@ pub(super) fn integral<T: Real>(potential: &impl Potential<T>, mu: &EmpiricalMea
     sum
 }
 
-/// `out_i -= grad V(w_i)`.
-pub(super) fn descend<T: Real>(
+/// Subtracts the gradient at each column of `w` (`p x m`): `out_i -= grad V(w_i)`.
+pub(super) fn subtract_gradient<T: Real>(
     potential: &impl Potential<T>,
     w: &DMatrix<T>,
     out: &mut DMatrix<T>,
@@ -163,6 +164,10 @@ pub(super) fn descend<T: Real>(
     }
 }
 
+/// Former name of [`subtract_gradient`].
+pub(super) use subtract_gradient as descend;
+
+/// Adds the product of the Hessian at each column of `w` (`p x m`) and the field `v` (`p x m`):
 /// `out_i += V''(w_i) v_i`.
 pub(super) fn add_hessian_product<T: Real>(
     potential: &impl Potential<T>,
@@ -177,20 +182,22 @@ pub(super) fn add_hessian_product<T: Real>(
     }
 }
 
-/// The energy `F(mu) = int V dmu` of independent particles.
+/// The potential energy `F(mu) = int V dmu`, with the first variation `V` and the velocity
+/// `-grad V`.
 ///
-/// Alone it is a gradient flow of every particle for itself; inside a [`Sum`](super::Sum) it confines any other energy.
-/// (A [`MeanFieldRisk`](super::MeanFieldRisk) takes its potential by
-/// [`regularized`](super::MeanFieldRisk::regularized).)
+/// Its flow moves every particle independently, by the gradient flow of `V`. In a
+/// [`Sum`](super::Sum) it confines the particles of another energy. For a
+/// [`MeanFieldRisk`](super::MeanFieldRisk) use
+/// [`regularized`](super::MeanFieldRisk::regularized) instead.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::prelude::*;
 ///
 /// let mut f = PotentialEnergy::new(WeightDecay::new(1.0)?, 2);
-/// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 3, 1.0)).unwrap();
+/// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 3, 1.0))?;
 /// assert_eq!(f.value(&mu), 2.0);
-/// # Ok::<(), wasserflow::prelude::ParameterError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PotentialEnergy<V> {
@@ -199,7 +206,7 @@ pub struct PotentialEnergy<V> {
 }
 
 impl<V> PotentialEnergy<V> {
-    /// The energy of `potential` on particles of `particle_dim` coordinates.
+    /// The energy of `potential` on particles in `R^p`, `p = particle_dim`.
     pub fn new(potential: V, particle_dim: usize) -> Self {
         Self {
             potential,
@@ -224,7 +231,7 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
         out.fill(T::zero());
-        descend(&self.potential, mu.points(), out);
+        subtract_gradient(&self.potential, mu.points(), out);
         integral(&self.potential, mu)
     }
 
@@ -239,7 +246,7 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
             *value = self.potential.value(w);
         }
         descent.fill(T::zero());
-        descend(&self.potential, at, descent);
+        subtract_gradient(&self.potential, at, descent);
         Some(integral(&self.potential, mu))
     }
 

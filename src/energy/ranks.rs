@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::forward::forward;
 use crate::real::Real;
 
 /// The sum of vectors over ranks that each hold a part of the particles (an all-reduce).
@@ -27,6 +28,12 @@ use crate::real::Real;
 pub trait AllReduce<T: Real> {
     /// Replaces `x[l]` by its sum over all ranks, for every l.
     fn sum(&mut self, x: &mut [T]);
+}
+
+forward! {
+    impl[T: Real, R: AllReduce<T> + ?Sized] AllReduce<T>; for &mut R, Box<R>; {
+        fn sum(&mut self, x: &mut [T]);
+    }
 }
 
 /// The ranks of an energy: a single one, at no cost, or those of an all-reduce.

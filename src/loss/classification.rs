@@ -1,13 +1,12 @@
-//! Losses of the margin `y h`, for targets -1 and 1.
+//! Classification losses: functions of the margin `y h` for labels `y` in {-1, 1}.
 
-use super::Loss;
-use super::{on_domain, positive};
+use super::{Loss, check_positive, on_domain};
 use crate::activation::{Activation, Softplus, sigmoids};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
 
-/// Accepts -1 and 1.
-fn sign<T: Real>(target: T) -> Result<(), &'static str> {
+/// Returns an error unless the target is -1 or 1.
+fn check_label<T: Real>(target: T) -> Result<(), &'static str> {
     if target.abs() == T::one() {
         Ok(())
     } else {
@@ -15,19 +14,19 @@ fn sign<T: Real>(target: T) -> Result<(), &'static str> {
     }
 }
 
-/// `r_+`, and NaN for NaN (which `max` would hide).
+/// The positive part `r_+`. It propagates NaN, which `max` would replace by 0.
 #[inline]
 fn positive_part<T: Real>(r: T) -> T {
     if r < T::zero() { T::zero() } else { r }
 }
 
-/// `p log p`, with its limit 0 at 0.
+/// `p log p` for `p > 0`, and its limit 0 at 0.
 #[inline]
-fn times_log<T: Real>(p: T) -> T {
+fn x_log_x<T: Real>(p: T) -> T {
     if p > T::zero() { p * p.ln() } else { T::zero() }
 }
 
-/// Logistic loss `l(y, h) = log(1 + exp(-y h))`, `y` in {-1, 1}; without overflow.
+/// Logistic loss `l(y, h) = log(1 + exp(-y h))`, `y` in {-1, 1}, evaluated without overflow.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -78,17 +77,18 @@ impl<T: Real> Loss<T> for Logistic {
         let p = -u * target;
         let q = T::one() - p;
         on_domain(p >= T::zero() && q >= T::zero(), || {
-            times_log(p) + if q > T::zero() { q * (-p).ln_1p() } else { q }
+            x_log_x(p) + if q > T::zero() { q * (-p).ln_1p() } else { q }
         })
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
-        sign(target)
+        check_label(target)
     }
 }
 
 /// Exponential loss `l(y, h) = exp(-y h)`, `y` in {-1, 1}.
 ///
-/// It is infinite in the scalar for margins below about -709 (f64) or -88 (f32): a flow that gets there says so.
+/// It overflows for margins below about -709 in `f64` and -88 in `f32`. A flow that reaches such a
+/// margin fails with [`StepError::NonFinite`](crate::error::StepError::NonFinite).
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -115,7 +115,7 @@ impl<T: Real> Loss<T> for Exponential {
     fn second_derivative(&self, target: T, prediction: T) -> T {
         (-target * prediction).exp()
     }
-    /// With `p = -u y`: `l* = p (log p - 1)` for `p >= 0`, 0 for `p = 0`.
+    /// With `p = -u y`: `l* = p (log p - 1)` for `p > 0`, and 0 for `p = 0`.
     #[inline]
     fn conjugate(&self, target: T, u: T) -> Option<T> {
         let p = -u * target;
@@ -128,11 +128,12 @@ impl<T: Real> Loss<T> for Exponential {
         })
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
-        sign(target)
+        check_label(target)
     }
 }
 
-/// Hinge loss `l(y, h) = (1 - y h)_+`, `y` in {-1, 1}; subgradient 0 at the kink `y h = 1`.
+/// Hinge loss `l(y, h) = (1 - y h)_+`, `y` in {-1, 1}, with the subgradient 0 at the kink
+/// `y h = 1`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -166,13 +167,14 @@ impl<T: Real> Loss<T> for Hinge {
         on_domain(p >= T::zero() && p <= T::one(), || -p)
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
-        sign(target)
+        check_label(target)
     }
 }
 
-/// Smoothed hinge loss of width `s > 0`: with `r = (1 - y h)_+`, `r^2 / (2 s)` for `r <= s` and `r - s/2` beyond.
+/// Smoothed hinge loss of width `s > 0`, for labels `y` in {-1, 1}.
 ///
-/// The hinge, with its corner replaced by a parabola: `Hinge - s/2 <= SmoothHinge(s) <= Hinge`.
+/// With `r = (1 - y h)_+`, `l(y, h) = r^2 / (2 s)` for `r <= s` and `r - s/2` for `r > s`. A
+/// parabola replaces the kink of the hinge loss: `Hinge - s/2 <= SmoothHinge(s) <= Hinge`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -183,18 +185,15 @@ impl<T: Real> Loss<T> for Hinge {
 /// Source: S. Shalev-Shwartz and T. Zhang, Stochastic dual coordinate ascent methods, 2013.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SmoothHinge(
-    /// The width `s > 0` of the parabola.
+    /// The width `s` of the parabola, positive and finite.
     pub f64,
 );
 
 impl<T: Real> Loss<T> for SmoothHinge {
     #[inline]
     fn value(&self, target: T, prediction: T) -> T {
-        let (r, s) = (
-            positive_part(T::one() - target * prediction),
-            real::<T>(self.0),
-        );
-        let half = real::<T>(0.5);
+        let r = positive_part(T::one() - target * prediction);
+        let (s, half) = (real::<T>(self.0), real::<T>(0.5));
         if r <= s {
             r * r * half / s
         } else {
@@ -224,9 +223,9 @@ impl<T: Real> Loss<T> for SmoothHinge {
         })
     }
     fn check_target(&self, target: T) -> Result<(), &'static str> {
-        sign(target)
+        check_label(target)
     }
     fn check(&self) -> Result<(), ParameterError> {
-        positive("the width of the smoothed hinge loss", self.0)
+        check_positive("the width of the smoothed hinge loss", self.0)
     }
 }

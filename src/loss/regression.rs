@@ -1,11 +1,10 @@
-//! Losses of the residual `h - y`, for any finite target.
+//! Regression losses: functions of the residual `h - y` for finite targets.
 
-use super::Loss;
-use super::{on_domain, positive};
+use super::{Loss, check_positive, on_domain};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
 
-/// Square loss `l(y, h) = (h - y)^2 / 2`; the 1/2 makes `dl/dh = h - y`.
+/// Square loss `l(y, h) = (h - y)^2 / 2`; with the factor 1/2, `dl/dh = h - y`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -28,14 +27,16 @@ impl<T: Real> Loss<T> for Square {
     fn second_derivative(&self, _: T, _: T) -> T {
         T::one()
     }
-    /// `l* = u^2 / 2 + u y` for every u.
+    /// `l* = u^2 / 2 + u y` for all u.
     #[inline]
     fn conjugate(&self, target: T, u: T) -> Option<T> {
         Some(u * (u * real(0.5) + target))
     }
 }
 
-/// Huber loss with threshold `t > 0`: `r^2 / 2` for `|r| <= t`, `t (|r| - t/2)` beyond, `r = h - y`.
+/// Huber loss with threshold `t > 0`.
+///
+/// With `r = h - y`, `l(y, h) = r^2 / 2` for `|r| <= t` and `t (|r| - t/2)` for `|r| > t`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -46,18 +47,15 @@ impl<T: Real> Loss<T> for Square {
 /// Source: P. J. Huber, Robust estimation of a location parameter, 1964.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Huber(
-    /// The threshold `t > 0`, where the loss turns linear.
+    /// The threshold `t` from which on the loss is linear, positive and finite.
     pub f64,
 );
 
 impl<T: Real> Loss<T> for Huber {
     #[inline]
     fn value(&self, target: T, prediction: T) -> T {
-        let (r, t, half) = (
-            (prediction - target).abs(),
-            real::<T>(self.0),
-            real::<T>(0.5),
-        );
+        let r = (prediction - target).abs();
+        let (t, half) = (real::<T>(self.0), real::<T>(0.5));
         if r <= t {
             r * r * half
         } else {
@@ -83,13 +81,15 @@ impl<T: Real> Loss<T> for Huber {
         on_domain(u.abs() <= real(self.0), || u * (u * real(0.5) + target))
     }
     fn check(&self) -> Result<(), ParameterError> {
-        positive("the threshold of the Huber loss", self.0)
+        check_positive("the threshold of the Huber loss", self.0)
     }
 }
 
-/// Quantile (pinball) loss at level `q` in (0, 1): `q r` for `r = y - h >= 0`, `(q - 1) r` else; subgradient 0 at `r = 0`.
+/// Quantile (pinball) loss at the level `q` in (0, 1).
 ///
-/// Minimised by the q-quantile of the target; `2 Quantile(0.5)` is the absolute error.
+/// With `r = y - h`, `l(y, h) = q r` for `r >= 0` and `(q - 1) r` for `r < 0`; the subgradient at
+/// `r = 0` is 0. The q-quantile of the target minimises its expectation. `2 Quantile(0.5)` is the
+/// absolute error.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -118,7 +118,7 @@ impl<T: Real> Loss<T> for Quantile {
         } else if prediction > target {
             T::one() - q
         } else {
-            // Also where either is NaN: then so is the value.
+            // Reached at the kink, and if an argument is NaN: then `value` is NaN too.
             T::zero()
         }
     }
@@ -136,9 +136,8 @@ impl<T: Real> Loss<T> for Quantile {
         if self.0 > 0.0 && self.0 < 1.0 {
             Ok(())
         } else {
-            let name = "the level of the quantile loss";
             Err(ParameterError {
-                name,
+                name: "the level of the quantile loss",
                 requirement: "between 0 and 1",
                 value: self.0,
             })

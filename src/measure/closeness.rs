@@ -1,13 +1,14 @@
-//! Approximate equality of measures, particle by particle in their order.
+//! Approximate equality of measures, particle by particle in storage order.
 
 use approx::{AbsDiffEq, RelativeEq};
 
 use super::EmpiricalMeasure;
 use crate::real::Real;
 
-/// Equal shapes, and coordinates and weights equal up to `epsilon`.
+/// Approximate equality: the same shape, and coordinates and weights equal up to `epsilon`.
 ///
-/// Particles are compared in their order: for a distance that does not see the order, take the Wasserstein distance.
+/// Particles are compared in storage order. For a comparison that is invariant under permutations,
+/// use the Wasserstein distance of [`transport`](crate::transport).
 ///
 /// ```
 /// use approx::assert_abs_diff_eq;
@@ -28,33 +29,28 @@ impl<T: Real> AbsDiffEq for EmpiricalMeasure<T> {
     }
 
     fn abs_diff_eq(&self, other: &Self, epsilon: T) -> bool {
-        self.agrees(other, |u, v| u.abs_diff_eq(v, epsilon))
+        self.entries_equal(other, |u, v| u.abs_diff_eq(v, epsilon))
     }
 }
 
-/// Equal shapes, and coordinates and weights equal up to `epsilon` or the relative error `max_relative`.
+/// Approximate equality: the same shape, and coordinates and weights equal up to `epsilon` or up to
+/// the relative error `max_relative`.
 impl<T: Real> RelativeEq for EmpiricalMeasure<T> {
     fn default_max_relative() -> T {
         <T as RelativeEq>::default_max_relative()
     }
 
     fn relative_eq(&self, other: &Self, epsilon: T, max_relative: T) -> bool {
-        self.agrees(other, |u, v| u.relative_eq(v, epsilon, max_relative))
+        self.entries_equal(other, |u, v| u.relative_eq(v, epsilon, max_relative))
     }
 }
 
 impl<T: Real> EmpiricalMeasure<T> {
-    fn agrees(&self, other: &Self, equal: impl Fn(&T, &T) -> bool) -> bool {
+    /// Returns true if the shapes agree and `equal` holds for all pairs of entries.
+    fn entries_equal(&self, other: &Self, equal: impl Fn(&T, &T) -> bool) -> bool {
+        let points = self.points.iter().zip(&other.points);
+        let weights = self.weights.iter().zip(&other.weights);
         self.points.shape() == other.points.shape()
-            && self
-                .points
-                .iter()
-                .zip(other.points.iter())
-                .all(|(u, v)| equal(u, v))
-            && self
-                .weights
-                .iter()
-                .zip(other.weights.iter())
-                .all(|(u, v)| equal(u, v))
+            && points.chain(weights).all(|(u, v)| equal(u, v))
     }
 }

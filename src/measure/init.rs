@@ -1,8 +1,8 @@
-//! Starts of a flow: random and regular measures.
+//! Initial measures of a flow: random and regular ones.
 //!
-//! Random starts draw in `f64` from the generator given and round, so that a run in `f32` starts from the measure of
-//! the run in `f64`. With a generator of a fixed algorithm (ChaCha, PCG) and a fixed seed they are the same everywhere, up to the
-//! last digit of `ln` and `exp`.
+//! Random initial measures are drawn in `f64` and then rounded, so that a run in `f32` starts
+//! from the same measure as the run in `f64`. With a generator of a fixed algorithm (ChaCha, PCG)
+//! and a fixed seed they agree on all platforms, up to the last digit of `ln` and `exp`.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -16,9 +16,10 @@ mod random;
 #[cfg(feature = "rand")]
 pub use random::{balanced, gaussian, sphere};
 
-/// The regular grid of `points` points on each axis of the box `[low, high]^p`: `points^p` particles, cell centres.
+/// The uniform measure on a regular grid in the box `[low, high]^p`: `m = points^p` particles.
 ///
-/// Coordinates are `low + (high - low) (i + 1/2) / points`; the first axis runs fastest.
+/// The particles are the centres of `points` cells along each axis, with the coordinates
+/// `low + (high - low) (i + 1/2) / points`, `0 <= i < points`. The first axis varies fastest.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -29,7 +30,8 @@ pub use random::{balanced, gaussian, sphere};
 /// ```
 ///
 /// # Errors
-/// [`MeasureError`] when there is no point or axis, a bound is not finite, or there are more points than an index can count.
+/// [`MeasureError`] if `p = 0`, `points = 0`, a bound is not finite, or the particles do not fit in
+/// memory.
 pub fn grid<T: Real>(
     p: usize,
     points: usize,
@@ -50,10 +52,9 @@ pub fn grid<T: Real>(
         m.checked_mul(p * size_of::<T>())
             .is_some_and(|bytes| bytes < isize::MAX as usize)
     }) else {
-        let (name, requirement) = ("points^p", "a number of particles that fits in memory");
         return Err(ParameterError {
-            name,
-            requirement,
+            name: "points^p",
+            requirement: "a number of particles that fits in memory",
             value: (points as f64).powf(p as f64),
         }
         .into());
@@ -64,7 +65,9 @@ pub fn grid<T: Real>(
     }))
 }
 
-/// `m` points at equal angles `2 pi i / m` on the circle of radius `radius` in the plane.
+/// The uniform measure on `m` equidistant points of a circle in the plane, `p = 2`.
+///
+/// Particle i is `radius (cos t_i, sin t_i)` at the angle `t_i = 2 pi i / m`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -75,7 +78,7 @@ pub fn grid<T: Real>(
 /// ```
 ///
 /// # Errors
-/// [`MeasureError`] when `m = 0` or the radius is not finite.
+/// [`MeasureError`] if `m = 0` or the radius is not finite.
 pub fn circle<T: Real>(m: usize, radius: f64) -> Result<EmpiricalMeasure<T>, MeasureError> {
     EmpiricalMeasure::uniform(DMatrix::from_fn(2, m, |axis, i| {
         let (sin, cos) = (std::f64::consts::TAU * i as f64 / m as f64).sin_cos();
@@ -83,21 +86,25 @@ pub fn circle<T: Real>(m: usize, radius: f64) -> Result<EmpiricalMeasure<T>, Mea
     }))
 }
 
-/// The symmetrised start `(mu + S mu) / 2`, `S(a, b) = (-a, b)` on the first `k` coordinates: ridge neurons then predict 0.
+/// The symmetrised measure `(mu + S mu) / 2`, with the reflection `S(a, b) = (-a, b)`, `a` in
+/// `R^k`.
 ///
-/// Particles `m` to `2m - 1` are the mirrored ones; weights are halved, so the mass stays.
+/// A network of ridge neurons `a sigma(b.x)` then predicts exactly 0. Particles `m` to `2m - 1`
+/// are the reflected ones. All weights are halved, so the mass is preserved.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::prelude::*;
 ///
-/// let mu = init::symmetrised(&EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[3.0, 4.0]))?, 1)?;
-/// assert_eq!((mu.particle(0), mu.particle(1), mu.mass()), (&[3.0, 4.0][..], &[-3.0, 4.0][..], 1.0));
+/// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[3.0, 4.0]))?;
+/// let nu = init::symmetrised(&mu, 1)?;
+/// assert_eq!(nu.points().as_slice(), &[3.0, 4.0, -3.0, 4.0]);
+/// assert_eq!(nu.mass(), 1.0);
 /// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
 /// # Errors
-/// [`MeasureError::Parameter`] when `k` exceeds the dimension of a particle.
+/// [`MeasureError::Parameter`] if `k` exceeds the dimension of a particle.
 pub fn symmetrised<T: Real>(
     mu: &EmpiricalMeasure<T>,
     k: usize,
@@ -111,13 +118,10 @@ pub fn symmetrised<T: Real>(
         }
         .into());
     }
-    let mirrored = |l: usize, i: usize| {
-        if i >= m && l < k {
-            -mu.points()[(l, i % m)]
-        } else {
-            mu.points()[(l, i % m)]
-        }
+    let coordinate = |l: usize, i: usize| {
+        let w = mu.points()[(l, i % m)];
+        if i >= m && l < k { -w } else { w }
     };
     let weights = DVector::from_fn(2 * m, |i, _| mu.weight(i % m) * real(0.5));
-    EmpiricalMeasure::weighted(DMatrix::from_fn(p, 2 * m, mirrored), weights)
+    EmpiricalMeasure::weighted(DMatrix::from_fn(p, 2 * m, coordinate), weights)
 }

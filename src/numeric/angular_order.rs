@@ -1,4 +1,8 @@
-//! Vectors of the plane in the order of their angle.
+//! Plane vectors sorted by angle, with arc queries and rounding bounds for signs of inner products.
+//!
+//! Angles are measured by a monotone pseudo-angle (the "diamond angle", in the 1-norm), which
+//! needs one division and no trigonometric function. It is stored as an integer that wraps at a
+//! full turn.
 
 use std::ops::Range;
 
@@ -6,99 +10,126 @@ use crate::real::{Real, to_f64};
 
 mod radix;
 
-/// A quarter turn: angles are counted in `2^-32` of a turn and wrap as `u32` does.
+/// A quarter turn in the unit of all angles, `2^-32` of a turn. Angles wrap as `u32` does.
 pub(crate) const QUARTER: u32 = 1 << 30;
 
-/// So many places of an arc are compared at once.
-const PAD: usize = 4;
+/// The number of angles that [`AngularOrder::lower_bound`] compares without a branch.
+const SCAN: usize = 4;
 
-/// The computed inner product, as the plain method rounds it: its sign decides who is active.
+/// The inner product `b.x` in the rounding of `T`.
+///
+/// Its sign decides whether a neuron is active. It must be rounded exactly as in the definition of
+/// the feature map: otherwise the sweep and the definition would disagree near the boundary.
 #[inline(always)]
 pub(crate) fn dot<T: Real>(b: [T; 2], x: [T; 2]) -> T {
     b[0] * x[0] + b[1] * x[1]
 }
 
+/// Converts both coordinates to `f64`.
 #[inline(always)]
 pub(crate) fn widen<T: Real>(v: [T; 2]) -> [f64; 2] {
     [to_f64(v[0]), to_f64(v[1])]
 }
 
-/// The diamond angle of `v`: `|y| / (|x| + |y|)` of a quarter turn in the first quadrant, mirrored into the others.
+/// The diamond angle of `v = (x, y)`.
 ///
-/// It grows with the angle of `v`, turns by [`QUARTER`] when `v` does, and is off by at most one unit.
+/// It is `|y| / (|x| + |y|)` of a quarter turn in the first quadrant, and its reflection in the
+/// other quadrants. It increases with the angle of `v`, and increases by [`QUARTER`] if `v` is
+/// rotated by a quarter turn. The error is at most one unit.
 #[inline(always)]
 fn angle([x, y]: [f64; 2]) -> u32 {
-    const INTEGERS: f64 = (1_u64 << 52) as f64; // from here on the last bit of a number is 1
-    let (half_x, half_y) = (0.5 * x.abs(), 0.5 * y.abs()); // halves: their sum is finite
+    /// From 2^52 on consecutive `f64` differ by 1: adding it rounds to an integer, which then
+    /// occupies the low bits of the significand.
+    const INTEGERS: f64 = (1_u64 << 52) as f64;
+    // Halved first: |x| + |y| could overflow.
+    let (half_x, half_y) = (0.5 * x.abs(), 0.5 * y.abs());
     let t = half_y / (half_x + half_y);
     let t = if x < 0.0 { 2.0 - t } else { t };
     let t = if y < 0.0 { 4.0 - t } else { t };
     (t * f64::from(QUARTER) + INTEGERS).to_bits() as u32
 }
 
-/// `|v|_inf`
+/// The maximum norm `|v|_inf`.
 #[inline(always)]
-fn norm(v: [f64; 2]) -> f64 {
+fn max_norm(v: [f64; 2]) -> f64 {
     let (x, y) = (v[0].abs(), v[1].abs());
     if x > y { x } else { y }
 }
 
-/// What rounding in the format of `T`, `f32` or `f64`, does to the sign of an inner product.
+/// The constants of the floating-point format of `T`, `f32` or `f64`, that bound the rounding error
+/// of an inner product.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Format {
-    /// The difference from a right angle up to which rounding may turn the sign.
-    doubt: u32,
-    /// The smallest normal number, the smallest of all, and a quarter of the largest.
-    normal: f64,
-    subnormal: f64,
-    large: f64,
+    /// The deviation from a right angle up to which rounding may change the sign of the inner
+    /// product of normal vectors.
+    angle_tolerance: u32,
+    /// The smallest normal number.
+    min_normal: f64,
+    /// The smallest subnormal number.
+    min_subnormal: f64,
+    /// A quarter of the largest number: below it inner products do not overflow.
+    overflow_bound: f64,
 }
 
 impl Format {
     pub(crate) fn of<T: Real>() -> Self {
-        // Two products are off by half an epsilon of |q| |v|, two angles by a unit, and one rounds up.
-        let doubt = 4 + (to_f64(T::default_epsilon()) * f64::from(QUARTER)) as u32;
+        // The rounding error of the two products and their sum is at most eps |q| |v|, that of the
+        // two angles one unit each; the remaining units cover rounding up.
+        let angle_tolerance = 4 + (to_f64(T::default_epsilon()) * f64::from(QUARTER)) as u32;
         if size_of::<T>() == size_of::<f32>() {
             Self {
-                doubt,
-                normal: f32::MIN_POSITIVE.into(),
-                subnormal: f32::from_bits(1).into(),
-                large: 0.25 * f64::from(f32::MAX),
+                angle_tolerance,
+                min_normal: f32::MIN_POSITIVE.into(),
+                min_subnormal: f32::from_bits(1).into(),
+                overflow_bound: 0.25 * f64::from(f32::MAX),
             }
         } else {
             Self {
-                doubt,
-                normal: f64::MIN_POSITIVE,
-                subnormal: f64::from_bits(1),
-                large: 0.25 * f64::MAX,
+                angle_tolerance,
+                min_normal: f64::MIN_POSITIVE,
+                min_subnormal: f64::from_bits(1),
+                overflow_bound: 0.25 * f64::MAX,
             }
         }
     }
 }
 
-/// Vectors sorted by angle; then those of subnormal size, whose inner products may vanish; then the zeros.
+/// A set of plane vectors in a fixed order: normal vectors by angle, then subnormal, then zero
+/// ones.
+///
+/// A vector is subnormal if its maximum norm is below the smallest normal number. Inner products
+/// with such a vector may underflow to 0, hence its angle does not determine their sign.
 #[derive(Debug, Clone)]
-pub(crate) struct Circle<T> {
-    /// The angles of the sorted, and [`PAD`] of the largest.
+pub(crate) struct AngularOrder<T> {
+    /// The angles of the normal vectors in increasing order, followed by [`SCAN`] times `u32::MAX`.
     angles: Vec<u32>,
+    /// The number of normal vectors.
     sorted: usize,
+    /// The smallest angle, 0 for an empty set of normal vectors.
     first: u32,
+    /// The vectors in this order.
     vectors: Vec<[T; 2]>,
-    /// The index that a vector had before sorting, and its inverse.
+    /// The original index of each vector.
     index: Vec<u32>,
-    place: Vec<u32>,
-    /// `guide[r]`: the first place whose angle, shifted to the right, is at least r.
-    guide: Vec<u32>,
+    /// The inverse of `index`: the position of each original index.
+    position: Vec<u32>,
+    /// `buckets[r]`: the first position with an angle whose leading bits are at least `r`.
+    buckets: Vec<u32>,
+    /// The number of trailing bits of an angle that its bucket ignores.
     shift: u32,
+    /// The number of vectors that are not zero.
     nonzero: usize,
-    /// The range of `|v|_inf` of the sorted.
-    least: f64,
-    largest: f64,
+    /// The smallest maximum norm of a normal vector.
+    min_norm: f64,
+    /// The largest maximum norm of a normal vector.
+    max_norm: f64,
+    /// Sort keys: the angle in the upper half, the original index in the lower half.
     entries: Vec<u64>,
-    spare: Vec<u64>,
+    /// Scratch space of the sort.
+    scratch: Vec<u64>,
 }
 
-impl<T> Default for Circle<T> {
+impl<T> Default for AngularOrder<T> {
     fn default() -> Self {
         Self {
             angles: Vec::new(),
@@ -106,83 +137,96 @@ impl<T> Default for Circle<T> {
             first: 0,
             vectors: Vec::new(),
             index: Vec::new(),
-            place: Vec::new(),
-            guide: Vec::new(),
+            position: Vec::new(),
+            buckets: Vec::new(),
             shift: 0,
             nonzero: 0,
-            least: f64::INFINITY,
-            largest: 0.0,
+            min_norm: f64::INFINITY,
+            max_norm: 0.0,
             entries: Vec::new(),
-            spare: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 }
 
-impl<T: Real> Circle<T> {
+impl<T: Real> AngularOrder<T> {
     /// Sorts the columns of `x` (`2 x n`).
     pub(crate) fn fill(&mut self, x: &[T]) {
         self.sort(x.len() / 2, |j| [x[2 * j], x[2 * j + 1]]);
     }
 
-    /// Sorts `len < 2^32` vectors. Nothing is allocated when as many were sorted before.
+    /// Sorts `len < 2^32` vectors. Allocates nothing if at least as many were sorted before.
     pub(crate) fn sort(&mut self, len: usize, vector: impl Fn(usize) -> [T; 2]) {
-        let format = Format::of::<T>();
-        let (mut least, mut largest) = (f64::INFINITY, 0.0);
-        self.entries.clear();
-        self.entries.extend((0..len).map(|i| {
-            let v = widen(vector(i));
-            let size = norm(v);
-            least = if size < least { size } else { least };
-            largest = if size > largest { size } else { largest };
-            u64::from(angle(v)) << 32 | i as u64
-        }));
-        self.spare.clear();
-        self.nonzero = len;
-        if least < format.normal {
-            let Self { entries, spare, .. } = self;
-            let size = |entry: u64| norm(widen(vector(entry as u32 as usize)));
-            least = f64::INFINITY;
-            entries.retain(|&entry| {
-                let size = size(entry);
-                if size < format.normal {
-                    spare.push(entry);
-                } else {
-                    least = least.min(size);
-                }
-                size >= format.normal
-            });
-            spare.sort_unstable_by_key(|&entry| (size(entry) == 0.0, entry as u32));
-            self.nonzero = entries.len() + spare.partition_point(|&entry| size(entry) > 0.0);
-        }
-        (self.least, self.largest) = (least, largest);
+        self.collect_entries(len, &vector);
+        // `scratch` holds the subnormal and zero vectors, which `index` keeps during the sort.
         self.index.clear();
         self.index
-            .extend(self.spare.iter().map(|&entry| entry as u32));
-        radix::sort(&mut self.entries, &mut self.spare);
+            .extend(self.scratch.iter().map(|&entry| entry as u32));
+        radix::sort(&mut self.entries, &mut self.scratch);
 
         self.angles.clear();
         self.angles
             .extend(self.entries.iter().map(|&entry| (entry >> 32) as u32));
-        self.join_equals(&vector);
-        self.guide();
+        self.group_equal_vectors(&vector);
+        self.fill_buckets();
         self.sorted = self.angles.len();
         self.first = self.angles.first().copied().unwrap_or(0);
-        self.angles.extend([u32::MAX; PAD]);
-        let small = self.index.len();
+        self.angles.extend([u32::MAX; SCAN]);
+
+        let others = self.index.len();
         self.index
             .extend(self.entries.iter().map(|&entry| entry as u32));
-        self.index.rotate_left(small);
+        self.index.rotate_left(others);
         self.vectors.clear();
         self.vectors
             .extend(self.index.iter().map(|&i| vector(i as usize)));
-        self.place.resize(len, 0);
+        self.position.resize(len, 0);
         for (s, &i) in self.index.iter().enumerate() {
-            self.place[i as usize] = s as u32;
+            self.position[i as usize] = s as u32;
         }
     }
 
-    /// Among equal angles, puts equal vectors side by side, so that one inner product settles all of them.
-    fn join_equals(&mut self, vector: impl Fn(usize) -> [T; 2]) {
+    /// Writes the normal vectors to `entries`, and the subnormal ones, followed by the zeros, to
+    /// `scratch`. Sets the norm bounds and the number of nonzero vectors.
+    fn collect_entries(&mut self, len: usize, vector: impl Fn(usize) -> [T; 2]) {
+        let min_normal = Format::of::<T>().min_normal;
+        let (mut min, mut max) = (f64::INFINITY, 0.0);
+        self.entries.clear();
+        self.entries.extend((0..len).map(|i| {
+            let v = widen(vector(i));
+            let norm = max_norm(v);
+            min = if norm < min { norm } else { min };
+            max = if norm > max { norm } else { max };
+            u64::from(angle(v)) << 32 | i as u64
+        }));
+        self.scratch.clear();
+        self.nonzero = len;
+        if min < min_normal {
+            let Self {
+                entries, scratch, ..
+            } = self;
+            let norm = |entry: u64| max_norm(widen(vector(entry as u32 as usize)));
+            min = f64::INFINITY;
+            entries.retain(|&entry| {
+                let norm = norm(entry);
+                if norm < min_normal {
+                    scratch.push(entry);
+                } else {
+                    min = min.min(norm);
+                }
+                norm >= min_normal
+            });
+            scratch.sort_unstable_by_key(|&entry| (norm(entry) == 0.0, entry as u32));
+            self.nonzero = entries.len() + scratch.partition_point(|&entry| norm(entry) > 0.0);
+        }
+        (self.min_norm, self.max_norm) = (min, max);
+    }
+
+    /// Makes equal vectors adjacent among those of equal angle: one inner product then classifies
+    /// all of them.
+    fn group_equal_vectors(&mut self, vector: impl Fn(usize) -> [T; 2]) {
+        // Adding 0 maps -0 to 0, which compare as different.
+        let key = |entry: u64| widen(vector(entry as u32 as usize)).map(|s| s + 0.0);
         let mut start = 0;
         for end in 1..=self.angles.len() {
             if self.angles.get(end) == Some(&self.angles[start]) {
@@ -190,8 +234,7 @@ impl<T: Real> Circle<T> {
             }
             if end - start > 2 {
                 self.entries[start..end].sort_unstable_by(|&e, &f| {
-                    let at = |entry: u64| widen(vector(entry as u32 as usize)).map(|s| s + 0.0); // -0 is 0
-                    let ([x, y], [z, w]) = (at(e), at(f));
+                    let ([x, y], [z, w]) = (key(e), key(f));
                     x.total_cmp(&z).then(y.total_cmp(&w)).then(e.cmp(&f))
                 });
             }
@@ -199,91 +242,99 @@ impl<T: Real> Circle<T> {
         }
     }
 
-    /// Vectors, however small.
+    /// The number of vectors.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// How many are in the order of their angle.
+    /// The number of normal vectors, which occupy the first positions in the order of their angle.
     #[inline(always)]
     pub(crate) fn sorted(&self) -> usize {
         self.sorted
     }
 
-    /// How many are not zero.
+    /// The number of vectors that are not zero.
     #[inline(always)]
     pub(crate) fn nonzero(&self) -> usize {
         self.nonzero
     }
 
-    /// The vector in place `s` of the order.
+    /// The vector at position `s`.
     #[inline(always)]
     pub(crate) fn vector(&self, s: usize) -> [T; 2] {
         self.vectors[s]
     }
 
-    /// The indices before sorting, in the order of the angle.
+    /// The original indices by position.
     #[inline(always)]
     pub(crate) fn indices(&self) -> &[u32] {
         &self.index
     }
 
-    /// The place of the vector of index i.
+    /// The position of the vector of original index `i`.
     #[inline(always)]
-    pub(crate) fn place(&self, i: usize) -> usize {
-        self.place[i] as usize
+    pub(crate) fn position(&self, i: usize) -> usize {
+        self.position[i] as usize
     }
 
-    /// The angle in place `s` of the sorted.
+    /// The angle of the normal vector at position `s`.
     #[inline(always)]
     pub(crate) fn angle(&self, s: usize) -> u32 {
         self.angles[s]
     }
 
-    /// The places of the arc from `angle` to `angle + width`, before and after the end of the order.
+    /// The positions of the angles in the closed arc from `angle` to `angle + width`, in two parts:
+    /// up to the end of the order, and from its start if the arc wraps.
     pub(crate) fn arc(&self, angle: u32, width: u32) -> [Range<usize>; 2] {
-        let (start, past) = (self.seek(angle), angle.wrapping_add(width + 1));
+        let (start, past) = (self.lower_bound(angle), angle.wrapping_add(width + 1));
         if past > angle {
-            [start..self.seek(past), 0..0]
+            [start..self.lower_bound(past), 0..0]
         } else {
-            [start..self.sorted, 0..self.seek(past)]
+            [start..self.sorted, 0..self.lower_bound(past)]
         }
     }
 
-    /// The first place of each of about two arcs a vector, so that a place is found in a few steps.
-    fn guide(&mut self) {
+    /// Fills `buckets`, about two a vector, so that a search inspects few angles.
+    fn fill_buckets(&mut self) {
         let bits = (2 * self.angles.len()).max(2).ilog2();
         self.shift = u32::BITS - bits;
-        self.guide.clear();
-        self.guide.resize((1 << bits) + 1, 0);
+        self.buckets.clear();
+        self.buckets.resize((1 << bits) + 1, 0);
         for (s, &angle) in self.angles.iter().enumerate() {
-            self.guide[(angle >> self.shift) as usize + 1] = s as u32 + 1;
+            self.buckets[(angle >> self.shift) as usize + 1] = s as u32 + 1;
         }
         let mut last = 0;
-        for first in &mut self.guide {
+        for first in &mut self.buckets {
             last = last.max(*first);
             *first = last;
         }
     }
 
-    /// The first place whose angle is at least `angle`.
+    /// The first position with an angle of at least `angle`.
     #[inline(always)]
-    pub(crate) fn seek(&self, angle: u32) -> usize {
-        let arc = (angle >> self.shift) as usize;
-        let (start, end) = (self.guide[arc] as usize, self.guide[arc + 1] as usize);
-        if end - start > PAD {
+    pub(crate) fn lower_bound(&self, angle: u32) -> usize {
+        let bucket = (angle >> self.shift) as usize;
+        let (start, end) = (
+            self.buckets[bucket] as usize,
+            self.buckets[bucket + 1] as usize,
+        );
+        if end - start > SCAN {
             return start + self.angles[start..end].partition_point(|&a| a < angle);
         }
-        let next = &self.angles[start..start + PAD]; // beyond `end` none is smaller
-        next.iter().fold(start, |s, &a| s + usize::from(a < angle))
+        // Angles from `end` on belong to later buckets, hence are not smaller.
+        let candidates = &self.angles[start..start + SCAN];
+        candidates
+            .iter()
+            .fold(start, |s, &a| s + usize::from(a < angle))
     }
 
-    /// Whether a member of the arc from `angle` to `angle + width` lies in `place = seek(angle)`.
+    /// Returns true if some angle lies in the closed arc from `angle` to `angle + width`, given
+    /// `position = lower_bound(angle)`.
     #[inline(always)]
-    pub(crate) fn intersects(&self, place: usize, angle: u32, width: u32) -> bool {
-        let next = self.angles[place];
-        let next = if place == self.sorted {
+    pub(crate) fn intersects(&self, position: usize, angle: u32, width: u32) -> bool {
+        let next = self.angles[position];
+        let next = if position == self.sorted {
             self.first
         } else {
             next
@@ -291,22 +342,50 @@ impl<T: Real> Circle<T> {
         next.wrapping_sub(angle) <= width
     }
 
-    /// How near to a right angle with `q` the sign of a computed inner product is in doubt; `None`: everywhere.
+    /// The deviation from a right angle with `q` up to which rounding may change the sign of
+    /// `q.v`, for every normal `v` of the set. `None` if no angle determines the sign.
     ///
-    /// Rounding adds at most `2 u |q| |v|`, underflow at most one subnormal number; the sine of an angle up to 22
-    /// degrees exceeds the difference of the diamond angles, in quarter turns, less a thirtieth.
+    /// With the unit roundoff `u`, the rounding error is at most `2 u |q| |v|`, plus one subnormal
+    /// number if a product underflows. Up to 22 degrees the sine of an angle exceeds the difference
+    /// of the diamond angles, in quarter turns, minus a thirtieth of it.
     #[inline(always)]
-    pub(crate) fn doubt(&self, q: [T; 2], format: Format) -> Option<u32> {
-        let size = norm(widen(q));
-        let least = size * self.least;
-        if !(least > 0.0 && size * self.largest < format.large) {
+    pub(crate) fn angle_tolerance(&self, q: [T; 2], format: Format) -> Option<u32> {
+        let norm = max_norm(widen(q));
+        let smallest = norm * self.min_norm;
+        if !(smallest > 0.0 && norm * self.max_norm < format.overflow_bound) {
             return None;
         }
-        let lost = 2.0 * f64::from(QUARTER) * format.subnormal;
-        if least >= lost {
-            return Some(format.doubt);
+        // Underflow contributes less than one unit of angle if the product of the norms is larger.
+        let underflow = 2.0 * f64::from(QUARTER) * format.min_subnormal;
+        if smallest >= underflow {
+            return Some(format.angle_tolerance);
         }
-        let doubt = format.doubt.saturating_add((lost / least) as u32);
-        (doubt < QUARTER / 4).then_some(doubt)
+        let tolerance = format
+            .angle_tolerance
+            .saturating_add((underflow / smallest) as u32);
+        (tolerance < QUARTER / 4).then_some(tolerance)
+    }
+}
+
+/// Former names, for callers that have not been renamed yet.
+pub(crate) type Circle<T> = AngularOrder<T>;
+
+impl<T: Real> AngularOrder<T> {
+    /// Former name of [`position`](Self::position).
+    #[inline(always)]
+    pub(crate) fn place(&self, i: usize) -> usize {
+        self.position(i)
+    }
+
+    /// Former name of [`lower_bound`](Self::lower_bound).
+    #[inline(always)]
+    pub(crate) fn seek(&self, angle: u32) -> usize {
+        self.lower_bound(angle)
+    }
+
+    /// Former name of [`angle_tolerance`](Self::angle_tolerance).
+    #[inline(always)]
+    pub(crate) fn doubt(&self, q: [T; 2], format: Format) -> Option<u32> {
+        self.angle_tolerance(q, format)
     }
 }

@@ -1,50 +1,61 @@
-//! Sums in double precision whose rounding is bounded.
+//! Compensated summation and directed rounding in double precision, with a priori error bounds.
 
-/// The unit of the error bounds, `2^-52`: twice the rounding error of one operation.
+/// The unit of the error bounds, `2^-52`: twice the largest relative rounding error of one
+/// operation.
 pub(crate) const EPS: f64 = f64::EPSILON;
 
-/// A sum that carries its own rounding error along.
+/// A compensated sum: `value` is within `EPS magnitude` of the exact sum of fewer than `10^7`
+/// terms.
 ///
-/// `value` is within `EPS size` of the exact sum of fewer than `10^7` terms, whatever cancels.
+/// The errors of the additions are summed beside the sum. With `u = EPS / 2` the error is at most
+/// `u |sum| + (n u)^2 magnitude` to leading order, whatever cancels.
 ///
-/// Source: D. E. Knuth, The Art of Computer Programming 2, section 4.2.2 (the error of an addition is a number).
+/// Source: T. Ogita, S. M. Rump and S. Oishi, Accurate sum and dot product, SIAM J. Sci. Comput.
+/// 26, 2005 (Sum2, Proposition 4.5); TwoSum: D. E. Knuth, The Art of Computer Programming 2,
+/// section 4.2.2.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct BoundedSum {
-    high: f64,
-    low: f64,
+pub(crate) struct CompensatedSum {
+    sum: f64,
+    /// The sum of the rounding errors.
+    correction: f64,
     /// `sum |x|`.
-    size: f64,
+    magnitude: f64,
 }
 
-impl BoundedSum {
+impl CompensatedSum {
     /// Adds `x`.
     #[inline]
     pub(crate) fn add(&mut self, x: f64) {
-        let sum = self.high + x;
-        let z = sum - self.high;
-        self.low += (self.high - (sum - z)) + (x - z);
-        self.high = sum;
-        self.size += x.abs();
+        // TwoSum.
+        let sum = self.sum + x;
+        let z = sum - self.sum;
+        self.correction += (self.sum - (sum - z)) + (x - z);
+        self.sum = sum;
+        self.magnitude += x.abs();
     }
 
     /// The sum.
     #[inline]
     pub(crate) fn value(&self) -> f64 {
-        let sum = self.high + self.low;
-        // Infinite terms leave an infinite `high` and a NaN `low`.
-        if sum.is_nan() { self.high } else { sum }
+        let corrected = self.sum + self.correction;
+        // An infinite term makes `sum` infinite and `correction` NaN.
+        if corrected.is_nan() {
+            self.sum
+        } else {
+            corrected
+        }
     }
 
     /// `sum |x|`, up to rounding.
     #[inline]
-    pub(crate) fn size(&self) -> f64 {
-        self.size
+    pub(crate) fn magnitude(&self) -> f64 {
+        self.magnitude
     }
 }
 
-/// A number that is at least `x + error`, for any sign of `x`.
+/// `x + error` rounded up: at least the exact sum, for any sign of `x` and `error >= 0`.
 #[inline]
-pub(crate) fn above(x: f64, error: f64) -> f64 {
+pub(crate) fn add_rounded_up(x: f64, error: f64) -> f64 {
     let sum = x + error;
     sum + 2.0 * EPS * (sum.abs() + error) + f64::MIN_POSITIVE
 }
@@ -54,29 +65,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cancellation_leaves_no_error_behind() {
-        let mut sum = BoundedSum::default();
+    fn cancellation_does_not_lose_small_terms() {
+        let mut sum = CompensatedSum::default();
         for x in [1e16, 1.0, -1e16, 1e-3, 3.0, -3.0] {
             sum.add(x);
         }
         assert_eq!(sum.value(), 1.0 + 1e-3);
-        assert_eq!(sum.size(), 2e16 + 7.0 + 1e-3);
-    }
-
-    #[test]
-    fn an_infinite_term_makes_an_infinite_sum() {
-        let mut sum = BoundedSum::default();
-        for x in [1.0, f64::INFINITY, 2.0] {
-            sum.add(x);
-        }
+        assert_eq!(sum.magnitude(), 2e16 + 7.0 + 1e-3);
+        sum.add(f64::INFINITY);
         assert_eq!(sum.value(), f64::INFINITY);
     }
 
     #[test]
-    fn above_is_above() {
+    fn add_rounded_up_exceeds_the_exact_sum() {
         for x in [-1.0, 0.0, 1e-300, 1e300] {
-            assert!(above(x, 0.0) > x);
-            assert!(above(x, 1e-20) > x);
+            assert!(add_rounded_up(x, 0.0) > x);
+            assert!(add_rounded_up(x, 1e-20) > x);
         }
     }
 }

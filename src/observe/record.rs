@@ -1,4 +1,4 @@
-//! Observers that record.
+//! Observers that record a run.
 
 use std::ops::ControlFlow;
 
@@ -7,20 +7,34 @@ use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
 use crate::state::State;
 
-/// One line of a [`Trace`].
+/// The scalars of one state, an entry of a [`Trace`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Record<T> {
-    /// Steps completed.
+    /// The number of completed steps.
     pub step: usize,
     /// The time t.
     pub time: T,
-    /// `F(mu_t)`.
+    /// The energy `F(mu_t)`.
     pub energy: T,
-    /// `int |v|^2 dmu_t`.
+    /// The dissipation `int |v|^2 dmu_t`.
     pub dissipation: T,
 }
 
-/// Records step, time, energy and dissipation of every state that it is shown, each step once.
+/// Records step, time, energy and dissipation of every observed state, once per step.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::observe::Trace;
+/// use wasserflow::prelude::*;
+///
+/// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.5)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+/// let mut trace = Trace::new();
+/// flow.run(&mut state, 1, &mut trace)?; // w = 1, 1/2 with F = w^2 / 2
+/// let energies: Vec<_> = trace.records().iter().map(|record| record.energy).collect();
+/// assert_eq!(energies, [0.5, 0.125]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace<T> {
     records: Vec<Record<T>>,
@@ -34,7 +48,7 @@ impl<T> Trace<T> {
         }
     }
 
-    /// What was recorded, in the order of time.
+    /// The records in chronological order.
     pub fn records(&self) -> &[Record<T>] {
         &self.records
     }
@@ -48,15 +62,11 @@ impl<T> Default for Trace<T> {
 
 impl<T: Real> Observer<T> for Trace<T> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        if self
-            .records
-            .last()
-            .is_none_or(|last| last.step != state.step())
-        {
-            let (step, time) = (state.step(), state.time());
+        let last = self.records.last().map(|record| record.step);
+        if last != Some(state.step()) {
             self.records.push(Record {
-                step,
-                time,
+                step: state.step(),
+                time: state.time(),
                 energy: state.energy(),
                 dissipation: state.dissipation(),
             });
@@ -65,16 +75,33 @@ impl<T: Real> Observer<T> for Trace<T> {
     }
 }
 
-/// Records the measure itself, with its time, each step once. Wrap it in [`Every`](super::Every) or
-/// [`LogSpaced`](super::LogSpaced): it clones.
+/// Records time and measure of every observed state, once per step.
+///
+/// Every snapshot is a copy of the measure. Wrap the observer in [`Every`](super::Every) or
+/// [`LogSpaced`](super::LogSpaced) to limit their number.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::observe::{Every, Snapshots};
+/// use wasserflow::prelude::*;
+///
+/// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.5)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+/// let mut snapshots = Every::new(2, Snapshots::new());
+/// flow.run(&mut state, 4, &mut snapshots)?;
+/// let times: Vec<_> = snapshots.into_inner().taken().iter().map(|&(time, _)| time).collect();
+/// assert_eq!(times, [0.0, 1.0, 2.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshots<T> {
     taken: Vec<(T, EmpiricalMeasure<T>)>,
+    /// The step of the last snapshot.
     last: Option<usize>,
 }
 
 impl<T> Snapshots<T> {
-    /// No snapshot yet.
+    /// An empty list of snapshots.
     pub fn new() -> Self {
         Self {
             taken: Vec::new(),
@@ -82,12 +109,12 @@ impl<T> Snapshots<T> {
         }
     }
 
-    /// Times and measures, in the order of time.
+    /// Times and measures in chronological order.
     pub fn taken(&self) -> &[(T, EmpiricalMeasure<T>)] {
         &self.taken
     }
 
-    /// Times and measures, in the order of time, to keep.
+    /// Returns times and measures in chronological order.
     pub fn into_taken(self) -> Vec<(T, EmpiricalMeasure<T>)> {
         self.taken
     }

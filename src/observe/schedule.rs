@@ -1,4 +1,4 @@
-//! Observers that show another one some of the steps.
+//! Observers that forward a subset of the steps to another observer.
 
 use std::ops::ControlFlow;
 
@@ -7,7 +7,21 @@ use crate::error::ParameterError;
 use crate::real::Real;
 use crate::state::State;
 
-/// Shows its observer the steps 0, k, 2k, ..
+/// Forwards the steps 0, k, 2k, .. to another observer.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::observe::{Every, Trace};
+/// use wasserflow::prelude::*;
+///
+/// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.1)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+/// let mut every = Every::new(10, Trace::new());
+/// flow.run(&mut state, 25, &mut every)?;
+/// let steps: Vec<_> = every.into_inner().records().iter().map(|record| record.step).collect();
+/// assert_eq!(steps, [0, 10, 20]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Every<O> {
     period: usize,
@@ -15,7 +29,7 @@ pub struct Every<O> {
 }
 
 impl<O> Every<O> {
-    /// Shows `observer` every `period`-th step; a period of 0 counts as 1.
+    /// Forwards every `period`-th step to `observer`. A period of 0 is replaced by 1.
     pub fn new(period: usize, observer: O) -> Self {
         Self {
             period: period.max(1),
@@ -23,7 +37,7 @@ impl<O> Every<O> {
         }
     }
 
-    /// The observer.
+    /// Returns the wrapped observer.
     pub fn into_inner(self) -> O {
         self.observer
     }
@@ -39,14 +53,18 @@ impl<T: Real, O: Observer<T>> Observer<T> for Every<O> {
     }
 }
 
-/// Shows its observer the steps 0, 1, 2, 3, .., and from then on steps a factor apart, for log axes.
+/// Forwards logarithmically spaced steps to another observer.
+///
+/// After step s the next one is `max(s + 1, floor(ratio s))`: all steps at first, then steps whose
+/// quotient is about `ratio`.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::observe::{LogSpaced, Trace};
 /// use wasserflow::prelude::*;
 ///
-/// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.001)?;
+/// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1);
+/// let mut flow = ParticleFlow::new(energy, Euler, 0.001)?;
 /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
 /// let mut spaced = LogSpaced::new(2.0, Trace::new())?;
 /// flow.run(&mut state, 40, &mut spaced)?;
@@ -57,20 +75,21 @@ impl<T: Real, O: Observer<T>> Observer<T> for Every<O> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogSpaced<O> {
     ratio: f64,
-    due: usize,
+    /// The next step to forward.
+    next: usize,
     observer: O,
 }
 
 impl<O> LogSpaced<O> {
-    /// Shows `observer` steps that are a factor `ratio > 1` apart.
+    /// Forwards steps with the quotient `ratio > 1` to `observer`.
     ///
     /// # Errors
-    /// [`ParameterError`] when `ratio` is not above 1 and finite.
+    /// [`ParameterError`] if `ratio` is not above 1 and finite.
     pub fn new(ratio: f64, observer: O) -> Result<Self, ParameterError> {
         if ratio > 1.0 && ratio.is_finite() {
             Ok(Self {
                 ratio,
-                due: 0,
+                next: 0,
                 observer,
             })
         } else {
@@ -82,7 +101,7 @@ impl<O> LogSpaced<O> {
         }
     }
 
-    /// The observer.
+    /// Returns the wrapped observer.
     pub fn into_inner(self) -> O {
         self.observer
     }
@@ -90,10 +109,10 @@ impl<O> LogSpaced<O> {
 
 impl<T: Real, O: Observer<T>> Observer<T> for LogSpaced<O> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        if state.step() < self.due {
+        if state.step() < self.next {
             return ControlFlow::Continue(());
         }
-        self.due = (state.step() + 1).max((state.step() as f64 * self.ratio) as usize);
+        self.next = (state.step() + 1).max((state.step() as f64 * self.ratio) as usize);
         self.observer.observe(state)
     }
 }

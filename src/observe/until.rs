@@ -1,4 +1,4 @@
-//! Observers that stop a run.
+//! Stopping criteria.
 
 use std::ops::ControlFlow;
 
@@ -7,19 +7,32 @@ use crate::error::ParameterError;
 use crate::real::{Real, to_f64};
 use crate::state::State;
 
-/// Stops a run when the velocity vanishes: `(int |v|^2 dmu)^(1/2) <= tolerance`.
+/// Stops a run when the norm of the velocity is small: `(int |v|^2 dmu)^(1/2) <= tolerance`.
 ///
-/// At a kink (a rectifier neuron pinned on a data hyperplane) the velocity of a stationary measure need not vanish.
+/// The velocity of a stationary measure need not vanish at a kink of the energy, for example if a
+/// rectifier neuron is inactive at exactly the boundary `b.x_j = 0` of a sample.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::observe::UntilStationary;
+/// use wasserflow::prelude::*;
+///
+/// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.5)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+/// let reason = flow.run(&mut state, 100, &mut UntilStationary::new(0.25)?)?; // v = -1, -1/2, -1/4
+/// assert_eq!((reason, state.step()), (StopReason::Stationary, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UntilStationary<T> {
     tolerance: T,
 }
 
 impl<T: Real> UntilStationary<T> {
-    /// Stops at velocities of `L2(mu)` norm `tolerance >= 0`.
+    /// Stops when the `L2(mu)` norm of the velocity is at most `tolerance >= 0`.
     ///
     /// # Errors
-    /// [`ParameterError`] when the tolerance is negative or NaN.
+    /// [`ParameterError`] if the tolerance is negative or NaN.
     pub fn new(tolerance: T) -> Result<Self, ParameterError> {
         if tolerance >= T::zero() {
             Ok(Self { tolerance })
@@ -44,16 +57,28 @@ impl<T: Real> Observer<T> for UntilStationary<T> {
 }
 
 /// Stops a run when the energy reaches a target: `F(mu_t) <= target`.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::observe::UntilTarget;
+/// use wasserflow::prelude::*;
+///
+/// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.5)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+/// let reason = flow.run(&mut state, 100, &mut UntilTarget::new(0.2)?)?; // F = 1/2, 1/8
+/// assert_eq!((reason, state.step()), (StopReason::Target, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UntilTarget<T> {
     target: T,
 }
 
 impl<T: Real> UntilTarget<T> {
-    /// Stops at the energy `target`.
+    /// Stops when the energy is at most `target`.
     ///
     /// # Errors
-    /// [`ParameterError`] when the target is NaN.
+    /// [`ParameterError`] if the target is NaN.
     pub fn new(target: T) -> Result<Self, ParameterError> {
         if to_f64(target).is_nan() {
             Err(ParameterError {

@@ -1,46 +1,103 @@
-//! The certificate of global optimality.
+//! The certificate of global optimality: its values, and the energies that provide it.
 
-use super::{Bound, Certifiable};
+use crate::energy::Energy;
+use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::error_bounds;
+use crate::numeric::error_bounds::{EPS, add_rounded_up};
 use crate::real::{Real, epsilon, real, to_f64};
 
-/// What is proved about a measure: see [`certify`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Certificate<T> {
-    energy: T,
-    gap: T,
-    estimate: T,
-    maximum: Option<T>,
-    threshold: T,
-    bound: Bound,
-    escape: Option<Vec<T>>,
+/// The kind of bound on the maximum of `|g|` over the unit sphere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bound {
+    /// An upper bound that includes rounding errors (d <= 3), usually tight to rounding.
+    Certified,
+    /// A lower bound, the best value of a multistart search (d > 3): a larger value may exist.
+    Estimate,
 }
 
-impl<T: Real> Certificate<T> {
-    pub(super) fn new(
-        energy: f64,
-        gap: f64,
-        estimate: f64,
-        maximum: Option<f64>,
-        threshold: f64,
-        bound: Bound,
-        escape: Option<Vec<f64>>,
-    ) -> Self {
-        Self {
-            energy: round_up(energy),
-            gap: round_up(gap),
-            estimate: round_up(estimate),
-            maximum: maximum.map(real),
-            threshold: real(threshold),
-            bound,
-            escape: escape.map(|w| w.into_iter().map(real).collect()),
+/// An energy whose global minimum has a computable lower bound.
+///
+/// Implemented for `MeanFieldRisk<Ridge<A>, R, T, V>` with a
+/// [`Homogeneous`](crate::activation::Homogeneous) activation A, a risk R with a conjugate
+/// ([`DualRisk`]) and a weight decay V, possibly zero ([`Decay`]). Also implemented for the
+/// population risks `Mmd<ArcCosine, T>` and `Mmd<WithOutputWeight<ArcCosine>, T>`: their only
+/// proved bound is `F* >= 0`, and their descent direction is the result of a search.
+///
+/// [`DualRisk`]: super::DualRisk
+/// [`Decay`]: super::Decay
+///
+/// ```
+/// use wasserflow::optimality::{Certifiable, certify};
+/// use wasserflow::prelude::*;
+///
+/// fn is_optimal<E: Certifiable<f64>>(energy: &mut E, mu: &EmpiricalMeasure<f64>) -> bool {
+///     certify(energy, mu).gap() <= 1e-12
+/// }
+///
+/// // E|h_mu - h_nu|^2 / 2 over standard normal inputs: the networks are equal, so F = F* = 0.
+/// let nu = EmpiricalMeasure::uniform(wasserflow::nalgebra::DMatrix::from_element(2, 1, 1.0))?;
+/// let mut energy = Mmd::new(ArcCosine::new(2), nu.clone())?;
+/// assert!(is_optimal(&mut energy, &nu));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Certifiable<T: Real>: Energy<T> {
+    /// The certificate of `mu` among all measures, or those of norm at most `budget` if that is
+    /// finite.
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
+}
+
+forward! {
+    impl[T: Real, E: Certifiable<T> + ?Sized] Certifiable<T>; for &mut E, Box<E>; {
+        fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
+    }
+}
+
+/// Bounds on the optimality of a measure, computed by [`certify`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Certificate<T> {
+    pub(super) energy: T,
+    pub(super) gap: T,
+    pub(super) estimate: T,
+    pub(super) maximum: Option<T>,
+    pub(super) threshold: T,
+    pub(super) bound: Bound,
+    pub(super) escape: Option<Vec<T>>,
+}
+
+impl Certificate<f64> {
+    /// Converts to T: the energy and the gaps are rounded up, the rest to nearest.
+    pub(super) fn round_up<T: Real>(self) -> Certificate<T> {
+        Certificate {
+            energy: round_up(self.energy),
+            gap: round_up(self.gap),
+            estimate: round_up(self.estimate),
+            maximum: self.maximum.map(real),
+            threshold: real(self.threshold),
+            bound: self.bound,
+            escape: self.escape.map(|w| w.into_iter().map(real).collect()),
         }
     }
 
-    /// The certificate of an energy of your own: `F(mu) <= energy` and `F* >= lower`, so that the gap is `energy - lower`, rounded up.
+    /// The certificate without any bound: the measure or its predictions are not finite.
+    pub(super) fn unknown() -> Self {
+        Self {
+            energy: f64::INFINITY,
+            gap: f64::INFINITY,
+            estimate: f64::INFINITY,
+            maximum: None,
+            threshold: 0.0,
+            bound: Bound::Estimate,
+            escape: None,
+        }
+    }
+}
+
+impl<T: Real> Certificate<T> {
+    /// The certificate of a user-defined energy with `F(mu) <= energy` and `F* >= lower`.
     ///
-    /// `escape` is a particle with `F'(mu)(w) < 0`, where one is known. A NaN leaves the gap infinite.
+    /// The gap is `energy - lower`, rounded up; infinite if either is NaN. `escape` is a particle
+    /// with `F'(mu)(w) < 0`, if one is available.
     ///
     /// ```
     /// use wasserflow::optimality::{Certifiable, Certificate};
@@ -48,7 +105,7 @@ impl<T: Real> Certificate<T> {
     /// use wasserflow::nalgebra::DMatrix;
     /// use wasserflow::prelude::*;
     ///
-    /// /// A maximum mean discrepancy, which is never negative; it looks for atoms at the points of its target.
+    /// /// A maximum mean discrepancy, hence `F* >= 0`. Candidate atoms are the target points.
     /// struct Nearby(Mmd<Gaussian<f64>, f64>);
     /// # impl Energy<f64> for Nearby {
     /// #     fn particle_dim(&self) -> usize {
@@ -71,13 +128,15 @@ impl<T: Real> Certificate<T> {
     /// #     }
     /// # }
     /// impl Certifiable<f64> for Nearby {
-    ///     fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, _budget: f64) -> Certificate<f64> {
+    ///     fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, _: f64) -> Certificate<f64> {
     ///         let at = self.0.target().points().clone();
     ///         let (mut values, mut descent) = (vec![0.0; at.ncols()], at.clone());
-    ///         let energy = self.0.first_variation(mu, &at, &mut values, &mut descent).unwrap_or(f64::NAN);
-    ///         let lowest = (0..values.len()).min_by(|&i, &j| values[i].total_cmp(&values[j])).unwrap_or(0);
-    ///         let escape = (values[lowest] < -1e-12).then(|| at.column(lowest).as_slice().to_vec());
-    ///         Certificate::bounded(energy, 0.0, escape)
+    ///         let energy = self.0.first_variation(mu, &at, &mut values, &mut descent);
+    ///         let columns = (0..values.len()).zip(&values);
+    ///         let lowest = columns.min_by(|(_, s), (_, t)| s.total_cmp(t));
+    ///         let escape = lowest.filter(|&(_, &value)| value < -1e-12);
+    ///         let escape = escape.map(|(i, _)| at.column(i).as_slice().to_vec());
+    ///         Certificate::bounded(energy.unwrap_or(f64::NAN), 0.0, escape)
     ///     }
     /// }
     /// let target = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 3, &[-2.0, 0.0, 1.0]))?;
@@ -88,67 +147,63 @@ impl<T: Real> Certificate<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn bounded(energy: f64, lower: f64, escape: Option<Vec<f64>>) -> Self {
-        let gap = error_bounds::above(
-            energy - lower,
-            error_bounds::EPS * (energy.abs() + lower.abs()),
-        );
-        Self::new(energy, gap, gap, None, 0.0, Bound::Certified, escape)
+        let gap = add_rounded_up(energy - lower, EPS * (energy.abs() + lower.abs()));
+        Certificate {
+            energy,
+            gap,
+            estimate: gap,
+            maximum: None,
+            threshold: 0.0,
+            bound: Bound::Certified,
+            escape,
+        }
+        .round_up()
     }
 
-    /// Nothing is known: the measure or its predictions are not finite.
-    pub(super) fn unknown() -> Self {
-        Self::new(
-            f64::INFINITY,
-            f64::INFINITY,
-            f64::INFINITY,
-            None,
-            0.0,
-            Bound::Estimate,
-            None,
-        )
-    }
-
-    /// A number that is at least `F(mu) - F*`, rounding included; infinite where there is no bound.
+    /// An upper bound of `F(mu) - F*`, rounding errors included; infinite if no bound is available.
     ///
     /// `F*` is the infimum over all measures, or over those within the budget.
     pub fn gap(&self) -> T {
         self.gap
     }
 
-    /// What the gap would be if the largest `|g|` found were the largest there is: the gap itself when [`Bound::Certified`].
+    /// The gap if the largest `|g|` found is the maximum; equal to [`gap`](Self::gap) for
+    /// [`Bound::Certified`].
     pub fn estimated_gap(&self) -> T {
         self.estimate
     }
 
-    /// How [`maximum`](Self::maximum) is known.
+    /// The kind of bound behind [`maximum`](Self::maximum).
     pub fn bound(&self) -> Bound {
         self.bound
     }
 
-    /// A particle along which F falls, to first order: `F'(mu)(w) < 0`. `None` where no direction was found.
+    /// A descent direction: a particle with `F'(mu)(w) < 0`, or `None` if the search returned none.
     ///
-    /// p coordinates `(a, b)` with `|a| = |b| = 1`. [`sparse::insert`](crate::sparse::insert) adds it to the measure.
+    /// For networks, p coordinates `(a, b)` with `|a| = |b| = 1`.
+    /// [`sparse::insert`](crate::sparse::insert) adds it to the measure.
     pub fn escape(&self) -> Option<&[T]> {
         self.escape.as_deref()
     }
 
-    /// `F(mu)`, rounded up; infinite where it is not finite.
+    /// `F(mu)`, rounded up; infinite if it is not finite.
     pub fn energy(&self) -> T {
         self.energy
     }
 
-    /// The largest `|g(b)|` found on the unit sphere, where there was a search.
+    /// The largest `|g(b)|` found on the unit sphere, rounded to nearest; `None` without a search.
     pub fn maximum(&self) -> Option<T> {
         self.maximum
     }
 
-    /// `2 lambda`, what [`maximum`](Self::maximum) must not exceed at a global minimum.
+    /// `2 lambda`, the value that [`maximum`](Self::maximum) does not exceed at a global minimum;
+    /// rounded to nearest.
     pub fn threshold(&self) -> T {
         self.threshold
     }
 }
 
-/// The scalar next to `x` that is not below; infinity for NaN.
+/// The conversion to T, rounded up (at least `x`); infinity for NaN.
 fn round_up<T: Real>(x: f64) -> T {
     if x.is_nan() {
         return real(f64::INFINITY);
@@ -157,38 +212,59 @@ fn round_up<T: Real>(x: f64) -> T {
     if to_f64(y) >= x {
         y
     } else {
+        // The absolute term covers results below the normal range of f32.
         y + y.abs() * epsilon() + real(f64::from(f32::MIN_POSITIVE))
     }
 }
 
 /// The certificate of optimality of `mu` among all measures.
 ///
-/// For networks of 1-homogeneous neurons (degree 1: `Relu`, `LeakyRelu`, `Abs`, `Identity`, or a dependent's own):
+/// For networks of 1-homogeneous neurons (`Relu`, `LeakyRelu`, `Abs`, `Identity`, or a custom
+/// activation of degree 1):
 ///
-/// | d | `max|g|` over the sphere | [`Bound`] | cost beyond the predictions |
+/// | d | maximum over the sphere | [`Bound`] | cost beyond the predictions |
 /// |---|---|---|---|
-/// | 1 | both ends | certified | `O(n k)` |
+/// | 1 | both unit vectors | certified | `O(n k)` |
 /// | 2 | the arcs between 2n angles, each in closed form | certified | `O(n (log n + k))` |
-/// | 3 | the cells of n great circles, by branch and bound | certified | `O(n k)` a cell, few cells; at worst `O(n^2)` of them |
-/// | > 3 | ascent from particles, data and random directions of a fixed seed | estimate | `O(n d k)` an evaluation, some 2000 |
+/// | 3 | branch and bound over the cells between n great circles | certified | `O(n k)` a cell, few cells in practice, `O(n^2)` at worst |
+/// | > 3 | multistart ascent from particles, data and random directions of a fixed seed | estimate | `O(n d k)` an evaluation, some 2000 |
 ///
-/// The gap is `F(mu) - max_c -R*(c u)` over `|c| max|g| <= 2 lambda`. As `c = 0` is among them, `F(mu) - inf R` always bounds
-/// it: for a loss that is not negative the gap is at most F, and with `lambda = 0` it is F. Beyond d = 3 the gap uses no more than
-/// `max|g| <= sum_j |u_j| |x_j|`, and [`estimated_gap`](Certificate::estimated_gap) what the search found. The gap is infinite
-/// where the loss does not give its [`conjugate`](crate::loss::Loss::conjugate), and a degree other than 1 leaves `F(mu) - inf R`.
+/// For d = 3 the search stops after `2^18` cells with the bound reached so far. That bound is
+/// valid, and so is the gap, but neither is then tight.
 ///
-/// All is computed in double precision, whatever T is. The bound holds after rounding: F is taken from above, over all predictions that
-/// the rounding of a sum of m terms leaves open; a multiple of `2^-52 sum_j |u_j| |x_j|` is added to `max|g|`; sums carry their
-/// error along. It rests on the accuracy that the laws of [`Loss`](crate::loss::Loss) ask for, and on scalars of at most double precision.
+/// The gap is `F(mu) - max_c -R*(c u)` over `|c| max|g| <= 2 lambda`. As `c = 0` is feasible, the
+/// gap is at most `F(mu) - inf R`: at most F for a non-negative loss, and equal to it for
+/// `lambda = 0` if `inf R = 0`. For d > 3 the gap uses only `max|g| <= sum_j |u_j| |x_j|`, and
+/// [`estimated_gap`](Certificate::estimated_gap) the result of the search. The gap is infinite if
+/// the loss does not implement its [`conjugate`](crate::loss::Loss::conjugate). For a degree other
+/// than 1 it is `F(mu) - inf R`.
 ///
-/// Where `mu` is not finite, nothing is known: an infinite gap. Ranks that each hold a part of the particles get the same
-/// certificate; predictions are then summed in the precision of T, and the bound is as wide as that asks for.
+/// # Rounding
+/// All is computed in double precision for any T. F is evaluated at its upper bound over all
+/// predictions within the a priori rounding error of a sum of m terms. A multiple of
+/// `2^-52 sum_j |u_j| |x_j|` is added to `max|g|`. Sums are compensated and carry error bounds. The
+/// bounds rely on the accuracy stated in the laws of [`Loss`](crate::loss::Loss), and on scalars of
+/// at most double precision.
+///
+/// Limits of these bounds:
+/// - For d = 2 and 3, `|A b|` on a piece is the square root of `b.(A^T A) b`, with an error up to
+///   `sqrt(eps) |A|`. The allowance covers `eps |A|` only, so `max|g|` can be too small if the
+///   terms of `g` cancel almost everywhere: samples closer in angle than `3e-8` with different
+///   signs of `u_j`.
+/// - The allowance for the predictions is that of degree 1, `sum_i c_i |a_i| |b_i| |x|`. For a
+///   degree r it would have to be `sum_i c_i |a_i| |b_i|^r |x|^r`.
+///
+/// If `mu` is not finite, the gap is infinite. Ranks that each hold a part of the particles get the
+/// same certificate; predictions are then summed in the precision of T, and the bound is
+/// accordingly wider.
 ///
 /// # Panics
-/// When `mu` does not have the dimension of the energy's particles, as indexing does.
+/// When `mu` does not have the dimension of the energy's particles and an index is then out of
+/// range.
 ///
-/// Source: L. Chizat and F. Bach, On the global convergence of gradient descent for over-parameterized models using optimal
-/// transport, 2018, for the optimality conditions; the dual bound is weak duality (Fenchel).
+/// Source: L. Chizat and F. Bach, On the global convergence of gradient descent for
+/// over-parameterized models using optimal transport, 2018, for the optimality conditions; the dual
+/// bound is weak duality (Fenchel).
 pub fn certify<T: Real, E: Certifiable<T> + ?Sized>(
     energy: &mut E,
     mu: &EmpiricalMeasure<T>,
@@ -196,22 +272,25 @@ pub fn certify<T: Real, E: Certifiable<T> + ?Sized>(
     energy.certificate(mu, f64::INFINITY)
 }
 
-/// The certificate of optimality of `mu` among the measures `nu` of norm `int |a| |b| dnu <= budget`.
+/// The certificate of optimality of `mu` among the measures `nu` of norm
+/// `int |a| |b| dnu <= budget`.
 ///
-/// The gap is `F(mu) - max_c [ -R*(c u) - budget (|c| max|g| - 2 lambda)_+ ]`, with `c = 1` the first-order bound
-/// `<u, h_mu> + budget max|g|` for `lambda = 0`. It is negative when `mu`, of a larger norm itself, is better than all of them. A
-/// negative budget counts as 0.
+/// The gap is `F(mu) - max_c [ -R*(c u) - budget (|c| max|g| - 2 lambda)_+ ]`. For `lambda = 0`,
+/// `c = 1` gives the first-order bound `<u, h_mu> + budget max|g|`. The gap is negative if `mu`, of
+/// a larger norm itself, has a lower energy than all of these measures. A negative budget counts as
+/// 0.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
 /// use wasserflow::prelude::*;
 ///
-/// // y = 3 at x = 1. With |a| |b| <= 1 no network predicts more than 1, so none is below (1 - 3)^2 / 2.
-/// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 3.0))?;
+/// // y = 3 at x = 1. With |a| |b| <= 1 no network predicts more than 1, so F >= (1 - 3)^2 / 2.
+/// let x = DMatrix::from_element(1, 1, 1.0);
+/// let risk = EmpiricalRisk::new(Square, x, DVector::from_element(1, 3.0))?;
 /// let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?;
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 1.0))?;
 /// assert!(optimality::certify_within(&mut energy, &mu, 1.0).gap() < 1e-6);
-/// assert!(optimality::certify(&mut energy, &mu).gap() >= 2.0); // among all, F* = 0
+/// assert!(optimality::certify(&mut energy, &mu).gap() >= 2.0); // among all measures, F* = 0
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

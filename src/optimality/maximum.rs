@@ -1,88 +1,101 @@
-//! The maximum of `|g|` over the unit sphere.
+//! The maximum of `|g|` over the unit sphere, `g` a positively 1-homogeneous piecewise linear map.
 
 mod circle;
 pub(super) mod multistart;
 mod sphere;
 
-use multistart::{Starts, climb};
+use multistart::{StartingPoints, multistart_ascent};
 
-use super::Bound;
-use super::linear_form::LinearForm;
+use super::certificate::Bound;
+use super::piecewise_linear::PiecewiseLinearMap;
 use crate::numeric::error_bounds::EPS;
-use crate::numeric::vector::norm;
+use crate::numeric::vector::{columns, norm};
 
-/// `max |g|` over the unit sphere, in the scale of the risk.
+/// Bounds on `max |g|` over the unit sphere.
 #[derive(Debug, Clone)]
 pub(super) struct Maximum {
     /// The largest `|g(b)|` found.
     pub(super) value: f64,
-    /// Where.
-    pub(super) at: Vec<f64>,
-    /// `g` there.
+    /// The unit vector b of `value`.
+    pub(super) maximizer: Vec<f64>,
+    /// `g(maximizer) / r`, r the scale of the map.
     pub(super) g: Vec<f64>,
-    /// What `value` is above for certain.
+    /// A lower bound of `|g(maximizer)|`, rounding errors included.
     pub(super) lower: f64,
-    /// What no `|g(b)|` is above.
+    /// An upper bound of `|g|`, rounding errors included.
     pub(super) upper: f64,
+    /// The kind of bound behind `value`. `upper` is valid for either kind.
     pub(super) bound: Bound,
 }
 
-/// `max |g|` over the unit sphere: proved for `d <= 3`, searched beyond. `particles` are where to look first.
-pub(super) fn maximum<'a>(
-    form: &LinearForm,
-    particles: impl Iterator<Item = &'a [f64]>,
-) -> Maximum {
-    let mut at = vec![0.0; form.d];
-    at[0] = 1.0;
-    if form.len() == 0 || !form.scale.is_finite() || form.size == 0.0 {
-        let (upper, bound) = if form.scale.is_finite() {
+impl Maximum {
+    /// The maximum of `g = 0`, or of a map that is not finite.
+    fn degenerate(map: &PiecewiseLinearMap) -> Self {
+        let (upper, bound) = if map.scale.is_finite() {
             (0.0, Bound::Certified)
         } else {
             (f64::INFINITY, Bound::Estimate)
         };
-        return Maximum {
+        let mut maximizer = vec![0.0; map.d];
+        maximizer[0] = 1.0;
+        Self {
             value: 0.0,
-            at,
-            g: vec![0.0; form.k],
+            maximizer,
+            g: vec![0.0; map.k],
             lower: 0.0,
             upper,
             bound,
-        };
+        }
     }
-    // What all of the following share: rounded unit vectors, slopes rounded by the dual point, signs, sums, norms.
-    let mut error = (64.0 + 8.0 * (form.k + form.d) as f64) * EPS * form.size;
-    let (upper, bound) = match form.d {
+}
+
+/// `max |g|` over the unit sphere: bounded for `d <= 3`, searched for `d > 3`.
+///
+/// `particles` are additional directions for the search to start from.
+pub(super) fn maximum<'a>(
+    map: &PiecewiseLinearMap,
+    particles: impl Iterator<Item = &'a [f64]>,
+) -> Maximum {
+    if map.len() == 0 || !map.scale.is_finite() || map.size == 0.0 {
+        return Maximum::degenerate(map);
+    }
+    // An allowance for the errors common to all cases: normalised samples, the dual point, signs,
+    // sums and norms. Each is a small multiple of (k + d) EPS size; the factors are bounds with a
+    // reserve, not sharp.
+    let mut error = (64.0 + 8.0 * (map.k + map.d) as f64) * EPS * map.size;
+    let (upper, maximizer, bound) = match map.d {
         1 => {
-            let (right, left) = (norm(&form.evaluate(&[1.0])), norm(&form.evaluate(&[-1.0])));
-            at[0] = if right >= left { 1.0 } else { -1.0 };
-            (right.max(left), Bound::Certified)
+            let [right, left] = [1.0, -1.0].map(|b| norm(&map.evaluate(&[b])));
+            let b = if right >= left { 1.0 } else { -1.0 };
+            (right.max(left), vec![b], Bound::Certified)
         }
         2 => {
-            let (value, b) = circle::maximum(form);
-            at.copy_from_slice(&b);
-            (value, Bound::Certified)
+            let (value, b) = circle::maximum(map);
+            (value, b.to_vec(), Bound::Certified)
         }
         d => {
-            let starts = Starts::random(d).and(particles).and(form.x.chunks_exact(d));
-            at = climb(&starts, |b, gradient| form.ascent(b, gradient));
+            let starts = StartingPoints::random(d)
+                .with_directions(particles)
+                .with_directions(columns(&map.x, d));
+            let b = multistart_ascent(&starts, |b, gradient| map.norm_and_gradient(b, gradient));
             if d == 3 {
-                let found = sphere::maximum(form, &at);
-                error += found.error;
-                at.copy_from_slice(&found.at);
-                (found.upper, Bound::Certified)
+                let bounded = sphere::maximum(map, &b);
+                error += bounded.error;
+                let b = bounded.maximizer.to_vec();
+                (bounded.upper, b, Bound::Certified)
             } else {
-                (form.size, Bound::Estimate)
+                (map.size, b, Bound::Estimate)
             }
         }
     };
-    let g = form.evaluate(&at);
+    let g = map.evaluate(&maximizer);
     let value = norm(&g);
     Maximum {
-        value: form.scale * value,
+        value: map.scale * value,
         g,
-        at,
-        lower: form.scale * (value - error),
-        upper: form.scale * (upper.max(value) + error) + f64::MIN_POSITIVE,
+        maximizer,
+        lower: map.scale * (value - error),
+        upper: map.scale * (upper.max(value) + error) + f64::MIN_POSITIVE,
         bound,
     }
 }

@@ -1,80 +1,87 @@
 //! The certificate of a population risk: rectifier neurons on Gaussian inputs, in closed form.
 
-use super::maximum::multistart::{Starts, climb};
-use super::{Bound, Certifiable, Certificate};
+use super::certificate::{Bound, Certifiable, Certificate};
+use super::maximum::multistart::{StartingPoints, multistart_ascent};
 use crate::energy::{ArcCosine, Kernel, Mmd, WithOutputWeight};
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::error_bounds::{BoundedSum, EPS, above};
-use crate::numeric::vector::columns;
-use crate::numeric::vector::norm;
+use crate::numeric::error_bounds::{CompensatedSum, EPS, add_rounded_up};
+use crate::numeric::vector::{columns, norm};
 use crate::real::{Real, to_f64};
 
-/// The difference `mu - nu` of two networks as signed neurons: `sum_i s_i (b_i.x)_+`.
+/// The difference `mu - nu` of two networks as one network of signed weights,
+/// `sum_i s_i (b_i.x)_+`.
 #[derive(Debug, Default)]
-struct Difference {
+struct SignedNetwork {
+    /// `s_i`.
     weights: Vec<f64>,
+    /// `b_i`, column by column.
     points: Vec<f64>,
 }
 
-impl Difference {
-    /// Adds `sign sum_i c_i a_i (b_i.x)_+`, where a particle is `(a, b)` with `outer` = 1, or `b` alone, with a = 1.
-    fn add<T: Real>(&mut self, mu: &EmpiricalMeasure<T>, sign: f64, outer: usize) {
-        for i in 0..mu.len() {
-            let (a, b) = mu.particle(i).split_at(outer);
-            self.weights.push(
-                a.iter()
-                    .fold(sign * to_f64(mu.weight(i)), |c, &a| c * to_f64(a)),
-            );
-            self.points.extend(b.iter().map(|&b| to_f64(b)));
+impl SignedNetwork {
+    /// `mu - nu`, for particles `(a, b)` with `outputs` = 1, or `b` with `outputs` = 0 and a = 1.
+    fn difference<T: Real>(
+        mu: &EmpiricalMeasure<T>,
+        nu: &EmpiricalMeasure<T>,
+        outputs: usize,
+    ) -> Self {
+        let mut network = Self::default();
+        for (measure, sign) in [(mu, 1.0), (nu, -1.0)] {
+            for i in 0..measure.len() {
+                let (a, b) = measure.particle(i).split_at(outputs);
+                let c = sign * to_f64(measure.weight(i));
+                network
+                    .weights
+                    .push(a.iter().fold(c, |c, &a| c * to_f64(a)));
+                network.points.extend(b.iter().map(|&b| to_f64(b)));
+            }
         }
+        network
     }
 
     fn neurons<'a>(&'a self, kernel: &ArcCosine) -> impl Iterator<Item = (f64, &'a [f64])> {
-        self.weights
-            .iter()
-            .copied()
-            .zip(columns(&self.points, kernel.dim()))
+        let weights = self.weights.iter().copied();
+        weights.zip(columns(&self.points, kernel.dim()))
     }
 
-    /// `E[(b.x)_+ sum_i s_i (b_i.x)_+]`.
-    fn witness(&self, kernel: &ArcCosine, b: &[f64]) -> BoundedSum {
-        let mut sum = BoundedSum::default();
+    /// The witness function `E[(b.x)_+ sum_i s_i (b_i.x)_+]`, which is the first variation.
+    fn witness(&self, kernel: &ArcCosine, b: &[f64]) -> f64 {
+        let mut sum = CompensatedSum::default();
         for (s, c) in self.neurons(kernel) {
             sum.add(s * kernel.value(b, c));
         }
-        sum
+        sum.value()
     }
 }
 
-/// The certificate at `difference = mu - nu`; `signed`: whether an output weight of either sign may be added.
+/// The certificate at `difference = mu - nu`. `signed` permits new neurons of either sign.
 ///
-/// `F >= 0`, so F itself bounds the gap. The first variation on the sphere is smooth but not finite-dimensional: its extremum
-/// is searched, and what follows from it is an estimate.
+/// As `F >= 0`, F itself bounds the gap. The first variation on the sphere is smooth, and its
+/// extremum has no closed form: it is searched, and the maximum is an estimate.
 fn population<T: Real>(
     kernel: &ArcCosine,
-    difference: &Difference,
+    difference: &SignedNetwork,
     signed: bool,
 ) -> Certificate<T> {
     let d = kernel.dim();
-    let size: f64 = difference
-        .neurons(kernel)
-        .map(|(s, b)| s.abs() * norm(b))
-        .sum();
+    let neurons = difference.neurons(kernel);
+    let size: f64 = neurons.map(|(s, b)| s.abs() * norm(b)).sum();
     if !size.is_finite() {
-        return Certificate::unknown();
+        return Certificate::unknown().round_up();
     }
-    // A kernel value is within a few EPS of |w| |v|; so is a witness of sum_i |s_i| |b_i|.
+    // A kernel value is within (d + 64) EPS of |w| |v|, a bound with a reserve. So is a witness of
+    // size |b|.
     let rounding = (d as f64 + 64.0) * EPS;
-    let mut product = BoundedSum::default();
+    let mut square = CompensatedSum::default();
     for (s, b) in difference.neurons(kernel) {
-        product.add(s * difference.witness(kernel, b).value());
+        square.add(s * difference.witness(kernel, b));
     }
-    let value = above(0.5 * product.value().max(0.0), rounding * size * size);
+    let value = add_rounded_up(0.5 * square.value().max(0.0), rounding * size * size);
 
-    let slope = |b: &[f64]| difference.witness(kernel, b).value();
-    let starts = Starts::random(d).and(difference.neurons(kernel).map(|(_, b)| b));
-    let at = climb(&starts, |b, gradient| {
-        let r = slope(b);
+    let starts =
+        StartingPoints::random(d).with_directions(difference.neurons(kernel).map(|(_, b)| b));
+    let b = multistart_ascent(&starts, |b, gradient| {
+        let r = difference.witness(kernel, b);
         let sign = if signed && r > 0.0 { 1.0 } else { -1.0 };
         gradient.fill(0.0);
         for (s, c) in difference.neurons(kernel) {
@@ -82,39 +89,36 @@ fn population<T: Real>(
         }
         sign * r
     });
-    let r = slope(&at);
+    let r = difference.witness(kernel, &b);
     let maximum = if signed { r.abs() } else { -r };
     let escape = (maximum > rounding * size).then(|| {
-        let outer = signed.then_some(-r.signum());
-        outer.into_iter().chain(at.iter().copied()).collect()
+        let a = signed.then_some(-r.signum());
+        a.into_iter().chain(b).collect()
     });
-    Certificate::new(
-        value,
-        value,
-        value,
-        Some(maximum),
-        0.0,
-        Bound::Estimate,
+    Certificate {
+        energy: value,
+        gap: value,
+        estimate: value,
+        maximum: Some(maximum),
+        threshold: 0.0,
+        bound: Bound::Estimate,
         escape,
-    )
+    }
+    .round_up()
 }
 
-/// Neurons `(w.x)_+` of output weight 1: what is certified is `F* >= 0` alone, against non-negative measures.
+/// Neurons `(w.x)_+` of output weight 1. Only `F* >= 0` is proved, among non-negative measures.
 impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
-        let mut difference = Difference::default();
-        difference.add(mu, 1.0, 0);
-        difference.add(self.target(), -1.0, 0);
+        let difference = SignedNetwork::difference(mu, self.target(), 0);
         population(self.kernel(), &difference, false)
     }
 }
 
-/// Neurons `a (b.x)_+`: what is certified is `F* >= 0` alone.
+/// Neurons `a (b.x)_+`. Only `F* >= 0` is proved.
 impl<T: Real> Certifiable<T> for Mmd<WithOutputWeight<ArcCosine>, T> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
-        let mut difference = Difference::default();
-        difference.add(mu, 1.0, 1);
-        difference.add(self.target(), -1.0, 1);
+        let difference = SignedNetwork::difference(mu, self.target(), 1);
         population(&self.kernel().0, &difference, true)
     }
 }

@@ -1,4 +1,4 @@
-//! The empirical risk of a loss on a sample.
+//! The empirical risk of a loss.
 
 use std::ops::Range;
 
@@ -10,7 +10,10 @@ use crate::inputs::Inputs;
 use crate::loss::Loss;
 use crate::real::{Real, to_f64};
 
-/// Empirical risk `R(h) = (1/n) sum_j sum_l loss(y_jl, h_jl)`, or `sum_j c_j sum_l loss(y_jl, h_jl)` with sample weights.
+/// The empirical risk `R(h) = (1/n) sum_j sum_l loss(y_jl, h_jl)` on n samples with k outputs each.
+///
+/// With [`sample_weights`](Self::sample_weights) `c_j`, the risk is
+/// `sum_j c_j sum_l loss(y_jl, h_jl)`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -24,21 +27,23 @@ use crate::real::{Real, to_f64};
 /// assert_eq!(bad.to_string(), "sample 1, target 0 must be -1 or 1, found 0.5");
 /// # Ok::<(), wasserflow::prelude::RiskError>(())
 /// ```
+///
+/// Cost: `O(n k)` evaluations of the loss for a value or a gradient.
 #[derive(Debug, Clone)]
 pub struct EmpiricalRisk<L, T> {
     loss: L,
     inputs: Inputs<T>,
     targets: DMatrix<T>,
-    /// `c_j`, one a sample.
+    /// The weight `c_j` of each sample.
     weights: Vec<T>,
 }
 
 impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
-    /// The risk of one output on the samples `x` (`d x n`) with targets `y` (n).
+    /// The risk on the samples `x` (`d x n`) with one target each, `y` (n).
     ///
     /// # Errors
-    /// [`RiskError`] when there is no sample, one is not finite, the loss refuses a target or its own parameters, or
-    /// the numbers of samples and targets differ.
+    /// [`RiskError`] if `d = 0`, `n = 0`, a coordinate is not finite, the loss is not defined at a
+    /// target, a parameter of the loss is invalid, or the number of targets is not n.
     pub fn new(loss: L, x: DMatrix<T>, y: DVector<T>) -> Result<Self, RiskError> {
         let n = y.len();
         Self::with_outputs(
@@ -48,10 +53,10 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
         )
     }
 
-    /// The risk of k outputs on the samples `x` (`d x n`) with targets `y` (`k x n`).
+    /// The risk on the samples `x` (`d x n`) with k targets each, `y` (`k x n`).
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`RiskError::Shape`] when `k = 0`.
+    /// As [`new`](Self::new); [`RiskError::Shape`] if `k = 0`.
     pub fn with_outputs(loss: L, x: DMatrix<T>, y: DMatrix<T>) -> Result<Self, RiskError> {
         loss.check()?;
         let inputs = Inputs::new(x)?;
@@ -64,27 +69,17 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
             }
             .into());
         }
-        if n != inputs.len() {
-            return Err(ShapeError {
-                what: "number of targets",
-                expected: inputs.len(),
-                found: n,
-            }
-            .into());
-        }
+        ShapeError::check("number of targets", inputs.len(), n)?;
         for (i, &target) in y.iter().enumerate() {
-            let refused = |requirement| {
-                let (sample, output, value) = (i / k, i % k, to_f64(target));
-                RiskError::Target {
-                    sample,
-                    output,
-                    requirement,
-                    value,
-                }
+            let error = |requirement| RiskError::Target {
+                sample: i / k,
+                output: i % k,
+                requirement,
+                value: to_f64(target),
             };
-            loss.check_target(target).map_err(refused)?;
+            loss.check_target(target).map_err(error)?;
             if !target.is_finite() {
-                return Err(refused("finite"));
+                return Err(error("finite"));
             }
         }
         Ok(Self {
@@ -95,31 +90,27 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
         })
     }
 
-    /// The risk `sum_j c_j sum_l loss(y_jl, h_jl)`, with weights `c_j >= 0` of any sum in the place of `1/n`.
+    /// Replaces the factors `1/n` by sample weights `c`: `R(h) = sum_j c_j sum_l loss(y_jl, h_jl)`.
+    ///
+    /// The n weights `c_j >= 0` may have any sum. A sample of weight 0 is ignored, even if its loss
+    /// overflows.
     ///
     /// ```
     /// use wasserflow::nalgebra::{DMatrix, DVector};
     /// use wasserflow::prelude::*;
     ///
-    /// let (x, y) = (DMatrix::from_row_slice(1, 2, &[0.0, 1.0]), DVector::from_vec(vec![1.0, 3.0]));
+    /// let x = DMatrix::from_row_slice(1, 2, &[0.0, 1.0]);
+    /// let y = DVector::from_vec(vec![1.0, 3.0]);
     /// let risk = EmpiricalRisk::new(Square, x, y)?.sample_weights(vec![2.0, 0.0])?;
     /// assert_eq!(risk.value(&[0.0, 1.0]), 2.0 * 0.5);
     /// # Ok::<(), wasserflow::prelude::RiskError>(())
     /// ```
     ///
     /// # Errors
-    /// [`RiskError`] when the weights are not one a sample, or one is negative or not finite.
+    /// [`RiskError`] if the number of weights is not n, or a weight is negative or not finite.
     pub fn sample_weights(mut self, c: impl Into<DVector<T>>) -> Result<Self, RiskError> {
         let c: DVector<T> = c.into();
-        let n = self.inputs.len();
-        if c.len() != n {
-            return Err(ShapeError {
-                what: "number of sample weights",
-                expected: n,
-                found: c.len(),
-            }
-            .into());
-        }
+        ShapeError::check("number of sample weights", self.inputs.len(), c.len())?;
         if let Some(sample) = c.iter().position(|&c| !(c.is_finite() && c >= T::zero())) {
             return Err(RiskError::Weight {
                 sample,
@@ -135,23 +126,22 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
         &self.loss
     }
 
-    /// The targets, `k x n`.
+    /// The targets `y` (`k x n`).
     pub fn targets(&self) -> &DMatrix<T> {
         &self.targets
     }
 
-    /// The weights `c_j`, `1/n` unless [`sample_weights`](Self::sample_weights) were given.
+    /// The sample weights `c_j`, which default to `1/n`.
     pub fn weights(&self) -> &[T] {
         &self.weights
     }
 
-    /// Writes the gradient at the samples from `first` on to `out` and returns their part of the risk.
-    fn part(&self, first: usize, h: &[T], out: &mut [T]) -> T {
+    /// Restricts the sum to a range of samples, which starts at `first` and has the predictions
+    /// `h`: writes its gradient to `out` and returns its value.
+    fn range_value_and_gradient(&self, first: usize, h: &[T], out: &mut [T]) -> T {
         let k = self.targets.nrows();
-        let (y, weights) = (
-            &self.targets.as_slice()[first * k..][..h.len()],
-            &self.weights[first..],
-        );
+        let y = &self.targets.as_slice()[first * k..][..h.len()];
+        let weights = &self.weights[first..];
         let (mut values, mut block) = ([T::zero(); BLOCK], 0..0);
         sum(h.len() / k, |j| {
             let (c, mut losses) = (weights[j], T::zero());
@@ -195,7 +185,7 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
     }
 
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
-        self.part(0, h, out)
+        self.range_value_and_gradient(0, h, out)
     }
 
     fn is_separable(&self) -> bool {
@@ -203,24 +193,22 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
     }
 
     fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
-        self.part(samples.start, h, out)
+        self.range_value_and_gradient(samples.start, h, out)
     }
 
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
         let (k, y) = (self.targets.nrows(), self.targets.as_slice());
         for (i, out) in out.iter_mut().enumerate() {
-            *out = weighted(
-                self.weights[i / k],
-                self.loss.second_derivative(y[i], h[i]) * u[i],
-            );
+            let product = self.loss.second_derivative(y[i], h[i]) * u[i];
+            *out = weighted(self.weights[i / k], product);
         }
     }
 }
 
-/// So many losses are evaluated at once.
+/// The number of losses that one call of [`Loss::values_and_derivatives`] evaluates.
 const BLOCK: usize = 128;
 
-/// `c x`, and 0 for `c = 0` whatever `x` is: a sample of weight 0 counts as absent even where its loss overflows.
+/// `c x`, and 0 if `c = 0`: the product would be NaN for the infinite loss of an ignored sample.
 #[inline]
 fn weighted<T: Real>(c: T, x: T) -> T {
     if c == T::zero() { T::zero() } else { c * x }

@@ -1,4 +1,4 @@
-//! Softmax cross-entropy, which couples the outputs of a sample.
+//! The softmax cross-entropy, which couples the outputs of a sample.
 
 use std::ops::Range;
 
@@ -9,9 +9,11 @@ use crate::error::{RiskError, ShapeError};
 use crate::inputs::Inputs;
 use crate::real::Real;
 
-/// Softmax cross-entropy `R(h) = (1/n) sum_j [ log sum_l exp(h_jl) - h_{j, y_j} ]` over classes `y_j` in `0..k`.
+/// The softmax cross-entropy `R(h) = (1/n) sum_j [log sum_l exp(h_jl) - h_{j, y_j}]` of k classes.
 ///
-/// Without overflow. Convex, not strictly: adding a constant to all outputs of a sample changes nothing.
+/// Sample j has the class `y_j` in `0..k` and k predictions `h_jl`. The exponentials do not
+/// overflow. The risk is convex but not strictly: adding a constant to all outputs of a sample
+/// does not change it.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -22,6 +24,8 @@ use crate::real::Real;
 /// assert!(risk.value(&[1e5, 0.0, 0.0, 0.0, 0.0, 1e5]) < 1e-15);
 /// # Ok::<(), wasserflow::prelude::RiskError>(())
 /// ```
+///
+/// Cost: `O(n k)` for a value or a gradient.
 #[derive(Debug, Clone)]
 pub struct SoftmaxCrossEntropy<T> {
     inputs: Inputs<T>,
@@ -30,21 +34,14 @@ pub struct SoftmaxCrossEntropy<T> {
 }
 
 impl<T: Real> SoftmaxCrossEntropy<T> {
-    /// The risk on the samples `x` (`d x n`) with `labels` `y_j` in `0..classes`, one a sample.
+    /// The risk on the samples `x` (`d x n`) with n `labels` `y_j` in `0..classes`.
     ///
     /// # Errors
-    /// [`RiskError`] when there is no sample or class, one sample is not finite, a label is out of range, or the numbers
-    /// of samples and labels differ.
+    /// [`RiskError`] if `d = 0`, `n = 0`, `classes = 0`, a coordinate is not finite, a label is
+    /// out of range, or the number of labels is not n.
     pub fn new(x: DMatrix<T>, labels: Vec<usize>, classes: usize) -> Result<Self, RiskError> {
         let inputs = Inputs::new(x)?;
-        if labels.len() != inputs.len() {
-            return Err(ShapeError {
-                what: "number of labels",
-                expected: inputs.len(),
-                found: labels.len(),
-            }
-            .into());
-        }
+        ShapeError::check("number of labels", inputs.len(), labels.len())?;
         if classes == 0 {
             return Err(ShapeError {
                 what: "number of classes",
@@ -54,12 +51,11 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
             .into());
         }
         if let Some(sample) = labels.iter().position(|&y| y >= classes) {
-            let (requirement, value) = ("below the number of classes", labels[sample] as f64);
             return Err(RiskError::Target {
                 sample,
                 output: 0,
-                requirement,
-                value,
+                requirement: "below the number of classes",
+                value: labels[sample] as f64,
             });
         }
         Ok(Self {
@@ -74,16 +70,14 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
         &self.labels
     }
 
-    /// Writes the gradient at the samples from `first` on to `out` and returns their part of the risk.
-    fn part(&self, first: usize, h: &[T], out: &mut [T]) -> T {
+    /// Restricts the sum to a range of samples, which starts at `first` and has the predictions
+    /// `h`: writes its gradient to `out` and returns its value.
+    fn range_value_and_gradient(&self, first: usize, h: &[T], out: &mut [T]) -> T {
         let (labels, k) = (&self.labels[first..], self.classes);
         let c = reciprocal(self.labels.len());
         let losses = sum(h.len() / k, |j| {
-            let (h, g, y) = (
-                &h[j * k..(j + 1) * k],
-                &mut out[j * k..(j + 1) * k],
-                labels[j],
-            );
+            let outputs = j * k..(j + 1) * k;
+            let (h, g, y) = (&h[outputs.clone()], &mut out[outputs], labels[j]);
             let value = log_sum_exp(h, Some(g)) - h[y];
             g[y] -= T::one();
             g.iter_mut().for_each(|g| *g *= c);
@@ -93,7 +87,7 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
     }
 }
 
-/// Writes `softmax(h)` to `out` (when given) and returns `log sum_l exp(h_l)`.
+/// Returns `log sum_l exp(h_l)` and, if `out` is given, writes `softmax(h)` to it.
 fn log_sum_exp<T: Real>(h: &[T], out: Option<&mut [T]>) -> T {
     let max = h.iter().fold(h[0], |max, &h| max.max(h));
     let mut total = T::zero();
@@ -126,7 +120,7 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
     }
 
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
-        self.part(0, h, out)
+        self.range_value_and_gradient(0, h, out)
     }
 
     fn is_separable(&self) -> bool {
@@ -134,27 +128,23 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
     }
 
     fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
-        self.part(samples.start, h, out)
+        self.range_value_and_gradient(samples.start, h, out)
     }
 
-    /// `R'' u = (1/n) (p u - p <p, u>)` a sample, with `p = softmax(h)`.
+    /// For each sample, `R'' u = (1/n) (p u - p <p, u>)` with `p = softmax(h)`.
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
         let (n, k) = (self.labels.len(), self.classes);
         let c = reciprocal::<T>(n);
         for j in 0..n {
-            let (h, u, p) = (
-                &h[j * k..(j + 1) * k],
-                &u[j * k..(j + 1) * k],
-                &mut out[j * k..(j + 1) * k],
-            );
+            let outputs = j * k..(j + 1) * k;
+            let (h, u, p) = (&h[outputs.clone()], &u[outputs.clone()], &mut out[outputs]);
             log_sum_exp(h, Some(p));
-            // R'' does not see a constant: measured from the likeliest class, nothing cancels where p is nearly 1.
-            let likeliest = (1..k).fold(0, |best, l| if h[l] > h[best] { l } else { best });
-            let origin = u[likeliest];
-            let mean = p
-                .iter()
-                .zip(u)
-                .fold(T::zero(), |sum, (&p, &u)| sum + p * (u - origin));
+            // R'' annihilates constants. Subtracting the component of the most probable class
+            // avoids the cancellation in u - <p, u> if its probability is close to 1.
+            let mode = (1..k).fold(0, |best, l| if h[l] > h[best] { l } else { best });
+            let origin = u[mode];
+            let terms = p.iter().zip(u).map(|(&p, &u)| p * (u - origin));
+            let mean = terms.fold(T::zero(), |sum, term| sum + term);
             for (p, &u) in p.iter_mut().zip(u) {
                 *p *= ((u - origin) - mean) * c;
             }

@@ -1,7 +1,8 @@
-//! Running a flow until its end is proved.
+//! Flows that run until a certificate of optimality or of a trap.
 
-use super::insert;
-use crate::error::{ParameterError, StepError};
+use super::frank_wolfe::check_gap;
+use super::insert::insert;
+use crate::error::StepError;
 use crate::flow::ParticleFlow;
 use crate::integrator::Integrator;
 use crate::observe::StopReason;
@@ -9,38 +10,49 @@ use crate::optimality::{Certifiable, Certificate, certify};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::state::State;
 
-/// Runs a flow for at most `steps` steps, certifies its measure at the start and after `every` steps, and stops with a reason.
+/// The change of F, in units of `eps F`, up to which the flow is at rest: the rounding error of two
+/// evaluations.
+const ROUNDING_UNITS: f64 = 4.0;
+
+/// Runs a flow until a certificate proves `F(mu) - F* <= gap`, at most `steps` steps.
+///
+/// The measure is certified at the start and after every `every` steps. Returns the reason and the
+/// last certificate.
 ///
 /// - [`StopReason::GloballyOptimal`]: the certified gap is at most `gap`.
-/// - [`StopReason::Trapped`]: the flow has come to rest and the measure is no global minimum. At rest means that `F` changed by
-///   no more than its own rounding, `4 eps F`, in the last `every` steps; no global minimum, that F falls when the escape direction is
-///   [inserted](insert).
-/// - [`StopReason::Steps`]: neither, yet.
-///
-/// The last certificate comes with the reason.
+/// - [`StopReason::Trapped`]: the flow is at rest, and [inserting](insert) the descent direction of
+///   the certificate decreases F, so that the measure is not a global minimum. At rest means that F
+///   changed by at most `4 eps F` in the last `every` steps. This includes the slow start at a
+///   saddle point, from which the flow may escape later.
+/// - [`StopReason::Steps`]: `steps` steps were taken.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
 /// use wasserflow::prelude::*;
 ///
-/// // y = |x| at x = -1, 1 needs a neuron on either side. One alone cannot turn.
-/// let data = || EmpiricalRisk::new(Square, DMatrix::from_row_slice(1, 2, &[-1.0, 1.0]), DVector::from_element(2, 1.0));
-/// let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), data()?)?.regularized(WeightDecay::new(0.1)?);
+/// // y = |x| at x = -1, 1 needs a neuron on either side. A single neuron stays on its side.
+/// let x = DMatrix::from_row_slice(1, 2, &[-1.0, 1.0]);
+/// let risk = EmpiricalRisk::new(Square, x, DVector::from_element(2, 1.0))?;
+/// let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(WeightDecay::new(0.1)?);
 /// let mut flow = ParticleFlow::new(energy, Rk4, 0.25)?;
 ///
-/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[1.0, 1.0]))?)?;
-/// let (reason, certificate) = sparse::run_until_optimal(&mut flow, &mut state, 1e-8, 100, 10_000)?;
+/// let one = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[1.0, 1.0]))?;
+/// let mut state = flow.start(one)?;
+/// let (reason, certificate) =
+///     sparse::run_until_optimal(&mut flow, &mut state, 1e-8, 100, 10_000)?;
 /// assert!(matches!(reason, StopReason::Trapped { .. }));
-/// assert!(certificate.escape().unwrap()[1] < 0.0); // it looks the other way
+/// let w = certificate.escape().unwrap();
+/// assert!(w[1] < 0.0); // the other side
 ///
-/// *state.measure_mut() = sparse::insert(flow.energy_mut(), state.measure(), certificate.escape().unwrap()).unwrap();
+/// *state.measure_mut() = sparse::insert(flow.energy_mut(), state.measure(), w).unwrap();
 /// let (reason, _) = sparse::run_until_optimal(&mut flow, &mut state, 1e-8, 100, 10_000)?;
 /// assert!(matches!(reason, StopReason::GloballyOptimal { gap } if gap <= 1e-8));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// [`StepError`]; the state is then the last finite one. [`StepError::Parameter`] when `gap` is negative or NaN.
+/// [`StepError`]; the state is then the last finite one. [`StepError::Parameter`] when `gap` is
+/// negative or NaN.
 pub fn run_until_optimal<E, I, T>(
     flow: &mut ParticleFlow<E, I, T>,
     state: &mut State<T>,
@@ -53,27 +65,20 @@ where
     I: Integrator<T>,
     T: Real,
 {
-    if gap < T::zero() || to_f64(gap).is_nan() {
-        return Err(ParameterError {
-            name: "gap",
-            requirement: ">= 0",
-            value: to_f64(gap),
-        }
-        .into());
-    }
-    // No step: checks and evaluates a state that was changed.
+    check_gap(gap)?;
+    // Zero steps: validates and evaluates a state that was modified.
     flow.run(state, 0, &mut ())?;
-    let (mut taken, mut resting) = (0, false);
+    let (mut taken, mut at_rest) = (0, false);
     loop {
         let certificate = certify(flow.energy_mut(), state.measure());
         let proved = to_f64(certificate.gap());
         if certificate.gap() <= gap {
             return Ok((StopReason::GloballyOptimal { gap: proved }, certificate));
         }
-        let escapes = |flow: &mut ParticleFlow<E, I, T>, w| {
-            insert(flow.energy_mut(), state.measure(), w).is_some()
-        };
-        if resting && certificate.escape().is_some_and(|w| escapes(flow, w)) {
+        if at_rest
+            && let Some(w) = certificate.escape()
+            && insert(flow.energy_mut(), state.measure(), w).is_some()
+        {
             return Ok((StopReason::Trapped { gap: proved }, certificate));
         }
         if taken >= steps {
@@ -82,8 +87,8 @@ where
         let (before, count) = (state.energy(), every.max(1).min(steps - taken));
         flow.run(state, count, &mut ())?;
         taken += count;
-        // Not by the velocity: that of a neuron on a data hyperplane never vanishes.
-        resting = (before - state.energy()).abs()
-            <= real::<T>(4.0) * epsilon::<T>() * state.energy().abs();
+        // The velocity is not a criterion: it does not vanish for a neuron on a data hyperplane.
+        let tolerance = real::<T>(ROUNDING_UNITS) * epsilon::<T>() * state.energy().abs();
+        at_rest = (before - state.energy()).abs() <= tolerance;
     }
 }

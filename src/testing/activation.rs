@@ -1,23 +1,25 @@
 //! The laws of an activation.
 
-use super::slope::{Segment, Slope, rounding};
-use super::violation::{Violation, holds, within};
+use super::derivative::Segment;
+use super::rounding::{Computed, distance, rounding, subnormal_rounding};
+use super::violation::{Violation, identical, require, within};
 use crate::activation::{Activation, Homogeneous};
 use crate::real::{Real, epsilon, real, to_f64};
 
-/// Checks an activation on the interval `[a, b]` (either order), and at its ends and middle.
+/// Checks an activation on the interval `[a, b]` (either order), and at its ends and its middle.
 ///
-/// - `sigma(b) - sigma(a) = int_a^b sigma'(u) du`, to rounding, across any kinks;
-/// - `sigma'(u)` lies between the derivatives on both sides of `u`: at a kink it is one of them or a value between;
+/// - `sigma(b) - sigma(a) = int_a^b sigma'(u) du`, to rounding, also across kinks;
+/// - `sigma'(u)` lies between the left and the right derivative, or equals one of them;
 /// - `value_and_derivative(u) = (value(u), derivative(u))`;
-/// - `apply` and `apply_with_derivative` give these on slices, `value` up to 4 units in the last place;
-/// - `slopes` and `derivative_from_value`, where they are given, are those of the activation;
-/// - a borrowed activation is the activation, bit for bit;
-/// - no finite `u` gives NaN, nor an infinite value beside a finite derivative for `|u| <= 1000`.
+/// - `apply` and `apply_with_derivative` compute these on slices, values to 4 units in the last
+///   place;
+/// - `slopes` and `derivative_from_value`, if implemented, agree with `value` and `derivative`;
+/// - a borrowed activation equals the activation, bit for bit;
+/// - no finite `u` gives NaN, and for `|u| <= 1000` no infinite value if the derivative is finite.
 ///
 /// ```
-/// use wasserflow::testing::check_activation;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::check_activation;
 ///
 /// assert_eq!(check_activation(&Relu, -1.0_f32, 2.0), Ok(()));
 /// ```
@@ -27,88 +29,84 @@ use crate::real::{Real, epsilon, real, to_f64};
 pub fn check_activation<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Result<(), Violation> {
     let middle = a + (b - a) * real(0.5);
     for u in [a, b, middle] {
-        pair(sigma, u)?;
-        sides(sigma, u)?;
-        hints(sigma, u)?;
+        check_pair(sigma, u)?;
+        check_one_sided(sigma, u)?;
+        check_optional(sigma, u)?;
     }
-    finite(sigma)?;
-    let plain = slices(sigma, a, b)?;
+    check_overflow(sigma)?;
+    let results = check_slices(sigma, a, b)?;
     let borrowed: &dyn Activation<T> = &sigma;
-    let same = slices(borrowed, a, b)? == plain
-        && borrowed.slopes() == sigma.slopes()
-        && borrowed.derivative_from_value(plain[0][0]) == sigma.derivative_from_value(plain[0][0]);
-    holds("a borrowed activation is the same bits", same, || {
-        format!("a = {a}, b = {b}")
-    })?;
+    let at = || format!("a = {a}, b = {b}");
+    let law = "a borrowed activation returns the same results, bit for bit";
+    let found = check_slices(borrowed, a, b)?;
+    identical(law, &found.concat(), &results.concat(), at)?;
+    identical(law, &[borrowed.slopes()], &[sigma.slopes()], at)?;
+    let value = results[0][0];
+    let [found, expected] = [borrowed, sigma].map(|sigma| sigma.derivative_from_value(value));
+    identical(law, &[found], &[expected], at)?;
 
     let (a, b) = (to_f64(a), to_f64(b));
-    let slope = |t: f64| {
+    let derivative = |t: f64| {
+        // The integral is over points rounded to the scalar.
         let u = real::<T>(a + t * (b - a));
-        // The integral follows the points as the scalar holds them.
-        let value = to_f64(sigma.derivative(u)) * (b - a);
-        Slope {
-            value,
-            scale: value.abs() + to_f64(sigma.derivative(u)).abs() * (a.abs() + b.abs()),
-        }
+        let derivative = to_f64(sigma.derivative(u));
+        let value = derivative * (b - a);
+        let scale = value.abs() + derivative.abs() * (a.abs() + b.abs());
+        Computed { value, scale }
     };
     let ends = [a, b].map(|u| to_f64(sigma.value(real(u))));
     let law = "sigma(b) - sigma(a) = int_a^b sigma'(u) du";
-    Segment {
-        law,
-        ends,
-        scale: 0.0,
-        bisections: 200,
-    }
-    .check::<T>(slope, || format!("a = {a}, b = {b}"))
+    Segment::new(law, ends, 200).check::<T>(derivative, at)
 }
 
-fn pair<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
+/// Checks `value_and_derivative`.
+fn check_pair<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
     let (value, derivative) = sigma.value_and_derivative(u);
-    let tolerances = [
-        rounding::<T>() * to_f64(sigma.value(u).abs()),
-        slope_rounding(sigma, u),
-    ];
-    for ((both, alone), tolerance) in [(value, sigma.value(u)), (derivative, sigma.derivative(u))]
-        .into_iter()
-        .zip(tolerances)
-    {
-        let law = "value_and_derivative(u) = (value(u), derivative(u))";
-        let error = if both == alone {
-            0.0
-        } else {
-            to_f64((both - alone).abs())
-        };
-        within(law, error, tolerance, || format!("u = {u}"))?;
-    }
-    Ok(())
+    let value_tolerance = rounding::<T>() * to_f64(sigma.value(u).abs());
+    let tolerance = derivative_tolerance(sigma, u);
+    let at = || format!("u = {u}");
+    let law = "value_and_derivative(u) = (value(u), derivative(u))";
+    within(law, distance(value, sigma.value(u)), value_tolerance, at)?;
+    within(
+        law,
+        distance(derivative, sigma.derivative(u)),
+        tolerance,
+        at,
+    )
 }
 
-/// What rounding may do to `sigma'(u)`: where it crosses 0 its terms, of the size of the chord `sigma(u)/u`, cancel.
-fn slope_rounding<T: Real>(sigma: &dyn Activation<T>, u: T) -> f64 {
+/// The tolerance for `sigma'(u)`.
+///
+/// Near a zero of the derivative its terms cancel; they have the size of the secant slope
+/// `sigma(u)/u`.
+fn derivative_tolerance<T: Real>(sigma: &dyn Activation<T>, u: T) -> f64 {
     let size = T::one() + u.abs();
     rounding::<T>() * to_f64(sigma.derivative(u).abs() * size + sigma.value(u).abs() / size)
 }
 
-fn sides<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
+/// Checks that the derivative lies between the one-sided derivatives.
+fn check_one_sided<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
     let step = epsilon::<T>().cbrt().powi(2) * (T::one() + u.abs());
-    let [left, here, right] = [u - step, u, u + step].map(|u| to_f64(sigma.derivative(u)));
-    if [left, here, right].iter().any(|d| d.is_infinite()) {
+    let derivatives = [u - step, u, u + step].map(|u| to_f64(sigma.derivative(u)));
+    if derivatives.iter().any(|d| d.is_infinite()) {
         return Ok(());
     }
+    let [left, derivative, right] = derivatives;
     let (low, high) = (left.min(right), left.max(right));
-    let tolerance = slope_rounding(sigma, u - step) + slope_rounding(sigma, u + step);
+    // A smooth extremum of sigma' lies outside by step^2 |sigma'''| / 2: below one epsilon if
+    // |sigma'''| < eps^(-1/3).
+    let tolerance = derivative_tolerance(sigma, u - step) + derivative_tolerance(sigma, u + step);
     let law = "min(sigma'(u-), sigma'(u+)) <= sigma'(u) <= max(sigma'(u-), sigma'(u+))";
-    // A smooth extremum of sigma' lies outside by step^2 sigma'''/2, far below one epsilon for any sigma''' < 1/eps^(1/3).
     within(
         law,
-        (low - here).max(here - high),
+        (low - derivative).max(derivative - high),
         tolerance + to_f64(epsilon::<T>()),
         || format!("u = {u}"),
     )
 }
 
-/// The slopes and the derivative as a function of the value, where the activation gives them.
-fn hints<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
+/// Checks the optional methods `slopes` and `derivative_from_value`.
+fn check_optional<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
     let (value, derivative) = (sigma.value(u), sigma.derivative(u));
     let at = || format!("u = {u}");
     if let Some(slopes) = sigma.slopes() {
@@ -117,99 +115,73 @@ fn hints<T: Real>(sigma: &dyn Activation<T>, u: T) -> Result<(), Violation> {
         } else {
             slopes.negative
         };
+        let law = "sigma(u) = slopes.positive u for u > 0, slopes.negative u for u <= 0";
         let error = to_f64((slope * u - value).abs());
-        within(
-            "sigma(u) = s u with the slope s of the side of u",
-            error,
-            rounding::<T>() * to_f64(value.abs()),
-            at,
-        )?;
+        within(law, error, rounding::<T>() * to_f64(value.abs()), at)?;
         let slope = if u == T::zero() { slopes.zero } else { slope };
+        let law = "sigma'(u) is slopes.positive, slopes.zero or slopes.negative by the sign of u";
         let error = to_f64((slope - derivative).abs());
-        within(
-            "sigma'(u) is the slope of the side of u",
-            error,
-            rounding::<T>() * to_f64(slope.abs()),
-            at,
-        )?;
+        within(law, error, rounding::<T>() * to_f64(slope.abs()), at)?;
     }
     if let Some(found) = sigma.derivative_from_value(value) {
-        // In a tail a value that tends to a constant knows the derivative to the rounding of itself.
-        let tolerance = slope_rounding(sigma, u) + rounding::<T>() * to_f64(value.abs());
+        // If sigma saturates, the value determines the derivative to the rounding of the value.
+        let tolerance = derivative_tolerance(sigma, u) + rounding::<T>() * to_f64(value.abs());
         let law = "derivative_from_value(sigma(u)) = sigma'(u)";
         within(law, to_f64((found - derivative).abs()), tolerance, at)?;
     }
     Ok(())
 }
 
-/// The slice hooks at points from a to b, more than fit one line of lanes; returns what they write.
-fn slices<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Result<[Vec<T>; 3], Violation> {
+/// Checks the slice methods at points from a to b, and returns their results.
+fn check_slices<T: Real>(sigma: &dyn Activation<T>, a: T, b: T) -> Result<[Vec<T>; 3], Violation> {
+    /// More than the widest SIMD width (16), and not a multiple of any: remainders are covered.
     const POINTS: usize = 19;
-    let points: Vec<T> = (0..POINTS)
-        .map(|r| a + (b - a) * real(r as f64 / (POINTS - 1) as f64))
-        .collect();
-    let (mut alone, mut values, mut derivatives) =
-        (points.clone(), points.clone(), vec![real(f64::NAN); POINTS]);
-    sigma.apply(&mut alone);
+    let point = |r: usize| a + (b - a) * real(r as f64 / (POINTS - 1) as f64);
+    let points: Vec<T> = (0..POINTS).map(point).collect();
+    let (mut applied, mut values) = (points.clone(), points.clone());
+    let mut derivatives = vec![real(f64::NAN); POINTS];
+    sigma.apply(&mut applied);
     sigma.apply_with_derivative(&mut values, &mut derivatives);
-    // A product with a subnormal number keeps the digits of that.
-    let subnormal = rounding::<T>() / to_f64(T::max_value().unwrap_or(real(1e30)));
+    let subnormal = subnormal_rounding::<T>();
     for (r, &u) in points.iter().enumerate() {
         let (value, derivative) = (sigma.value(u), sigma.derivative(u));
         let ulps = 4.0 * to_f64(epsilon::<T>() * value.abs()) + subnormal;
-        for (law, found, exact, tolerance) in [
-            ("apply writes sigma(u_r)", alone[r], value, ulps),
-            (
-                "apply_with_derivative writes sigma(u_r)",
-                values[r],
-                value,
-                ulps,
-            ),
-            (
-                "apply_with_derivative writes sigma'(u_r)",
-                derivatives[r],
-                derivative,
-                slope_rounding(sigma, u) + subnormal,
-            ),
-        ] {
-            let error = if found == exact {
-                0.0
-            } else {
-                to_f64((found - exact).abs())
-            };
-            within(law, error, tolerance, || {
-                format!("u = {u}, place {r} of {POINTS}")
-            })?;
-        }
+        let tolerance = derivative_tolerance(sigma, u) + subnormal;
+        let at = || format!("u = {u}, entry {r} of {POINTS}");
+        let law = "apply writes sigma(u_r)";
+        within(law, distance(applied[r], value), ulps, at)?;
+        let law = "apply_with_derivative writes sigma(u_r)";
+        within(law, distance(values[r], value), ulps, at)?;
+        let law = "apply_with_derivative writes sigma'(u_r)";
+        within(law, distance(derivatives[r], derivative), tolerance, at)?;
     }
-    Ok([alone, values, derivatives])
+    Ok([applied, values, derivatives])
 }
 
-fn finite<T: Real>(sigma: &dyn Activation<T>) -> Result<(), Violation> {
+/// Checks large arguments.
+fn check_overflow<T: Real>(sigma: &dyn Activation<T>) -> Result<(), Violation> {
     let huge = to_f64(T::max_value().unwrap_or(real(1e30)));
     for size in [1.0, 30.0, 100.0, 1000.0, huge.sqrt(), huge] {
         for u in [real::<T>(size), real(-size)] {
             let (value, derivative) = (sigma.value(u), sigma.derivative(u));
+            let found = || format!("sigma(u) = {value} and sigma'(u) = {derivative}");
+            let at = || format!("u = {u}");
             let numbers = !(to_f64(value).is_nan() || to_f64(derivative).is_nan());
-            holds(
-                "sigma(u) and sigma'(u) are numbers for every finite u",
-                numbers,
-                || format!("u = {u}"),
-            )?;
+            let law = "sigma(u) and sigma'(u) are not NaN for finite u";
+            require(law, numbers, found, at)?;
             let bounded = size > 1000.0 || value.is_finite() || !derivative.is_finite();
-            holds("sigma(u) is finite where sigma'(u) is", bounded, || {
-                format!("u = {u}")
-            })?;
+            let law = "sigma(u) is finite if sigma'(u) is finite and |u| <= 1000";
+            require(law, bounded, found, at)?;
         }
     }
     Ok(())
 }
 
-/// Checks that `sigma(s u) = s^k sigma(u)` for the degree k that the activation declares, `s > 0`.
+/// Checks that `sigma(s u) = s^k sigma(u)` for `s > 0`, with the declared degree k.
 ///
 /// ```
-/// use wasserflow::testing::check_homogeneous_activation;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::check_homogeneous_activation;
 ///
 /// assert_eq!(check_homogeneous_activation(&LeakyRelu(0.1), -3.0, 1e4), Ok(()));
 /// ```
@@ -222,17 +194,13 @@ pub fn check_homogeneous_activation<T: Real>(
     s: T,
 ) -> Result<(), Violation> {
     let (k, borrowed) = (sigma.degree(), (&sigma).degree());
-    holds(
-        "a borrowed activation has the same degree",
-        k == borrowed,
-        || format!("{k} and {borrowed}"),
-    )?;
-    let (small, large) = (to_f64(sigma.value(u)), to_f64(sigma.value(s * u)));
-    let expected = to_f64(s).powf(f64::from(k)) * small;
-    let tolerance =
-        rounding::<T>() * (expected.abs() + to_f64(sigma.derivative(s * u) * s * u).abs());
+    let at = || format!("u = {u}, s = {s}, k = {k}");
+    let law = "a borrowed activation has the same degree";
+    require(law, k == borrowed, || format!("{borrowed}, not {k}"), at)?;
+    let (value, scaled) = (to_f64(sigma.value(u)), to_f64(sigma.value(s * u)));
+    let expected = to_f64(s).powf(f64::from(k)) * value;
+    let scale = expected.abs() + to_f64(sigma.derivative(s * u) * s * u).abs();
     let law = "sigma(s u) = s^k sigma(u)";
-    within(law, (large - expected).abs(), tolerance, || {
-        format!("u = {u}, s = {s}, k = {k}")
-    })
+    let error = (scaled - expected).abs();
+    within(law, error, rounding::<T>() * scale, at)
 }

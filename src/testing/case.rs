@@ -1,4 +1,4 @@
-//! Shapes with a seed, and the numbers drawn from it.
+//! Shapes with a seed, and the pseudorandom data that they define.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -6,11 +6,12 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::splitmix::SplitMix64;
 use crate::real::{Real, real};
 
-/// One case of a batch law: sizes, and the seed of every number in it.
+/// One test case of a batch: the sizes n, m, d, k, and the seed of all numbers in it.
 ///
-/// A part of a given size ignores the sizes that it has no use for. The same case draws the same numbers in `f32` and
-/// `f64`. Coordinates are multiples of 1/64 in [-2, 2], 0 more often than the rest: products and sums of a few of them are exact
-/// in both precisions, so that a kink is met exactly or not at all.
+/// A component of fixed sizes ignores the sizes that it does not need. A case gives the same
+/// numbers in `f32` and `f64`. Coordinates are multiples of 1/64 in `[-2, 2]`, and 0 more often
+/// than other values. Products and sums of a few of them are exact in both precisions, so a
+/// preactivation is either exactly at a kink or well away from it.
 ///
 /// ```
 /// use wasserflow::testing::Case;
@@ -22,13 +23,13 @@ use crate::real::{Real, real};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Case {
-    /// Samples, n.
+    /// The number of samples, n.
     pub n: usize,
-    /// Particles, m.
+    /// The number of particles, m.
     pub m: usize,
-    /// Coordinates of a sample, d.
+    /// The number of coordinates of a sample, d.
     pub d: usize,
-    /// Outputs, k.
+    /// The number of outputs, k.
     pub k: usize,
     /// The seed.
     pub seed: u64,
@@ -37,71 +38,67 @@ pub struct Case {
 impl Case {
     /// Sample points, `d x n`.
     pub fn inputs<T: Real>(&self) -> DMatrix<T> {
-        self.draws(1).matrix(self.d, self.n)
+        self.rng(1).matrix(self.d, self.n)
     }
 
     /// Real targets, `k x n`.
     pub fn targets<T: Real>(&self) -> DMatrix<T> {
-        self.draws(2).matrix(self.k, self.n)
+        self.rng(2).matrix(self.k, self.n)
     }
 
     /// Targets -1 and 1, `k x n`.
     pub fn signs<T: Real>(&self) -> DMatrix<T> {
-        let mut draws = self.draws(3);
-        DMatrix::from_fn(self.k, self.n, |_, _| {
-            if draws.index(2) == 0 {
+        let mut rng = self.rng(3);
+        let mut sign = || {
+            if rng.index(2) == 0 {
                 -T::one()
             } else {
                 T::one()
             }
-        })
+        };
+        DMatrix::from_fn(self.k, self.n, |_, _| sign())
     }
 
-    /// Classes in `0..k`, one a sample.
+    /// Class labels in `0..k`, one per sample.
     pub fn labels(&self) -> Vec<usize> {
-        let mut draws = self.draws(4);
-        (0..self.n).map(|_| draws.index(self.k)).collect()
+        let mut rng = self.rng(4);
+        (0..self.n).map(|_| rng.index(self.k)).collect()
     }
 
-    /// A measure of m particles in `R^p`; half of the seeds give equal weights, the others weights of which some are 0.
+    /// A measure of m particles in `R^p`, as [`CaseRng::measure`].
     pub fn measure<T: Real>(&self, p: usize) -> EmpiricalMeasure<T> {
-        self.draws(5).measure(p, self.m)
+        self.rng(5).measure(p, self.m)
     }
 
-    /// Further numbers, another sequence for every `stream`.
-    pub fn draws(&self, stream: u64) -> Draws {
-        Draws::new(self.seed ^ stream.wrapping_mul(0xd1b5_4a32_d192_ed03))
+    /// A generator of further test data; different streams give independent sequences.
+    pub fn rng(&self, stream: u64) -> CaseRng {
+        CaseRng::new(self.seed ^ stream.wrapping_mul(0xd1b5_4a32_d192_ed03))
     }
 }
 
-/// A small generator of test points, the same on every machine.
+/// A pseudorandom generator of test data, the same on every machine.
 ///
 /// Source: G. Steele, D. Lea and C. Flood, Fast splittable pseudorandom number generators, 2014.
 #[derive(Debug, Clone)]
-pub struct Draws(SplitMix64);
+pub struct CaseRng(SplitMix64);
 
-impl Draws {
-    /// The sequence of `seed`.
+impl CaseRng {
+    /// The generator with a seed.
     pub fn new(seed: u64) -> Self {
         Self(SplitMix64::new(seed))
     }
 
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
-    /// A number below `n >= 1`.
+    /// A uniform index below `n >= 1`.
     pub fn index(&mut self, n: usize) -> usize {
-        (((self.bits() >> 32) * n as u64) >> 32) as usize
+        (((self.0.next_u64() >> 32) * n as u64) >> 32) as usize
     }
 
-    /// A number in `[low, high)`, with the 24 bits that both precisions hold.
+    /// A uniform number in `[low, high)`, from 24 random bits: as many as an `f32` holds.
     pub fn uniform<T: Real>(&mut self, low: f64, high: f64) -> T {
-        real(low + (high - low) * (self.bits() >> 40) as f64 / (1u64 << 24) as f64)
+        real(low + (high - low) * (self.0.next_u64() >> 40) as f64 / (1u64 << 24) as f64)
     }
 
-    /// A coordinate: a multiple of 1/64 in [-2, 2], one in 16 of them 0.
+    /// A coordinate: 0 with probability 1/16, otherwise a uniform multiple of 1/64 in `[-2, 2]`.
     pub fn coordinate<T: Real>(&mut self) -> T {
         if self.index(16) == 0 {
             T::zero()
@@ -120,14 +117,16 @@ impl Draws {
         DMatrix::from_fn(rows, columns, |_, _| self.coordinate())
     }
 
-    /// `len` numbers in `[-1, 1)`; one time in four all but one of them are 0, so that an error in one place shows.
+    /// `len` uniform numbers in `[-1, 1)`; with probability 1/4 all but one of them are set to 0.
+    ///
+    /// A direction along one coordinate detects an error there that a sum would hide.
     pub fn direction<T: Real>(&mut self, len: usize) -> Vec<T> {
         let only = if self.index(4) == 0 {
             Some(self.index(len))
         } else {
             None
         };
-        let draw = |i| {
+        let entry = |i| {
             let v = self.uniform(-1.0, 1.0);
             if only.is_none_or(|only| only == i) {
                 v
@@ -135,15 +134,17 @@ impl Draws {
                 T::zero()
             }
         };
-        (0..len).map(draw).collect()
+        (0..len).map(entry).collect()
     }
 
-    /// A measure of m particles in `R^p`: equal weights, or weights in `{0, 1, .., 8} / (8 m)`, never all 0.
+    /// A measure of m particles in `R^p` with mass at most 1.
+    ///
+    /// With probability 1/2 the weights are equal. Otherwise they are uniform in
+    /// `{0, 1, .., 8} / (8 m)`, and not all 0.
     pub fn measure<T: Real>(&mut self, p: usize, m: usize) -> EmpiricalMeasure<T> {
         let equal = self.index(2) == 0;
-        let mut weights = DVector::from_fn(m, |_, _| {
-            real(if equal { 8.0 } else { self.index(9) as f64 })
-        });
+        let weight = |_, _| real(if equal { 8.0 } else { self.index(9) as f64 });
+        let mut weights = DVector::from_fn(m, weight);
         if weights.iter().all(|&c| c == T::zero()) {
             weights[0] = T::one();
         }

@@ -1,33 +1,32 @@
 //! The laws of an energy.
 
-use nalgebra::DMatrix;
-
-use super::case::{Case, Draws};
-use super::convexity::mixture;
-use super::slope::{Segment, Slope, along, rounding};
-use super::violation::{Violation, holds, within};
+use super::case::{Case, CaseRng};
+use super::derivative::{Segment, displace};
+use super::evaluation::{confirm_nearby, evaluate, mixture, value_scale, velocity_scale};
+use super::rounding::{Computed, rounding};
+use super::violation::{Violation, identical, require, within};
 use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
-use crate::real::{Real, epsilon, real, to_f64};
+use crate::real::{Real, real, to_f64};
 
-mod second;
-mod variation;
+mod curvature;
+mod first_variation;
 
-/// Checks an energy at a measure drawn from the case, whose m and seed are used.
+/// Checks an energy at a measure drawn from the case, of which m and the seed are used.
 ///
-/// - `velocity` returns `F(mu)` and does not depend on what its output held;
-/// - `F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt` along `w_i + t u_i`, to rounding, across any kinks: so
-///   `v = -m grad G` for equal weights, and `c_i v_i = -dF/dw_i` for any;
-/// - permuting particles, sharing the weight of each between clones, and adding probes of weight 0 changes nothing;
-/// - `first_variation`, where there is one, is `dF(mu + e delta_w)/de`, with its descent direction, and that of the particles
-///   is their velocity;
-/// - `curvature`, where there is one, is symmetric and positive semidefinite in `inner`;
+/// - `velocity` returns `F(mu)`, and its result does not depend on the previous content of `out`;
+/// - `F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt` along `w_i + t u_i`, to rounding,
+///   also across kinks: `c_i v_i = -dF/dw_i`, so `v = -m grad G` for equal weights;
+/// - invariance under permuting particles, splitting particles, and adding particles of weight 0;
+/// - `first_variation`, if implemented, is `dF(mu + e delta_w)/de` with its descent direction, which
+///   at the particles is their velocity;
+/// - `curvature`, if implemented, is symmetric and positive semidefinite in `inner`;
 /// - `inner(u, v) = sum_i c_i <u_i, v_i>`;
 /// - a boxed energy equals the energy, bit for bit.
 ///
 /// ```
-/// use wasserflow::testing::{Case, check_energy};
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::{Case, check_energy};
 ///
 /// let mut f = PotentialEnergy::new(WeightDecay::new(0.1)?, 3);
 /// assert_eq!(check_energy::<f64>(&mut f, Case { n: 1, m: 5, d: 3, k: 1, seed: 1 }), Ok(()));
@@ -38,154 +37,104 @@ mod variation;
 /// The first law that fails.
 pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(), Violation> {
     let mu = case.measure::<T>(energy.particle_dim());
-    let mut draws = case.draws(14);
+    let mut rng = case.rng(14);
     let at = || format!("{case:?}");
 
     let (value, velocity) = evaluate(energy, &mu);
-    let scale = natural_scale(energy, &mu);
+    let scale = value_scale(energy, &mu);
     let error = (to_f64(energy.value(&mu)) - value).abs();
     within("velocity returns F(mu)", error, rounding::<T>() * scale, at)?;
+    let law = "F(mu) and the velocities are finite";
     let finite = value.is_finite() && velocity.iter().all(|v| v.is_finite());
-    holds("F(mu) and its velocities are numbers", finite, at)?;
+    let found = || format!("F(mu) = {value}, v = {:?}", velocity.as_slice());
+    require(law, finite, found, at)?;
 
-    slope(energy, &mu, scale, &mut draws, at)?;
-    let mut other = draws.clone();
-    generic(&mu, &mut draws, |mu| {
-        invariance(energy, mu, &mut other.clone(), at)
+    check_velocity(energy, &mu, scale, &mut rng, at)?;
+    let mut other = rng.clone();
+    confirm_nearby(&mu, &mut rng, |mu| {
+        check_invariance(energy, mu, &mut other.clone(), at)
     })?;
-    generic(&mu, &mut other, |mu| variation::velocities(energy, mu, at))?;
-    variation::check(energy, &mu, scale, &mut draws, at)?;
-    second::check(energy, &mu, &mut draws, at)?;
-    boxed(energy, &mu, at)
+    confirm_nearby(&mu, &mut other, |mu| {
+        first_variation::check_velocities(energy, mu, at)
+    })?;
+    first_variation::check(energy, &mu, scale, &mut rng, at)?;
+    curvature::check(energy, &mu, &mut rng, at)?;
+    check_boxed(energy, &mu, at)
 }
 
-/// `F(mu)` and the velocities, written over NaN.
-pub(super) fn evaluate<T: Real>(
-    energy: &mut dyn Energy<T>,
-    mu: &EmpiricalMeasure<T>,
-) -> (f64, DMatrix<T>) {
-    let mut out = DMatrix::from_element(mu.dim(), mu.len(), real(f64::NAN));
-    (to_f64(energy.velocity(mu, &mut out)), out)
-}
-
-/// The size of the numbers that F is made of, as it shows in `F(mu)`, `F(0 mu)` and `F(2 mu)`.
-///
-/// A discrepancy is a difference of larger numbers: near 0 it is known to epsilon times those.
-pub(super) fn natural_scale<T: Real>(energy: &mut dyn Energy<T>, mu: &EmpiricalMeasure<T>) -> f64 {
-    let sizes = [0.0, 1.0, 2.0].map(|s| to_f64(energy.value(&scaled(mu, s))).abs());
-    sizes.iter().filter(|size| size.is_finite()).sum()
-}
-
-/// The measure with its weights multiplied by `s`.
-pub(super) fn scaled<T: Real>(mu: &EmpiricalMeasure<T>, s: f64) -> EmpiricalMeasure<T> {
-    let mut scaled = mu.clone();
-    scaled.weights_mut().iter_mut().for_each(|c| *c *= real(s));
-    scaled
-}
-
-/// Tries a law at `mu` and, where it fails, at two measures at a relative distance of `sqrt(eps)`: it must fail at all.
-///
-/// A kink that rounding can cross is a few epsilon wide. A law that is wrong is wrong nearby, too.
-pub(super) fn generic<T: Real>(
-    mu: &EmpiricalMeasure<T>,
-    draws: &mut Draws,
-    mut law: impl FnMut(&EmpiricalMeasure<T>) -> Result<(), Violation>,
-) -> Result<(), Violation> {
-    let mut verdict = law(mu);
-    for _ in 0..2 {
-        if verdict.is_err() {
-            let mut nearby = mu.clone();
-            for w in nearby.points_mut() {
-                *w += epsilon::<T>().sqrt() * draws.uniform(-1.0, 1.0);
-            }
-            verdict = law(&nearby);
-        }
-    }
-    verdict
-}
-
-/// `F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt`.
-fn slope<T: Real>(
+/// Checks `F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt`.
+fn check_velocity<T: Real>(
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
     scale: f64,
-    draws: &mut Draws,
+    rng: &mut CaseRng,
     at: impl Fn() -> String,
 ) -> Result<(), Violation> {
-    let u: Vec<T> = draws
-        .direction(mu.points().len())
-        .into_iter()
-        .map(|u: T| u * real(0.25))
-        .collect();
+    let points = mu.points().as_slice();
+    let mut u: Vec<T> = rng.direction(points.len());
+    u.iter_mut().for_each(|u| *u *= real(0.25));
     let mut moved = mu.clone();
     let mut value = |t: f64| {
-        along(mu.points().as_slice(), t, &u, moved.points_mut());
+        displace(points, t, &u, moved.points_mut());
         to_f64(energy.value(&moved))
     };
     let ends = [value(0.0), value(1.0)];
-    let slope = |t: f64| {
-        along(mu.points().as_slice(), t, &u, moved.points_mut());
+    let derivative = |t: f64| {
+        displace(points, t, &u, moved.points_mut());
         let (_, mut gradient) = evaluate(energy, &moved);
         for (mut v, &c) in gradient.column_iter_mut().zip(mu.weights()) {
             v *= -c;
         }
-        Slope::new(gradient.as_slice(), &u, moved.points().as_slice())
+        Computed::directional(gradient.as_slice(), &u, moved.points().as_slice())
     };
     let law = "F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt";
-    Segment {
-        law,
-        ends,
-        scale,
-        bisections: 12,
-    }
-    .check::<T>(slope, at)
+    Segment::new(law, ends, 12)
+        .with_scale(scale)
+        .check::<T>(derivative, at)
 }
 
-/// Clones, probes and permutations.
-fn invariance<T: Real>(
+/// Checks permuted particles, split particles and particles of weight 0.
+fn check_invariance<T: Real>(
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
-    draws: &mut Draws,
+    rng: &mut CaseRng,
     at: impl Fn() -> String,
 ) -> Result<(), Violation> {
-    let m = mu.len();
+    let (p, m) = mu.points().shape();
     let (value, v) = evaluate(energy, mu);
-    let scale = natural_scale(energy, mu);
-    let size = velocity_scale(energy, mu);
+    let value_tolerance = rounding::<T>() * value_scale(energy, mu);
+    let velocity_tolerance = rounding::<T>() * velocity_scale(energy, mu);
 
+    // A random permutation (Fisher and Yates).
     let mut order: Vec<usize> = (0..m).collect();
     for i in (1..m).rev() {
-        order.swap(i, draws.index(i + 1));
+        order.swap(i, rng.index(i + 1));
     }
     let mut permuted = mu.clone();
     for (i, &from) in order.iter().enumerate() {
-        permuted.points_mut()[i * mu.dim()..(i + 1) * mu.dim()].copy_from_slice(mu.particle(from));
+        permuted.points_mut()[i * p..(i + 1) * p].copy_from_slice(mu.particle(from));
         permuted.weights_mut()[i] = mu.weight(from);
     }
-    let share = [0.0, 0.25, 0.5][draws.index(3)];
-    let clones = mixture(mu, 1.0 - share, mu, share);
-    let probes = mixture(mu, 1.0, mu, 0.0);
+    let share = [0.0, 0.25, 0.5][rng.index(3)];
+    let split = mixture(mu, 1.0 - share, mu, share);
+    let massless = mixture(mu, 1.0, mu, 0.0);
     let twice: Vec<usize> = (0..m).chain(0..m).collect();
-    for (law, other, from) in [
-        ("permuting particles changes nothing", permuted, &order),
-        (
-            "cloning particles, with their weights shared, changes nothing",
-            clones,
-            &twice,
-        ),
-        (
-            "a probe of weight 0 moves as the particle beside it and does not act",
-            probes,
-            &twice,
-        ),
+    // Particle i of the modified measure is at the position of particle `origin[i]` of mu.
+    let permutation = "F and v are invariant under permutations of the particles";
+    let splitting = "F and v are invariant under splitting particles";
+    let zero_weight =
+        "particles of weight 0 move as others at their position, and do not change F and v";
+    for (law, modified, origin) in [
+        (permutation, permuted, &order),
+        (splitting, split, &twice),
+        (zero_weight, massless, &twice),
     ] {
-        let (found, moved) = evaluate(energy, &other);
-        within(law, (found - value).abs(), rounding::<T>() * scale, || {
-            format!("F, {}", at())
-        })?;
-        for (i, &from) in from.iter().enumerate() {
-            let error = (moved.column(i) - v.column(from)).amax();
-            within(law, to_f64(error), rounding::<T>() * size, || {
+        let (modified_value, modified_v) = evaluate(energy, &modified);
+        let error = (modified_value - value).abs();
+        within(law, error, value_tolerance, || format!("F, {}", at()))?;
+        for (i, &origin) in origin.iter().enumerate() {
+            let error = to_f64((modified_v.column(i) - v.column(origin)).amax());
+            within(law, error, velocity_tolerance, || {
                 format!("particle {i}, {}", at())
             })?;
         }
@@ -193,46 +142,38 @@ fn invariance<T: Real>(
     Ok(())
 }
 
-/// The size of the numbers that the velocities are made of, as [`natural_scale`].
-pub(super) fn velocity_scale<T: Real>(energy: &mut dyn Energy<T>, mu: &EmpiricalMeasure<T>) -> f64 {
-    let sizes = [0.0, 1.0, 2.0].map(|s| to_f64(evaluate(energy, &scaled(mu, s)).1.amax()));
-    sizes.iter().filter(|size| size.is_finite()).sum()
-}
-
-/// A box forwards every method.
-fn boxed<T: Real>(
+/// Checks that a box forwards every method.
+fn check_boxed<T: Real>(
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
     at: impl Fn() -> String,
 ) -> Result<(), Violation> {
-    let plain = everything(energy, mu);
+    let expected = all_results(energy, mu);
     let mut boxed: Box<dyn Energy<T> + '_> = Box::new(energy);
-    holds(
-        "a boxed energy is the same bits",
-        everything(&mut boxed, mu) == plain,
-        at,
-    )
+    let law = "a boxed energy returns the same results, bit for bit";
+    identical(law, &all_results(&mut boxed, mu), &expected, at)
 }
 
-/// All that an energy says at a measure. Needs finite numbers.
-fn everything<T: Real>(
+/// The results of all methods; `None` stands for a method that is not implemented.
+fn all_results<T: Real>(
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
 ) -> Vec<Option<Vec<T>>> {
     let (value, v) = evaluate(energy, mu);
     let (mut values, mut descent) = (vec![T::zero(); mu.len()], v.clone());
-    let varied = energy.first_variation(mu, mu.points(), &mut values, &mut descent);
-    let mut bent = v.clone();
-    let curved = energy.curvature(mu, &v, &mut bent);
+    let variation = energy.first_variation(mu, mu.points(), &mut values, &mut descent);
+    let mut product = v.clone();
+    let curvature = energy.curvature(mu, &v, &mut product);
+    let scalars = vec![
+        real(energy.particle_dim() as f64),
+        real(value),
+        energy.value(mu),
+        energy.inner(mu, &v, mu.points()),
+    ];
     vec![
-        Some(vec![
-            real(energy.particle_dim() as f64),
-            real(value),
-            energy.value(mu),
-            energy.inner(mu, &v, mu.points()),
-        ]),
+        Some(scalars),
         Some(v.as_slice().to_vec()),
-        varied.map(|value| [&[value], values.as_slice(), descent.as_slice()].concat()),
-        curved.map(|()| bent.as_slice().to_vec()),
+        variation.map(|value| [&[value], values.as_slice(), descent.as_slice()].concat()),
+        curvature.map(|()| product.as_slice().to_vec()),
     ]
 }

@@ -1,37 +1,38 @@
 //! The laws of an integrator.
 
-use nalgebra::{DMatrix, DVector};
-
-use super::case::{Case, Draws};
-use super::convexity::mixture;
-use super::energy::scaled;
-use super::problems::{Quartic, smooth_network};
-use super::violation::{Violation, holds, within};
-use crate::energy::{Energy, PotentialEnergy};
-use crate::error::StepError;
+use super::case::Case;
+use super::evaluation::{measure, mixture, scaled};
+use super::problems::{SmoothNetwork, smooth_network};
+use super::rounding::rounding;
+use super::violation::{Violation, identical, require, succeeds, within};
+use crate::energy::Energy;
 use crate::flow::ParticleFlow;
 use crate::integrator::{Integrator, Step};
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::state::State;
 
-mod twins;
+mod order;
+mod two_ranks;
 
-use twins::Twins;
+use two_ranks::TwoRanks;
 
-/// Checks an integrator on flows drawn from `seed`; `make` makes one afresh.
+/// Checks an integrator on flows drawn from `seed`; `make` returns a new one for every run.
 ///
-/// - the error of a step of `dt` is `O(dt^{order + 1})`: its slope is measured on the quartic potential, whose flow is known;
-/// - `0 < taken <= dt`, and `step` leaves the clock alone; the clock of a run is the sum of the steps taken;
-/// - a run resumes from a state that it left, with a fresh integrator, bit for bit;
-/// - cloning a particle clones its path, and where the particles are spread over ranks every rank takes the same
-///   steps: scalars over particles go through [`Energy::inner`];
-/// - a short step lowers the energy;
+/// - the error of a step of `dt` is `O(dt^{order + 1})`: its slope is measured on the quartic
+///   potential, whose flow is known;
+/// - `0 < taken <= dt`, and `step` does not change the time of the state; the time after a run is
+///   the sum of the steps taken;
+/// - a run resumes from its state with a new integrator, bit for bit;
+/// - the parts of a split particle follow the path of the particle;
+/// - ranks that hold parts of the particles take the same steps: scalars over particles are computed
+///   by [`Energy::inner`];
+/// - a short step decreases the energy;
 /// - a boxed integrator equals the integrator, bit for bit.
 ///
 /// ```
-/// use wasserflow::testing::check_integrator;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::check_integrator;
 ///
 /// assert_eq!(check_integrator::<f64, _>(|| Rk4, 1), Ok(()));
 /// ```
@@ -42,312 +43,194 @@ pub fn check_integrator<T: Real, I: Integrator<T> + 'static>(
     make: impl Fn() -> I,
     seed: u64,
 ) -> Result<(), Violation> {
-    let make: Make<'_, T> = &|| Box::new(make());
-    let at = || format!("seed = {seed}");
-    holds(
-        "the parameters of the integrator are in range",
-        make().check().is_ok(),
-        at,
-    )?;
-    order(&mut *make(), seed)?;
-    let mu = case(seed).measure(3);
-    clock(make, seed, &mu, at)?;
-    resumes(make, seed, &mu, at)?;
-    ranks(make, seed, &mu, at)?;
-    boxed(make, seed, &mu, at)
-}
-
-/// Makes the integrator afresh.
-type Make<'a, T> = &'a dyn Fn() -> Box<dyn Integrator<T>>;
-
-fn case(seed: u64) -> Case {
-    Case {
-        n: 5,
-        m: 3,
-        d: 2,
-        k: 1,
-        seed,
-    }
-}
-
-/// A step that fails violates the law that it was taken for.
-fn taken<X>(
-    law: &'static str,
-    step: Result<X, StepError>,
-    at: impl FnOnce() -> String,
-) -> Result<X, Violation> {
-    step.map_err(|e| Violation {
-        law,
-        error: f64::NAN,
-        tolerance: 0.0,
-        at: format!("{}: {e}", at()),
-    })
-}
-
-/// The slope of the error of one step.
-fn order<T: Real>(integrator: &mut dyn Integrator<T>, seed: u64) -> Result<(), Violation> {
-    const PARTICLES: usize = 4;
-    let law = "the error of a step is O(dt^{order + 1})";
-    let mut draws = Draws::new(seed);
-    let mut radius = || draws.uniform::<f64>(0.3, 0.8);
-    let points = DMatrix::from_fn(2, PARTICLES, |_, _| real::<T>(radius()));
-    let start = EmpiricalMeasure::uniform(points).unwrap_or_else(|e| unreachable!("{e}"));
-    let mut quartic = PotentialEnergy::new(Quartic, 2);
-
-    // (taken, error)
-    let mut errors: Vec<(f64, f64)> = Vec::new();
-    for j in 1..14 {
-        let dt = real::<T>(2.0_f64.powi(-j));
-        let mut state = State::new(start.clone());
-        let step = taken(law, integrator.step(&mut quartic, &mut state, dt), || {
-            format!("dt = {dt}, seed = {seed}")
-        })?;
-        let mut square = 0.0;
-        for i in 0..PARTICLES {
-            let w: Vec<f64> = start.particle(i).iter().map(|&w| to_f64(w)).collect();
-            let exact = Quartic::flow(&w, to_f64(step.taken));
-            let moved = state.measure().particle(i).iter().zip(&exact);
-            square += moved
-                .map(|(&w, exact)| (to_f64(w) - exact).powi(2))
-                .sum::<f64>();
-        }
-        errors.push((to_f64(step.taken), square.sqrt()));
-    }
-    // Below the step where the expansion holds, and above rounding. An adaptive method may take the same step twice.
-    errors.retain(|&(_, error)| error < 0.005 && error > 100.0 * to_f64(epsilon::<T>()));
-    errors.dedup_by(|later, first| first.0 < 1.5 * later.0);
-    let slope = |pair: &[(f64, f64)]| (pair[0].1 / pair[1].1).ln() / (pair[0].0 / pair[1].0).ln();
-    let mut slopes: Vec<f64> = errors.windows(2).map(slope).collect();
-    slopes.sort_by(f64::total_cmp);
-    let Some(&slope) = slopes.get(slopes.len() / 2) else {
-        return Ok(());
+    let (n, m, d, k) = (5, 3, 2, 1);
+    let case = Case { n, m, d, k, seed };
+    let setup = Setup {
+        make: &|| Box::new(make()),
+        case,
+        start: case.measure(k + d),
     };
-    let expected = f64::from(integrator.order()) + 1.0;
-    within(law, expected - slope, 0.6, || {
-        format!("slope {slope:.2} of an order {expected} - 1, seed = {seed}")
-    })
+    let law = "the parameters of the integrator are valid";
+    succeeds(law, setup.integrator().check(), || setup.at())?;
+    order::check(&mut *setup.integrator(), seed)?;
+    setup.check_step()?;
+    setup.check_time()?;
+    setup.check_resume()?;
+    setup.check_particles()?;
+    setup.check_boxed()
 }
 
-/// The step taken and the clock.
-fn clock<T: Real>(
-    make: Make<'_, T>,
-    seed: u64,
-    mu: &EmpiricalMeasure<T>,
-    at: impl Fn() -> String,
-) -> Result<(), Violation> {
-    let (mut integrator, mut energy) = (make(), smooth_network(case(seed)));
-    let mut state = State::new(mu.clone());
-    state.evaluate(&mut energy);
-    let before = state.energy();
-    let dt = real::<T>(0.015625);
-    let law = "0 < taken <= dt, and a proposal is positive";
-    let Step { taken: first, next } =
-        taken(law, integrator.step(&mut energy, &mut state, dt), &at)?;
-    let fine = first > T::zero() && first <= dt && next.is_none_or(|next| next > T::zero());
-    holds(law, fine, || {
-        format!("taken = {first}, next = {next:?}, dt = {dt}, {}", at())
-    })?;
-    holds(
-        "step leaves the clock to the driver",
-        state.time() == T::zero() && state.step() == 0,
-        &at,
-    )?;
-    state.evaluate(&mut energy);
-    let tolerance = super::slope::rounding::<T>() * to_f64(before.abs());
-    within(
-        "a short step lowers the energy",
-        to_f64(state.energy() - before),
-        tolerance,
-        &at,
-    )?;
+/// The integrator and the flow of a smooth network on which it is checked.
+struct Setup<'a, T: Real> {
+    /// Returns a new integrator.
+    make: &'a dyn Fn() -> Box<dyn Integrator<T>>,
+    case: Case,
+    /// The measure at time 0.
+    start: EmpiricalMeasure<T>,
+}
 
-    const STEPS: usize = 30;
-    let law = "the clock is the sum of the steps taken";
-    let mut flow =
-        ParticleFlow::new(energy, integrator, real(0.1)).unwrap_or_else(|e| unreachable!("{e}"));
-    let (mut state, mut time, mut lost) = (State::new(mu.clone()), 0.0, 0.0);
-    for _ in 0..STEPS {
-        let dt = to_f64(taken(law, flow.advance(&mut state), &at)?.taken);
-        // What the sum of two numbers loses, exactly: Knuth's two-sum.
-        let sum = time + dt;
-        lost += (time - (sum - dt)) + (dt - (sum - (sum - dt)));
-        time = sum;
+impl<T: Real> Setup<'_, T> {
+    fn at(&self) -> String {
+        format!("seed = {}", self.case.seed)
     }
-    let tolerance = 2.0 * to_f64(epsilon::<T>()) * time;
-    within(
-        law,
-        (to_f64(state.time()) - time - lost).abs(),
-        tolerance,
-        &at,
-    )?;
-    holds("the clock counts the steps", state.step() == STEPS, &at)?;
-    let until = state.time() + real(0.25);
-    taken(law, flow.run_until(&mut state, until, &mut ()), &at)?;
-    holds(
-        "run_until ends at exactly the time asked for",
-        state.time() == until,
-        &at,
-    )
+
+    fn integrator(&self) -> Box<dyn Integrator<T>> {
+        (self.make)()
+    }
+
+    fn energy(&self) -> SmoothNetwork<T> {
+        smooth_network(self.case)
+    }
+
+    /// The state after `steps` steps of at most 0.05 from `state`, with a new integrator.
+    fn run(
+        &self,
+        law: &'static str,
+        energy: impl Energy<T>,
+        state: State<T>,
+        steps: usize,
+    ) -> Result<State<T>, Violation> {
+        self.run_with(law, energy, self.integrator(), state, steps)
+    }
+
+    fn run_with(
+        &self,
+        law: &'static str,
+        energy: impl Energy<T>,
+        integrator: Box<dyn Integrator<T> + '_>,
+        mut state: State<T>,
+        steps: usize,
+    ) -> Result<State<T>, Violation> {
+        let mut flow = ParticleFlow::new(energy, integrator, real(0.05))
+            .unwrap_or_else(|e| unreachable!("{e}"));
+        succeeds(law, flow.run(&mut state, steps, &mut ()), || self.at())?;
+        Ok(state)
+    }
+
+    /// Checks the step size, the time and the energy of one step.
+    fn check_step(&self) -> Result<(), Violation> {
+        let (mut integrator, mut energy) = (self.integrator(), self.energy());
+        let mut state = State::new(self.start.clone());
+        state.evaluate(&mut energy);
+        let before = state.energy();
+        let dt = real::<T>(0.015625);
+        let at = || format!("dt = {dt}, {}", self.at());
+
+        let law = "0 < taken <= dt, and next > 0 if the method proposes a step";
+        let step = integrator.step(&mut energy, &mut state, dt);
+        let Step { taken, next } = succeeds(law, step, at)?;
+        let valid = taken > T::zero() && taken <= dt && next.is_none_or(|next| next > T::zero());
+        let found = || format!("taken = {taken}, next = {next:?}");
+        require(law, valid, found, at)?;
+        let law = "step does not change the time and the step count of the state";
+        let (time, steps) = (state.time(), state.step());
+        let found = || format!("time {time} and step count {steps}");
+        require(law, time == T::zero() && steps == 0, found, at)?;
+
+        state.evaluate(&mut energy);
+        let increase = to_f64(state.energy() - before);
+        let tolerance = rounding::<T>() * to_f64(before.abs());
+        within("a short step decreases the energy", increase, tolerance, at)
+    }
+
+    /// Checks the time after a run.
+    fn check_time(&self) -> Result<(), Violation> {
+        const STEPS: usize = 30;
+        let law = "the time is the sum of the steps taken";
+        let at = || self.at();
+        let mut flow = ParticleFlow::new(self.energy(), self.integrator(), real(0.1))
+            .unwrap_or_else(|e| unreachable!("{e}"));
+        let (mut state, mut sum, mut lost) = (State::new(self.start.clone()), 0.0, 0.0);
+        for _ in 0..STEPS {
+            let dt = to_f64(succeeds(law, flow.advance(&mut state), at)?.taken);
+            // The rounding error of sum + dt, exactly (Knuth's TwoSum).
+            let next = sum + dt;
+            lost += (sum - (next - dt)) + (dt - (next - (next - dt)));
+            sum = next;
+        }
+        let error = (to_f64(state.time()) - sum - lost).abs();
+        within(law, error, 2.0 * to_f64(epsilon::<T>()) * sum, at)?;
+        let law = "the step count is the number of steps";
+        identical(law, &[state.step()], &[STEPS], at)?;
+
+        let law = "run_until ends exactly at the requested time";
+        let end = state.time() + real(0.25);
+        succeeds(law, flow.run_until(&mut state, end, &mut ()), at)?;
+        identical(law, &[state.time()], &[end], at)
+    }
+
+    /// Checks that a new integrator continues a run from its state.
+    fn check_resume(&self) -> Result<(), Violation> {
+        let law = "a run resumes from its state, bit for bit";
+        let start = State::new(self.start.clone());
+        let uninterrupted = self.run(law, self.energy(), start.clone(), 6)?;
+        let interrupted = self.run(law, self.energy(), start, 3)?;
+        let resumed = self.run(law, self.energy(), interrupted, 3)?;
+        let at = || self.at();
+        identical(law, &numbers(&resumed), &numbers(&uninterrupted), at)
+    }
+
+    /// Checks the paths of split particles, and of particles on two ranks.
+    fn check_particles(&self) -> Result<(), Violation> {
+        let split_law = "the parts of a split particle follow the path of the particle";
+        let rank_law = "ranks that hold parts of the particles take the same steps \
+                        (compute scalars over particles by Energy::inner)";
+        let run =
+            |law, energy: &mut dyn Energy<T>, start| self.run(law, energy, State::new(start), 4);
+        let reference = run(split_law, &mut self.energy(), self.start.clone())?;
+        let split = run(split_law, &mut self.energy(), split_first(&self.start))?;
+        let mut two_ranks = TwoRanks(self.energy());
+        let rank = run(rank_law, &mut two_ranks, scaled(&self.start, 0.5))?;
+
+        // Inner solvers stop at a tolerance, and step control amplifies rounding errors: steps and
+        // paths agree to these tolerances. A difference in time is also one along the path.
+        let time_tolerance = 100.0 * to_f64(epsilon::<T>().cbrt()) * to_f64(reference.time());
+        let size = 1.0 + to_f64(reference.measure().points().amax());
+        let path_tolerance = 100.0 * to_f64(epsilon::<T>().sqrt()) * size;
+        let speed = to_f64(reference.velocity().amax().max(split.velocity().amax())) * 10.0;
+        for (law, state) in [(split_law, &split), (rank_law, &rank)] {
+            let delay = to_f64((state.time() - reference.time()).abs());
+            within(law, delay, time_tolerance, || {
+                format!("time, {}", self.at())
+            })?;
+            let tolerance = path_tolerance + speed * delay;
+            let (w, expected) = (state.measure().points(), reference.measure().points());
+            for i in 0..w.ncols() {
+                let error = to_f64((w.column(i) - expected.column(i % self.start.len())).amax());
+                within(law, error, tolerance, || {
+                    format!("particle {i}, {}", self.at())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a box forwards every method.
+    fn check_boxed(&self) -> Result<(), Violation> {
+        let law = "a boxed integrator returns the same results, bit for bit";
+        let (integrator, mut inside) = (self.integrator(), self.integrator());
+        let boxed: Box<dyn Integrator<T> + '_> = Box::new(&mut inside);
+        let at = || self.at();
+        identical(law, &[boxed.order()], &[(*integrator).order()], at)?;
+        identical(law, &[boxed.check()], &[(*integrator).check()], at)?;
+        let start = State::new(self.start.clone());
+        let expected = self.run_with(law, self.energy(), integrator, start.clone(), 3)?;
+        let found = self.run_with(law, self.energy(), boxed, start, 3)?;
+        identical(law, &numbers(&found), &numbers(&expected), at)
+    }
 }
 
-/// The state after `steps` steps of `dt`.
-fn run<T: Real>(
-    law: &'static str,
-    energy: &mut dyn Energy<T>,
-    integrator: Box<dyn Integrator<T> + '_>,
-    state: &mut State<T>,
-    steps: usize,
-    at: impl FnOnce() -> String,
-) -> Result<(), Violation> {
-    let mut flow =
-        ParticleFlow::new(energy, integrator, real(0.05)).unwrap_or_else(|e| unreachable!("{e}"));
-    taken(law, flow.run(state, steps, &mut ()), at)?;
-    Ok(())
+/// The particles, the weights, the time and the proposed step of a state.
+fn numbers<T: Real>(state: &State<T>) -> Vec<Option<T>> {
+    let mu = state.measure();
+    let vectors = mu.points().iter().chain(mu.weights()).map(|&x| Some(x));
+    vectors.chain([Some(state.time()), state.next()]).collect()
 }
 
-/// A fresh integrator goes on from a state as the one that left it.
-fn resumes<T: Real>(
-    make: Make<'_, T>,
-    seed: u64,
-    mu: &EmpiricalMeasure<T>,
-    at: impl Fn() -> String,
-) -> Result<(), Violation> {
-    let law = "a run resumes from its state, bit for bit";
-    let (mut whole, mut half) = (State::new(mu.clone()), State::new(mu.clone()));
-    run(
-        law,
-        &mut smooth_network(case(seed)),
-        make(),
-        &mut whole,
-        6,
-        &at,
-    )?;
-    run(
-        law,
-        &mut smooth_network(case(seed)),
-        make(),
-        &mut half,
-        3,
-        &at,
-    )?;
-    let mut rest = half.clone();
-    run(
-        law,
-        &mut smooth_network(case(seed)),
-        make(),
-        &mut rest,
-        3,
-        &at,
-    )?;
-    let same = rest.measure() == whole.measure()
-        && rest.time() == whole.time()
-        && rest.next() == whole.next();
-    holds(law, same, at)
-}
-
-/// `mu` with its first particle in two halves.
-fn split<T: Real>(mu: &EmpiricalMeasure<T>) -> EmpiricalMeasure<T> {
-    let first = EmpiricalMeasure::weighted(
-        mu.points().columns(0, 1).into(),
-        DVector::from_element(1, mu.weight(0)),
-    );
-    let mut split = mixture(mu, 1.0, &first.unwrap_or_else(|e| unreachable!("{e}")), 0.5);
+/// The measure with its first particle split into two halves; the second one comes last.
+fn split_first<T: Real>(mu: &EmpiricalMeasure<T>) -> EmpiricalMeasure<T> {
+    let first = measure(mu.dim(), mu.particle(0).to_vec(), vec![mu.weight(0)]);
+    let mut split = mixture(mu, 1.0, &first, 0.5);
     split.weights_mut()[0] *= real(0.5);
     split
-}
-
-/// Clones of a particle, and two ranks that hold the same.
-fn ranks<T: Real>(
-    make: Make<'_, T>,
-    seed: u64,
-    mu: &EmpiricalMeasure<T>,
-    at: impl Fn() -> String,
-) -> Result<(), Violation> {
-    let mut alone = State::new(mu.clone());
-    let mut clones = State::new(split(mu));
-    let mut rank = State::new(scaled(mu, 0.5));
-    let cloned = "cloning a particle clones its path";
-    let spread = "ranks that hold parts of the particles take the same steps: scalars go through Energy::inner";
-    run(
-        cloned,
-        &mut smooth_network(case(seed)),
-        make(),
-        &mut alone,
-        4,
-        &at,
-    )?;
-    run(
-        cloned,
-        &mut smooth_network(case(seed)),
-        make(),
-        &mut clones,
-        4,
-        &at,
-    )?;
-    run(
-        spread,
-        &mut Twins(smooth_network(case(seed))),
-        make(),
-        &mut rank,
-        4,
-        &at,
-    )?;
-    // An inner solver stops where it stops, and the estimate of an error is rounded: steps and paths agree to a tolerance,
-    // not to rounding. A difference in time is one along the path.
-    let speed = to_f64(alone.velocity().amax().max(clones.velocity().amax())) * 10.0;
-    let clock = 100.0 * to_f64(epsilon::<T>().cbrt()) * to_f64(alone.time());
-    let path =
-        100.0 * to_f64(epsilon::<T>().sqrt()) * (1.0 + to_f64(alone.measure().points().amax()));
-    for (law, other) in [(cloned, &clones), (spread, &rank)] {
-        let error = to_f64((other.time() - alone.time()).abs());
-        within(law, error, clock, || format!("time, {}", at()))?;
-        let tolerance = path + speed * error;
-        for i in 0..other.measure().len() {
-            let apart =
-                other.measure().points().column(i) - alone.measure().points().column(i % mu.len());
-            within(law, to_f64(apart.amax()), tolerance, || {
-                format!("particle {i}, {}", at())
-            })?;
-        }
-    }
-    Ok(())
-}
-
-/// A box forwards every method.
-fn boxed<T: Real>(
-    make: Make<'_, T>,
-    seed: u64,
-    mu: &EmpiricalMeasure<T>,
-    at: impl Fn() -> String,
-) -> Result<(), Violation> {
-    let law = "a boxed integrator is the same bits";
-    let (mut plain, mut other) = (State::new(mu.clone()), State::new(mu.clone()));
-    let (integrator, mut inside) = (make(), make());
-    let boxed: Box<dyn Integrator<T> + '_> = Box::new(&mut inside);
-    holds(
-        law,
-        boxed.order() == (*integrator).order() && boxed.check() == (*integrator).check(),
-        &at,
-    )?;
-    run(
-        law,
-        &mut smooth_network(case(seed)),
-        integrator,
-        &mut plain,
-        3,
-        &at,
-    )?;
-    run(
-        law,
-        &mut smooth_network(case(seed)),
-        boxed,
-        &mut other,
-        3,
-        &at,
-    )?;
-    holds(
-        law,
-        plain.measure() == other.measure() && plain.time() == other.time(),
-        &at,
-    )
 }

@@ -1,12 +1,12 @@
-//! Problems with known answers: for tests, benchmarks and documentation.
+//! Problems with known solutions, for tests, benchmarks and documentation.
 
 use nalgebra::{DMatrix, DVector};
 
-use super::case::{Case, Draws};
+use super::case::{Case, CaseRng};
 use crate::activation::{Relu, Tanh};
 use crate::energy::{ArcCosine, MeanFieldRisk, Mmd, Potential};
 use crate::error::RiskError;
-use crate::feature::{FeatureMap, Ridge};
+use crate::feature::{FeatureMap, Ridge, Workspace};
 use crate::inputs::Inputs;
 use crate::loss::Square;
 use crate::measure::EmpiricalMeasure;
@@ -14,17 +14,21 @@ use crate::numeric::vector::dot;
 use crate::real::{Real, real};
 use crate::risk::EmpiricalRisk;
 
-/// The energy of a network of rectifier neurons `a (b.x)_+` under the square loss.
+/// The energy of a network of rectifier neurons `a (b.x)_+` with the square loss.
 pub type Network<T> = MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Square, T>, T>;
 
-/// The teacher-student task: n samples on the unit sphere of `R^d`, labelled by a teacher of `teachers` rectifier neurons.
+/// The energy of a smooth network: `tanh` neurons with the square loss.
+pub type SmoothNetwork<T> = MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T>;
+
+/// A teacher-student problem: n samples on the unit sphere of `R^d`, labelled by a teacher network of
+/// `teachers` rectifier neurons.
 ///
-/// Returns the energy and the teacher `nu` of weights `1/teachers`, at which `F(nu) = 0`: no measure does better, and enough
-/// particles reach it. Output weights are -1 or 1 and `b` lies on the unit sphere.
+/// Returns the energy and the teacher `nu`, a measure of weights `1/teachers`. It is a global
+/// minimum, `F(nu) = 0`. Output weights are -1 or 1, and `b` lies on the unit sphere.
 ///
 /// ```
-/// use wasserflow::testing::problems::teacher_student;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::problems::teacher_student;
 ///
 /// let (mut f, teacher) = teacher_student::<f64>(2, 5, 100, 1)?;
 /// assert_eq!((f.particle_dim(), teacher.len()), (3, 5));
@@ -33,7 +37,7 @@ pub type Network<T> = MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Square, T>, T>;
 /// ```
 ///
 /// # Errors
-/// [`RiskError`] when d, n or the number of teachers is 0.
+/// [`RiskError`] if d, n or `teachers` is 0.
 pub fn teacher_student<T: Real>(
     d: usize,
     teachers: usize,
@@ -46,12 +50,12 @@ pub fn teacher_student<T: Real>(
             len: n.min(teachers),
         });
     }
-    let mut draws = Draws::new(seed);
+    let mut rng = CaseRng::new(seed);
     let mut sphere = |columns: usize| {
-        let mut points: DMatrix<T> = DMatrix::from_fn(d, columns, |_, _| normal(&mut draws));
-        points.column_iter_mut().for_each(|mut x| {
+        let mut points: DMatrix<T> = DMatrix::from_fn(d, columns, |_, _| normal(&mut rng));
+        for mut x in points.column_iter_mut() {
             x.normalize_mut();
-        });
+        }
         points
     };
     let (x, b) = (sphere(n), sphere(teachers));
@@ -63,48 +67,49 @@ pub fn teacher_student<T: Real>(
 
     let phi = Ridge::new(Relu, d);
     let mut y = DVector::zeros(n);
+    let inputs = Inputs::new(x.clone())?;
     phi.predict(
         &teacher,
-        &Inputs::new(x.clone())?,
+        &inputs,
         y.as_mut_slice(),
-        &mut Default::default(),
+        &mut Workspace::default(),
     );
     let risk = EmpiricalRisk::new(Square, x, y)?;
     Ok((MeanFieldRisk::new(phi, risk)?, teacher))
 }
 
-/// A smooth network: `tanh` neurons under the square loss, on the inputs and targets of the case.
+/// A smooth network: `tanh` neurons with the square loss, on the inputs and targets of the case.
 ///
 /// ```
+/// use wasserflow::prelude::*;
 /// use wasserflow::testing::Case;
 /// use wasserflow::testing::problems::smooth_network;
-/// use wasserflow::prelude::*;
 ///
 /// let f = smooth_network::<f64>(Case { n: 5, m: 3, d: 2, k: 1, seed: 1 });
 /// assert_eq!(f.particle_dim(), 3);
 /// ```
 ///
 /// # Panics
-/// When n, d or k is 0.
-pub fn smooth_network<T: Real>(
-    case: Case,
-) -> MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T> {
+/// If n, d or k is 0.
+pub fn smooth_network<T: Real>(case: Case) -> SmoothNetwork<T> {
     let risk = EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets())
-        .expect("samples and outputs");
+        .expect("n, d and k are at least 1");
     MeanFieldRisk::new(Ridge::with_outputs(Tanh, case.d, case.k), risk)
-        .expect("the sizes are those of the case")
+        .expect("the map and the risk have the sizes of the case")
 }
 
-/// A normal number, of variance 1: by the sum of twelve uniform ones.
-fn normal<T: Real>(draws: &mut Draws) -> T {
-    (0..12).fold(T::zero(), |sum, _| sum + draws.uniform(-0.5, 0.5))
+/// An approximately standard normal number: the sum of twelve uniform ones of variance 1/12.
+fn normal<T: Real>(rng: &mut CaseRng) -> T {
+    (0..12).fold(T::zero(), |sum, _| sum + rng.uniform(-0.5, 0.5))
 }
 
-/// The quadratic `V(w) = (s/2) |w - c|^2`: every particle moves straight, `w(t) = c + e^{-s t} (w(0) - c)`.
+/// The quadratic potential `V(w) = (s/2) |w - c|^2`.
+///
+/// Its flow is linear: `w(t) = c + e^{-s t} (w(0) - c)`.
 ///
 /// ```
-/// use wasserflow::testing::problems::Quadratic;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::problems::Quadratic;
 ///
 /// let v = Quadratic { rate: 2.0, centre: vec![1.0] };
 /// assert_eq!(v.value(&[3.0]), 4.0);
@@ -114,7 +119,7 @@ fn normal<T: Real>(draws: &mut Draws) -> T {
 pub struct Quadratic<T> {
     /// The rate `s > 0`.
     pub rate: T,
-    /// The minimum c.
+    /// The minimiser c.
     pub centre: Vec<T>,
 }
 
@@ -122,19 +127,15 @@ impl<T: Real> Quadratic<T> {
     /// `w(t)` from `w(0)`.
     pub fn flow(&self, w: &[T], t: T) -> Vec<T> {
         let decay = (-self.rate * t).exp();
-        w.iter()
-            .zip(&self.centre)
-            .map(|(&w, &c)| c + decay * (w - c))
-            .collect()
+        let pairs = w.iter().zip(&self.centre);
+        pairs.map(|(&w, &c)| c + decay * (w - c)).collect()
     }
 }
 
 impl<T: Real> Potential<T> for Quadratic<T> {
     fn value(&self, w: &[T]) -> T {
-        let square = w
-            .iter()
-            .zip(&self.centre)
-            .fold(T::zero(), |sum, (&w, &c)| sum + (w - c) * (w - c));
+        let pairs = w.iter().zip(&self.centre);
+        let square = pairs.fold(T::zero(), |sum, (&w, &c)| sum + (w - c) * (w - c));
         self.rate * square * real(0.5)
     }
     fn gradient(&self, w: &[T], scale: T, out: &mut [T]) {
@@ -149,11 +150,13 @@ impl<T: Real> Potential<T> for Quadratic<T> {
     }
 }
 
-/// The quartic `V(w) = |w|^4 / 4`, whose flow `dw/dt = -|w|^2 w` is not linear: `w(t) = w(0) / sqrt(1 + 2 |w(0)|^2 t)`.
+/// The quartic potential `V(w) = |w|^4 / 4`.
+///
+/// Its flow `dw/dt = -|w|^2 w` is nonlinear: `w(t) = w(0) / sqrt(1 + 2 |w(0)|^2 t)`.
 ///
 /// ```
-/// use wasserflow::testing::problems::Quartic;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::problems::Quartic;
 ///
 /// assert_eq!(Quartic.value(&[1.0, 1.0]), 1.0);
 /// assert_eq!(Quartic::flow(&[2.0], 1.0), [2.0 / 3.0]);
@@ -180,26 +183,30 @@ impl<T: Real> Potential<T> for Quartic {
         }
     }
     fn curvature(&self, w: &[T], v: &[T], out: &mut [T]) {
-        let (square, along) = (dot(w, w), real::<T>(2.0) * dot(w, v));
+        let (square, slope) = (dot(w, w), real::<T>(2.0) * dot(w, v));
         for ((out, &w), &v) in out.iter_mut().zip(w).zip(v) {
-            *out += square * v + along * w;
+            *out += square * v + slope * w;
         }
     }
 }
 
-/// One balanced neuron at one sample: `Phi(a, b)(x) = a (b x)_+` at `x = 1` with target `y` and weight decay `lambda`.
+/// The prediction `u(t)` of one balanced neuron at one sample, from `u(0) = u0 > 0`, for
+/// `y != 2 lambda`.
 ///
-/// From `a = b`, the prediction `u = a^2` follows `u' = 2 u (y - 2 lambda - u)`, a logistic curve with the limit
-/// `y - 2 lambda`.
+/// The neuron is `Phi(a, b)(x) = a (b x)_+` at `x = 1`, with target `y` and weight decay `lambda`.
+/// From `a = b` the prediction `u = a^2` satisfies `u' = 2 u (y - 2 lambda - u)`: a logistic curve
+/// with the limit `y - 2 lambda`.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
-/// use wasserflow::testing::problems::one_neuron;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::problems::one_neuron;
 ///
 /// let (y, lambda) = (3.0_f64, 0.5);
-/// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, y))?;
-/// let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(WeightDecay::new(lambda)?);
+/// let x = DMatrix::from_element(1, 1, 1.0);
+/// let risk = EmpiricalRisk::new(Square, x, DVector::from_element(1, y))?;
+/// let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?;
+/// let energy = energy.regularized(WeightDecay::new(lambda)?);
 /// let mut flow = ParticleFlow::new(energy, Rk4, 0.01)?;
 /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 0.1))?)?;
 /// flow.run_until(&mut state, 1.0, &mut ())?;
@@ -207,8 +214,6 @@ impl<T: Real> Potential<T> for Quartic {
 /// assert!((a * a - one_neuron(0.01, y, lambda, 1.0)).abs() < 1e-8);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// Returns `u(t)` from `u(0) = u0 > 0`, for `y != 2 lambda`.
 pub fn one_neuron<T: Real>(u0: T, y: T, lambda: T, t: T) -> T {
     let two = real::<T>(2.0);
     let limit = y - two * lambda;
@@ -216,14 +221,15 @@ pub fn one_neuron<T: Real>(u0: T, y: T, lambda: T, t: T) -> T {
     limit * u0 * growth / (limit + u0 * (growth - T::one()))
 }
 
-/// Spikes on the circle seen through a low-pass filter: `Phi(a, s)(x) = a D(x - s)`, the Dirichlet kernel of an order.
+/// Spikes on the circle after a low-pass filter: `Phi(a, s)(x) = a D(x - s)`, with the Dirichlet
+/// kernel `D(r) = 1 + 2 sum_{l=1}^order cos(2 pi l r)`.
 ///
-/// `D(r) = 1 + 2 sum_{l=1}^order cos(2 pi l r)`, so that a particle `(a, s)` is a spike of mass `a` at `s` in `[0, 1)`.
-/// With the square loss, n > 2 order samples and the penalty `lambda |a|` it is sparse deconvolution.
+/// A particle `(a, s)` is a spike of mass `a` at `s` in `[0, 1)`. With the square loss,
+/// n > 2 order samples and the penalty `lambda |a|` the problem is sparse deconvolution.
 ///
 /// ```
-/// use wasserflow::testing::problems::Dirichlet;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::problems::Dirichlet;
 ///
 /// let phi = Dirichlet { order: 7 };
 /// let mut h = [0.0];
@@ -231,10 +237,11 @@ pub fn one_neuron<T: Real>(u0: T, y: T, lambda: T, t: T) -> T {
 /// assert_eq!(h, [2.0 * 15.0]);
 /// ```
 ///
-/// Source: L. Chizat and F. Bach, On the global convergence of gradient descent for over-parameterized models, 2018.
+/// Source: L. Chizat and F. Bach, On the global convergence of gradient descent for
+/// over-parameterized models using optimal transport, 2018.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dirichlet {
-    /// The order: the highest frequency that passes.
+    /// The order: the highest frequency that the filter passes.
     pub order: u32,
 }
 
@@ -269,11 +276,13 @@ impl<T: Real> FeatureMap<T> for Dirichlet {
     }
 }
 
-/// The energy of sparse deconvolution without its penalty: [`Dirichlet`] of order 7, square loss, n samples at `j/n`, and
-/// the signal of the spikes `(a_l, s_l)` given.
+/// The energy of sparse deconvolution without its penalty.
+///
+/// It has the map [`Dirichlet`] of order 7, the square loss, and n samples at `j/n`. The targets are
+/// the signal of the `spikes` `(a_l, s_l)`.
 ///
 /// # Errors
-/// [`RiskError`] when `n = 0` or a spike is not finite.
+/// [`RiskError`] if `n = 0` or a spike is not finite.
 pub fn deconvolution<T: Real>(
     spikes: &[(T, T)],
     n: usize,
@@ -282,23 +291,24 @@ pub fn deconvolution<T: Real>(
     let x = DMatrix::from_fn(1, n, |_, j| real(j as f64 / n as f64));
     let y = DVector::from_fn(n, |j, _| {
         let mut h = [T::zero()];
-        spikes
-            .iter()
-            .for_each(|&(a, s)| phi.add_value(&[a, s], &[x[j]], T::one(), &mut h));
+        for &(a, s) in spikes {
+            phi.add_value(&[a, s], &[x[j]], T::one(), &mut h);
+        }
         h[0]
     });
     Ok(MeanFieldRisk::new(phi, EmpiricalRisk::new(Square, x, y)?)?)
 }
 
-/// Six rectifier neurons with output weights 1 against the teacher `e_1, .., e_6`, `x ~ N(0, I)`, and a local minimum that is
-/// not global, at `F = 0.02508`.
+/// A spurious local minimum, `F = 0.02508`, of six rectifier neurons with output weights 1 against
+/// the teacher `e_1, .., e_6`, for `x ~ N(0, I)`.
 ///
-/// The first neuron is `(-0.6015119, 0.2245158, ..)`, neuron j has 0.3080110 in coordinate 1, 0.9867038 in coordinate j
-/// and -0.0504134 elsewhere: rounded to seven digits. A network is the *sum* of its neurons, so the weights are 1.
+/// The first neuron is `(-0.6015119, 0.2245158, ..)`. Neuron j has 0.3080110 in coordinate 1,
+/// 0.9867038 in coordinate j and -0.0504134 elsewhere. The numbers are rounded to seven decimals.
+/// A network is the *sum* of its neurons, so the weights are 1.
 ///
 /// ```
-/// use wasserflow::testing::problems::safran_shamir;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::problems::safran_shamir;
 ///
 /// let (mut f, minimum) = safran_shamir::<f64>();
 /// assert!((f.value(&minimum) - 0.02508).abs() < 1e-5);
@@ -320,9 +330,7 @@ pub fn safran_shamir<T: Real>() -> (Mmd<ArcCosine, T>, EmpiricalMeasure<T>) {
             _ => -0.050_413_4,
         })
     });
-    let energy = Mmd::new(ArcCosine::new(K), network(DMatrix::identity(K, K)));
-    (
-        energy.unwrap_or_else(|e| unreachable!("{e}")),
-        network(minimum),
-    )
+    let energy = Mmd::new(ArcCosine::new(K), network(DMatrix::identity(K, K)))
+        .unwrap_or_else(|e| unreachable!("{e}"));
+    (energy, network(minimum))
 }

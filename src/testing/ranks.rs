@@ -1,47 +1,55 @@
-//! Ranks in threads, and the laws of a sum over ranks.
+//! Ranks as threads, and the laws of an all-reduce and of a distributed energy.
 
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::thread::{ScopedJoinHandle, scope};
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 
-use super::case::{Case, Draws};
-use super::energy::{evaluate, natural_scale, velocity_scale};
-use super::slope::rounding;
-use super::violation::{Violation, holds, within};
+use super::case::{Case, CaseRng};
+use super::evaluation::{evaluate, measure, value_scale, velocity_scale};
+use super::rounding::{Computed, rounding};
+use super::violation::{Violation, identical, require, within};
 use crate::energy::{AllReduce, Energy};
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, to_f64};
 
-/// A rank among threads of one process: a [`AllReduce`] for tests of code that runs on many machines.
+/// A rank among threads of one process: an [`AllReduce`] for tests of distributed code.
 ///
-/// Sums are made in the order of the ranks, so every rank gets the same bits. Every rank must call `sum` equally often.
+/// Terms are added in the order of the ranks, so every rank gets the same result, bit for bit.
+/// Every rank must call `sum` equally often.
 #[derive(Debug, Clone)]
 pub struct Rank<T> {
-    shared: Arc<(Barrier, Mutex<Vec<Vec<T>>>)>,
+    shared: Arc<Shared<T>>,
     index: usize,
+}
+
+/// The vectors of all ranks during a sum.
+#[derive(Debug)]
+struct Shared<T> {
+    barrier: Barrier,
+    parts: Mutex<Vec<Vec<T>>>,
 }
 
 impl<T: Real> Rank<T> {
     /// All ranks of a group of `size`.
     pub fn group(size: usize) -> Vec<Self> {
-        let shared = Arc::new((Barrier::new(size), Mutex::new(vec![Vec::new(); size])));
-        (0..size)
-            .map(|index| Self {
-                shared: Arc::clone(&shared),
-                index,
-            })
-            .collect()
+        let parts = Mutex::new(vec![Vec::new(); size]);
+        let shared = Arc::new(Shared {
+            barrier: Barrier::new(size),
+            parts,
+        });
+        let rank = |index| Self {
+            shared: Arc::clone(&shared),
+            index,
+        };
+        (0..size).map(rank).collect()
     }
 }
 
 impl<T: Real> AllReduce<T> for Rank<T> {
     fn sum(&mut self, x: &mut [T]) {
-        let (barrier, parts) = &*self.shared;
-        let lock = || {
-            parts
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-        };
+        let Shared { barrier, parts } = &*self.shared;
+        let lock = || parts.lock().unwrap_or_else(PoisonError::into_inner);
         lock()[self.index] = x.to_vec();
         barrier.wait();
         x.fill(T::zero());
@@ -54,16 +62,13 @@ impl<T: Real> AllReduce<T> for Rank<T> {
     }
 }
 
-/// Runs `work` on every rank at once, one thread each.
+/// Runs `work(index, rank)` on every rank at once, in one thread each.
 fn on_every_rank<R: Send, X: Send>(ranks: Vec<R>, work: impl Fn(usize, R) -> X + Sync) -> Vec<X> {
     let work = &work;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = ranks
-            .into_iter()
-            .enumerate()
-            .map(|(i, rank)| scope.spawn(move || work(i, rank)))
-            .collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, X>| {
+    scope(|scope| {
+        let spawn = |(i, rank)| scope.spawn(move || work(i, rank));
+        let threads: Vec<_> = ranks.into_iter().enumerate().map(spawn).collect();
+        let join = |thread: ScopedJoinHandle<'_, X>| {
             thread
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -72,7 +77,8 @@ fn on_every_rank<R: Send, X: Send>(ranks: Vec<R>, work: impl Fn(usize, R) -> X +
     })
 }
 
-/// Checks a sum over ranks: each result is the sum of what the ranks held, the same bits on all of them, call after call.
+/// Checks an all-reduce: every result is the sum over the ranks, the same on all ranks bit for bit,
+/// in consecutive calls of different lengths.
 ///
 /// ```
 /// use wasserflow::testing::{Rank, check_all_reduce};
@@ -86,55 +92,51 @@ pub fn check_all_reduce<T: Real, R: AllReduce<T> + Send>(
     ranks: Vec<R>,
     seed: u64,
 ) -> Result<(), Violation> {
+    /// The length of the vector of each call.
     const LENGTHS: [usize; 4] = [1, 7, 0, 64];
     let size = ranks.len();
-    let held = |rank: usize, call: usize| -> Vec<T> {
-        Draws::new(seed.wrapping_add((rank * LENGTHS.len() + call) as u64))
-            .direction(LENGTHS[call].max(1))
+    let term = |rank: usize, call: usize| -> Vec<T> {
+        let seed = seed.wrapping_add((rank * LENGTHS.len() + call) as u64);
+        let mut x = CaseRng::new(seed).direction(LENGTHS[call].max(1));
+        x.truncate(LENGTHS[call]);
+        x
     };
-    let sums = on_every_rank(ranks, |rank, mut reduce| {
+    let sums = on_every_rank(ranks, |rank, mut all_reduce| {
         let sum = |call: usize| {
-            let mut x = held(rank, call);
-            x.truncate(LENGTHS[call]);
-            reduce.sum(&mut x);
+            let mut x = term(rank, call);
+            all_reduce.sum(&mut x);
             x
         };
         (0..LENGTHS.len()).map(sum).collect::<Vec<_>>()
     });
     for (call, &len) in LENGTHS.iter().enumerate() {
+        let terms: Vec<Vec<T>> = (0..size).map(|rank| term(rank, call)).collect();
         for (rank, results) in sums.iter().enumerate() {
-            let at = || format!("rank {rank} of {size}, call {call}, {len} numbers, seed = {seed}");
-            holds(
-                "every rank gets the same bits",
-                results[call] == sums[0][call],
-                at,
-            )?;
+            let at = || format!("rank {rank} of {size}, call {call}, length {len}, seed = {seed}");
+            let law = "every rank gets the same sum, bit for bit";
+            identical(law, &results[call], &sums[0][call], at)?;
             for l in 0..len {
-                let terms = (0..size).map(|rank| to_f64(held(rank, call)[l]));
-                let (sum, scale) =
-                    terms.fold((0.0, 0.0), |(sum, scale), x| (sum + x, scale + x.abs()));
-                let error = (to_f64(results[call][l]) - sum).abs();
-                within(
-                    "x_l = sum over ranks of x_l",
-                    error,
-                    rounding::<T>() * scale,
-                    at,
-                )?;
+                let sum = Computed::sum(terms.iter().map(|term| to_f64(term[l])));
+                let error = (to_f64(results[call][l]) - sum.value).abs();
+                let law = "sum replaces x_l by the sum of x_l over the ranks";
+                within(law, error, rounding::<T>() * sum.scale, at)?;
             }
         }
     }
     Ok(())
 }
 
-/// Checks an energy that is distributed over ranks against the same energy of the whole measure, at a measure drawn from the
-/// case: `F`, the velocities of the particles that a rank holds, `F'`, the curvature and `inner` agree.
+/// Checks a distributed energy against the same energy of the whole measure, drawn from the case.
 ///
-/// `parts` are the energies of the ranks, each with its own handle; rank r of s holds the particles `r, r + s, r + 2 s, ..`.
-/// Particles of weight 0 fill up the ranks that would hold none.
+/// The results agree on every rank: `F`, `inner`, and for the particles of the rank the velocities,
+/// the first variation and the curvature.
+///
+/// `parts` are the energies of the ranks, each with its own [`AllReduce`]. Rank r of s holds the
+/// particles `r, r + s, r + 2 s, ..`. A rank without particles gets one of weight 0.
 ///
 /// ```
-/// use wasserflow::testing::{Case, Rank, check_distributed};
 /// use wasserflow::testing::problems::teacher_student;
+/// use wasserflow::testing::{Case, Rank, check_distributed};
 ///
 /// let (mut whole, _) = teacher_student::<f64>(2, 3, 10, 1)?;
 /// let mut parts = Vec::new();
@@ -153,101 +155,83 @@ pub fn check_distributed<T: Real, E: Energy<T> + Send>(
     parts: Vec<E>,
     case: Case,
 ) -> Result<(), Violation> {
-    let (ranks, p) = (parts.len().max(1), whole.particle_dim());
-    let mut draws = case.draws(15);
-    let mu = draws.measure::<T>(p, case.m);
-    // The particles of a rank, and where they sit in the whole.
-    let share =
-        |rank: usize| -> Vec<usize> { (0..case.m.max(ranks)).skip(rank).step_by(ranks).collect() };
-    let point = |i: usize| mu.particle(i.min(case.m - 1));
+    let (ranks, p, m) = (parts.len().max(1), whole.particle_dim(), case.m);
+    let mu = case.rng(15).measure::<T>(p, m);
+    // The indices of the particles of a rank; those from m on are particles of weight 0.
+    let indices = |rank: usize| (rank..m.max(ranks)).step_by(ranks);
+    let point = |i: usize| mu.particle(i.min(m - 1)).to_vec();
+    let weight = |i: usize| if i < m { mu.weight(i) } else { T::zero() };
     let part = |rank: usize| {
-        let here = share(rank);
-        let points = DMatrix::from_fn(p, here.len(), |c, i| point(here[i])[c]);
-        let weight = |i: usize| if i < case.m { mu.weight(i) } else { T::zero() };
-        let weights = DVector::from_fn(here.len(), |i, _| weight(here[i]));
-        EmpiricalMeasure::weighted(points, weights).unwrap_or_else(|e| unreachable!("{e}"))
+        let points = indices(rank).flat_map(point).collect();
+        measure(p, points, indices(rank).map(weight).collect())
     };
 
-    let total = ask(whole, &mu);
-    let results = on_every_rank(parts, |rank, mut energy| ask(&mut energy, &part(rank)));
-    let (scale, size) = (natural_scale(whole, &mu), velocity_scale(whole, &mu));
-    for (rank, result) in results.iter().enumerate() {
+    let expected = Results::new(whole, &mu);
+    let results = on_every_rank(parts, |rank, mut energy| {
+        Results::new(&mut energy, &part(rank))
+    });
+    let value_tolerance = rounding::<T>() * value_scale(whole, &mu);
+    let velocity_scale = velocity_scale(whole, &mu);
+    for (rank, found) in results.iter().enumerate() {
         let at = || format!("rank {rank} of {ranks}, {case:?}");
-        within(
-            "every rank sees F of the whole",
-            (result.value - total.value).abs(),
-            rounding::<T>() * scale,
-            at,
-        )?;
-        let tolerance = rounding::<T>() * (total.inner.abs() + total.square);
-        within(
-            "every rank sees `inner` of the whole",
-            (result.inner - total.inner).abs(),
-            tolerance,
-            at,
-        )?;
-        let law = "first variation and curvature exist on a rank as for the whole";
-        holds(
-            law,
-            [result.fields[1].is_some(), result.fields[2].is_some()]
-                == [total.fields[1].is_some(), total.fields[2].is_some()],
-            at,
-        )?;
-        for (law, found, expected) in [
-            (
-                "velocities on a rank are those of the whole",
-                &result.fields[0],
-                &total.fields[0],
-            ),
-            (
-                "first variations on a rank are those of the whole",
-                &result.fields[1],
-                &total.fields[1],
-            ),
-            (
-                "curvatures on a rank are those of the whole",
-                &result.fields[2],
-                &total.fields[2],
-            ),
-        ] {
+        let law = "F on a rank is F of the whole measure";
+        let error = (found.value - expected.value).abs();
+        within(law, error, value_tolerance, at)?;
+        let law = "inner on a rank is inner of the whole measure";
+        let error = (found.inner - expected.inner).abs();
+        let tolerance = rounding::<T>() * (expected.inner.abs() + expected.square);
+        within(law, error, tolerance, at)?;
+        let laws = [
+            "velocities on a rank are those of the whole measure",
+            "first variations on a rank are those of the whole measure",
+            "curvatures on a rank are those of the whole measure",
+        ];
+        for ((law, found), expected) in laws.into_iter().zip(&found.fields).zip(&expected.fields) {
+            let implemented = || format!("implemented on the rank: {}", found.is_some());
+            require(law, found.is_some() == expected.is_some(), implemented, at)?;
             let (Some(found), Some(expected)) = (found, expected) else {
                 continue;
             };
-            let tolerance =
-                rounding::<T>() * (size + to_f64(expected.amax()) * p as f64 * case.m as f64);
-            for (i, &from) in share(rank).iter().enumerate() {
-                let error = (found.column(i) - expected.column(from.min(case.m - 1))).amax();
-                within(law, to_f64(error), tolerance, at)?;
+            let scale = velocity_scale + to_f64(expected.amax()) * p as f64 * m as f64;
+            for (i, origin) in indices(rank).enumerate() {
+                let error = (found.column(i) - expected.column(origin.min(m - 1))).amax();
+                within(law, to_f64(error), rounding::<T>() * scale, at)?;
             }
         }
     }
     Ok(())
 }
 
-/// What an energy says at the particles of a rank.
-struct Answers<T> {
+/// The results of an energy on one rank.
+struct Results<T: Real> {
+    /// `F(mu)`.
     value: f64,
+    /// `int <v, w> dmu`.
     inner: f64,
-    /// `int |w|^2 dmu` as this rank sees it.
+    /// `int |w|^2 dmu`.
     square: f64,
-    /// Velocities, descent directions of the first variation, curvature along the particles.
+    /// The velocities, the descent direction of the first variation at the particles, and the
+    /// curvature along the particles.
     fields: [Option<DMatrix<T>>; 3],
 }
 
-fn ask<T: Real>(energy: &mut dyn Energy<T>, mu: &EmpiricalMeasure<T>) -> Answers<T> {
-    let (value, velocity) = evaluate(energy, mu);
-    let inner = to_f64(energy.inner(mu, &velocity, mu.points()));
-    let square = to_f64(energy.inner(mu, mu.points(), mu.points()));
-    let (mut values, mut descent) = (vec![T::zero(); mu.len()], velocity.clone());
-    let descent = energy
-        .first_variation(mu, mu.points(), &mut values, &mut descent)
-        .map(|_| descent);
-    let mut bent = velocity.clone();
-    let bent = energy.curvature(mu, mu.points(), &mut bent).map(|()| bent);
-    Answers {
-        value,
-        inner,
-        square,
-        fields: [Some(velocity), descent, bent],
+impl<T: Real> Results<T> {
+    fn new(energy: &mut dyn Energy<T>, mu: &EmpiricalMeasure<T>) -> Self {
+        let (value, velocity) = evaluate(energy, mu);
+        let w = mu.points();
+        let inner = to_f64(energy.inner(mu, &velocity, w));
+        let square = to_f64(energy.inner(mu, w, w));
+        let (mut values, mut descent) = (vec![T::zero(); mu.len()], velocity.clone());
+        let descent = energy
+            .first_variation(mu, w, &mut values, &mut descent)
+            .map(|_| descent);
+        let mut curvature = velocity.clone();
+        let curvature = energy.curvature(mu, w, &mut curvature).map(|()| curvature);
+        Self {
+            value,
+            inner,
+            square,
+            fields: [Some(velocity), descent, curvature],
+        }
     }
 }

@@ -1,46 +1,53 @@
-//! Costs `c_ij = |x_i - y_j|^p` on the fly: tiles of 6 rows by 8 columns, never the whole matrix.
+//! Costs `c_ij = |x_i - y_j|^p`, computed on demand in tiles of 6 rows by 8 columns without storing
+//! the matrix.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::real::{Real, to_f64};
 
-/// Columns a panel: two vectors of four numbers.
+/// Columns of a panel: one vector of AVX-512 in f64, or two of AVX2.
 pub(super) const LANES: usize = 8;
-/// Rows a tile: its 6 x 8 running sums stay in registers.
+/// Rows of a tile: its 6 x 8 partial sums fit in the vector registers.
 const ROWS: usize = 6;
-/// Panels that a single row passes together.
+/// Panels of a tile that has a single row: enough independent sums to hide the latency of an
+/// addition.
 const FEW: usize = 4;
-/// Coordinates of columns that stay in cache while all rows pass: 16 KiB.
+/// Coordinates in a cache block of columns, which all rows visit in turn: 16 KiB of the first-level
+/// cache.
 const BLOCK: usize = 2 * 1024;
 
 /// The ground cost between `n` rows `x_i` and `m` columns `y_j`.
 #[derive(Debug)]
 pub(super) struct Cost<'a> {
     dim: usize,
-    /// `n x d`, one row after the other.
+    /// The points of the rows, one after the other.
     x: &'a [f64],
-    /// `m x d`, one column after the other.
+    /// The points of the columns, one after the other.
     points: &'a [f64],
-    /// `ceil(m / 8)` panels of `d x 8`: coordinate k of eight columns side by side.
+    /// The points of the columns in panels of 8: coordinate k of columns `8 q, .., 8 q + 7` at
+    /// `(q d + k) 8`.
     y: Vec<f64>,
     columns: usize,
     /// The exponent p of the distance.
     p: f64,
 }
 
-/// Receives the reduced costs `b_ij = c_ij - v_j` of row `i`, columns `j0..j0 + 8`, with the costs `c_ij`.
+/// Receiver of computed costs.
 pub(super) trait Sink {
+    /// Receives the costs `c_ij` and reduced costs `b_ij = c_ij - v_j` of row `i` and columns
+    /// `j0..j0 + 8`.
     fn tile(&mut self, i: usize, j0: usize, c: &[f64; LANES], b: &[f64; LANES]);
 }
 
-/// The prices `v_j` as the tiles read them: whole panels, `-inf` (never chosen) beyond the last column.
+/// The prices `v_j`, padded to whole panels by `-inf`, so that padding has an infinite reduced
+/// cost.
 pub(super) fn padded(mut v: Vec<f64>) -> Vec<f64> {
     v.resize(v.len().next_multiple_of(LANES), f64::NEG_INFINITY);
     v
 }
 
 impl<'a> Cost<'a> {
-    /// Packs the columns; points are `dim` numbers each, one point after the other.
+    /// Packs the columns; `x` and `y` are points of `dim` coordinates, one after the other.
     pub(super) fn new(dim: usize, x: &'a [f64], y: &'a [f64], p: f64) -> Self {
         let columns = y.len() / dim;
         let mut panels = vec![0.0; columns.next_multiple_of(LANES) * dim];
@@ -64,7 +71,8 @@ impl<'a> Cost<'a> {
         self.dim
     }
 
-    /// A bound of all costs, for coordinates within -2 and 2.
+    /// An upper bound of all costs: coordinates are between -2 and 2, so that their differences are
+    /// at most 4.
     pub(super) fn largest(&self) -> f64 {
         power(16.0 * self.dim as f64, self.p)
     }
@@ -77,23 +85,23 @@ impl<'a> Cost<'a> {
         self.columns
     }
 
-    /// `c_ij`.
+    /// The cost `c_ij`.
     pub(super) fn at(&self, i: usize, j: usize) -> f64 {
-        let (x, y) = (
-            &self.x[i * self.dim..][..self.dim],
-            &self.points[j * self.dim..][..self.dim],
-        );
+        let x = &self.x[i * self.dim..][..self.dim];
+        let y = &self.points[j * self.dim..][..self.dim];
         power(squared_distance(x, y), self.p)
     }
 
-    /// The c-transform `min_j c_ij - v_j` of the rows listed, infinite elsewhere; `v` is [`padded`].
+    /// The c-transform `min_j c_ij - v_j` for the given rows, infinite for others; `v` is
+    /// [`padded`].
     pub(super) fn transform(&self, rows: &[u32], v: &[f64]) -> Vec<f64> {
-        let mut least = Least(vec![f64::INFINITY; self.rows()]);
+        let mut least = RowMinima(vec![f64::INFINITY; self.rows()]);
         self.visit(rows, v, &mut least);
         least.0
     }
 
-    /// Visits `c_ij - v_j` for the rows listed and every column, in a fixed order; `v` is [`padded`].
+    /// Passes the costs of the given rows and all columns to `sink`, in a fixed order; `v` is
+    /// [`padded`].
     pub(super) fn visit<K: Sink>(&self, rows: &[u32], v: &[f64], sink: &mut K) {
         Arch::new().dispatch(Visit {
             cost: self,
@@ -104,17 +112,20 @@ impl<'a> Cost<'a> {
     }
 }
 
-struct Least(Vec<f64>);
+/// The least reduced cost of each row.
+struct RowMinima(Vec<f64>);
 
-impl Sink for Least {
+impl Sink for RowMinima {
     #[inline(always)]
     fn tile(&mut self, i: usize, _: usize, _: &[f64; LANES], b: &[f64; LANES]) {
-        self.0[i] = b
-            .iter()
-            .fold(self.0[i], |least, &b| if b < least { b } else { least });
+        let least = &mut self.0[i];
+        for &b in b {
+            *least = if b < *least { b } else { *least };
+        }
     }
 }
 
+/// The computation of the costs of `rows` for one instruction set.
 struct Visit<'a, K> {
     cost: &'a Cost<'a>,
     rows: &'a [u32],
@@ -137,7 +148,7 @@ impl<K: Sink> WithSimd for Visit<'_, K> {
 }
 
 impl<K: Sink> Visit<'_, K> {
-    /// A panel is `V` vectors wide.
+    /// Visits the columns block by block; a panel is `V` vectors wide.
     #[inline(always)]
     fn run<S: Simd, const V: usize>(mut self, simd: S) {
         let dim = self.cost.dim;
@@ -159,7 +170,7 @@ impl<K: Sink> Visit<'_, K> {
         }
     }
 
-    /// One row by four panels at a time, which keep the adders as busy.
+    /// Computes one row, in tiles of four panels.
     #[inline(always)]
     fn row_by_panels<S: Simd, const V: usize>(&mut self, simd: S, i: usize, j0: usize, y: &[f64]) {
         let (size, x) = (
@@ -186,7 +197,7 @@ impl<K: Sink> Visit<'_, K> {
         }
     }
 
-    /// Turns squared distances into costs and reduced costs, and hands them over.
+    /// Converts squared distances to costs and reduced costs, and passes them to the sink.
     #[inline(always)]
     fn deliver<S: Simd, const V: usize>(
         &mut self,
@@ -209,6 +220,7 @@ impl<K: Sink> Visit<'_, K> {
         self.sink.tile(i, j0, &c, &b);
     }
 
+    /// Computes `R` rows, in tiles of one panel.
     #[inline(always)]
     fn rows_by_panels<S: Simd, const V: usize, const R: usize>(
         &mut self,
@@ -229,7 +241,7 @@ impl<K: Sink> Visit<'_, K> {
     }
 }
 
-/// `s^(p/2)` of a squared distance s.
+/// The cost `s^(p/2)` of a squared distance s.
 pub(super) fn power(s: f64, p: f64) -> f64 {
     if p == 2.0 {
         s
@@ -240,7 +252,7 @@ pub(super) fn power(s: f64, p: f64) -> f64 {
     }
 }
 
-/// `|x - y|^2` in f64, in four running sums.
+/// The squared distance `|x - y|^2` in f64, with four partial sums.
 pub(super) fn squared_distance<T: Real>(x: &[T], y: &[T]) -> f64 {
     let mut s = [0.0; 4];
     for (x, y) in x.chunks(4).zip(y.chunks(4)) {
@@ -252,7 +264,7 @@ pub(super) fn squared_distance<T: Real>(x: &[T], y: &[T]) -> f64 {
     (s[0] + s[1]) + (s[2] + s[3])
 }
 
-/// `|x_r - y_j|^2` for `R` rows, each with the eight columns of its panel.
+/// The squared distances `|x_r - y_j|^2` of `R` rows, each to the eight columns of its panel.
 #[inline(always)]
 fn squared_distances<S: Simd, const V: usize, const R: usize>(
     simd: S,

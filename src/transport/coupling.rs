@@ -1,19 +1,24 @@
-//! An optimal coupling with its certificate.
+//! Optimal couplings with their dual certificate.
 
 use nalgebra::{DMatrix, DVector};
 
+use super::TransportError;
 use super::cost::{power, squared_distance};
+use super::plan::Solution;
 use super::problem::Problem;
-use super::{TransportError, couple};
+use super::solve::solve;
 use crate::error::MeasureError;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, real, to_f64};
 
-/// An optimal coupling `pi` of `mu = sum_i a_i delta(x_i)` and `nu = sum_j b_j delta(y_j)` for the cost `|x - y|^p`.
+/// An optimal coupling `pi` of `mu = sum_i a_i delta(x_i)` and `nu = sum_j b_j delta(y_j)` for the
+/// cost `|x - y|^p`.
 ///
-/// It carries its proof of optimality: potentials with `phi_i + psi_j <= |x_i - y_j|^p` for all i, j, so that
-/// `sum_i a_i phi_i + sum_j b_j psi_j` bounds the cost of every coupling from below; [`gap`](Self::gap) is what is left
-/// between the two, which is rounding.
+/// It holds a certificate of optimality: dual potentials with `phi_i + psi_j <= |x_i - y_j|^p` for
+/// all i, j, up to rounding. Their value `sum_i a_i phi_i + sum_j b_j psi_j` is a lower bound on
+/// the cost of every coupling, and [`gap`](Self::gap) is the difference of the two values. Rounding
+/// errors are relative to the largest cost or potential, and not to the optimal cost. The largest
+/// cost is of the order of `D^p`, for clouds of diameter D.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -37,34 +42,51 @@ pub struct Coupling<T> {
 }
 
 impl<T: Real> Coupling<T> {
-    /// Takes a solution back to the measures' own units. `plan` is `(row, column, mass)`, prices are `u`, `v`.
-    pub(super) fn new(
+    /// The optimal coupling for the cost `|x - y|^p`; `near` is a coupling of as many atoms to
+    /// start from.
+    pub(super) fn optimal(
+        mu: &EmpiricalMeasure<T>,
+        nu: &EmpiricalMeasure<T>,
+        p: f64,
+        near: Option<&Self>,
+    ) -> Result<Self, TransportError> {
+        let problem = Problem::new(mu, nu, p)?;
+        let start = near.map(|near| problem.warm_start(near.plan(), near.potentials()));
+        let solution = solve(&problem, start);
+        Ok(Self::from_solution(&problem, mu, nu, &solution))
+    }
+
+    /// The solution of a problem in terms of the atoms and units of the measures.
+    fn from_solution(
         problem: &Problem,
         mu: &EmpiricalMeasure<T>,
         nu: &EmpiricalMeasure<T>,
-        plan: &[(usize, usize, i64)],
-        u: &[f64],
-        v: &[f64],
+        solution: &Solution,
     ) -> Self {
-        let Problem { x, y, p, unit, .. } = problem;
+        let Problem {
+            x, y, p, quantum, ..
+        } = problem;
         let value = |mass: &[i64], u: &[f64]| -> f64 {
-            mass.iter().zip(u).map(|(&c, u)| c as f64 * unit * u).sum()
+            let terms = mass.iter().zip(u);
+            terms.map(|(&c, u)| c as f64 * quantum * u).sum()
         };
-        let dual = value(&x.mass, u) + value(&y.mass, v);
+        let dual = value(&x.mass, &solution.u) + value(&y.mass, &solution.v);
+        // The primal value in the solver's units, to compare with the dual value, and in those of
+        // the measures.
         let (mut primal, mut cost) = (0.0, 0.0);
-        let mut named: Vec<(usize, usize, T)> = Vec::with_capacity(plan.len());
-        for &(r, s, mass) in plan {
+        let mut plan: Vec<(usize, usize, T)> = Vec::with_capacity(solution.plan.len());
+        for &(r, s, mass) in &solution.plan {
             let (i, j) = (problem.rows[r], problem.columns[s]);
-            let mass = mass as f64 * unit;
-            primal += mass * power(squared_distance(problem.row(r), problem.column(s)), *p);
+            let mass = mass as f64 * quantum;
+            primal += mass * power(squared_distance(x.point(r), y.point(s)), *p);
             cost += mass * power(squared_distance(mu.particle(i), nu.particle(j)), *p);
-            named.push((i, j, real(mass)));
+            plan.push((i, j, real(mass)));
         }
-        named.sort_unstable_by_key(|&(i, j, _)| (i, j));
-        let (phi, psi) = problem.potentials(mu, nu, u, v);
+        plan.sort_unstable_by_key(|&(i, j, _)| (i, j));
+        let (phi, psi) = problem.potentials(mu, nu, solution);
         let gap = (primal - dual).max(0.0) * problem.scale.powf(*p);
         Self {
-            plan: named,
+            plan,
             phi,
             psi,
             cost: real(cost),
@@ -73,27 +95,45 @@ impl<T: Real> Coupling<T> {
         }
     }
 
-    /// The optimal coupling, for the same p, of measures near those that this one couples: after a step of a flow, say.
+    /// The optimal coupling of other measures for the same p, with a warm start from this coupling.
     ///
-    /// Exact from any start: plan and potentials only make it faster, which needs as many atoms as there were.
+    /// A warm start is faster if the measures are near those coupled here, for instance after a
+    /// step of a flow. The solver stops at the same optimality conditions as from a cold start,
+    /// with a tolerance relative to the largest potential, but possibly at another optimal plan.
+    ///
+    /// - Other numbers of atoms: the start is cold.
+    /// - Equal weights: if the assignment is not optimal after 64 scans a row, the start is cold.
+    /// - Other weights: the network simplex method starts from the previous prices.
     ///
     /// # Errors
     /// Those of [`w2`](super::w2).
+    ///
+    /// # Cost
+    /// At least one pass over all `n m d` differences.
     pub fn update(
         &self,
         mu: &EmpiricalMeasure<T>,
         nu: &EmpiricalMeasure<T>,
     ) -> Result<Self, TransportError> {
         let near = (self.phi.len() == mu.len() && self.psi.len() == nu.len()).then_some(self);
-        couple(mu, nu, to_f64(self.p), near)
+        Self::optimal(mu, nu, to_f64(self.p), near)
     }
 
-    /// The measure `sum_ij pi_ij delta((1 - t) x_i + t y_j)` on the way from mu (t = 0) to nu (t = 1), of the measures
-    /// that this couples: McCann's displacement interpolation, for p > 1 a geodesic,
-    /// `W_p(mu_s, mu_t) = |t - s| W_p(mu, nu)`.
+    /// McCann's displacement interpolation `mu_t = sum_ij pi_ij delta((1 - t) x_i + t y_j)` from mu
+    /// (t = 0) to nu (t = 1).
+    ///
+    /// For p > 1 it is a geodesic: `W_p(mu_s, mu_t) = |t - s| W_p(mu, nu)` for s, t in \[0, 1\].
+    /// `mu` and `nu` are the measures that this coupling was computed for. The atoms of `mu_t` are
+    /// the entries of the [`plan`](Self::plan), in its order.
     ///
     /// # Errors
-    /// [`MeasureError`] when t is not finite, or the measures have other shapes than those coupled.
+    /// [`MeasureError`] if t is not finite, or if the numbers of atoms are not those of the coupled
+    /// measures.
+    ///
+    /// # Panics
+    /// May panic if `mu` and `nu` have different dimensions.
+    ///
+    /// Source: R. J. McCann, A convexity principle for interacting gases, Adv. Math. 128 (1997).
     pub fn interpolate(
         &self,
         mu: &EmpiricalMeasure<T>,
@@ -116,7 +156,7 @@ impl<T: Real> Coupling<T> {
         EmpiricalMeasure::weighted(points, weights)
     }
 
-    /// The plan: `(i, j, pi_ij)` with `pi_ij > 0`, by i, then j.
+    /// The transport plan: the entries `(i, j, pi_ij)` with `pi_ij > 0`, sorted by i, then j.
     pub fn plan(&self) -> &[(usize, usize, T)] {
         &self.plan
     }
@@ -140,7 +180,7 @@ impl<T: Real> Coupling<T> {
         }
     }
 
-    /// The squared distance `W_p^2`; for p = 2 the cost itself.
+    /// The squared distance `W_p^2`, for p = 2 without the rounding of a root.
     pub fn squared_distance(&self) -> T {
         if self.p == real(2.0) {
             self.cost
@@ -149,13 +189,20 @@ impl<T: Real> Coupling<T> {
         }
     }
 
-    /// The Kantorovich potentials `(phi, psi)`, one number an atom, of weight zero or not:
-    /// `phi_i + psi_j <= |x_i - y_j|^p`, with equality where `pi_ij > 0`, up to rounding.
+    /// The Kantorovich potentials `(phi, psi)`, one value for each atom, including atoms of weight
+    /// zero.
+    ///
+    /// Dual feasibility `phi_i + psi_j <= |x_i - y_j|^p` and complementary slackness, equality
+    /// where `pi_ij > 0`, hold up to rounding.
     pub fn potentials(&self) -> (&[T], &[T]) {
         (&self.phi, &self.psi)
     }
 
-    /// The optimality gap `sum_ij pi_ij |x_i - y_j|^p - sum_i a_i phi_i - sum_j b_j psi_j >= 0`, as found in f64.
+    /// The duality gap `sum_ij pi_ij |x_i - y_j|^p - sum_i a_i phi_i - sum_j b_j psi_j`, evaluated
+    /// in f64.
+    ///
+    /// A difference that is negative by rounding is returned as 0. The gap does not include its own
+    /// rounding error, relative to the largest cost.
     pub fn gap(&self) -> T {
         self.gap
     }

@@ -1,141 +1,85 @@
-//! Assignment on a stored matrix of costs, after R. Jonker and A. Volgenant, A shortest augmenting path algorithm for
-//! dense and sparse linear assignment problems, Computing 38 (1987); but paths are searched from all rows at once.
+//! Assignment on a stored cost matrix: augmenting row reduction, then shortest augmenting paths.
 //!
-//! In many dimensions distances are alike: no short list of columns decides, and a row of the matrix is read in less time
-//! than its distances are computed. The matrix is in f32 and all of this only a guess, off by rounding; the arcs that
-//! rounding cannot rule out are few, and with them the guess is made exact in f64.
+//! Source: R. Jonker and A. Volgenant, A shortest augmenting path algorithm for dense and sparse
+//! linear assignment problems, Computing 38 (1987). Here each round starts from all free rows.
+//!
+//! In many dimensions a row of the matrix is read in less time than its distances are computed. The
+//! matrix is in f32, so the assignment is optimal up to rounding. The few arcs that rounding cannot
+//! exclude become candidates, with which the assignment is made optimal in f64.
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
-use super::cost::{Cost, LANES, Sink};
-use super::prices::{Candidates, Prices};
-use super::{Solution, repair};
+use super::cost::Cost;
+use super::cost_matrix::CostMatrix;
+use super::cycle_cancelling;
+use super::plan::Solution;
+use super::prices::{CandidateList, Prices};
 
-/// Numbers in the widest vector of f32.
-const WIDTH: usize = 16;
+/// The null index: no row or column.
 const NONE: usize = usize::MAX;
-/// Bids a row, on average, before the rows that are left search paths.
-const BIDS: usize = 8;
-/// Bytes of the largest matrix, in few dimensions and in many.
-const LARGEST: [usize; 2] = [32 << 20, 128 << 20];
-/// Dimensions from which on lists of candidates are too short.
-const DIMENSIONS: usize = 6;
-/// Dimensions from which on distances take most of the time of lists.
-const MANY: usize = 32;
-/// Arcs within so many roundings of the best go to the lists.
+/// Steps of row reduction a row, on average, after which the free rows are left to shortest paths.
+const MAX_REDUCTIONS: usize = 8;
+/// Candidates exceed the assigned arc by at most this multiple of the rounding error in f32.
 const MARGIN: f64 = 32.0;
 
-/// Whether a matrix is worth its memory.
-pub(super) fn is_supported(dim: usize, rows: usize, columns: usize) -> bool {
-    dim >= DIMENSIONS
-        && rows == columns
-        && 4 * rows * columns.next_multiple_of(WIDTH) <= LARGEST[usize::from(dim >= MANY)]
-}
-
-/// The optimal plan with its prices; `None` when costs (for a large exponent) leave the range of f32, or rounding led astray.
-pub(super) fn solve(cost: &Cost, size: usize) -> Option<Solution> {
+/// The optimal assignment; `None` if costs of a large exponent exceed the range of f32, or if
+/// rounding errors left the assignment in f32 too far from optimal.
+pub(super) fn solve(cost: &Cost, list_size: usize) -> Option<Solution> {
+    // The square root leaves room for sums of costs along a path.
     if cost.largest() > f64::from(f32::MAX).sqrt() {
         return None;
     }
-    let guess = Guess::new(cost);
-    let mut prices = guess.prices(cost, size);
-    let (plan, u) = repair::solve(&mut prices, &guess.column)?;
-    Some((plan, u, prices.v))
+    let assignment = Assignment::new(cost);
+    let prices = assignment.prices(cost, list_size);
+    cycle_cancelling::solve(prices, &assignment.column)
 }
 
-/// A complete assignment that is optimal up to rounding in f32, with its prices.
+/// A complete assignment that is optimal up to rounding in f32, with the prices of its columns.
 #[derive(Debug)]
-struct Guess {
+struct Assignment {
     arch: Arch,
-    costs: Matrix,
+    costs: CostMatrix,
+    /// The prices `v_j`, `-inf` in the padding.
     v: Vec<f32>,
+    /// The column of each row.
     column: Vec<usize>,
+    /// The row of each column.
     row: Vec<usize>,
 }
 
-/// The costs `c_ij`, row by row in whole vectors, infinite beyond the last column; and the least of each column.
-#[derive(Debug)]
-struct Matrix {
-    stride: usize,
-    c: Vec<f32>,
-    least: Vec<f32>,
-}
-
-impl Matrix {
-    fn new(cost: &Cost) -> Self {
-        let columns = cost.columns();
-        let stride = columns.next_multiple_of(WIDTH);
-        let mut matrix = Self {
-            stride,
-            c: vec![0.0; cost.rows() * stride],
-            least: vec![f32::INFINITY; stride],
-        };
-        let all: Vec<u32> = (0..cost.rows() as u32).collect();
-        cost.visit(&all, &vec![0.0; stride], &mut matrix);
-        for row in matrix.c.chunks_exact_mut(stride) {
-            row[columns..].fill(f32::INFINITY);
-        }
-        matrix.least[columns..].fill(f32::NEG_INFINITY);
-        matrix
-    }
-
-    fn row(&self, i: usize) -> &[f32] {
-        &self.c[i * self.stride..][..self.stride]
-    }
-}
-
-impl Sink for Matrix {
-    #[inline(always)]
-    fn tile(&mut self, i: usize, j0: usize, c: &[f64; LANES], _: &[f64; LANES]) {
-        let c = c.map(|c| c as f32);
-        self.c[i * self.stride + j0..][..LANES].copy_from_slice(&c);
-        for (least, c) in self.least[j0..][..LANES].iter_mut().zip(c) {
-            *least = least.min(c);
-        }
-    }
-}
-
-impl Guess {
+impl Assignment {
     fn new(cost: &Cost) -> Self {
         let n = cost.rows();
-        let mut costs = Matrix::new(cost);
+        let mut costs = CostMatrix::new(cost);
         let v = std::mem::take(&mut costs.least);
-        let mut guess = Self {
+        let mut assignment = Self {
             arch: Arch::new(),
             costs,
             v,
             column: vec![NONE; n],
             row: vec![NONE; n],
         };
-        let free = guess.bid();
-        guess.augment(free);
-        guess
+        let free = assignment.reduce_rows();
+        assignment.augment(free);
+        assignment
     }
 
-    /// The prices and, for each row, all arcs that may be better than the one guessed.
+    /// The prices with, for each row, all arcs that may be better than the assigned one in f64.
     fn prices<'a>(&self, cost: &'a Cost<'a>, size: usize) -> Prices<'a> {
         let n = self.column.len();
         let v: Vec<f64> = self.v[..n].iter().map(|&v| f64::from(v)).collect();
-        let own: Vec<f64> = self
-            .column
-            .iter()
-            .enumerate()
-            .map(|(i, &j)| cost.at(i, j) - v[j])
-            .collect();
-        let largest = |values: &[f64]| {
-            values
-                .iter()
-                .fold(0.0, |most: f64, value| most.max(value.abs()))
-        };
-        let rounding = 2.0 * f64::from(f32::EPSILON) * (largest(&own) + largest(&v));
-        let lists = own.iter().enumerate().map(|(i, own)| {
-            let mut list = Candidates {
-                rest: own + MARGIN * rounding,
+        let pairs = self.column.iter().enumerate();
+        let u: Vec<f64> = pairs.map(|(i, &j)| cost.at(i, j) - v[j]).collect();
+        let largest = |values: &[f64]| values.iter().fold(0.0_f64, |max, z| max.max(z.abs()));
+        let rounding = 2.0 * f64::from(f32::EPSILON) * (largest(&u) + largest(&v));
+        let lists = u.iter().enumerate().map(|(i, u)| {
+            let mut list = CandidateList {
+                omitted_bound: u + MARGIN * rounding,
                 size,
-                ..Candidates::default()
+                ..CandidateList::default()
             };
-            let limit = (own + (MARGIN + 1.0) * rounding) as f32;
-            let found = &mut |j| list.insert(j, cost.at(i, j), v[j]);
+            let limit = (u + (MARGIN + 1.0) * rounding) as f32;
+            let found = &mut |j| list.push(j, cost.at(i, j), v[j]);
             self.arch.dispatch(Below {
                 c: self.costs.row(i),
                 v: &self.v,
@@ -148,41 +92,43 @@ impl Guess {
         Prices::with_lists(cost, v, lists, size)
     }
 
-    /// Augmenting row reduction: each row takes its best column at the price at which the second best is as good.
-    /// Returns the rows that are left.
-    fn bid(&mut self) -> Vec<usize> {
+    /// Augmenting row reduction: assigns each row to its best column, at the price that makes the
+    /// second best equal. Returns the rows that remain free.
+    fn reduce_rows(&mut self) -> Vec<usize> {
         let n = self.column.len();
         let mut free: Vec<usize> = (0..n).rev().collect();
-        let mut left = Vec::new();
-        for _ in 0..BIDS * n {
+        let mut remaining = Vec::new();
+        for _ in 0..MAX_REDUCTIONS * n {
             let Some(i) = free.pop() else { break };
             let c = self.costs.row(i);
             let (mut j, [least, second]) = self.arch.dispatch(TwoLeast { c, v: &self.v });
-            let below = least < second;
-            if below && second.is_finite() {
+            let is_unique = least < second;
+            if is_unique && second.is_finite() {
                 self.v[j] -= second - least;
-            } else if !below && self.row[j] != NONE {
-                // of several best columns, one that is free
-                let tie = |&k: &usize| self.row[k] == NONE && c[k] - self.v[k] == least;
-                j = (0..n).find(tie).unwrap_or(j);
+            } else if !is_unique && self.row[j] != NONE {
+                // Of several best columns, a free one if possible.
+                let is_free_tie = |&k: &usize| self.row[k] == NONE && c[k] - self.v[k] == least;
+                j = (0..n).find(is_free_tie).unwrap_or(j);
             }
-            let before = std::mem::replace(&mut self.row[j], i);
+            let displaced = std::mem::replace(&mut self.row[j], i);
             self.column[i] = j;
-            if before != NONE {
-                self.column[before] = NONE;
-                if below {
-                    free.push(before)
+            if displaced != NONE {
+                self.column[displaced] = NONE;
+                if is_unique {
+                    free.push(displaced);
                 } else {
-                    left.push(before)
+                    remaining.push(displaced);
                 }
             }
         }
-        left.append(&mut free);
-        left
+        remaining.append(&mut free);
+        remaining
     }
 
-    /// Gives a column to each of the rows `free` by shortest paths in reduced costs. A round grows a forest from all of
-    /// them; its trees share no row and no column, so that each may end in a path.
+    /// Assigns the rows `free` by shortest augmenting paths in reduced costs.
+    ///
+    /// A round grows a tree from each free row, until it has reached as many free columns as three
+    /// quarters of the trees. The trees are disjoint, so that each may augment along its path.
     fn augment(&mut self, free: Vec<usize>) {
         let n = self.column.len();
         let least = |i| {
@@ -194,25 +140,27 @@ impl Guess {
                 .1[0]
         };
         let mut roots: Vec<(usize, f32)> = free.into_iter().map(|i| (i, least(i))).collect();
-        let mut forest = Forest::new(self.v.len());
-        let (mut root, mut complete) = (vec![0; n], vec![false; n]);
+        let mut forest = Forest {
+            distance: vec![f32::INFINITY; self.v.len()],
+            parent: vec![0.0; self.v.len()],
+        };
+        let (mut root, mut is_complete) = (vec![0; n], vec![false; n]);
         let (mut settled, mut ends, mut unsettled) =
             (Vec::with_capacity(n), Vec::new(), Vec::new());
         while !roots.is_empty() {
-            // prices of the columns that are not settled; -inf for the others
+            // The prices of unsettled columns; -inf for the others.
             unsettled.clone_from(&self.v);
             forest.distance.fill(f32::INFINITY);
             settled.clear();
-            ends.clear();
             let mut nearest = (0, 0.0);
             for &(i, u) in &roots {
-                (root[i], complete[i]) = (i, false);
+                (root[i], is_complete[i]) = (i, false);
                 nearest = self
                     .arch
                     .dispatch(forest.relax(self.costs.row(i), &unsettled, -u, i));
             }
             let mut open = (3 * roots.len()).div_ceil(4);
-            let end = loop {
+            let radius = loop {
                 let (j, length) = nearest;
                 settled.push(nearest);
                 unsettled[j] = f32::NEG_INFINITY;
@@ -220,7 +168,7 @@ impl Guess {
                 let tree = root[forest.parent[j] as usize];
                 let i = self.row[j];
                 if i == NONE {
-                    if !std::mem::replace(&mut complete[tree], true) {
+                    if !std::mem::replace(&mut is_complete[tree], true) {
                         ends.push(j);
                     }
                     open -= 1;
@@ -230,50 +178,43 @@ impl Guess {
                     nearest = self.arch.dispatch(Nearest(&forest.distance));
                 } else {
                     root[i] = tree;
-                    // the arc between i and j has no reduced cost: u_i = c_ij - v_j
+                    // The assigned arc has reduced cost zero: u_i = c_ij - v_j.
                     let c = self.costs.row(i);
                     let shift = length - (c[j] - self.v[j]);
                     nearest = self.arch.dispatch(forest.relax(c, &unsettled, shift, i));
                 }
             };
             for &(j, length) in &settled {
-                self.v[j] -= end - length;
+                self.v[j] -= radius - length;
             }
-            for &end in &ends {
-                let mut j = end;
+            for mut j in ends.drain(..) {
                 loop {
                     let i = forest.parent[j] as usize;
                     self.row[j] = i;
-                    let before = std::mem::replace(&mut self.column[i], j);
+                    let previous = std::mem::replace(&mut self.column[i], j);
                     if i == root[i] {
                         break;
                     }
-                    j = before;
+                    j = previous;
                 }
             }
-            roots.retain(|&(i, _)| !complete[i]);
-            roots.iter_mut().for_each(|(_, u)| *u += end);
+            roots.retain(|&(i, _)| !is_complete[i]);
+            roots.iter_mut().for_each(|(_, u)| *u += radius);
         }
     }
 }
 
-/// For each column the length of the shortest path to it from a root, infinite once it is settled, and the row before.
+/// Labels of the columns: length of the shortest known path from a root, and preceding row.
 #[derive(Debug)]
 struct Forest {
+    /// Infinite once the column is settled.
     distance: Vec<f32>,
-    /// Whole numbers, in lanes of one kind with the distances.
+    /// Row numbers, stored as f32 so that they are selected by the masks of the distances.
     parent: Vec<f32>,
 }
 
 impl Forest {
-    fn new(columns: usize) -> Self {
-        Self {
-            distance: vec![f32::INFINITY; columns],
-            parent: vec![0.0; columns],
-        }
-    }
-
-    /// Shortens distances over the arcs of row `i`, for `shift = distance_i - u_i`.
+    /// The relaxation of the arcs of row `i`, for `shift = distance_i - u_i`.
     fn relax<'a>(&'a mut self, c: &'a [f32], v: &'a [f32], shift: f32, i: usize) -> Relax<'a> {
         Relax {
             c,
@@ -285,6 +226,7 @@ impl Forest {
     }
 }
 
+/// Relaxes the arcs of one row: `distance_j = min(distance_j, shift + c_j - v_j)`.
 struct Relax<'a> {
     c: &'a [f32],
     v: &'a [f32],
@@ -294,7 +236,7 @@ struct Relax<'a> {
 }
 
 impl WithSimd for Relax<'_> {
-    /// The nearest column, with its distance.
+    /// The nearest unsettled column, with its distance.
     type Output = (usize, f32);
 
     #[inline(always)]
@@ -307,7 +249,7 @@ impl WithSimd for Relax<'_> {
         for (((&c, &v), distance), parent) in c.iter().zip(v).zip(distance).zip(parent) {
             let there = simd.add_f32s(shift, simd.sub_f32s(c, v));
             let shorter = simd.less_than_f32s(there, *distance);
-            // seldom any: two streams of writes for nothing would take four times as long
+            // Rarely true; unconditional writes of both arrays were four times slower.
             if simd.first_true_m32s(shorter) < S::F32_LANES {
                 *parent = simd.select_f32s(shorter, row, *parent);
                 *distance = simd.min_f32s(there, *distance);
@@ -319,7 +261,7 @@ impl WithSimd for Relax<'_> {
     }
 }
 
-/// The nearest column, with its distance.
+/// The search for the nearest unsettled column, with its distance.
 struct Nearest<'a>(&'a [f32]);
 
 impl WithSimd for Nearest<'_> {
@@ -336,7 +278,7 @@ impl WithSimd for Nearest<'_> {
     }
 }
 
-/// The column of least `c_j - v_j`, with the least and the second least.
+/// The search for the column of least `c_j - v_j`, with the least and the second least value.
 struct TwoLeast<'a> {
     c: &'a [f32],
     v: &'a [f32],
@@ -378,7 +320,7 @@ impl WithSimd for TwoLeast<'_> {
     }
 }
 
-/// Finds the columns with `c_j - v_j <= limit`.
+/// Calls `found` with each column that has `c_j - v_j <= limit`.
 struct Below<'a> {
     c: &'a [f32],
     v: &'a [f32],
@@ -410,15 +352,16 @@ impl WithSimd for Below<'_> {
     }
 }
 
-/// The least of the values in each lane, and which vector it was in.
+/// The least value in each lane, and the index of the vector that held it.
 #[derive(Debug)]
 struct Least<S: Simd> {
     least: S::f32s,
     at: S::f32s,
+    /// The index of the next vector.
     place: S::f32s,
 }
 
-/// The numbers in a vector.
+/// The entries of a vector.
 fn lanes<V: bytemuck::Pod>(vector: &V) -> &[f32] {
     bytemuck::cast_slice(std::slice::from_ref(vector))
 }
@@ -440,7 +383,7 @@ impl<S: Simd> Least<S> {
         self.place = simd.add_f32s(self.place, simd.splat_f32s(1.0));
     }
 
-    /// The first column of the least value, that value, and its lane.
+    /// The first column that attains the least value, that value, and its lane.
     #[inline(always)]
     fn first(&self) -> (usize, f32, usize) {
         let (least, at) = (lanes(&self.least), lanes(&self.at));

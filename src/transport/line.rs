@@ -1,16 +1,19 @@
-//! The line: for a convex cost of `x - y` the monotone coupling is optimal (the north-west corner rule).
+//! Transport on the line: the monotone coupling by the north-west corner rule.
+//!
+//! It is optimal for a convex cost of `x - y`, because the costs of sorted atoms are a Monge
+//! matrix. Source: A. J. Hoffman, On simple linear programming problems, Proc. Symp. Pure Math. 7
+//! (1963).
 
-use super::auction::Cloud;
+use super::cloud::Cloud;
 use super::cost::power;
-use super::plan::Entries;
+use super::plan::Solution;
 
-/// The plan `(row, column, mass)` and prices with `u_i + v_j <= |x_i - y_j|^p`, equal where mass moves, in
-/// `O(n log n + m log m)`.
+/// The optimal plan and potentials for the cost `|x_i - y_j|^p`, in `O(n log n + m log m)`.
 ///
-/// Walks the staircase of the two sorted sides. Prices that make all its steps tight are feasible because the cost is a
-/// Monge matrix in that order.
-pub(super) fn solve(x: &Cloud, y: &Cloud, p: f64) -> (Entries, Vec<f64>, Vec<f64>) {
-    let (rows, columns) = (order(&x.points), order(&y.points));
+/// The plan visits the cells of a monotone staircase in the sorted cost matrix. Potentials that
+/// make each of these cells tight are feasible by the Monge property.
+pub(super) fn solve(x: &Cloud, y: &Cloud, p: f64) -> Solution {
+    let (rows, columns) = (sorted(&x.points), sorted(&y.points));
     let cost = |i: usize, j: usize| power((x.points[i] - y.points[j]).powi(2), p);
     let (mut supply, mut demand) = (x.mass.clone(), y.mass.clone());
     let (mut u, mut v) = (vec![0.0; rows.len()], vec![0.0; columns.len()]);
@@ -32,12 +35,13 @@ pub(super) fn solve(x: &Cloud, y: &Cloud, p: f64) -> (Entries, Vec<f64>, Vec<f64
             s += 1;
             v[columns[s]] = cost(i, columns[s]) - u[i];
         } else {
-            return (plan, u, v);
+            return Solution { plan, u, v };
         }
     }
 }
 
-fn order(points: &[f64]) -> Vec<usize> {
+/// The indices of the points in ascending order.
+fn sorted(points: &[f64]) -> Vec<usize> {
     let mut index: Vec<usize> = (0..points.len()).collect();
     index.sort_by(|&i, &j| points[i].total_cmp(&points[j]));
     index

@@ -1,15 +1,28 @@
-//! The plan `pi_ij > 0` in integer units of mass, by columns.
+//! Sparse transport plans with integer masses, and the solution of a transportation problem.
 
-/// The plan as `(row, column, mass)`.
+/// The positive entries of a plan: `(i, j, pi_ij)`, masses in units of the quantum of mass.
 pub(super) type Entries = Vec<(usize, usize, i64)>;
 
+/// An optimal plan with the dual potentials that certify it: `u_i + v_j <= c_ij`, with equality
+/// where mass moves.
+#[derive(Debug)]
+pub(super) struct Solution {
+    pub(super) plan: Entries,
+    /// Potentials of the rows.
+    pub(super) u: Vec<f64>,
+    /// Potentials of the columns; entries beyond the last column are padding.
+    pub(super) v: Vec<f64>,
+}
+
+/// The null index: end of a list.
 const NONE: u32 = u32::MAX;
 
-/// Linked lists, one a column, in one pool.
+/// A plan under construction: one linked list of entries a column, all in one pool.
 #[derive(Debug)]
 pub(super) struct Plan {
     head: Vec<u32>,
     entries: Vec<Entry>,
+    /// Free slots of `entries`.
     unused: Vec<u32>,
 }
 
@@ -21,7 +34,7 @@ struct Entry {
 }
 
 impl Plan {
-    /// The plan that moves nothing.
+    /// The zero plan.
     pub(super) fn new(columns: usize) -> Self {
         Self {
             head: vec![NONE; columns],
@@ -32,15 +45,15 @@ impl Plan {
 
     /// The rows that send mass to column `j`, with that mass.
     pub(super) fn column(&self, j: usize) -> impl Iterator<Item = (u32, i64)> + '_ {
-        let mut at = self.head[j];
+        let mut next = self.head[j];
         std::iter::from_fn(move || {
-            let entry = self.entries.get(at as usize)?;
-            at = entry.next;
+            let entry = self.entries.get(next as usize)?;
+            next = entry.next;
             Some((entry.row, entry.mass))
         })
     }
 
-    /// All of it, as `(i, j, pi_ij)`.
+    /// All positive entries, `(i, j, pi_ij)`, by columns.
     pub(super) fn entries(&self) -> Entries {
         let columns = 0..self.head.len();
         columns
@@ -48,20 +61,20 @@ impl Plan {
             .collect()
     }
 
-    /// `pi_ij`.
+    /// The mass `pi_ij`.
     pub(super) fn mass(&self, i: u32, j: usize) -> i64 {
         self.column(j)
             .find(|entry| entry.0 == i)
             .map_or(0, |entry| entry.1)
     }
 
-    /// `pi_ij += mass`, of either sign.
+    /// Adds `mass`, of either sign, to `pi_ij`, and removes the entry if it becomes zero.
     pub(super) fn add(&mut self, i: u32, j: usize, mass: i64) {
-        let (mut before, mut at) = (NONE, self.head[j]);
-        while at != NONE && self.entries[at as usize].row != i {
-            (before, at) = (at, self.entries[at as usize].next);
+        let (mut previous, mut slot) = (NONE, self.head[j]);
+        while slot != NONE && self.entries[slot as usize].row != i {
+            (previous, slot) = (slot, self.entries[slot as usize].next);
         }
-        if at == NONE {
+        if slot == NONE {
             let entry = Entry {
                 row: i,
                 next: self.head[j],
@@ -70,18 +83,19 @@ impl Plan {
             self.head[j] = self.insert(entry);
             return;
         }
-        let entry = &mut self.entries[at as usize];
+        let entry = &mut self.entries[slot as usize];
         entry.mass += mass;
         if entry.mass == 0 {
             let next = entry.next;
-            self.unused.push(at);
-            match before {
+            self.unused.push(slot);
+            match previous {
                 NONE => self.head[j] = next,
-                _ => self.entries[before as usize].next = next,
+                _ => self.entries[previous as usize].next = next,
             }
         }
     }
 
+    /// Stores an entry in a free slot of the pool; returns the slot.
     fn insert(&mut self, entry: Entry) -> u32 {
         if let Some(slot) = self.unused.pop() {
             self.entries[slot as usize] = entry;

@@ -1,30 +1,36 @@
-//! Column prices `v_j` and, for each row, the columns of least reduced cost `c_ij - v_j`.
+//! Column prices `v_j` and, for each row, a list of candidate arcs of least reduced cost
+//! `c_ij - v_j`.
 //!
-//! Prices only fall. So a bound on the reduced costs of the columns that a list leaves out holds for ever, and a list
-//! is made again only when its best arc is no longer below that bound. Nothing else ever looks at all columns.
+//! Prices only decrease, so reduced costs only increase. A lower bound on the reduced costs of the
+//! arcs that a list omits therefore remains valid. A list is rebuilt, in one pass over all columns,
+//! only when its best arc exceeds that bound.
 
 use super::cost::{Cost, LANES, Sink, padded};
 
-/// An arc of a row.
+/// Rounding error of a reduced cost relative to its terms, with a safety factor for sums over
+/// coordinates.
+const ROUNDING: f64 = 64.0 * f64::EPSILON;
+
+/// A candidate arc of a row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arc {
-    /// `c_ij`.
+    /// The cost `c_ij`.
     pub(super) cost: f64,
-    /// `c_ij - v_j` when the list was made: a lower bound of that ever after.
+    /// The reduced cost `c_ij - v_j` when the list was built: a lower bound of the current one.
     pub(super) bound: f64,
     /// The column j.
     pub(super) column: u32,
 }
 
-/// The cheapest arcs of one row, by rising `bound`.
+/// The candidate arcs of one row, in ascending order of `bound`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Candidates {
+pub(super) struct CandidateList {
     pub(super) arcs: Vec<Arc>,
-    /// No arc that is left out has a reduced cost below it.
-    pub(super) rest: f64,
-    /// Arcs to keep.
+    /// A lower bound on the reduced costs of all omitted arcs.
+    pub(super) omitted_bound: f64,
+    /// The number of arcs to keep.
     pub(super) size: usize,
-    /// The version of the prices when the list was made.
+    /// The version of the prices when the list was built.
     pub(super) version: u32,
 }
 
@@ -32,93 +38,73 @@ pub(super) struct Candidates {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Best {
     pub(super) arc: Arc,
-    /// Its reduced cost, the least of the row: `u_i = min_j c_ij - v_j`.
+    /// The least reduced cost of the row, `u_i = min_j c_ij - v_j`.
     pub(super) value: f64,
-    /// A lower bound of the second least, not below `value`.
+    /// A lower bound of the second least reduced cost, at least `value`.
     pub(super) second: f64,
 }
 
+/// The prices of the columns with the candidate lists of the rows.
 #[derive(Debug)]
 pub(super) struct Prices<'a> {
     pub(super) cost: &'a Cost<'a>,
+    /// The prices `v_j`, [`padded`] to whole panels.
     pub(super) v: Vec<f64>,
-    pub(super) lists: Vec<Candidates>,
-    /// Counts the changes of prices that the lists must know of.
+    pub(super) lists: Vec<CandidateList>,
+    /// A counter that algorithms increase when they have changed the prices; see
+    /// [`extend`](Self::extend).
     pub(super) version: u32,
-    /// The usual size of a list.
+    /// The default size of a list.
     pub(super) size: usize,
 }
 
 impl<'a> Prices<'a> {
-    /// Lists of `size` arcs for every row at prices `v`.
+    /// Builds a list of `size` arcs for every row at the prices `v`.
     pub(super) fn new(cost: &'a Cost<'a>, v: Vec<f64>, size: usize) -> Self {
-        let size = size.min(cost.columns());
-        let lists = vec![
-            Candidates {
-                size,
-                ..Candidates::default()
-            };
-            cost.rows()
-        ];
-        let mut prices = Self {
-            cost,
-            v: padded(v),
-            lists,
-            version: 0,
-            size,
+        let list = CandidateList {
+            size: size.min(cost.columns()),
+            ..CandidateList::default()
         };
+        let mut prices = Self::with_lists(cost, v, vec![list; cost.rows()], size);
         let rows: Vec<u32> = (0..cost.rows() as u32).collect();
-        prices.refresh(&rows);
+        prices.rebuild(&rows);
         prices
     }
 
-    /// Lists of the arcs that are better than arc `(i, columns[i])` by less than `margin`, or better, at most `size` of them.
-    pub(super) fn near(
+    /// Lists at most about `2 size` arcs `(i, j)` whose reduced cost exceeds that of
+    /// `(i, columns[i])` by less than `margin`, at the prices `v`.
+    pub(super) fn around_assignment(
         cost: &'a Cost<'a>,
         v: Vec<f64>,
         columns: &[usize],
         margin: f64,
         size: usize,
     ) -> Self {
-        let rounding = 64.0 * f64::EPSILON;
         let list = |(i, &j): (usize, &usize)| {
             let c = cost.at(i, j);
-            let rest = c - v[j] + margin + rounding * (c + v[j].abs());
-            Candidates {
-                rest,
+            CandidateList {
+                omitted_bound: c - v[j] + margin + ROUNDING * (c + v[j].abs()),
                 size,
-                ..Candidates::default()
+                ..CandidateList::default()
             }
         };
-        let lists = columns.iter().enumerate().map(list).collect();
-        let mut prices = Self {
-            cost,
-            v: padded(v),
-            lists,
-            version: 0,
-            size: size.min(cost.columns()),
-        };
+        let mut lists: Vec<_> = columns.iter().enumerate().map(list).collect();
         let rows: Vec<u32> = (0..cost.rows() as u32).collect();
-        prices
-            .cost
-            .visit(&rows, &prices.v, &mut Select(&mut prices.lists));
-        prices
-            .lists
-            .iter_mut()
-            .for_each(|list| list.arcs.sort_unstable_by(by_bound));
-        prices
+        let v = padded(v);
+        cost.visit(&rows, &v, &mut Select(&mut lists));
+        Self::with_lists(cost, v, lists, size)
     }
 
-    /// These lists, at prices `v`.
+    /// Prices `v` with the given lists, which are sorted here.
     pub(super) fn with_lists(
         cost: &'a Cost<'a>,
         v: Vec<f64>,
-        mut lists: Vec<Candidates>,
+        mut lists: Vec<CandidateList>,
         size: usize,
     ) -> Self {
-        lists
-            .iter_mut()
-            .for_each(|list| list.arcs.sort_unstable_by(by_bound));
+        for list in &mut lists {
+            list.arcs.sort_unstable_by(by_bound);
+        }
         Self {
             cost,
             v: padded(v),
@@ -128,16 +114,14 @@ impl<'a> Prices<'a> {
         }
     }
 
-    /// Makes the lists of `rows` again at today's prices.
-    pub(super) fn refresh(&mut self, rows: &[u32]) {
+    /// Rebuilds the lists of `rows` at the current prices.
+    pub(super) fn rebuild(&mut self, rows: &[u32]) {
         for &i in rows {
             let list = &mut self.lists[i as usize];
-            // the largest of `size` reduced costs bounds the arcs to look for
-            list.rest = if list.arcs.len() >= list.size {
-                let reduced = list
-                    .arcs
-                    .iter()
-                    .map(|arc| arc.cost - self.v[arc.column as usize]);
+            // The largest of `size` current reduced costs bounds those of the `size` best arcs.
+            list.omitted_bound = if list.arcs.len() >= list.size {
+                let arcs = list.arcs.iter();
+                let reduced = arcs.map(|arc| arc.cost - self.v[arc.column as usize]);
                 reduced.fold(f64::NEG_INFINITY, f64::max).next_up()
             } else {
                 f64::INFINITY
@@ -149,16 +133,17 @@ impl<'a> Prices<'a> {
         for &i in rows {
             let list = &mut self.lists[i as usize];
             if list.arcs.len() > list.size {
-                list.cut();
+                list.truncate();
             } else if list.arcs.len() == self.cost.columns() {
-                list.rest = f64::INFINITY;
+                list.omitted_bound = f64::INFINITY;
             }
             list.arcs.sort_unstable_by(by_bound);
             list.arcs.shrink_to(2 * list.size);
         }
     }
 
-    /// Makes the list of row `i` again: with its usual size if prices have changed since, else with twice the arcs.
+    /// Rebuilds the list of row `i`: with the default size if prices have changed since it was
+    /// built, and otherwise with twice its size.
     pub(super) fn extend(&mut self, i: usize) {
         let list = &mut self.lists[i];
         list.size = if list.version == self.version {
@@ -166,36 +151,36 @@ impl<'a> Prices<'a> {
         } else {
             self.size
         };
-        self.refresh(&[i as u32]);
+        self.rebuild(&[i as u32]);
     }
 
-    /// The best arc of row `i`, or `None` when its list is too old to tell.
+    /// The best arc of row `i`, or `None` if an omitted arc may be better.
     #[inline]
-    pub(super) fn best(&self, i: usize) -> Option<Best> {
+    pub(super) fn best_of_list(&self, i: usize) -> Option<Best> {
         let list = &self.lists[i];
-        let (mut at, mut value, mut second) = (0, f64::INFINITY, f64::INFINITY);
+        let (mut best, mut value, mut second) = (0, f64::INFINITY, f64::INFINITY);
         for (k, arc) in list.arcs.iter().enumerate() {
             if arc.bound >= second {
                 break;
             }
             let reduced = arc.cost - self.v[arc.column as usize];
             if reduced < value {
-                (at, second, value) = (k, value, reduced);
+                (best, second, value) = (k, value, reduced);
             } else if reduced < second {
                 second = reduced;
             }
         }
-        (value <= list.rest).then(|| Best {
-            arc: list.arcs[at],
+        (value <= list.omitted_bound).then(|| Best {
+            arc: list.arcs[best],
             value,
-            second: second.min(list.rest),
+            second: second.min(list.omitted_bound),
         })
     }
 
-    /// The best arc of row `i`.
-    pub(super) fn best_now(&mut self, i: usize) -> Best {
+    /// The best arc of row `i`; extends its list as far as necessary.
+    pub(super) fn best(&mut self, i: usize) -> Best {
         loop {
-            if let Some(best) = self.best(i) {
+            if let Some(best) = self.best_of_list(i) {
                 return best;
             }
             self.extend(i);
@@ -204,19 +189,16 @@ impl<'a> Prices<'a> {
 
     /// The best column of every row, with its cost.
     pub(super) fn best_columns(&mut self) -> Vec<(usize, f64)> {
-        let best = (0..self.cost.rows()).map(|i| self.best_now(i).arc);
+        let best = (0..self.cost.rows()).map(|i| self.best(i).arc);
         best.map(|arc| (arc.column as usize, arc.cost)).collect()
     }
 
-    /// Whether the list of row `i` still ranks at least a quarter of its arcs.
-    pub(super) fn ranks_enough(&self, i: usize) -> bool {
+    /// Whether at least a quarter of the list of row `i` is still better than all omitted arcs.
+    pub(super) fn has_enough_candidates(&self, i: usize) -> bool {
         let list = &self.lists[i];
-        let known = list
-            .arcs
-            .iter()
-            .filter(|arc| arc.cost - self.v[arc.column as usize] < list.rest)
-            .count();
-        4 * known >= list.size
+        let reduced = |arc: &&Arc| arc.cost - self.v[arc.column as usize];
+        let better = |arc: &&Arc| reduced(arc) < list.omitted_bound;
+        4 * list.arcs.iter().filter(better).count() >= list.size
     }
 }
 
@@ -224,9 +206,9 @@ fn by_bound(a: &Arc, b: &Arc) -> std::cmp::Ordering {
     a.bound.total_cmp(&b.bound).then(a.column.cmp(&b.column))
 }
 
-impl Candidates {
+impl CandidateList {
     /// Adds the arc to column `j` of cost `c` and price `v`.
-    pub(super) fn insert(&mut self, j: usize, c: f64, v: f64) {
+    pub(super) fn push(&mut self, j: usize, c: f64, v: f64) {
         self.arcs.push(Arc {
             cost: c,
             bound: c - v,
@@ -234,20 +216,18 @@ impl Candidates {
         });
     }
 
-    /// Keeps the `size` least arcs.
-    fn cut(&mut self) {
-        self.rest = self
-            .arcs
-            .select_nth_unstable_by(self.size, by_bound)
-            .1
-            .bound;
+    /// Keeps the `size` arcs of least reduced cost.
+    fn truncate(&mut self) {
+        let (_, first_omitted, _) = self.arcs.select_nth_unstable_by(self.size, by_bound);
+        self.omitted_bound = first_omitted.bound;
         self.arcs.truncate(self.size);
     }
 
+    /// Adds the arcs of a tile below the bound, and truncates the list when it has twice its size.
     #[cold]
-    fn offer(&mut self, j0: usize, c: &[f64; LANES], b: &[f64; LANES]) {
+    fn push_tile(&mut self, j0: usize, c: &[f64; LANES], b: &[f64; LANES]) {
         for l in 0..LANES {
-            if b[l] < self.rest {
+            if b[l] < self.omitted_bound {
                 self.arcs.push(Arc {
                     cost: c[l],
                     bound: b[l],
@@ -256,12 +236,13 @@ impl Candidates {
             }
         }
         if self.arcs.len() >= 2 * self.size + LANES {
-            self.cut();
+            self.truncate();
         }
     }
 }
 
-struct Select<'a>(&'a mut [Candidates]);
+/// Collects the arcs of each row below its bound.
+struct Select<'a>(&'a mut [CandidateList]);
 
 impl Sink for Select<'_> {
     #[inline(always)]
@@ -269,10 +250,10 @@ impl Sink for Select<'_> {
         let list = &mut self.0[i];
         let mut below = false;
         for &b in b {
-            below |= b < list.rest;
+            below |= b < list.omitted_bound;
         }
         if below {
-            list.offer(j0, c, b);
+            list.push_tile(j0, c, b);
         }
     }
 }

@@ -1,33 +1,54 @@
-//! Two measures in the solver's units: integer masses, atoms near each other side by side, coordinates of size 1.
+//! Two measures as a transportation problem in the solver's units: integer masses, coordinates at
+//! most 2 in magnitude.
 
 use super::TransportError;
-use super::auction::Cloud;
+use super::cloud::Cloud;
 use super::cost::{power, squared_distance};
+use super::cost_matrix::CostMatrix;
+use super::plan::Solution;
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::vector::dot;
 use crate::real::{Real, epsilon, real, to_f64};
 
-/// Units that the total mass is divided into when the weights are not all equal.
-const UNITS: i64 = 1 << 62;
+/// Number of quanta in the total mass if the weights of a measure differ. It is the largest power
+/// of two in an `i64`, so that sums of masses do not overflow.
+const QUANTA: i64 = 1 << 62;
 
-/// `mu` and `nu`, ready to be coupled. Atom k of a side is atom `index[k]` of its measure; atoms without mass are absent.
+/// A transportation problem. Rows are the atoms of mu and columns those of nu, without the atoms of
+/// weight zero.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) x: Cloud,
     pub(super) y: Cloud,
+    /// The atom of mu of each row.
     pub(super) rows: Vec<usize>,
+    /// The atom of nu of each column.
     pub(super) columns: Vec<usize>,
     /// The exponent p.
     pub(super) p: f64,
-    /// A unit of mass in that of the measures.
-    pub(super) unit: f64,
-    /// A unit of length in that of the measures: a power of two, so that scaling is exact.
+    /// The quantum of mass, in the unit of the measures.
+    pub(super) quantum: f64,
+    /// The unit of length, in that of the measures: a power of two, so that scaling is exact.
     pub(super) scale: f64,
-    /// What was subtracted from the points of each side, for p = 2 the mean of that side (squared distances between
-    /// centred measures differ from the others by a sum of functions of x and of y).
-    pub(super) centre: [Vec<f64>; 2],
+    /// The point subtracted from the atoms of mu, and of nu. For p = 2 it is the mean of that
+    /// measure, since squared distances between centred measures differ from the others by a
+    /// function of x plus one of y.
+    centre: [Vec<f64>; 2],
+}
+
+/// An approximate solution from which a problem is solved.
+#[derive(Debug)]
+pub(super) struct WarmStart {
+    /// The column of each row, if each row has exactly one.
+    pub(super) columns: Option<Vec<usize>>,
+    /// Potentials of the rows.
+    pub(super) u: Vec<f64>,
+    /// Potentials of the columns.
+    pub(super) v: Vec<f64>,
 }
 
 impl Problem {
+    /// The transport of `mu` to `nu` at the cost `|x - y|^p`.
     pub(super) fn new<T: Real>(
         mu: &EmpiricalMeasure<T>,
         nu: &EmpiricalMeasure<T>,
@@ -50,138 +71,118 @@ impl Problem {
                 nu: other,
             });
         }
-        let (a, b, units, unit) = units(&a, mass, &b, other);
-        let mut centre = [mean(mu, &a, units), mean(nu, &b, units)];
+        let masses = IntegerMasses::new(&a, &b);
+        let mut centre = [
+            mean(mu, &masses.a, masses.total),
+            mean(nu, &masses.b, masses.total),
+        ];
         if p != 2.0 {
-            let middle: Vec<f64> = centre[0]
-                .iter()
-                .zip(&centre[1])
-                .map(|(x, y)| 0.5 * x + 0.5 * y)
-                .collect();
+            let means = centre[0].iter().zip(&centre[1]);
+            let middle: Vec<f64> = means.map(|(x, y)| 0.5 * x + 0.5 * y).collect();
             centre = [middle.clone(), middle];
         }
-        let by_cells = !super::dense::is_supported(mu.dim(), mu.len(), nu.len());
-        let (mut x, rows) = cloud(mu, a, &centre[0], by_cells);
-        let (mut y, columns) = cloud(nu, b, &centre[1], by_cells);
-        let size = x
-            .points
-            .iter()
-            .chain(&y.points)
-            .fold(0.0_f64, |size, z| size.max(z.abs()));
+        // The matrix method has no use for the order of a k-d tree.
+        let by_cells = !CostMatrix::is_supported(mu.dim(), mu.len(), nu.len());
+        let (mut x, rows) = Cloud::new(mu, &masses.a, &centre[0], by_cells);
+        let (mut y, columns) = Cloud::new(nu, &masses.b, &centre[1], by_cells);
+        let coordinates = x.points.iter().chain(&y.points);
+        let size = coordinates.fold(0.0_f64, |size, z| size.max(z.abs()));
         let scale = if size > 0.0 {
             2.0_f64.powi(size.log2().floor() as i32)
         } else {
             1.0
         };
         let inverse = scale.recip();
-        x.points.iter_mut().for_each(|z| *z *= inverse);
-        y.points.iter_mut().for_each(|z| *z *= inverse);
+        for z in x.points.iter_mut().chain(&mut y.points) {
+            *z *= inverse;
+        }
         Ok(Self {
             x,
             y,
             rows,
             columns,
             p,
-            unit,
+            quantum: masses.quantum,
             scale,
             centre,
         })
     }
 
-    /// `d`.
+    /// The dimension d of the points.
     pub(super) fn dim(&self) -> usize {
         self.x.dim
     }
 
-    /// Whether all masses are equal, one to one.
+    /// Whether this is an assignment problem: all masses are one quantum.
     pub(super) fn is_assignment(&self) -> bool {
-        self.x
-            .mass
-            .iter()
-            .chain(&self.y.mass)
-            .all(|&mass| mass == 1)
+        let mut masses = self.x.mass.iter().chain(&self.y.mass);
+        masses.all(|&mass| mass == 1)
     }
 
-    /// The point of row `r`.
-    pub(super) fn row(&self, r: usize) -> &[f64] {
-        &self.x.points[r * self.dim()..][..self.dim()]
-    }
-
-    /// The point of column `s`.
-    pub(super) fn column(&self, s: usize) -> &[f64] {
-        &self.y.points[s * self.dim()..][..self.dim()]
-    }
-
+    /// The difference of the two centres, in the solver's units.
     fn shift(&self) -> Vec<f64> {
-        self.centre[0]
-            .iter()
-            .zip(&self.centre[1])
-            .map(|(a, b)| (a - b) / self.scale)
-            .collect()
+        let centres = self.centre[0].iter().zip(&self.centre[1]);
+        centres.map(|(a, b)| (a - b) / self.scale).collect()
     }
 
-    /// Potentials of mu and nu as prices `(u, v)` of rows and columns: the inverse of [`potentials`](Self::potentials).
-    pub(super) fn prices<T: Real>(&self, (phi, psi): (&[T], &[T])) -> (Vec<f64>, Vec<f64>) {
+    /// An approximate solution from a plan and potentials of the measures' atoms: the inverse of
+    /// [`potentials`](Self::potentials).
+    pub(super) fn warm_start<T: Real>(
+        &self,
+        plan: &[(usize, usize, T)],
+        (phi, psi): (&[T], &[T]),
+    ) -> WarmStart {
         let (shift, unit) = (self.shift(), self.scale.powf(self.p));
         let rows = self.rows.iter().enumerate();
         let u = rows.map(|(r, &i)| {
-            to_f64(phi[i]) / unit - 2.0 * dot(&shift, self.row(r)) - dot(&shift, &shift)
+            to_f64(phi[i]) / unit - 2.0 * dot(&shift, self.x.point(r)) - dot(&shift, &shift)
         });
         let columns = self.columns.iter().enumerate();
-        let v = columns.map(|(s, &j)| to_f64(psi[j]) / unit + 2.0 * dot(&shift, self.column(s)));
-        (u.collect(), v.collect())
+        let v = columns.map(|(s, &j)| to_f64(psi[j]) / unit + 2.0 * dot(&shift, self.y.point(s)));
+        WarmStart {
+            columns: self.column_of_each_row(plan),
+            u: u.collect(),
+            v: v.collect(),
+        }
     }
 
-    /// The column of each row in a plan, if the plan sends no row to more than one.
-    pub(super) fn assignment<T: Real>(&self, plan: &[(usize, usize, T)]) -> Option<Vec<usize>> {
-        let mut of_atom = vec![None; self.columns.iter().max()? + 1];
+    /// The column of each row in a plan of the measures' atoms, if each row has exactly one.
+    fn column_of_each_row<T: Real>(&self, plan: &[(usize, usize, T)]) -> Option<Vec<usize>> {
+        let mut column_of_atom = vec![None; self.columns.iter().max()? + 1];
         for (s, &j) in self.columns.iter().enumerate() {
-            of_atom[j] = Some(s);
+            column_of_atom[j] = Some(s);
         }
-        let mut column =
-            vec![None; self.rows.iter().chain(plan.iter().map(|(i, ..)| i)).max()? + 1];
+        let atoms = self.rows.iter().chain(plan.iter().map(|(i, ..)| i));
+        let mut column = vec![None; atoms.max()? + 1];
         for &(i, j, _) in plan {
-            if column[i]
-                .replace(of_atom.get(j).copied().flatten()?)
-                .is_some()
-            {
+            let s = column_of_atom.get(j).copied().flatten()?;
+            if column[i].replace(s).is_some() {
                 return None;
             }
         }
         self.rows.iter().map(|&i| column[i]).collect()
     }
 
-    /// The potentials of all atoms of the measures, from prices in the solver's units; atoms without mass get the
-    /// largest that is feasible.
+    /// The potentials of all atoms of the measures from those of rows and columns.
+    ///
+    /// An atom of weight zero has the largest feasible potential.
     pub(super) fn potentials<T: Real>(
         &self,
         mu: &EmpiricalMeasure<T>,
         nu: &EmpiricalMeasure<T>,
-        u: &[f64],
-        v: &[f64],
+        solution: &Solution,
     ) -> (Vec<T>, Vec<T>) {
-        let all = |mu: &EmpiricalMeasure<T>, side: usize| -> Vec<f64> {
-            let (centre, inverse) = (&self.centre[side], self.scale.recip());
-            let points = mu.points().as_slice().chunks_exact(self.dim());
-            points
-                .flat_map(|w| {
-                    w.iter()
-                        .zip(centre)
-                        .map(|(&w, centre)| (to_f64(w) - centre) * inverse)
-                })
-                .collect()
-        };
-        let (x, y) = (all(mu, 0), all(nu, 1));
+        let (x, y) = (self.to_units(mu, 0), self.to_units(nu, 1));
         let (mut phi, mut psi) = (vec![f64::NAN; mu.len()], vec![f64::NAN; nu.len()]);
-        for (&i, &u) in self.rows.iter().zip(u) {
+        for (&i, &u) in self.rows.iter().zip(&solution.u) {
             phi[i] = u;
         }
-        for (&j, &v) in self.columns.iter().zip(v) {
+        for (&j, &v) in self.columns.iter().zip(&solution.v) {
             psi[j] = v;
         }
         transform_missing(self.dim(), self.p, &x, &mut phi, &y, &psi);
         transform_missing(self.dim(), self.p, &y, &mut psi, &x, &phi);
-        // |x - y|^2 = |x' - y'|^2 + 2 <x' - y', shift> + |shift|^2 for x = centre + x', y = centre + y'
+        // |x - y|^2 = |x' - y'|^2 + 2 <x' - y', shift> + |shift|^2, where x' and y' are centred.
         let shift = self.shift();
         let unit = self.scale.powf(self.p);
         for (phi, x) in phi.iter_mut().zip(x.chunks_exact(self.dim())) {
@@ -195,23 +196,25 @@ impl Problem {
             psi.into_iter().map(real).collect(),
         )
     }
+
+    /// All atoms of a measure in the solver's units; `side` is 0 for mu and 1 for nu.
+    fn to_units<T: Real>(&self, mu: &EmpiricalMeasure<T>, side: usize) -> Vec<f64> {
+        let (centre, inverse) = (&self.centre[side], self.scale.recip());
+        let atoms = mu.points().as_slice().chunks_exact(self.dim());
+        let coordinates = atoms.flat_map(|w| w.iter().zip(centre));
+        coordinates
+            .map(|(&w, centre)| (to_f64(w) - centre) * inverse)
+            .collect()
+    }
 }
 
-fn dot(x: &[f64], y: &[f64]) -> f64 {
-    x.iter().zip(y).map(|(x, y)| x * y).sum()
-}
-
-/// `u_i = min_j c_ij - v_j` where `u_i` is missing (NaN), over the `v_j` that are not.
+/// Replaces the `u_i` that are NaN by the c-transform `min_j c_ij - v_j` over the `v_j` that are
+/// not.
 fn transform_missing(dim: usize, p: f64, x: &[f64], u: &mut [f64], y: &[f64], v: &[f64]) {
-    for (u, x) in u
-        .iter_mut()
-        .zip(x.chunks_exact(dim))
-        .filter(|(u, _)| u.is_nan())
-    {
-        let reduced = y
-            .chunks_exact(dim)
-            .zip(v)
-            .map(|(y, v)| power(squared_distance(x, y), p) - v);
+    let rows = u.iter_mut().zip(x.chunks_exact(dim));
+    for (u, x) in rows.filter(|(u, _)| u.is_nan()) {
+        let columns = y.chunks_exact(dim).zip(v);
+        let reduced = columns.map(|(y, v)| power(squared_distance(x, y), p) - v);
         *u = reduced.fold(f64::INFINITY, f64::min);
     }
 }
@@ -220,35 +223,58 @@ fn weights<T: Real>(mu: &EmpiricalMeasure<T>) -> Vec<f64> {
     mu.weights().iter().map(|&c| to_f64(c)).collect()
 }
 
-/// Both sides in the same whole number of units, that number, and the unit of mu. Exact when the positive weights of
-/// each side are equal.
-fn units(a: &[f64], mass: f64, b: &[f64], other: f64) -> (Vec<i64>, Vec<i64>, i64, f64) {
-    if let (Some((n, weight)), Some((m, _))) = (equal(a), equal(b)) {
-        let lcm = n / gcd(n, m) * m;
-        let share = |c: &[f64], atoms: i64| {
-            c.iter()
-                .map(|&c| if c > 0.0 { lcm / atoms } else { 0 })
-                .collect()
-        };
-        return (share(a, n), share(b, m), lcm, weight / (lcm / n) as f64);
-    }
-    let round = |c: &[f64], mass: f64| {
-        let mut units: Vec<i64> = c
-            .iter()
-            .map(|&c| (c / mass * UNITS as f64) as i64)
-            .collect();
-        // what rounding left over goes to the heaviest atom, of which it is a tiny part
-        let missing = UNITS - units.iter().sum::<i64>();
-        if let Some(heaviest) = units.iter_mut().max() {
-            *heaviest += missing;
-        }
-        units
-    };
-    (round(a, mass), round(b, other), UNITS, mass / UNITS as f64)
+/// The weights of two measures as multiples of one quantum of mass.
+#[derive(Debug)]
+struct IntegerMasses {
+    a: Vec<i64>,
+    b: Vec<i64>,
+    /// The sum of each side.
+    total: i64,
+    /// The quantum, in the unit of the weights `a`.
+    quantum: f64,
 }
 
-/// How many positive weights there are, and which, if they are all equal.
-fn equal(c: &[f64]) -> Option<(i64, f64)> {
+impl IntegerMasses {
+    /// Exact if the positive weights of each side are equal; otherwise rounded to 2^-62 of the
+    /// total mass.
+    fn new(a: &[f64], b: &[f64]) -> Self {
+        if let (Some((n, weight)), Some((m, _))) = (equal_weights(a), equal_weights(b)) {
+            let total = n / gcd(n, m) * m;
+            let divide = |c: &[f64], atoms: i64| {
+                let mass = |&c: &f64| if c > 0.0 { total / atoms } else { 0 };
+                c.iter().map(mass).collect()
+            };
+            return Self {
+                a: divide(a, n),
+                b: divide(b, m),
+                total,
+                quantum: weight / (total / n) as f64,
+            };
+        }
+        Self {
+            a: Self::round(a),
+            b: Self::round(b),
+            total: QUANTA,
+            quantum: a.iter().sum::<f64>() / QUANTA as f64,
+        }
+    }
+
+    /// The weights rounded down to quanta; the heaviest atom, whose relative change is least,
+    /// receives the remainder.
+    fn round(c: &[f64]) -> Vec<i64> {
+        let mass: f64 = c.iter().sum();
+        let quanta = |&c: &f64| (c / mass * QUANTA as f64) as i64;
+        let mut masses: Vec<i64> = c.iter().map(quanta).collect();
+        let remainder = QUANTA - masses.iter().sum::<i64>();
+        if let Some(heaviest) = masses.iter_mut().max() {
+            *heaviest += remainder;
+        }
+        masses
+    }
+}
+
+/// The number of positive weights and their common value, if they are equal.
+fn equal_weights(c: &[f64]) -> Option<(i64, f64)> {
     let mut positive = c.iter().copied().filter(|&c| c > 0.0);
     let first = positive.next()?;
     let others = positive.clone().count() as i64;
@@ -259,84 +285,14 @@ fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-fn mean<T: Real>(mu: &EmpiricalMeasure<T>, mass: &[i64], units: i64) -> Vec<f64> {
+/// The mean of a measure whose atoms have the integer masses `mass`, of sum `total`.
+fn mean<T: Real>(mu: &EmpiricalMeasure<T>, mass: &[i64], total: i64) -> Vec<f64> {
     let mut mean = vec![0.0; mu.dim()];
     for (i, &c) in mass.iter().enumerate() {
-        let share = c as f64 / units as f64;
+        let share = c as f64 / total as f64;
         for (mean, &w) in mean.iter_mut().zip(mu.particle(i)) {
             *mean += share * to_f64(w);
         }
     }
     mean
-}
-
-/// The atoms with mass, neighbours side by side, and which atoms they are.
-fn cloud<T: Real>(
-    mu: &EmpiricalMeasure<T>,
-    mass: Vec<i64>,
-    centre: &[f64],
-    by_cells: bool,
-) -> (Cloud, Vec<usize>) {
-    let mut index: Vec<usize> = (0..mu.len()).filter(|&i| mass[i] > 0).collect();
-    if by_cells {
-        sort_by_cells(&mut index, &|i| mu.particle(i));
-    }
-    let mut points = Vec::with_capacity(index.len() * mu.dim());
-    for &i in &index {
-        points.extend(
-            mu.particle(i)
-                .iter()
-                .zip(centre)
-                .map(|(&w, centre)| to_f64(w) - centre),
-        );
-    }
-    let mass = index.iter().map(|&i| mass[i]).collect();
-    (
-        Cloud {
-            dim: mu.dim(),
-            points,
-            mass,
-        },
-        index,
-    )
-}
-
-/// Orders points by the cells of a k-d tree: across the widest side, near the median, at a power of two, so that groups
-/// of 4, 16, .. in a row are cells.
-fn sort_by_cells<'a, T: Real>(index: &mut [usize], point: &impl Fn(usize) -> &'a [T]) {
-    if index.len() < 2 {
-        return;
-    }
-    let axis = widest(index, point);
-    let half = 1 << (2 * index.len() / 3).ilog2();
-    index.select_nth_unstable_by(half, |&i, &j| {
-        let (x, y) = (point(i)[axis], point(j)[axis]);
-        x.partial_cmp(&y)
-            .unwrap_or(std::cmp::Ordering::Equal)
-            .then(i.cmp(&j))
-    });
-    let (left, right) = index.split_at_mut(half);
-    sort_by_cells(left, point);
-    sort_by_cells(right, point);
-}
-
-fn widest<'a, T: Real>(index: &[usize], point: &impl Fn(usize) -> &'a [T]) -> usize {
-    let (mut low, mut high) = (point(index[0]).to_vec(), point(index[0]).to_vec());
-    for &i in &index[1..] {
-        for ((low, high), &x) in low.iter_mut().zip(&mut high).zip(point(i)) {
-            if x < *low {
-                *low = x;
-            }
-            if x > *high {
-                *high = x;
-            }
-        }
-    }
-    let mut axis = 0;
-    for k in 1..low.len() {
-        if high[k] - low[k] > high[axis] - low[axis] {
-            axis = k;
-        }
-    }
-    axis
 }

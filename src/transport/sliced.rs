@@ -1,16 +1,18 @@
-//! Sliced transport: exact on every line, for clouds too large to couple.
+//! Sliced Wasserstein distance, for clouds that are too large for optimal transport in R^d.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 
 use super::{TransportError, w2};
 use crate::error::ParameterError;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, real};
 
-/// The sliced distance `SW_2 = (mean_k W_2^2(<t_k, .> mu, <t_k, .> nu))^(1/2)` over the columns `t_k` of `directions`
-/// (`d x K`, of any length > 0; each is normalised).
+/// The sliced distance `SW_2 = (mean_k W_2^2(<t_k, .> mu, <t_k, .> nu))^(1/2)` over the columns
+/// `t_k` of `directions`.
 ///
-/// `SW_2 <= W_2`, by one sort a direction: `O(K (n + m) (d + log(n + m)))`.
+/// `directions` is `d x K`; its columns have any positive length and are normalised. `SW_2 <= W_2`.
+/// Source: N. Bonneel, J. Rabin, G. Peyre and H. Pfister, Sliced and Radon Wasserstein barycenters
+/// of measures, J. Math. Imaging Vis. 51 (2015).
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -18,14 +20,19 @@ use crate::real::{Real, real};
 ///
 /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[0.0, 0.0, 4.0, 0.0]))?;
 /// let nu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[4.0, 1.0, 0.0, 3.0]))?;
-/// // along the first axis both are the same
+/// // The projections to the first axis are equal.
 /// let sliced = transport::sliced_w2(&mu, &nu, &DMatrix::identity(2, 2))?;
 /// assert_eq!(sliced, f64::sqrt((0.0 + 5.0) / 2.0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// Those of [`w2`], and when there is no direction, or one is zero, not finite or of another dimension.
+/// Those of [`w2`]. [`TransportError::Parameter`] if `directions` is empty or has a column that is
+/// zero or not finite. [`TransportError::Dimension`] if the directions have another dimension than
+/// the points.
+///
+/// # Cost
+/// One sort a direction: `O(K (n + m) (d + log(n + m)))`.
 pub fn sliced_w2<T: Real>(
     mu: &EmpiricalMeasure<T>,
     nu: &EmpiricalMeasure<T>,
@@ -33,9 +40,8 @@ pub fn sliced_w2<T: Real>(
 ) -> Result<T, TransportError> {
     let count = directions.ncols();
     if count == 0 {
-        let name = "directions";
         return Err(ParameterError {
-            name,
+            name: "directions",
             requirement: "at least one column",
             value: 0.0,
         }
@@ -57,21 +63,19 @@ pub fn sliced_w2<T: Real>(
     for (k, t) in directions.column_iter().enumerate() {
         let norm = t.norm();
         if !(norm.is_finite() && norm > T::zero()) {
-            let name = "directions";
             return Err(ParameterError {
-                name,
+                name: "directions",
                 requirement: "finite and not zero, column by column",
                 value: k as f64,
             }
             .into());
         }
-        let line = |mu: &EmpiricalMeasure<T>| {
+        let projected = |mu: &EmpiricalMeasure<T>| {
             let points = mu.points().tr_mul(&t) / norm;
-            let weights = mu.weights().iter().copied();
-            let points = DMatrix::from_iterator(1, mu.len(), points.iter().copied());
-            EmpiricalMeasure::weighted(points, nalgebra::DVector::from_iterator(mu.len(), weights))
+            let points = DMatrix::from_row_slice(1, mu.len(), points.as_slice());
+            EmpiricalMeasure::weighted(points, DVector::from_column_slice(mu.weights()))
         };
-        sum += w2(&line(mu)?, &line(nu)?)?.cost();
+        sum += w2(&projected(mu)?, &projected(nu)?)?.cost();
     }
     Ok((sum / real(count as f64)).sqrt())
 }

@@ -1,13 +1,24 @@
-//! The kernel of rectifier neurons on Gaussian inputs.
+//! The arc-cosine kernel of degree 1: rectifier neurons on Gaussian inputs.
+//!
+//! Y. Cho and L. Saul, Kernel methods for deep learning, 2009. Angles close to 0 and pi are
+//! computed by the stable formula of W. Kahan, How futile are mindless assessments of roundoff,
+//! 2006 ("Mangled angles").
 
 use super::Kernel;
 use crate::real::{Real, real};
 
-/// Arc-cosine kernel `K(w, v) = E[(w.x)_+ (v.x)_+]`, `x ~ N(0, I_d)`.
+/// The arc-cosine kernel `K(w, v) = E[(w.x)_+ (v.x)_+]`, `x ~ N(0, I_d)`.
 ///
-/// `K(w, v) = |w| |v| (sin t + (pi - t) cos t) / (2 pi)`, t the angle between w and v; for x uniform on the unit sphere
-/// divide by d. With [`Mmd`](crate::energy::Mmd) it gives the population risk of rectifier neurons whose output weights are 1, without
-/// sampling; [`WithOutputWeight`](crate::energy::WithOutputWeight) adds the output weights. `grad_w K = (|v| sin t w/|w| + (pi - t) v) / (2 pi)`, and 0 at `w = 0`.
+/// With the angle t between w and v,
+///
+/// ```text
+/// K(w, v)  = |w| |v| (sin t + (pi - t) cos t) / (2 pi)
+/// grad_w K = (|v| sin t w/|w| + (pi - t) v) / (2 pi),   0 for w = 0 or v = 0
+/// ```
+///
+/// For x uniform on the unit sphere divide by d. The energy [`Mmd`](crate::energy::Mmd) of this
+/// kernel is the population risk of rectifier neurons with output weight 1, without sampling.
+/// [`WithOutputWeight`](crate::energy::WithOutputWeight) adds output weights.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -29,93 +40,111 @@ impl ArcCosine {
         Self { input_dim }
     }
 
-    /// `d`.
+    /// The dimension `d`.
     pub fn dim(&self) -> usize {
         self.input_dim
     }
 }
 
-/// Two neurons at an angle t: `s = w.v`, `area = |w| |v| sin t`, `rest = pi - t`.
+/// `|cos t|` above which the angle is computed by Kahan's formula: closer to 0 and pi the factors
+/// `|w| |v| - w.v` and `|w| |v| + w.v` cancel.
+const NEARLY_PARALLEL: f64 = 0.9;
+
+/// `pi - t` below which the kernel is summed as a power series, because `sin t` and
+/// `(pi - t) cos t` cancel.
+const NEARLY_OPPOSITE: f64 = 0.5;
+
+/// Terms of this series: the first one omitted is below `1e-20` of the sum.
+const TERMS: usize = 8;
+
+/// The quantities of a pair of neurons at an angle t that the kernel and its gradients share.
 #[derive(Debug, Clone, Copy)]
 struct Pair<T> {
+    /// `|w|^2`
     ww: T,
+    /// `|v|^2`
     vv: T,
-    s: T,
+    /// `w.v = |w| |v| cos t`
+    wv: T,
+    /// `|w| |v| sin t`, the area of the parallelogram
     area: T,
-    rest: T,
+    /// `pi - t`
+    supplement: T,
 }
 
 impl<T: Real> Pair<T> {
-    /// `None` where one of them is 0.
+    /// `None` if w or v is 0.
     #[inline]
     fn new(w: &[T], v: &[T]) -> Option<Self> {
-        let [ww, vv, s] = products(w, v);
+        let [ww, vv, wv] = products(w, v);
         if ww == T::zero() || vv == T::zero() {
             return None;
         }
         let norms = ww.sqrt() * vv.sqrt();
-        if s.abs() < norms * real(0.9) {
-            let area = (norms - s).sqrt() * (norms + s).sqrt();
+        if wv.abs() < norms * real(NEARLY_PARALLEL) {
+            let area = (norms - wv).sqrt() * (norms + wv).sqrt();
             return Some(Self {
                 ww,
                 vv,
-                s,
+                wv,
                 area,
-                rest: area.atan2(-s),
+                supplement: area.atan2(-wv),
             });
         }
-        // Near 0 and pi the differences cancel: `tan(t/2) = |w/p - v/q| / |w/p + v/q|`, p = |w|, q = |v|.
+        // Kahan: tan(t/2) = |w/p - v/q| / |w/p + v/q|, p = |w|, q = |v|.
         let [minus, plus] = unit_distances(w, v, ww.sqrt(), vv.sqrt());
-        let small = real::<T>(2.0) * minus.min(plus).atan2(minus.max(plus));
-        let (sin, cos) = small.sin_cos();
-        let (cos, rest) = if plus < minus {
-            (-cos, small)
+        let acute = real::<T>(2.0) * minus.min(plus).atan2(minus.max(plus));
+        let (sin, cos) = acute.sin_cos();
+        let (cos, supplement) = if plus < minus {
+            (-cos, acute)
         } else {
-            (cos, T::pi() - small)
+            (cos, T::pi() - acute)
         };
         Some(Self {
             ww,
             vv,
-            s: norms * cos,
+            wv: norms * cos,
             area: norms * sin,
-            rest,
+            supplement,
         })
     }
 
     /// `K(w, v) = (|w| |v| sin t + (pi - t) w.v) / (2 pi)`.
     #[inline]
     fn value(&self) -> T {
-        let sum = if self.rest < real(0.5) {
-            self.opposite()
+        let sum = if self.supplement < real(NEARLY_OPPOSITE) {
+            self.series()
         } else {
-            self.area + self.rest * self.s
+            self.area + self.supplement * self.wv
         };
         sum / T::two_pi()
     }
 
-    /// `|w| |v| (sin r - r cos r)`, `r = pi - t`, where these cancel: `2 k (-1)^(k+1) r^(2k+1) / (2k+1)!` over k.
-    fn opposite(&self) -> T {
-        let r = self.rest;
+    /// `|w| |v| (sin r - r cos r)` for small `r = pi - t`, by Horner's rule for the power series
+    /// `sin r - r cos r = sum_{k >= 1} 2 k (-1)^(k+1) r^(2k+1) / (2k+1)!`.
+    fn series(&self) -> T {
+        let r = self.supplement;
         let (mut factorial, mut sum) = (1.0, T::zero());
-        let terms: [f64; 8] = std::array::from_fn(|k| {
+        let coefficients: [f64; TERMS] = std::array::from_fn(|k| {
             let k = (k + 1) as f64;
-            factorial *= -2.0 * k * (2.0 * k + 1.0);
+            factorial *= -2.0 * k * (2.0 * k + 1.0); // (-1)^k (2k+1)!
             -2.0 * k / factorial
         });
-        for term in terms.into_iter().rev() {
-            sum = sum * r * r + real(term);
+        for coefficient in coefficients.into_iter().rev() {
+            sum = sum * r * r + real(coefficient);
         }
         self.ww.sqrt() * self.vv.sqrt() * sum * r * r * r
     }
 
-    /// The factors of `w` and `v` in `scale grad_w K = scale (|w| |v| sin t w/|w|^2 + (pi - t) v) / (2 pi)`.
+    /// The coefficients of `w` and `v` in
+    /// `scale grad_w K = scale (|w| |v| sin t w/|w|^2 + (pi - t) v) / (2 pi)`.
     #[inline]
     fn gradient(&self, scale: T) -> [T; 2] {
         let scale = scale / T::two_pi();
-        [scale * self.area / self.ww, scale * self.rest]
+        [scale * self.area / self.ww, scale * self.supplement]
     }
 
-    /// The same with the roles of `w` and `v` swapped.
+    /// The quantities of the pair `(v, w)`.
     #[inline]
     fn swapped(self) -> Self {
         Self {
@@ -126,14 +155,14 @@ impl<T: Real> Pair<T> {
     }
 }
 
-/// `(w.w, v.v, w.v)`, each in four sums in turn, so that lanes can share them.
+/// `(w.w, v.v, w.v)`, each as four interleaved partial sums, which the compiler vectorises.
 #[inline]
 fn products<T: Real>(w: &[T], v: &[T]) -> [T; 3] {
-    const LANES: usize = 4;
-    let mut sums = [[T::zero(); LANES]; 3];
-    let ((w, w_rest), (v, v_rest)) = (w.as_chunks::<LANES>(), v.as_chunks::<LANES>());
+    const PARTS: usize = 4;
+    let mut sums = [[T::zero(); PARTS]; 3];
+    let ((w, w_rest), (v, v_rest)) = (w.as_chunks::<PARTS>(), v.as_chunks::<PARTS>());
     for (w, v) in w.iter().zip(v) {
-        for l in 0..LANES {
+        for l in 0..PARTS {
             sums[0][l] += w[l] * w[l];
             sums[1][l] += v[l] * v[l];
             sums[2][l] += w[l] * v[l];
@@ -160,7 +189,7 @@ fn unit_distances<T: Real>(w: &[T], v: &[T], p: T, q: T) -> [T; 2] {
 
 /// `out += a w + b v`.
 #[inline]
-fn add<T: Real>(out: &mut [T], [a, b]: [T; 2], w: &[T], v: &[T]) {
+fn add_combination<T: Real>(out: &mut [T], [a, b]: [T; 2], w: &[T], v: &[T]) {
     for ((out, &w), &v) in out.iter_mut().zip(w).zip(v) {
         *out += a * w + b * v;
     }
@@ -183,7 +212,7 @@ impl<T: Real> Kernel<T> for ArcCosine {
         let Some(pair) = Pair::new(w, v) else {
             return T::zero();
         };
-        add(out, pair.gradient(scale), w, v);
+        add_combination(out, pair.gradient(scale), w, v);
         pair.value()
     }
 
@@ -192,14 +221,14 @@ impl<T: Real> Kernel<T> for ArcCosine {
         w: &[T],
         v: &[T],
         scales: [T; 2],
-        at_w: &mut [T],
-        at_v: &mut [T],
+        grad_w: &mut [T],
+        grad_v: &mut [T],
     ) -> T {
         let Some(pair) = Pair::new(w, v) else {
             return T::zero();
         };
-        add(at_w, pair.gradient(scales[0]), w, v);
-        add(at_v, pair.swapped().gradient(scales[1]), v, w);
+        add_combination(grad_w, pair.gradient(scales[0]), w, v);
+        add_combination(grad_v, pair.swapped().gradient(scales[1]), v, w);
         pair.value()
     }
 }

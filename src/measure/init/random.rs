@@ -1,4 +1,4 @@
-//! Random starts.
+//! Random initial measures.
 
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
@@ -8,7 +8,7 @@ use super::EmpiricalMeasure;
 use crate::error::{MeasureError, ParameterError};
 use crate::real::{Real, real};
 
-/// `m` independent particles, uniform on the unit sphere of `R^p`: mass in all directions.
+/// The uniform measure on `m` independent particles, drawn uniformly from the unit sphere of `R^p`.
 ///
 /// ```
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -20,7 +20,10 @@ use crate::real::{Real, real};
 /// ```
 ///
 /// # Errors
-/// [`MeasureError::Empty`] when `p = 0` or `m = 0`.
+/// [`MeasureError::Empty`] if `p = 0` or `m = 0`.
+///
+/// Source: M. E. Muller, A note on a method for generating points uniformly on n-dimensional
+/// spheres, 1959 (normalised Gaussian vectors).
 pub fn sphere<T: Real>(
     p: usize,
     m: usize,
@@ -33,7 +36,7 @@ pub fn sphere<T: Real>(
     EmpiricalMeasure::uniform(points.map(real))
 }
 
-/// `m` independent particles with independent coordinates `N(0, std^2)` in `R^p`.
+/// The uniform measure on `m` independent particles in `R^p` with coordinates `N(0, std^2)`.
 ///
 /// ```
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -45,22 +48,24 @@ pub fn sphere<T: Real>(
 /// ```
 ///
 /// # Errors
-/// [`MeasureError`] when `p = 0` or `m = 0`, or `std` is negative or not finite.
+/// [`MeasureError`] if `p = 0`, `m = 0`, or `std` is negative or not finite.
 pub fn gaussian<T: Real>(
     p: usize,
     m: usize,
     std: f64,
     rng: &mut (impl Rng + ?Sized),
 ) -> Result<EmpiricalMeasure<T>, MeasureError> {
-    scale("std", std)?;
+    check_nonnegative("std", std)?;
     EmpiricalMeasure::uniform(DMatrix::from_fn(p, m, |_, _| {
         real(std * rng.sample::<f64, _>(StandardNormal))
     }))
 }
 
-/// `m` independent balanced neurons `(a, b)` in `R^{1 + d}`: `b` uniform on the sphere of radius `radius`, `a = +-radius`.
+/// The uniform measure on `m` independent balanced neurons `(a, b)` in `R^(1 + d)`.
 ///
-/// Balanced, `|a| = |b|`, is what the flow of a 2-homogeneous network preserves, and what weight decay leads to.
+/// `b` is uniform on the sphere of radius `radius` in `R^d`, and `a` is `radius` or `-radius` with
+/// equal probability. The flow of a network of 2-homogeneous neurons preserves the balance
+/// `|a| = |b|`, and weight decay drives other neurons towards it.
 ///
 /// ```
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -72,14 +77,14 @@ pub fn gaussian<T: Real>(
 /// ```
 ///
 /// # Errors
-/// [`MeasureError`] when `d = 0` or `m = 0`, or `radius` is negative or not finite.
+/// [`MeasureError`] if `d = 0`, `m = 0`, or `radius` is negative or not finite.
 pub fn balanced<T: Real>(
     d: usize,
     m: usize,
     radius: f64,
     rng: &mut (impl Rng + ?Sized),
 ) -> Result<EmpiricalMeasure<T>, MeasureError> {
-    scale("radius", radius)?;
+    check_nonnegative("radius", radius)?;
     if d == 0 {
         return Err(MeasureError::Empty { dim: d, len: m });
     }
@@ -97,19 +102,20 @@ pub fn balanced<T: Real>(
     EmpiricalMeasure::uniform(points.map(real))
 }
 
-/// A point uniform on the unit sphere of `R^p`: a Gaussian one, normalised.
+/// A uniformly distributed point on the unit sphere of `R^p`: a normalised Gaussian vector.
 fn direction(p: usize, rng: &mut (impl Rng + ?Sized)) -> Vec<f64> {
     loop {
         let g: Vec<f64> = (0..p).map(|_| rng.sample(StandardNormal)).collect();
         let norm = g.iter().map(|g| g * g).sum::<f64>().sqrt();
-        // Zero has probability 0, and would only be met by a generator that is none; p = 0 is refused by the caller.
+        // Norm 0 has probability 0: only a faulty generator repeats the loop. Callers reject p = 0.
         if norm > 0.0 || p == 0 {
             return g.iter().map(|g| g / norm).collect();
         }
     }
 }
 
-fn scale(name: &'static str, value: f64) -> Result<(), ParameterError> {
+/// Returns an error unless `value` is `>= 0` and finite.
+fn check_nonnegative(name: &'static str, value: f64) -> Result<(), ParameterError> {
     if value >= 0.0 && value.is_finite() {
         Ok(())
     } else {

@@ -1,78 +1,87 @@
-//! `max |g|` over the circle, exactly: `g` is linear on the arcs between the directions where some `b.x_j` changes sign.
+//! `max |g|` over the unit circle, arc by arc between the directions at which a `b.x_j` changes
+//! sign.
 
-use crate::numeric::error_bounds::BoundedSum;
-use crate::optimality::linear_form::LinearForm;
+use crate::numeric::error_bounds::CompensatedSum;
+use crate::optimality::piecewise_linear::PiecewiseLinearMap;
 
 /// A unit vector of the plane.
 type Direction = [f64; 2];
 
-/// The largest `|g(b)|` on the unit circle and where, up to rounding of the order of `EPS size`.
+/// The largest `|g(b)|` on the unit circle, and its b.
 ///
-/// On an arc `g(b) = A b`, `A = sum_j sigma'(b.x_j) u_j x_j^T` (`k x 2`): `|A b|` is largest at the leading singular vector
-/// of `A` if that lies on the arc, else at an end. `A` changes by one term from arc to arc, and on the opposite arc it is
-/// `(s_+ + s_-) sum_j u_j x_j^T - A`, so the sweep goes round half of the circle: `O(n log n + n k)`.
+/// On an arc `g(b) = A b`, `A = sum_j sigma'(b.x_j) u_j x_j^T` (`k x 2`): `|A b|` is largest at the
+/// leading singular vector of `A` if that lies on the arc, else at an end. `A` changes by one term
+/// from arc to arc, and on the opposite arc it is `(s_+ + s_-) sum_j u_j x_j^T - A`. The sweep
+/// therefore covers half of the circle: `O(n log n + n k)`.
 ///
-/// A sign that rounding misjudges is that of a `b.x_j` of the order of EPS, so it changes `g(b)` by `EPS |u_j|` at most.
-pub(super) fn maximum(form: &LinearForm) -> (f64, Direction) {
-    let (n, k, slopes) = (form.len(), form.k, form.slopes);
-    // Lines b.x_j = 0 by the angle of their upper half, in [0, pi).
+/// A sign that rounding decides wrongly belongs to a `b.x_j` of the order of EPS, and changes
+/// `g(b)` by `EPS |u_j|` at most. `|A b|` is evaluated as the square root of `b.(A^T A) b`: its
+/// error is `EPS size` if `|A b|` is of the order of `size`, and up to `sqrt(EPS) size` if it is
+/// much smaller.
+pub(super) fn maximum(map: &PiecewiseLinearMap) -> (f64, Direction) {
+    let (n, k, slopes) = (map.len(), map.k, map.slopes);
+    // The lines b.x_j = 0, sorted by the angle of their upper half, in [0, pi). A linear sigma has
+    // none.
     let mut lines: Vec<(f64, usize)> = (0..n)
-        .map(|j| (angle(upper_half(form.point(j))), j))
+        .map(|j| (pseudo_angle(upper_half(map.point(j))), j))
         .collect();
     if slopes.plus == slopes.minus {
         lines.clear();
     }
     lines.sort_unstable_by(|(s, i), (t, j)| s.total_cmp(t).then(i.cmp(j)));
 
-    // A just before the first line, and what A and that of the opposite arc add up to.
-    let mut a = vec![BoundedSum::default(); 2 * k];
-    let mut both = vec![BoundedSum::default(); 2 * k];
+    // A just before the first line, and the sum of A and that of the opposite arc.
+    let mut a = vec![CompensatedSum::default(); 2 * k];
+    let mut both = vec![CompensatedSum::default(); 2 * k];
     for j in 0..n {
-        let s = if positive_before(form.point(j)) {
+        let s = if positive_before_zero(map.point(j)) {
             slopes.plus
         } else {
             slopes.minus
         };
-        form.add(&mut a, j, s);
-        form.add(&mut both, j, slopes.plus + slopes.minus);
+        map.add_outer(&mut a, j, s);
+        map.add_outer(&mut both, j, slopes.plus + slopes.minus);
     }
-    let both: Vec<f64> = both.iter().map(BoundedSum::value).collect();
+    let (mut both_values, mut arc) = (vec![0.0; 2 * k], vec![0.0; 2 * k]);
+    write_values(&both, &mut both_values);
 
     let mut best = Best {
         value: 0.0,
-        at: [1.0, 0.0],
+        maximizer: [1.0, 0.0],
     };
-    let mut here = vec![0.0; 2 * k];
     if lines.is_empty() {
-        here.iter_mut()
-            .zip(&a)
-            .for_each(|(here, a)| *here = a.value());
-        best.whole(&here, k);
+        write_values(&a, &mut arc);
+        let (value, b) = leading_singular_vector(gram(&arc, k));
+        best.update(value, b);
     }
     for (l, &(_, j)) in lines.iter().enumerate() {
-        let x = form.point(j);
-        // Across the line j its sign flips.
-        let jump = if positive_before(x) {
+        let x = map.point(j);
+        // The sign of b.x_j changes at its line.
+        let jump = if positive_before_zero(x) {
             slopes.minus - slopes.plus
         } else {
             slopes.plus - slopes.minus
         };
-        form.add(&mut a, j, jump);
+        map.add_outer(&mut a, j, jump);
         let start = upper_half(x);
         let end = match lines.get(l + 1) {
-            Some(&(_, next)) => upper_half(form.point(next)),
-            None => opposite(upper_half(form.point(lines[0].1))),
+            Some(&(_, next)) => upper_half(map.point(next)),
+            None => opposite(upper_half(map.point(lines[0].1))),
         };
-        here.iter_mut()
-            .zip(&a)
-            .for_each(|(here, a)| *here = a.value());
-        best.arc(&here, k, start, end);
-        here.iter_mut()
-            .zip(&both)
-            .for_each(|(here, both)| *here = both - *here);
-        best.arc(&here, k, opposite(start), opposite(end));
+        write_values(&a, &mut arc);
+        best.maximise_on_arc(&arc, k, start, end);
+        for (a, both) in arc.iter_mut().zip(&both_values) {
+            *a = both - *a;
+        }
+        best.maximise_on_arc(&arc, k, opposite(start), opposite(end));
     }
-    (best.value, best.at)
+    (best.value, best.maximizer)
+}
+
+fn write_values(sums: &[CompensatedSum], out: &mut [f64]) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = sum.value();
+    }
 }
 
 /// The direction in the upper half plane, of angle in `[0, pi)`, that is orthogonal to x.
@@ -85,13 +94,13 @@ fn upper_half(x: &[f64]) -> Direction {
     }
 }
 
-/// Whether `b.x > 0` just before the angle 0, where `b = (1, -0)`.
-fn positive_before(x: &[f64]) -> bool {
+/// Returns true if `b.x > 0` just before the angle 0, where `b = (1, -0)`.
+fn positive_before_zero(x: &[f64]) -> bool {
     x[0] > 0.0 || (x[0] == 0.0 && x[1] < 0.0)
 }
 
-/// A number that grows with the angle of `e`, a direction in the upper half plane.
-fn angle(e: Direction) -> f64 {
+/// A number that increases with the angle of `e`, a direction in the upper half plane.
+fn pseudo_angle(e: Direction) -> f64 {
     1.0 - e[0] / (e[0].abs() + e[1])
 }
 
@@ -103,12 +112,6 @@ fn cross(a: Direction, b: Direction) -> f64 {
     a[0] * b[1] - a[1] * b[0]
 }
 
-/// The largest `|A b|` so far.
-struct Best {
-    value: f64,
-    at: Direction,
-}
-
 /// `A^T A` of a `k x 2` matrix: its entries `(s_00, s_01, s_11)`.
 fn gram(a: &[f64], k: usize) -> (f64, f64, f64) {
     let (p, q) = a.split_at(k);
@@ -117,52 +120,52 @@ fn gram(a: &[f64], k: usize) -> (f64, f64, f64) {
     })
 }
 
+/// The largest `|A b|` found.
+struct Best {
+    value: f64,
+    maximizer: Direction,
+}
+
 impl Best {
-    fn offer(&mut self, value: f64, at: Direction) {
+    fn update(&mut self, value: f64, maximizer: Direction) {
         if value > self.value {
-            *self = Self { value, at };
+            *self = Self { value, maximizer };
         }
     }
 
-    /// `|A b|` over the whole circle.
-    fn whole(&mut self, a: &[f64], k: usize) {
-        let (value, at) = leading(gram(a, k));
-        self.offer(value, at);
-    }
-
-    /// `|A b|` over the arc from `start` to `end`, at most half of the circle; `end` itself belongs to the next arc.
-    fn arc(&mut self, a: &[f64], k: usize, start: Direction, end: Direction) {
+    /// `|A b|` over the arc from `start` to `end`, at most half of the circle. `end` itself belongs
+    /// to the next arc.
+    fn maximise_on_arc(&mut self, a: &[f64], k: usize, start: Direction, end: Direction) {
         let (s, t, r) = gram(a, k);
-        // Nothing on this arc can be larger than the Frobenius norm of A.
+        // The Frobenius norm of A bounds |A b|.
         if s + r <= self.value * self.value {
             return;
         }
         let [x, y] = start;
-        self.offer(
-            (s * x * x + 2.0 * t * x * y + r * y * y).max(0.0).sqrt(),
-            start,
-        );
-        let (value, v) = leading((s, t, r));
+        let square = s * x * x + 2.0 * t * x * y + r * y * y;
+        self.update(square.max(0.0).sqrt(), start);
+        let (value, v) = leading_singular_vector((s, t, r));
         for v in [v, opposite(v)] {
             if cross(start, v) >= 0.0 && cross(v, end) >= 0.0 {
-                self.offer(value, v);
+                self.update(value, v);
             }
         }
     }
 }
 
-/// The square root of the larger eigenvalue of a positive semidefinite `2 x 2` matrix, and its unit eigenvector.
-fn leading((s, t, r): (f64, f64, f64)) -> (f64, Direction) {
+/// The largest singular value of A and its unit vector, from `A^T A`.
+fn leading_singular_vector((s, t, r): (f64, f64, f64)) -> (f64, Direction) {
     let half = 0.5 * (s - r);
     let radius = (half * half + t * t).sqrt();
-    let v = if half >= 0.0 {
+    // The form without cancellation.
+    let [x, y] = if half >= 0.0 {
         [half + radius, t]
     } else {
         [t, radius - half]
     };
-    let length = (v[0] * v[0] + v[1] * v[1]).sqrt();
+    let length = (x * x + y * y).sqrt();
     let v = if length > 0.0 {
-        [v[0] / length, v[1] / length]
+        [x / length, y / length]
     } else {
         [1.0, 0.0]
     };

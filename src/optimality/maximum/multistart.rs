@@ -1,119 +1,140 @@
-//! Multi-start ascent on the unit sphere: the largest value found, which is no bound.
+//! Multistart gradient ascent on the unit sphere: a lower bound of the maximum.
 
 use crate::numeric::splitmix::SplitMix64;
-use crate::numeric::vector::dot;
-use crate::numeric::vector::norm;
+use crate::numeric::vector::{columns, dot, norm};
 
-/// How many starts of each kind are looked at, and how many of each are climbed from: the best of one kind only would all be the particles,
-/// which sit on maxima already.
-const LOOK: usize = 64;
-const CLIMB: usize = 8;
+/// Starting points evaluated in each group.
+const CANDIDATES: usize = 64;
 
-/// Evaluations a climb.
-const STEPS: usize = 100;
+/// Ascents from each group, from its best candidates.
+///
+/// The groups are ranked separately: the best of all would be the particles, which are near maxima
+/// already.
+const ASCENTS: usize = 8;
 
-/// Unit vectors to start from.
-pub(in crate::optimality) struct Starts {
+/// Evaluations an ascent.
+const EVALUATIONS: usize = 100;
+
+/// The relative norm of the tangential gradient at which an ascent ends: rounding error of the
+/// gradient.
+const GRADIENT_TOLERANCE: f64 = 1e-13;
+
+/// The relative step length at which an ascent ends: below the rounding error of a unit vector.
+const SMALLEST_STEP: f64 = 1e-16;
+
+/// Unit vectors to start from, in groups.
+pub(in crate::optimality) struct StartingPoints {
     dim: usize,
-    /// Those of each kind.
-    kinds: Vec<Vec<f64>>,
+    /// `dim x` (number of points) for each group.
+    groups: Vec<Vec<f64>>,
 }
 
-impl Starts {
+impl StartingPoints {
     /// Random directions of a fixed seed.
     pub(in crate::optimality) fn random(dim: usize) -> Self {
         let mut starts = Self {
             dim,
-            kinds: vec![Vec::new()],
+            groups: vec![Vec::new()],
         };
-        let mut draws = SplitMix64::new(0);
-        for _ in 0..LOOK {
-            let b: Vec<f64> = (0..dim).map(|_| draws.normal()).collect();
+        let mut random = SplitMix64::new(0);
+        for _ in 0..CANDIDATES {
+            let b: Vec<f64> = (0..dim).map(|_| random.normal()).collect();
             starts.push(&b, 1.0);
         }
         starts
     }
 
-    /// Adds the directions of the vectors given, evenly thinned, and their opposites.
-    pub(in crate::optimality) fn and<'a>(mut self, given: impl Iterator<Item = &'a [f64]>) -> Self {
-        let given: Vec<&[f64]> = given.collect();
-        self.kinds.push(Vec::new());
-        for b in given.iter().step_by(given.len().div_ceil(LOOK).max(1)) {
+    /// Adds a group: an evenly spaced subset of the given directions, and their opposites.
+    pub(in crate::optimality) fn with_directions<'a>(
+        mut self,
+        directions: impl Iterator<Item = &'a [f64]>,
+    ) -> Self {
+        let directions: Vec<&[f64]> = directions.collect();
+        self.groups.push(Vec::new());
+        let stride = directions.len().div_ceil(CANDIDATES).max(1);
+        for b in directions.iter().step_by(stride) {
             self.push(b, 1.0);
             self.push(b, -1.0);
         }
         self
     }
 
+    /// Adds `sign b / |b|` to the last group, unless it is undefined.
     fn push(&mut self, b: &[f64], sign: f64) {
         let length = sign * norm(b);
-        if let Some(kind) = self
-            .kinds
-            .last_mut()
-            .filter(|_| length != 0.0 && length.is_finite())
-        {
-            kind.extend(b.iter().map(|b| b / length));
+        let defined = length != 0.0 && length.is_finite();
+        if let Some(group) = self.groups.last_mut().filter(|_| defined) {
+            group.extend(b.iter().map(|b| b / length));
         }
     }
 }
 
-/// Where `f` is largest among what ascent reaches from the best starts. `f(b, gradient)` returns the value at b.
+/// The point of the largest value of `f` over gradient ascents from the best starting points.
 ///
-/// `f` is positively 1-homogeneous, so that `b + grad f / f` is the natural step; it is halved until the value rises.
-pub(in crate::optimality) fn climb(
-    starts: &Starts,
+/// `f(b, gradient)` returns the value and writes the gradient. `f` is positively 1-homogeneous, so
+/// that `b + grad f / f` is a step in its scale; the step is halved if the value does not increase,
+/// doubled if it does.
+pub(in crate::optimality) fn multistart_ascent(
+    starts: &StartingPoints,
     f: impl Fn(&[f64], &mut [f64]) -> f64,
 ) -> Vec<f64> {
     let d = starts.dim;
     let mut gradient = vec![0.0; d];
     let mut chosen: Vec<(f64, &[f64])> = Vec::new();
-    for kind in &starts.kinds {
-        let mut ranked: Vec<(f64, &[f64])> = kind
-            .chunks_exact(d)
+    for group in &starts.groups {
+        let mut ranked: Vec<(f64, &[f64])> = columns(group, d)
             .map(|b| (f(b, &mut gradient), b))
             .collect();
         ranked.sort_by(|(s, _), (t, _)| t.total_cmp(s));
-        chosen.extend(ranked.into_iter().take(CLIMB));
+        chosen.extend(ranked.into_iter().take(ASCENTS));
     }
     let mut best = (f64::NEG_INFINITY, vec![0.0; d]);
-    for (mut value, b) in chosen {
-        let mut b = b.to_vec();
-        let (mut step, mut trial, mut slope) = (1.0, vec![0.0; d], vec![0.0; d]);
-        f(&b, &mut gradient);
-        for _ in 0..STEPS {
-            // The gradient along the sphere.
-            let (along, size) = (dot(&gradient, &b), norm(&gradient));
-            gradient
-                .iter_mut()
-                .zip(&b)
-                .for_each(|(g, b)| *g -= along * b);
-            if norm(&gradient) <= 1e-13 * size || step < 1e-16 {
-                break;
-            }
-            let length = step / value.abs().max(f64::MIN_POSITIVE);
-            let length = length.min(1.0 / norm(&gradient));
-            for ((trial, b), g) in trial.iter_mut().zip(&b).zip(&gradient) {
-                *trial = b + length * g;
-            }
-            let unit = norm(&trial);
-            trial.iter_mut().for_each(|b| *b /= unit);
-            let reached = f(&trial, &mut slope);
-            if reached > value {
-                value = reached;
-                std::mem::swap(&mut b, &mut trial);
-                gradient.copy_from_slice(&slope);
-                step *= 2.0;
-            } else {
-                gradient
-                    .iter_mut()
-                    .zip(&b)
-                    .for_each(|(g, b)| *g += along * b);
-                step *= 0.5;
-            }
-        }
+    for (value, b) in chosen {
+        let (value, b) = ascend(&f, value, b);
         if value > best.0 {
             best = (value, b);
         }
     }
     best.1
+}
+
+/// Projected gradient ascent of `f` on the unit sphere from b, `f(b) = value`: the last value and
+/// its point.
+fn ascend(f: impl Fn(&[f64], &mut [f64]) -> f64, mut value: f64, b: &[f64]) -> (f64, Vec<f64>) {
+    let (d, mut b) = (b.len(), b.to_vec());
+    let (mut trial, mut gradient, mut trial_gradient) = (vec![0.0; d], vec![0.0; d], vec![0.0; d]);
+    let mut step = 1.0;
+    f(&b, &mut gradient);
+    for _ in 0..EVALUATIONS {
+        let (radial, size) = (dot(&gradient, &b), norm(&gradient));
+        // The tangential gradient.
+        for (g, b) in gradient.iter_mut().zip(&b) {
+            *g -= radial * b;
+        }
+        let tangential = norm(&gradient);
+        if tangential <= GRADIENT_TOLERANCE * size || step < SMALLEST_STEP {
+            break;
+        }
+        // Steps longer than the radius gain nothing: the retraction maps them to nearby directions.
+        let length = step / value.abs().max(f64::MIN_POSITIVE);
+        let length = length.min(1.0 / tangential);
+        for ((trial, b), g) in trial.iter_mut().zip(&b).zip(&gradient) {
+            *trial = b + length * g;
+        }
+        let trial_norm = norm(&trial);
+        trial.iter_mut().for_each(|b| *b /= trial_norm);
+        let trial_value = f(&trial, &mut trial_gradient);
+        if trial_value > value {
+            value = trial_value;
+            std::mem::swap(&mut b, &mut trial);
+            gradient.copy_from_slice(&trial_gradient);
+            step *= 2.0;
+        } else {
+            for (g, b) in gradient.iter_mut().zip(&b) {
+                *g += radial * b;
+            }
+            step *= 0.5;
+        }
+    }
+    (value, b)
 }

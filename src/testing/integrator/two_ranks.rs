@@ -1,17 +1,17 @@
-//! One of two ranks that hold the same particles, without the other.
+//! An energy distributed over two ranks that hold the same particles, without the second rank.
 
 use nalgebra::DMatrix;
 
-use super::super::energy::scaled;
 use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
+use crate::testing::evaluation::scaled;
 
-/// The energy of `2 mu`, seen by the rank that holds `mu`: the other holds the same, so every sum over particles doubles.
+/// The energy of `2 mu`, on the rank that holds one `mu`: every sum over particles is doubled.
 #[derive(Debug)]
-pub(super) struct Twins<E>(pub E);
+pub(super) struct TwoRanks<E>(pub E);
 
-impl<T: Real, E: Energy<T>> Energy<T> for Twins<E> {
+impl<T: Real, E: Energy<T>> Energy<T> for TwoRanks<E> {
     fn particle_dim(&self) -> usize {
         self.0.particle_dim()
     }
@@ -31,7 +31,7 @@ impl<T: Real, E: Energy<T>> Energy<T> for Twins<E> {
         self.0
             .first_variation(&scaled(mu, 2.0), at, values, descent)
     }
-    /// The other rank holds the same field.
+    /// The second rank has the same field `v`.
     fn curvature(
         &mut self,
         mu: &EmpiricalMeasure<T>,

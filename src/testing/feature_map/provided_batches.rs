@@ -1,26 +1,27 @@
-//! A feature map without its own batches.
+//! A feature map with the provided batch methods.
 
 use crate::feature::FeatureMap;
 use crate::real::Real;
 
-/// A map that leaves every batch to the trait: the plain reference of the map inside, whose batches may be fused.
+/// A feature map that uses the provided batch methods: the reference for a map that overrides them.
 ///
-/// It forwards what a particle computes at a sample (sizes, `add_value`, `add_vjp`, `add_jvp`) and nothing else.
+/// It forwards the sizes and the methods of one particle and one sample, `add_value`, `add_vjp` and
+/// `add_jvp`, and no other method.
 ///
 /// ```
-/// use wasserflow::testing::Plain;
 /// use wasserflow::prelude::*;
+/// use wasserflow::testing::ProvidedBatches;
 ///
-/// let phi = Plain(Ridge::new(Relu, 2));
+/// let phi = ProvidedBatches(Ridge::new(Relu, 2));
 /// assert_eq!(FeatureMap::<f64>::particle_dim(&phi), 3);
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct Plain<F>(
-    /// The map.
+pub struct ProvidedBatches<F>(
+    /// The feature map.
     pub F,
 );
 
-impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for Plain<F> {
+impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for ProvidedBatches<F> {
     fn particle_dim(&self) -> usize {
         self.0.particle_dim()
     }
