@@ -24,7 +24,7 @@ def main() -> int:
     # Not `cargo metadata`: its graph contains optional dependencies that nothing enables.
     command = ["cargo", "tree", "--package", "wasserflow", "--all-features", "--target", "all", "--edges", "normal,build",
                "--prefix", "none", "--format", "{p}|{l}", "--locked"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
     licences = dict(line.removesuffix(" (*)").split("|") for line in lines if line)
 
     faults, versions = [], defaultdict(set)
