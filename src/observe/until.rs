@@ -10,7 +10,7 @@ use crate::state::State;
 /// Stops a run when the norm of the velocity is small: `(int |v|^2 dmu)^(1/2) <= tolerance`.
 ///
 /// The velocity of a stationary measure need not vanish at a kink of the energy, for example if a
-/// rectifier neuron is inactive at exactly the boundary `b.x_j = 0` of a sample.
+/// rectifier neuron lies on the hyperplane `b.x_j = 0` of a sample.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
