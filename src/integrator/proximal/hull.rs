@@ -29,8 +29,8 @@ pub(super) fn minimum_norm_point<T: Real>(vertices: &[&[T]], z: &mut [T]) -> Vec
         if weights[0] == T::zero() {
             high.0 = -largest;
         }
-        for (s, vertex) in vertices.iter().enumerate().skip(1) {
-            let along = dot(vertex, z);
+        for s in 1..vertices.len() {
+            let along = dot(vertices[s], z);
             if along < low.0 {
                 low = (along, s);
             }
