@@ -325,8 +325,8 @@ impl<T: Real> Newton<T> {
         scratch.give([correction]);
     }
 
-    /// Armijo backtracking along `d`, every particle up to its breakpoint; returns false if there
-    /// was no progress.
+    /// Armijo backtracking along `d`, every particle up to its breakpoint; returns whether it made
+    /// progress.
     fn line_search(
         &mut self,
         problem: &mut ProximalProblem<'_, T>,
