@@ -6,34 +6,44 @@ use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real};
 use crate::state::State;
 
-/// Conic (Wasserstein-Fisher-Rao) descent: particles move by `beta`, their weights grow or decay by `alpha`. Order 1.
+/// Conic (Wasserstein-Fisher-Rao) particle descent, of positions at the rate `beta` and of weights
+/// at the rate `alpha`. Order 1.
 ///
 /// `w_i += dt beta v_i`, `c_i *= exp(-4 alpha dt F'(mu)(w_i))`: the mirror retraction of the flow
 ///
 /// `dw_i/dt = -beta grad F'(mu)(w_i)`, `dc_i/dt = -4 alpha c_i F'(mu)(w_i)`,
 ///
-/// along which `-dF/dt = int (beta |v|^2 + 4 alpha F'(mu)^2) dmu`. Weights stay positive; a weight that starts at 0 stays 0. It
-/// suits measures without a cone structure of their own, such as spikes to be deconvolved, with the price `lambda` of mass as a
-/// constant [`Potential`](crate::energy::Potential). `beta = 0` moves mass only, `alpha = 0` is [`Euler`](super::Euler) with step
-/// `beta dt`.
+/// along which `-dF/dt = int (beta |v|^2 + 4 alpha F'(mu)^2) dmu`. A weight `c_i > 0` stays
+/// positive unless it underflows to 0; a weight 0 stays 0. `beta = 0` moves mass only, `alpha = 0`
+/// is [`Euler`](super::Euler) with the step `beta dt`.
 ///
-/// The energy must give its first variation; a step costs one, besides the velocity of the state.
+/// The method is meant for measures without the cone structure of homogeneous features, such as
+/// spikes to be deconvolved. The price `lambda` of mass is then a constant
+/// [`Potential`](crate::energy::Potential).
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
 /// use wasserflow::prelude::*;
 ///
-/// // V(w) = |w|^2: the far particle loses mass at the rate 4 V, the one at 0 keeps it.
+/// // V(w) = |w|^2: the particle at 1 loses mass at the rate 4 V, the one at 0 keeps it.
 /// let energy = PotentialEnergy::new(WeightDecay::new(1.0)?, 1);
 /// let mut flow = ParticleFlow::new(energy, Conic::new(1.0, 0.0), 0.25)?;
-/// let start = EmpiricalMeasure::weighted(DMatrix::from_row_slice(1, 2, &[0.0, 1.0]), DVector::from_element(2, 1.0))?;
+/// let points = DMatrix::from_row_slice(1, 2, &[0.0, 1.0]);
+/// let start = EmpiricalMeasure::weighted(points, DVector::from_element(2, 1.0))?;
 /// let mut state = flow.start(start)?;
 /// flow.run(&mut state, 1, &mut ())?;
 /// assert_eq!(state.measure().weights(), &[1.0, f64::exp(-1.0)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Source: L. Chizat, Sparse optimization on measures with over-parameterized gradient descent (arXiv:1907.10300).
+/// # Errors
+/// A step fails with [`StepError::Unsupported`] if the energy has no first variation.
+///
+/// # Cost
+/// One first variation a step, besides the velocity of the state.
+///
+/// Source: L. Chizat, Sparse optimization on measures with over-parameterized gradient descent
+/// (arXiv:1907.10300).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conic {
     alpha: f64,
@@ -41,14 +51,15 @@ pub struct Conic {
 }
 
 impl Conic {
-    /// Descent with the rates `alpha >= 0` of mass and `beta >= 0` of motion, in units of `dt`.
+    /// The method with the rates `alpha >= 0` of mass and `beta >= 0` of motion, which multiply
+    /// `dt`.
     ///
-    /// The range is checked where the method enters a flow ([`ParticleFlow::new`](crate::ParticleFlow::new)).
+    /// [`ParticleFlow::new`](crate::ParticleFlow::new) checks the ranges.
     pub fn new(alpha: f64, beta: f64) -> Self {
         Self { alpha, beta }
     }
 
-    /// 1.
+    /// The order, 1.
     pub fn order(&self) -> u32 {
         1
     }
@@ -69,13 +80,11 @@ impl<T: Real> Integrator<T> for Conic {
         let mut stages = state.take_stages(2);
         let (values, descent) = stages.split_at_mut(1);
         let values = &mut values[0].as_mut_slice()[..state.measure().len()];
-        let known = energy.first_variation(
-            state.measure(),
-            state.measure().points(),
-            values,
-            &mut descent[0],
-        );
-        if known.is_some() {
+        let mu = state.measure();
+        let is_supported = energy
+            .first_variation(mu, mu.points(), values, &mut descent[0])
+            .is_some();
+        if is_supported {
             let rate = dt * real(-4.0 * self.alpha);
             let (mu, v) = state.split_mut();
             for (c, &variation) in mu.weights_mut().iter_mut().zip(&*values) {
@@ -84,15 +93,15 @@ impl<T: Real> Integrator<T> for Conic {
             mu.displace(dt * real(self.beta), v);
         }
         state.give_stages(stages);
-        match known {
-            Some(_) => Ok(Step {
-                taken: dt,
-                next: None,
-            }),
-            None => Err(StepError::Unsupported {
+        if !is_supported {
+            return Err(StepError::Unsupported {
                 what: "the first variation",
-            }),
+            });
         }
+        Ok(Step {
+            taken: dt,
+            next: None,
+        })
     }
 
     fn check(&self) -> Result<(), ParameterError> {

@@ -1,4 +1,4 @@
-//! Explicit Euler.
+//! The explicit Euler method.
 
 use super::{Integrator, Step};
 use crate::energy::Energy;
@@ -6,10 +6,10 @@ use crate::error::StepError;
 use crate::real::Real;
 use crate::state::State;
 
-/// Explicit Euler, `w_i += dt v_i`: gradient descent. Order 1, no evaluation of its own.
+/// The explicit Euler method, `w_i += dt v_i`, which is gradient descent. Order 1.
 ///
-/// The state is evaluated once a step anyway, so a step costs one velocity. It lowers the energy when `dt` is below `2 / L`,
-/// L the Lipschitz constant of the velocity.
+/// A step costs one velocity, that of the state, which every method evaluates. It lowers the energy
+/// if `dt < 2 / L`, with the Lipschitz constant `L` of the velocity.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -26,7 +26,7 @@ use crate::state::State;
 pub struct Euler;
 
 impl Euler {
-    /// 1.
+    /// The order, 1.
     pub fn order(&self) -> u32 {
         1
     }

@@ -3,11 +3,14 @@
 use super::{Integrator, Step};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
-use crate::real::{Real, epsilon, real, to_f64};
+use crate::real::{Real, real};
 use crate::state::State;
 
 mod active_set;
+mod bisection;
 mod breakpoints;
+mod bundle;
+mod column;
 mod descent;
 mod direction;
 mod hull;
@@ -16,45 +19,73 @@ mod objective;
 mod polish;
 mod scratch;
 mod search;
+mod solve;
+mod subdifferential;
+mod tolerances;
 mod trust_region;
 
-use descent::descend;
-use objective::{Outcome, Point, Proximal, Tolerances};
-pub use polish::{Polished, polish};
-use scratch::Scratch;
+pub use polish::polish;
+pub use solve::Polished;
 
-/// The step of Jordan, Kinderlehrer and Otto, `mu+ = argmin_nu F(nu) + W2^2(nu, mu) / (2 gamma)`, `gamma = dt`. Order 1.
+/// The proximal step of Jordan, Kinderlehrer and Otto,
+/// `mu+ = argmin_nu F(nu) + W2^2(nu, mu) / (2 gamma)`, `gamma = dt`. Order 1.
 ///
-/// Between measures of the same weights the optimal plan is absorbed by relabelling, so over particles it is the proximal
-/// step
+/// Between measures of the same weights the optimal plan is absorbed by relabelling. Over the
+/// positions of the particles it is therefore the proximal step
 ///
 /// `v = argmin P(v)`, `P(v) = F(v) + (1 / (2 gamma)) sum_i c_i |v_i - w_i|^2`.
 ///
-/// Over all measures mass may also split; particles cannot. `P` need not be convex: a stationary point is sought, never
-/// higher than the start. So `F(mu+) + W2^2(mu+, mu) / (2 gamma) <= F(mu)` for *every* `gamma`, up to the rounding of `F`: a
-/// small `gamma` follows the flow, a large one minimises.
+/// Over all measures mass may also split; particles cannot. `P` need not be convex. The step seeks
+/// a stationary point that is not higher than the start. So for *every* `gamma`, up to the rounding
+/// of `F`,
+///
+/// `F(mu+) + W2^2(mu+, mu) / (2 gamma) <= F(mu)`.
+///
+/// A small `gamma` follows the flow, a large one minimises.
 ///
 /// # Tolerance
-/// The residual is the `L2(mu)` norm of the shortest subgradient of `P`, found in the convex hulls of the gradients of each particle
-/// near `v`; where nothing has a kink it is `|(v - w) / gamma - velocity(v)|`. The step ends when it is below
-/// `tolerance` times the speed `(int |velocity(w)|^2 dmu)^(1/2)` at the start, with the gradients of a hull from within `tolerance`
-/// times the smaller of `gamma` times that speed and `(int |w|^2 dmu)^(1/2)`, or a thousand times their rounding. It also ends where
-/// the model tells a decrease of `P` below its rounding and the residual no longer falls; this can be at a residual above the tolerance.
+/// The residual is the `L2(mu)` norm of the minimum-norm subgradient of `P`. That is, particle by
+/// particle, the shortest vector in the convex hull of the gradients near `v`. Without kinks the
+/// residual is `|(v - w) / gamma - velocity(v)|`.
+///
+/// - The step converges if the residual is at most `tolerance` times the speed
+///   `(int |velocity(w)|^2 dmu)^(1/2)` at the start, or at most its own rounding error.
+/// - Gradients of a hull are within `tolerance` times the smaller of `gamma` times that speed and
+///   `(int |w|^2 dmu)^(1/2)`, or at a thousand times the rounding of the points.
+/// - The step also converges if the predicted reduction is below the rounding error of `P` and the
+///   residual no longer falls. The residual can then be above the tolerance.
+///
+/// A particle of weight 0 takes the same steps: one that starts on another particle stays on it.
+/// The tolerance does not include it.
 ///
 /// # Method
-/// A rectifier neuron that meets a data hyperplane at which it should stop is pinned on it, and moves along it, as its sliding flow
-/// does. Where it meets one is found from values and slopes of the first variation along its way; a pin is released where 0 is not
-/// between the gradients of both sides, once there is less to gain along the faces than across the active_set. Along the faces `P` is
-/// smooth: Newton steps by conjugate gradients with differences of velocities, in a trust region, the Hessian made positive
-/// semidefinite particle by particle; the first step is that of Gauss and Newton (Levenberg and Marquardt for the square loss).
+/// Energies with a [first variation](Energy::first_variation) use an active-set Newton method. A
+/// rectifier neuron that meets a data hyperplane at which it should stop adds it to its active set,
+/// and moves along it, as its sliding flow does. Such breakpoints are located from values and
+/// slopes of the first variation along the search direction. A hyperplane leaves the active set if
+/// 0 is not between the gradients of both sides, once the gradient across the active sets exceeds
+/// that along them.
 ///
-/// Energies without [first variation](Energy::first_variation), and steps on which the above gets stuck, are left to a slower method:
-/// Newton steps with hulls of the gradients that the search has seen, and brackets around the kinks. There a hull is believed when it
-/// has been found twice. Without a [curvature](Energy::curvature) differences of velocities take its place. Kinks are looked for
-/// particle by particle; where it is the loss that has kinks (hinge, quantile) no step raises `P` either, but the residual may be too
-/// small.
+/// Along the active sets `P` is smooth. The steps are those of a trust-region Newton method by
+/// conjugate gradients, with Hessian products by differences of velocities. The Hessian is made
+/// positive semidefinite particle by particle. The first step is a Gauss-Newton step
+/// (Levenberg-Marquardt for the square loss).
 ///
-/// A particle of weight 0 takes the same steps: on another particle it stays with it. The tolerance does not count it.
+/// Energies without a first variation, and steps on which the above fails, use a slower bundle
+/// method: Newton steps on the convex hulls of sampled gradients, with bisection for kinks. There a
+/// subdifferential estimate is accepted only if a second, independent one confirms it. Without a
+/// [curvature](Energy::curvature), differences of velocities replace it.
+///
+/// # Limits
+/// Some long steps on problems with kinks in input dimension `d > 3` are refused with
+/// [`StepError::Inner`]. Measured for rectifiers with the square loss (`d = 5`, 60 samples, 20
+/// particles, weight decay `1e-2`): 14 of 60 steps of `gamma = 1e2, 1e4, 1e6`. With the hinge and
+/// quantile losses most steps of `gamma >= 10` are refused: 38 of 47. A shorter step or a larger
+/// tolerance can help.
+///
+/// Kinks are located particle by particle. If the loss has kinks (hinge, quantile), the gradient of
+/// one particle jumps with the positions of the others. No step raises `P` then either, but the
+/// residual may be too small.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -69,10 +100,19 @@ use scratch::Scratch;
 /// ```
 ///
 /// # Errors
-/// A step fails with [`StepError::Inner`] when it does not reach its tolerance; the residual is that of above.
+/// A step fails with [`StepError::Inner`] if it does not reach its tolerance within the iterations,
+/// or if the line search fails at every sampling radius. The error reports the residual defined
+/// above.
 ///
-/// Sources: R. Jordan, D. Kinderlehrer and F. Otto, The variational formulation of the Fokker-Planck equation, 1998; the
-/// hulls: A. Goldstein, Optimization of Lipschitz continuous functions, 1977.
+/// # Cost
+/// An iteration costs a velocity a trial of its line search, a few first variations, and one or two
+/// linear solves of up to 60 curvature products (200 in the bundle method). One first variation is
+/// at `p` points a particle, for the Hessian; it is omitted if `p > 32`.
+///
+/// Sources: R. Jordan, D. Kinderlehrer and F. Otto, The variational formulation of the
+/// Fokker-Planck equation, 1998. Trust region: T. Steihaug, The conjugate gradient method and trust
+/// regions in large scale optimization, 1983. Convex hulls of gradients: A. Goldstein, Optimization
+/// of Lipschitz continuous functions, 1977.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Jko {
     tolerance: f64,
@@ -82,7 +122,7 @@ pub struct Jko {
 impl Jko {
     /// The method with relative `tolerance > 0` and at most `iterations >= 1` iterations a step.
     ///
-    /// The range is checked where the method enters a flow ([`ParticleFlow::new`](crate::ParticleFlow::new)).
+    /// [`ParticleFlow::new`](crate::ParticleFlow::new) checks the ranges.
     pub fn new(tolerance: f64, iterations: usize) -> Self {
         Self {
             tolerance,
@@ -90,7 +130,7 @@ impl Jko {
         }
     }
 
-    /// 1.
+    /// The order, 1.
     pub fn order(&self) -> u32 {
         1
     }
@@ -114,32 +154,19 @@ impl<T: Real> Integrator<T> for Jko {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        let ending = solve(
-            energy,
-            state,
-            T::one() / dt,
-            real(self.tolerance),
-            self.iterations,
-        )?;
-        if ending.converged {
-            Ok(Step {
-                taken: dt,
-                next: None,
-            })
-        } else {
-            Err(StepError::Inner {
-                iterations: ending.iterations,
-                residual: to_f64(ending.residual),
-            })
-        }
+        let tolerance = real(self.tolerance);
+        solve::solve(energy, state, T::one() / dt, tolerance, self.iterations)?;
+        Ok(Step {
+            taken: dt,
+            next: None,
+        })
     }
 
     fn check(&self) -> Result<(), ParameterError> {
         if !(self.tolerance > 0.0 && self.tolerance.is_finite()) {
-            let requirement = "positive and finite";
             return Err(ParameterError {
                 name: "tolerance",
-                requirement,
+                requirement: "positive and finite",
                 value: self.tolerance,
             });
         }
@@ -152,88 +179,4 @@ impl<T: Real> Integrator<T> for Jko {
         }
         Ok(())
     }
-}
-
-/// Moves the state to the proximal point, `rate = 1/gamma`.
-fn solve<T: Real>(
-    energy: &mut dyn Energy<T>,
-    state: &mut State<T>,
-    rate: T,
-    tolerance: T,
-    iterations: usize,
-) -> Result<Outcome<T>, StepError> {
-    state.evaluate(energy);
-    let shape = state.measure().points().shape();
-    let mut scratch = Scratch::new(shape, state.take_stages(0));
-    let (mut w, mut x) = (
-        scratch.take(),
-        Point {
-            v: scratch.take(),
-            velocity: scratch.take(),
-            gradient: scratch.take(),
-            energy: state.energy(),
-            value: state.energy(),
-        },
-    );
-    w.copy_from(state.measure().points());
-    x.v.copy_from(&w);
-    x.velocity.copy_from(state.velocity());
-
-    let mut problem = Proximal {
-        energy: &mut *energy,
-        mu: state.measure_mut(),
-        anchor: w,
-        rate,
-    };
-    problem.complete(&mut x);
-    let speed = problem.norm(&x.velocity);
-    let mut scale = problem.norm(&x.v);
-    if scale == T::zero() {
-        scale = T::one();
-    }
-    let reach = if rate > T::zero() {
-        scale.min(speed / rate)
-    } else {
-        scale
-    };
-    let floor = problem.rounding(&x);
-    let tolerances = Tolerances {
-        residual: (tolerance * speed).max(floor),
-        radius: (tolerance * reach).max(real::<T>(8.0) * epsilon::<T>() * scale),
-        iterations,
-    };
-    let ending = match newton::follow(&mut problem, &mut x, reach, &tolerances, &mut scratch) {
-        Some(ending) if ending.converged || ending.iterations == iterations => ending,
-        first => {
-            let [used, evaluations, products] =
-                first.map_or([0; 3], |e| [e.iterations, e.evaluations, e.products]);
-            let tolerances = Tolerances {
-                iterations: iterations - used,
-                ..tolerances
-            };
-            let ending = descend(
-                &mut problem,
-                &mut x,
-                real::<T>(0.01) * reach,
-                &tolerances,
-                &mut scratch,
-            );
-            Outcome {
-                iterations: used + ending.iterations,
-                evaluations: evaluations + ending.evaluations,
-                products: products + ending.products,
-                ..ending
-            }
-        }
-    };
-
-    let w = problem.anchor;
-    state
-        .measure_mut()
-        .points_mut()
-        .copy_from_slice(x.v.as_slice());
-    state.adopt(energy, &mut x.velocity, x.energy);
-    scratch.give([w, x.v, x.velocity, x.gradient]);
-    state.give_stages(scratch.into_fields());
-    Ok(ending)
 }

@@ -8,9 +8,11 @@ use crate::error::StepError;
 use crate::real::{Real, real};
 use crate::state::State;
 
-/// Heun's method: an Euler step to predict, the mean of both velocities to correct. Order 2, two velocities a step.
+/// Heun's method, `w_i += (dt / 2) (v_i(mu) + v_i(mu + dt v))`. Order 2, two velocities a step.
 ///
-/// `w_i += (dt / 2) (v_i(mu) + v_i(mu + dt v))`.
+/// An Euler step predicts, the mean of both velocities corrects. `mu + dt v` is the measure with
+/// its points moved by `dt v_i`. Where the velocity has kinks, as that of a rectifier network, the
+/// order is lower.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -28,7 +30,7 @@ pub struct Heun;
 
 /// The classical Runge-Kutta method. Order 4, four velocities a step.
 ///
-/// On rectifier networks the kinks of the velocity lower the order.
+/// Where the velocity has kinks, as that of a rectifier network, the order is lower.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -42,19 +44,20 @@ pub struct Heun;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Source: W. Kutta, Beitrag zur naeherungsweisen Integration totaler Differentialgleichungen, 1901.
+/// Source: W. Kutta, Beitrag zur naeherungsweisen Integration totaler Differentialgleichungen,
+/// 1901.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rk4;
 
 impl Heun {
-    /// 2.
+    /// The order, 2.
     pub fn order(&self) -> u32 {
         2
     }
 }
 
 impl Rk4 {
-    /// 4.
+    /// The order, 4.
     pub fn order(&self) -> u32 {
         4
     }
@@ -91,12 +94,8 @@ impl<T: Real> Integrator<T> for Rk4 {
         dt: T,
     ) -> Result<Step<T>, StepError> {
         let b = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0];
-        explicit(
-            &[&[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0], &b],
-            energy,
-            state,
-            dt,
-        );
+        let rows: [&[f64]; 4] = [&[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0], &b];
+        explicit(&rows, energy, state, dt);
         Ok(Step {
             taken: dt,
             next: None,
@@ -104,8 +103,9 @@ impl<T: Real> Integrator<T> for Rk4 {
     }
 }
 
-/// One step of the explicit method whose tableau has the rows `a_2, .., a_s, b` (without zeros on and above the diagonal):
-/// `k_1 = v(w)`, `k_r = v(w + dt sum_q a_rq k_q)`, `w += dt sum_q b_q k_q`.
+/// One step of the explicit method of the Butcher tableau with rows `a_2, .., a_s, b`, without the
+/// zeros on and above the diagonal: `k_1 = v(w)`, `k_r = v(w + dt sum_q a_rq k_q)`,
+/// `w += dt sum_q b_q k_q`.
 fn explicit<T: Real>(rows: &[&[f64]], energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) {
     state.evaluate(energy);
     let mut stages = state.take_stages(rows.len());
@@ -119,7 +119,8 @@ fn explicit<T: Real>(rows: &[&[f64]], energy: &mut dyn Energy<T>, state: &mut St
     state.give_stages(stages);
 }
 
-/// Keeps the points `w` of the start in `stages[0]`; `k_1` stays in the state, `k_2, k_3, ..` go to `stages[1..]`.
+/// Copies the points `w` at the start to `stages[0]`. The velocity of the state is `k_1`; the
+/// caller writes `k_2, k_3, ..` to `stages[1..]`.
 pub(super) fn start<T: Real>(state: &State<T>, stages: &mut [DMatrix<T>]) {
     stages[0].copy_from(state.measure().points());
 }

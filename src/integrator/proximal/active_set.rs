@@ -1,207 +1,243 @@
-//! ActiveSet: the kinks that particles sit on, and the shortest subgradient across them.
+//! The active set: the kinks on which particles sit, and the minimum-norm subgradient across them.
 
 use nalgebra::DMatrix;
 
-use super::objective::{Point, Proximal};
+use super::column::{axpy, column, column_mut, orthogonalise};
+use super::objective::{Point, ProximalProblem};
 use super::scratch::Scratch;
 use crate::numeric::vector::dot;
 use crate::real::{Real, epsilon, real};
 
-/// ActiveSet kept a particle: a direction and its sides cost one more first variation each.
-const MOST: usize = 4;
+/// Active surfaces kept a particle: the gradients on both sides of each further one cost a first
+/// variation.
+const MAX_SURFACES: usize = 4;
 
-/// The kinks that particles are pinned on: for each particle the unit normals of the surfaces across which its gradient jumps.
+/// The least length of a unit normal after orthogonalisation. A surface with a shorter one is
+/// parallel to the intersection of the active ones, up to errors of the normals.
+const INDEPENDENCE: f64 = 1e-3;
+
+/// Surfaces are released only from particles whose subgradient across them is at least this
+/// fraction of the largest one.
+const RELEASE_FRACTION: f64 = 0.3;
+
+/// Ratio of the offsets along successive normals, see [`ActiveSet::offset`].
+const OFFSET_RATIO: f64 = 0.25;
+
+/// Sweeps of coordinate descent over the multipliers of one particle.
+const MAX_SWEEPS: usize = 50;
+
+/// For each particle the unit normals of its active surfaces, across which its gradient jumps.
 ///
-/// A pinned particle moves along its surfaces. There the objective is smooth, so Newton's method is at home; across them 0 must
-/// be between the gradients of both sides at a minimum, or the particle is released to the side where the objective falls.
+/// A particle moves within its active surfaces, where the objective is smooth and Newton's method
+/// applies. At a minimum 0 is between the gradients of both sides of each surface. Otherwise the
+/// surface leaves the active set, and the particle moves to the side on which the objective falls.
 pub(super) struct ActiveSet<T> {
-    /// Orthonormal: each is that of its surface within those before it.
+    /// Orthonormal: each normal is that of its surface within the intersection of those before it.
     normals: Vec<Vec<Vec<T>>>,
 }
 
 impl<T: Real> ActiveSet<T> {
+    /// The empty set.
     pub fn new(particles: usize) -> Self {
         Self {
             normals: vec![Vec::new(); particles],
         }
     }
 
-    /// ActiveSet particle `i` on a surface of unit normal `n`, unless it cannot move across it anyway.
-    fn pin(&mut self, i: usize, mut n: Vec<T>) {
-        for _ in 0..2 {
-            for e in &self.normals[i] {
-                let s = dot(e, &n);
-                n.iter_mut().zip(e).for_each(|(n, &e)| *n -= s * e);
-            }
-        }
-        let size = dot(&n, &n).sqrt();
-        if self.normals[i].len() < MOST && size > real(1e-3) {
+    /// Adds a surface of unit normal `n` to particle `i`, unless the active ones imply it.
+    fn add(&mut self, i: usize, mut n: Vec<T>) {
+        let size = orthogonalise(self.normals[i].iter(), &mut n);
+        if self.normals[i].len() < MAX_SURFACES && size > real(INDEPENDENCE) {
             n.iter_mut().for_each(|n| *n /= size);
             self.normals[i].push(n);
         }
     }
 
-    /// ActiveSet the particles that have met a kink, on its normal.
-    pub fn take(&mut self, normals: impl IntoIterator<Item = Option<Vec<T>>>) {
+    /// Adds to each particle the surface of the given normal, if any.
+    pub fn extend(&mut self, normals: impl IntoIterator<Item = Option<Vec<T>>>) {
         for (i, n) in normals.into_iter().enumerate() {
             if let Some(n) = n {
-                self.pin(i, n);
+                self.add(i, n);
             }
         }
     }
 
-    /// Removes the components across the kinks, of one field or of several side by side.
+    /// Projects onto the active surfaces one field, or several side by side.
     pub fn project(&self, field: &mut DMatrix<T>) {
         let p = field.nrows();
-        for (basis, u) in self
-            .normals
-            .iter()
-            .cycle()
-            .zip(field.as_mut_slice().chunks_exact_mut(p))
-        {
+        let columns = field.as_mut_slice().chunks_exact_mut(p);
+        for (basis, u) in self.normals.iter().cycle().zip(columns) {
             for e in basis {
-                let s = dot(e, u);
-                u.iter_mut().zip(e).for_each(|(u, &e)| *u -= s * e);
+                axpy(-dot(e, u), e, u);
             }
         }
     }
 
-    /// Whether any particle, on any rank, has more than `level` active_set.
-    fn any(&self, problem: &mut Proximal<'_, T>, level: usize, flags: &mut DMatrix<T>) -> bool {
-        problem.any(flags, |i| self.normals[i].len() > level)
+    /// The norm of the gradient at a point, projected onto the active surfaces; `projected` is
+    /// overwritten.
+    pub fn projected_norm(
+        &self,
+        problem: &mut ProximalProblem<'_, T>,
+        gradient: &DMatrix<T>,
+        projected: &mut DMatrix<T>,
+    ) -> T {
+        projected.copy_from(gradient);
+        self.project(projected);
+        problem.norm(projected)
     }
 
-    /// Writes the shortest subgradient `z_i` of every particle, from gradients at the distance `radius` on both sides of its
-    /// active_set, and releases the active_set across which 0 is not between them. `aside` is where the released should go, in all
-    /// other particles 0; returns whether there are any. `None` where the energy has no first variation.
+    /// Writes the minimum-norm subgradient `z_i` of every particle, from gradients at the distance
+    /// `radius` on both sides of its active surfaces; releases surfaces across which 0 is not
+    /// between the gradients.
+    ///
+    /// Surfaces are released only if `z` is larger across the surfaces than along them. The
+    /// `displacement` takes released particles to the side where the objective falls; it is 0 for
+    /// all others. Returns whether any particle, on any rank, was released; `None` if the energy
+    /// has no first variation.
     pub fn release(
         &mut self,
-        problem: &mut Proximal<'_, T>,
+        problem: &mut ProximalProblem<'_, T>,
         x: &Point<T>,
-        (radius, z, aside, evaluations): (T, &mut DMatrix<T>, &mut DMatrix<T>, &mut usize),
+        radius: T,
+        z: &mut DMatrix<T>,
+        displacement: &mut DMatrix<T>,
         scratch: &mut Scratch<T>,
     ) -> Option<bool> {
-        z.copy_from(&x.gradient);
-        aside.fill(T::zero());
-        let [mut at, mut corner, mut side] = [(); 3].map(|()| scratch.take());
-        let (p, m) = x.v.shape();
-        let mut values = vec![T::zero(); m];
-        let mut jumps: Vec<Vec<Vec<T>>> = vec![Vec::new(); m];
-        let mut told = Some(());
-        let mut level = 0;
-        while told.is_some() && self.any(problem, level, &mut at) {
-            // One corner of all sides, then from it across one pin after the other.
-            problem.mu.points_mut().copy_from_slice(x.v.as_slice());
-            if level == 0 {
-                self.place(&x.v, |_| radius, &mut at);
-                *evaluations += 1;
-                told = told.and(problem.probe(&at, &mut values, &mut corner));
-            }
-            *evaluations += 1;
-            self.place(&x.v, |k| if k == level { -radius } else { radius }, &mut at);
-            told = told.and(problem.probe(&at, &mut values, &mut side));
-            for i in (0..m).filter(|&i| self.normals[i].len() > level) {
-                let of = i * p..(i + 1) * p;
-                let pair = corner.as_slice()[of.clone()]
-                    .iter()
-                    .zip(&side.as_slice()[of]);
-                jumps[i].push(pair.map(|(&c, &s)| c - s).collect());
-            }
-            level += 1;
-        }
-        let mut shares: Vec<Vec<T>> = vec![Vec::new(); m];
-        for i in (0..m).filter(|&i| !jumps[i].is_empty()) {
-            let of = i * p..(i + 1) * p;
-            let z = &mut z.as_mut_slice()[of.clone()];
-            z.copy_from_slice(&corner.as_slice()[of]);
-            shares[i] = between(z, &jumps[i], &self.normals[i]);
-        }
-        // Pulls: what of z goes across the active_set.
-        at.copy_from(z);
-        self.project(&mut at);
-        let free = problem.norm(&at);
-        side.copy_from(z);
-        side -= &at;
-        let pull = problem.norm(&side);
-        // Along the faces first, as long as there is more to gain.
+        let jumps = self.one_sided_gradients(problem, x, radius, z, scratch)?;
+        let multipliers: Vec<Vec<T>> = jumps
+            .iter()
+            .enumerate()
+            .map(|(i, jumps)| minimum_norm(column_mut(z, i), jumps, &self.normals[i]))
+            .collect();
+        let [mut along, mut across] = [(); 2].map(|()| scratch.take());
+        along.copy_from(z);
+        self.project(&mut along);
+        across.copy_from(z);
+        across -= &along;
+        displacement.fill(T::zero());
         let mut released = false;
-        if pull > free {
-            let largest = problem.largest(&side);
-            for i in (0..m).filter(|&i| !shares[i].is_empty()) {
-                let of = i * p..(i + 1) * p;
-                let pull = &side.as_slice()[of.clone()];
-                if dot(pull, pull).sqrt() < real::<T>(0.3) * largest {
+        let size_along = problem.norm(&along);
+        if problem.norm(&across) > size_along {
+            let largest = largest_norm(&across);
+            for i in (0..multipliers.len()).filter(|&i| !multipliers[i].is_empty()) {
+                let u = column(&across, i);
+                if dot(u, u).sqrt() < real::<T>(RELEASE_FRACTION) * largest {
                     continue;
                 }
-                let aside = &mut aside.as_mut_slice()[of];
-                let kept = std::mem::take(&mut self.normals[i]);
-                for (n, &s) in kept.into_iter().zip(&shares[i]) {
+                let normals = std::mem::take(&mut self.normals[i]);
+                for (n, &s) in normals.into_iter().zip(&multipliers[i]) {
                     if s > T::zero() && s < T::one() {
-                        self.pin(i, n);
+                        self.add(i, n);
                         continue;
                     }
                     released = true;
-                    let sign = if s <= T::zero() { radius } else { -radius };
-                    aside.iter_mut().zip(&n).for_each(|(a, &n)| *a += sign * n);
+                    let side = if s <= T::zero() { radius } else { -radius };
+                    axpy(side, &n, column_mut(displacement, i));
                 }
             }
         }
-        let released = told.map(|()| problem.any(&mut at, |_| released));
-        scratch.give([at, corner, side]);
-        released
+        let released = problem.any_particle(&mut along, |_| released);
+        scratch.give([along, across]);
+        Some(released)
     }
 
-    /// `out_i = v_i + sum_k step(k) n_ik`, shorter for the first active_set: the later normals lean over the surfaces of these.
-    fn place(&self, v: &DMatrix<T>, step: impl Fn(usize) -> T, out: &mut DMatrix<T>) {
+    /// Writes to `z` the gradient on the positive sides of all active surfaces of each particle,
+    /// and returns its jumps: this gradient minus that on the negative side of one surface.
+    ///
+    /// Particles without active surfaces have no jumps; their `z_i` is the gradient at `x`.
+    fn one_sided_gradients(
+        &self,
+        problem: &mut ProximalProblem<'_, T>,
+        x: &Point<T>,
+        radius: T,
+        z: &mut DMatrix<T>,
+        scratch: &mut Scratch<T>,
+    ) -> Option<Vec<Vec<Vec<T>>>> {
+        z.copy_from(&x.gradient);
+        let [mut at, mut positive, mut negative] = [(); 3].map(|()| scratch.take());
+        let m = x.v.ncols();
+        let mut values = vec![T::zero(); m];
+        let mut jumps: Vec<Vec<Vec<T>>> = vec![Vec::new(); m];
+        let mut level = 0;
+        while problem.any_particle(&mut at, |i| self.normals[i].len() > level) {
+            if level == 0 {
+                problem.mu.points_mut().copy_from_slice(x.v.as_slice());
+                self.offset(&x.v, |_| radius, &mut at);
+                problem.evaluate_particles(&at, &mut values, &mut positive)?;
+            }
+            self.offset(&x.v, |k| if k == level { -radius } else { radius }, &mut at);
+            problem.evaluate_particles(&at, &mut values, &mut negative)?;
+            for i in (0..m).filter(|&i| self.normals[i].len() > level) {
+                let pair = column(&positive, i).iter().zip(column(&negative, i));
+                jumps[i].push(pair.map(|(&g, &h)| g - h).collect());
+                column_mut(z, i).copy_from_slice(column(&positive, i));
+            }
+            level += 1;
+        }
+        scratch.give([at, positive, negative]);
+        Some(jumps)
+    }
+
+    /// `out_i = v_i + sum_k r_k step(k) n_ik`, with `r_k = 1` for the last normal and a quarter of
+    /// the next one for each before it.
+    ///
+    /// The normal of surface k has components along the earlier, orthogonalised ones. Equal offsets
+    /// along these could take the particle to the other side of surface k.
+    fn offset(&self, v: &DMatrix<T>, step: impl Fn(usize) -> T, out: &mut DMatrix<T>) {
         out.copy_from(v);
-        let p = v.nrows();
-        for (normals, out) in self
-            .normals
-            .iter()
-            .zip(out.as_mut_slice().chunks_exact_mut(p))
-        {
-            let mut scale = T::one();
+        for (i, normals) in self.normals.iter().enumerate() {
+            let mut ratio = T::one();
             for (k, n) in normals.iter().enumerate().rev() {
-                out.iter_mut()
-                    .zip(n)
-                    .for_each(|(out, &n)| *out += scale * step(k) * n);
-                scale *= real(0.25);
+                axpy(ratio * step(k), n, column_mut(out, i));
+                ratio *= real(OFFSET_RATIO);
             }
         }
     }
 }
 
-/// Shortens `z` to the shortest `z - sum_k s_k j_k` with shares `0 <= s_k <= 1`; returns the shares.
+/// The largest `|u_i|` over the particles of this rank.
+fn largest_norm<T: Real>(u: &DMatrix<T>) -> T {
+    u.column_iter().fold(T::zero(), |max, u| max.max(u.norm()))
+}
+
+/// Replaces `z` by the shortest `z - sum_k s_k j_k` with multipliers `0 <= s_k <= 1`, which are
+/// returned; by cyclic coordinate descent.
 ///
-/// Where the gradient jumps downwards (a ridge of the objective, not `convex`) the share is 0 or 1: the side that falls more.
-fn between<T: Real>(z: &mut [T], jumps: &[Vec<T>], normals: &[Vec<T>]) -> Vec<T> {
-    let mut shares = vec![T::zero(); jumps.len()];
-    let sweeps = if jumps.len() == 1 { 1 } else { 50 };
+/// If the gradient jumps downwards along its normal, the surface is a concave kink (a ridge of the
+/// objective): the multiplier is then 0 or 1, the side on which the objective falls faster.
+fn minimum_norm<T: Real>(z: &mut [T], jumps: &[Vec<T>], normals: &[Vec<T>]) -> Vec<T> {
+    let mut multipliers = vec![T::zero(); jumps.len()];
+    let sweeps = if jumps.len() == 1 { 1 } else { MAX_SWEEPS };
     for _ in 0..sweeps {
-        let mut moved = T::zero();
+        let mut largest_change = T::zero();
         for (k, j) in jumps.iter().enumerate() {
             let square = dot(j, j);
             if square == T::zero() {
                 continue;
             }
-            let best = if dot(&normals[k], j) > T::zero() {
-                (shares[k] + dot(z, j) / square)
+            let jump = dot(&normals[k], j);
+            let best = if jump > T::zero() {
+                (multipliers[k] + dot(z, j) / square)
                     .max(T::zero())
                     .min(T::one())
             } else {
-                // The slopes n.(z + s j) of this side and n.(z + (s - 1) j) of the other, outwards: the lower one.
-                let here = dot(&normals[k], z) + shares[k] * dot(&normals[k], j);
-                let there = here - dot(&normals[k], j);
-                if here <= -there { T::zero() } else { T::one() }
+                // The slopes along the normal on both sides, positive and negative.
+                let positive = dot(&normals[k], z) + multipliers[k] * jump;
+                let negative = positive - jump;
+                if positive <= -negative {
+                    T::zero()
+                } else {
+                    T::one()
+                }
             };
-            let change = best - shares[k];
-            z.iter_mut().zip(j).for_each(|(z, &j)| *z -= change * j);
-            shares[k] = best;
-            moved = moved.max(change.abs());
+            let change = best - multipliers[k];
+            axpy(-change, j, z);
+            multipliers[k] = best;
+            largest_change = largest_change.max(change.abs());
         }
-        if moved <= epsilon::<T>() {
+        if largest_change <= epsilon::<T>() {
             break;
         }
     }
-    shares
+    multipliers
 }

@@ -1,62 +1,144 @@
-//! Where, on its way along a direction, a particle meets the kink at which it should stop.
+//! Breakpoints of the objective along a direction: the kinks at which particles should stop.
 
 use nalgebra::DMatrix;
 
 use super::active_set::ActiveSet;
-use super::objective::{Point, Proximal};
+use super::column::{column, distance};
+use super::objective::{Point, ProximalProblem};
 use super::scratch::Scratch;
 use crate::numeric::vector::dot;
 use crate::real::{Real, epsilon, real};
 
-/// Pairs of trials at most: once a bracket holds one kink, the error of its place is squared by each.
-const ROUNDS: usize = 12;
+/// Pairs of trials at most. Once a bracket holds one kink, each pair squares the error of its
+/// position.
+const MAX_ROUNDS: usize = 12;
 
-/// How far each particle goes.
-pub(super) struct Stops<T> {
-    /// The share of the direction, 1 where nothing stops the particle.
-    pub shares: Vec<T>,
-    /// The unit normal of the kink that stops it, where it has been found.
+/// The error of a breakpoint, relative to the distance at which both sides of its kink are sampled.
+const RELATIVE_RESOLUTION: f64 = 1e-3;
+
+/// The least error of a breakpoint, in units of `eps` times the size of the particle.
+const RESOLUTION_ROUNDING: f64 = 64.0;
+
+/// The largest error of a breakpoint, as a fraction of the direction.
+const MAX_RESOLUTION: f64 = 0.125;
+
+/// The normal of a kink is the difference of the gradients at the ends of its bracket. It is
+/// accepted if the bracket is narrower than this multiple of its resolution.
+const NORMAL_WIDTH: f64 = 1e3;
+
+/// Trials keep at least this fraction of the resolution away from the ends of the bracket.
+const INNER_MARGIN: f64 = 0.25;
+
+/// The two trials of a pair are at most this fraction of the width away from the estimate.
+const MAX_SPREAD: f64 = 0.1;
+
+/// The spread of the first pair of trials.
+const FIRST_SPREAD: f64 = 0.05;
+
+/// The spread of the next trials is this multiple of the predicted error.
+const SPREAD_SAFETY: f64 = 2.0;
+
+/// A bracket that is wider than this fraction of its previous width is bisected.
+const REQUIRED_SHRINK: f64 = 0.5;
+
+/// The previous width of a new bracket, so large that its first estimate is not a bisection.
+const FIRST_PREVIOUS_WIDTH: f64 = 4.0;
+
+/// The width below which a bracket may count as a kink.
+const KINK_WIDTH: f64 = 0.01;
+
+/// The width below which a bracket counts as smooth if it is not a kink.
+const SMOOTH_WIDTH: f64 = 1e-3;
+
+/// A kink keeps at least this fraction of its jump times the square root of the width.
+const KINK_JUMP: f64 = 0.5;
+
+/// A slope at the end of a joint direction above `-0.25` times that at the start counts as ascent.
+/// Without kinks it would be 0 there, up to the error of the Newton direction.
+const JOINT_ASCENT: f64 = -0.25;
+
+/// The relative change of slope over `eps^(1/3)` of the direction above which there is a kink at
+/// its start.
+const START_KINK: f64 = 0.01;
+
+/// The least curvature along a joint direction, relative to the slope at its start.
+const MIN_CURVATURE: f64 = 0.1;
+
+/// The part of a direction that each particle takes.
+pub(super) struct StepLimits<T> {
+    /// The fraction `t_i` of the direction, in `[0, 1]`; 1 if no kink stops the particle.
+    pub fractions: Vec<T>,
+    /// The unit normal of the kink that stops the particle, if it was resolved.
     pub normals: Vec<Option<Vec<T>>>,
 }
 
-/// A way to go.
-pub(super) struct Way<'a, T> {
+/// The rays `x_i + t d_i`, `0 <= t <= 1`, along the active surfaces.
+pub(super) struct Rays<'a, T> {
+    pub x: &'a Point<T>,
     pub d: &'a DMatrix<T>,
-    /// Whether the direction is that of all particles together.
-    pub newton: bool,
-    /// The distance from which the two sides of a kink will be seen: it is found to a thousandth of that.
+    pub active_set: &'a ActiveSet<T>,
+    /// True if `d` is a joint Newton direction, so that all particles move together.
+    pub joint: bool,
+    /// The distance at which both sides of a kink are sampled.
     pub radius: T,
 }
 
-/// One end of a bracket: share, value, slope and gradient there.
-#[derive(Clone)]
-struct End<T> {
+/// A term `-alpha t + beta t^2 / 2` of the objective of one particle along its ray.
+#[derive(Clone, Copy)]
+struct Correction<T> {
+    alpha: T,
+    beta: T,
+}
+
+/// The corrected objective of one particle at the fraction `t` of its ray.
+struct RaySample<T> {
     t: T,
     value: T,
     slope: T,
+    /// Projected onto the active surfaces, without correction.
     gradient: Vec<T>,
 }
 
-/// Two ends between which the slope turns from descent to ascent.
-struct Bracket<T> {
-    low: End<T>,
-    high: End<T>,
-    /// The last guess of the kink, and how far to both sides of it to look.
-    guess: T,
-    look: T,
-    /// Width and jump at first.
-    first: (T, T),
+/// Two samples between which the slope turns from descent to ascent. The width is 1 at first.
+///
+/// The breakpoint is estimated where the parabolas at both ends intersect, as by cutting planes in
+/// one dimension.
+struct ParabolicBracket<T> {
+    low: RaySample<T>,
+    high: RaySample<T>,
+    /// The last estimate of the breakpoint; the next trials are at `estimate -+ spread`.
+    estimate: T,
+    spread: T,
+    /// The jump of the gradient over the whole ray.
+    initial_jump: T,
     /// The curvature of the pieces between kinks.
-    kappa: T,
-    /// Which ends the last pair of trials has replaced.
-    sides: (bool, bool),
-    /// The last width.
-    last: T,
-    /// Below this width the place is lost in rounding.
+    curvature: T,
+    /// Whether the last pair of trials has replaced the low and the high end.
+    replaced: (bool, bool),
+    previous_width: T,
+    /// The width below which the breakpoint is resolved.
     resolution: T,
 }
 
-impl<T: Real> Bracket<T> {
+impl<T: Real> ParabolicBracket<T> {
+    fn new(low: RaySample<T>, high: RaySample<T>, curvature: T, resolution: T) -> Self {
+        let initial_jump = distance(&low.gradient, &high.gradient);
+        let mut bracket = Self {
+            low,
+            high,
+            estimate: T::one(),
+            spread: T::zero(),
+            initial_jump,
+            curvature,
+            replaced: (false, false),
+            previous_width: real(FIRST_PREVIOUS_WIDTH),
+            resolution,
+        };
+        bracket.update_estimate();
+        bracket.spread = real(FIRST_SPREAD);
+        bracket
+    }
+
     fn width(&self) -> T {
         self.high.t - self.low.t
     }
@@ -65,228 +147,234 @@ impl<T: Real> Bracket<T> {
         distance(&self.low.gradient, &self.high.gradient)
     }
 
-    fn done(&self) -> bool {
+    fn is_resolved(&self) -> bool {
         self.width() <= self.resolution
     }
 
-    /// Whether the jump has stayed while the bracket shrank: across a smooth search_direction both shrink alike.
+    /// Returns true if the jump of the gradient remains while the bracket shrinks. Over a smooth
+    /// turn of the slope both shrink alike.
     fn is_kink(&self) -> bool {
-        let (width, jump) = self.first;
-        let shrunk = self.width() / width;
-        shrunk <= real(0.01) && self.jump() >= jump * shrunk.sqrt() * real(0.5)
+        let width = self.width();
+        width <= real(KINK_WIDTH)
+            && self.jump() >= self.initial_jump * width.sqrt() * real(KINK_JUMP)
     }
 
-    /// Whether the jump has shrunk with the bracket: then the model of all particles knows better than to stop here.
+    /// Returns true if the jump has shrunk with the bracket. The particle should not stop there:
+    /// the joint model already accounts for smooth changes.
     fn is_smooth(&self) -> bool {
-        self.width() < real::<T>(1e-3) * self.first.0 && !self.is_kink()
+        self.width() < real::<T>(SMOOTH_WIDTH) && !self.is_kink()
     }
 
-    /// Guesses the kink, where the parabolas of curvature `kappa` at both ends meet; the next trials are on both sides of it.
+    /// Estimates the breakpoint, where the parabolas of the common curvature at both ends
+    /// intersect; by bisection if the bracket has not halved. The spread is the expected error.
     ///
-    /// The error of a guess goes with the square of the width. In the middle where the bracket has not shrunk by half.
-    fn aim(&mut self) {
+    /// The error of the intersection is proportional to the square of the width.
+    fn update_estimate(&mut self) {
         let (a, b, width) = (&self.low, &self.high, self.width());
-        let (sa, sb) = (a.slope - self.kappa * a.t, b.slope - self.kappa * b.t);
-        let rise = b.value - a.value - real::<T>(0.5) * self.kappa * (b.t * b.t - a.t * a.t);
-        let meet = a.t + (rise - sb * width) / (sa - sb);
-        let inside = self.resolution * real(0.25);
-        let guess = meet.max(a.t + inside).min(b.t - inside);
-        let shrunk = width / self.last;
-        let error = if self.sides == (true, true) {
-            (guess - self.guess).abs() * shrunk * real(2.0)
+        let kappa = self.curvature;
+        let (slope_a, slope_b) = (a.slope - kappa * a.t, b.slope - kappa * b.t);
+        let rise = b.value - a.value - real::<T>(0.5) * kappa * (b.t * b.t - a.t * a.t);
+        let intersection = a.t + (rise - slope_b * width) / (slope_a - slope_b);
+        let margin = self.resolution * real(INNER_MARGIN);
+        let clamped = intersection.max(a.t + margin).min(b.t - margin);
+        let shrink = width / self.previous_width;
+        let error = if self.replaced == (true, true) {
+            (clamped - self.estimate).abs() * shrink * real(SPREAD_SAFETY)
         } else {
             width
         };
-        self.look = error.max(inside).min(width * real(0.1));
-        self.sides = (false, false);
-        self.guess = if shrunk <= real(0.5) {
-            guess
+        self.spread = error.max(margin).min(width * real(MAX_SPREAD));
+        self.estimate = if shrink <= real(REQUIRED_SHRINK) {
+            clamped
         } else {
             real::<T>(0.5) * (a.t + b.t)
         };
-        self.last = width;
+        self.replaced = (false, false);
+        self.previous_width = width;
     }
 
-    fn take(&mut self, end: End<T>) {
-        if end.t <= self.low.t || end.t >= self.high.t {
+    /// Replaces the end on whose side the sample is, if it is inside the bracket.
+    fn insert(&mut self, sample: RaySample<T>) {
+        if sample.t <= self.low.t || sample.t >= self.high.t {
             return;
         }
-        if end.slope < T::zero() {
-            self.low = end;
-            self.sides.0 = true;
+        if sample.slope < T::zero() {
+            self.low = sample;
+            self.replaced.0 = true;
         } else {
-            self.high = end;
-            self.sides.1 = true;
+            self.high = sample;
+            self.replaced.1 = true;
         }
     }
 }
 
-/// Follows every particle from `x` along `d`, which keeps to its active_set, to the kink where it should stop, if there is one.
-///
-/// Its slope is that of `F'(mu) + |. - w_i|^2 / (2 gamma)`, with `mu` at `x`; it stops where the slope turns from descent to ascent.
-/// If `d` is a `newton` direction, the other particles move too, and would make the slope 0 at its end were there no kinks: so the
-/// slope followed is `kappa (t - 1)`, `kappa` the curvature at the start, and all by which the slope departs from a line.
-/// Between two ends the kink is where their parabolas meet (cutting planes in one dimension). `None` where the energy has
-/// no first variation.
-pub(super) fn stops<T: Real>(
-    problem: &mut Proximal<'_, T>,
-    x: &Point<T>,
-    Way { d, newton, radius }: Way<'_, T>,
-    active_set: &ActiveSet<T>,
-    evaluations: &mut usize,
-    scratch: &mut Scratch<T>,
-) -> Option<Stops<T>> {
-    let (p, m) = x.v.shape();
-    let mut flags = scratch.take();
-    let of = |i: usize| i * p..(i + 1) * p;
-    let mut stops = Stops {
-        shares: vec![T::one(); m],
-        normals: vec![None; m],
-    };
-    problem.mu.points_mut().copy_from_slice(x.v.as_slice());
-
-    // Every particle at several shares of its way. The slope followed is `slope - alpha + beta t`.
-    let mut lines = vec![(T::zero(), T::zero()); m];
-    let mut ends = |problem: &mut Proximal<'_, T>,
-                    lines: &[(T, T)],
-                    shares: &dyn Fn(usize) -> [T; 3],
-                    count: usize| {
-        let (mut at, mut gradients) = (DMatrix::zeros(p, count * m), DMatrix::zeros(p, count * m));
-        let mut values = vec![T::zero(); count * m];
-        for k in 0..count {
-            for i in 0..m {
-                at.column_mut(k * m + i).copy_from(&x.v.column(i));
-                at.column_mut(k * m + i)
-                    .axpy(shares(i)[k], &d.column(i), T::one());
-            }
-        }
-        *evaluations += 1;
-        problem.probe(&at, &mut values, &mut gradients)?;
-        active_set.project(&mut gradients);
-        let end = |(k, i): (usize, usize)| {
-            let gradient = gradients
-                .column(k * m + i)
-                .iter()
-                .copied()
-                .collect::<Vec<T>>();
-            let (t, value, (alpha, beta)) = (shares(i)[k], values[k * m + i], lines[i]);
-            let slope = dot(&gradient, &d.as_slice()[of(i)]) - alpha + beta * t;
-            End {
-                t,
-                value: value - alpha * t + real::<T>(0.5) * beta * t * t,
-                slope,
-                gradient,
-            }
+impl<T: Real> Rays<'_, T> {
+    /// Computes for each particle the breakpoint at which it should stop, if any.
+    ///
+    /// The objective of a particle is `F'(mu) + |. - w_i|^2 / (2 gamma)`, with `mu` fixed at `x`.
+    /// The particle stops at the kink where its slope turns from descent to ascent. `None` if the
+    /// energy has no first variation.
+    pub fn step_limits(
+        &self,
+        problem: &mut ProximalProblem<'_, T>,
+        scratch: &mut Scratch<T>,
+    ) -> Option<StepLimits<T>> {
+        let m = self.x.v.ncols();
+        let points = problem.mu.points_mut();
+        points.copy_from_slice(self.x.v.as_slice());
+        let mut corrections = vec![
+            Correction {
+                alpha: T::zero(),
+                beta: T::zero(),
+            };
+            m
+        ];
+        let mut curvatures = vec![T::zero(); m];
+        let [starts, ends] = if self.joint {
+            self.joint_samples(problem, &mut corrections, &mut curvatures)?
+        } else {
+            self.sample(problem, &corrections, |_| [T::zero(), T::one()])?
         };
-        Some(
-            (0..count)
-                .map(|k| (0..m).map(|i| end((k, i))).collect::<Vec<_>>())
-                .collect::<Vec<_>>(),
-        )
-    };
-    let short = epsilon::<T>().cbrt();
-    let first = ends(
-        problem,
-        &lines,
-        &|_| [T::zero(), T::one(), short],
-        if newton { 3 } else { 2 },
-    )?;
-    let mut first = first.into_iter();
-    let (mut near, mut far) = (first.next()?, first.next()?);
-    let mut kappas = vec![T::zero(); m];
-    if let Some(next) = first.next() {
-        for (i, (start, end)) in near.iter_mut().zip(&mut far).enumerate() {
-            let rise = next[i].slope - start.slope;
-            // A slope that changes at once has met a kink where it starts.
-            let bends = rise.abs() <= real::<T>(0.01) * (start.slope.abs() + end.slope.abs());
-            let curvature = if bends { rise / short } else { T::zero() };
-            kappas[i] = curvature.max(real::<T>(0.1) * start.slope.abs());
-            lines[i] = (start.slope + kappas[i], kappas[i] - curvature);
-            start.slope = -kappas[i];
-            end.slope += lines[i].1 - lines[i].0;
-            end.value += real::<T>(0.5) * lines[i].1 - lines[i].0;
+        let mut brackets: Vec<Option<ParabolicBracket<T>>> = starts
+            .into_iter()
+            .zip(ends)
+            .enumerate()
+            .map(|(i, (low, high))| self.bracket(i, low, high, curvatures[i]))
+            .collect();
+
+        let mut flags = scratch.take();
+        for _ in 0..MAX_ROUNDS {
+            let unresolved = |b: &ParabolicBracket<T>| !b.is_resolved();
+            if !problem.any_particle(&mut flags, |i| brackets[i].as_ref().is_some_and(unresolved)) {
+                break;
+            }
+            let pair = |i: usize| match &brackets[i] {
+                Some(b) => [b.estimate - b.spread, b.estimate + b.spread],
+                None => [T::zero(); 2],
+            };
+            for samples in self.sample(problem, &corrections, pair)? {
+                for (bracket, sample) in brackets.iter_mut().zip(samples) {
+                    if let Some(bracket) = bracket {
+                        bracket.insert(sample);
+                    }
+                }
+            }
+            for bracket in &mut brackets {
+                bracket
+                    .iter_mut()
+                    .for_each(ParabolicBracket::update_estimate);
+                bracket.take_if(|b| b.is_smooth());
+            }
         }
+        scratch.give([flags]);
+
+        let mut limits = StepLimits {
+            fractions: vec![T::one(); m],
+            normals: vec![None; m],
+        };
+        for (i, bracket) in brackets.into_iter().enumerate() {
+            let Some(b) = bracket.filter(ParabolicBracket::is_kink) else {
+                continue;
+            };
+            limits.fractions[i] = b.low.t;
+            if b.width() <= b.resolution * real(NORMAL_WIDTH) {
+                let jump = b.jump();
+                let gradients = b.high.gradient.iter().zip(&b.low.gradient);
+                limits.fractions[i] = b.estimate;
+                limits.normals[i] = Some(gradients.map(|(&g, &h)| (g - h) / jump).collect());
+            }
+        }
+        Some(limits)
     }
-    let bracket = |(i, (low, high)): (usize, (End<T>, End<T>))| {
-        let least = if newton {
-            low.slope * real(-0.25)
+
+    /// Samples both ends of joint rays, and sets the corrections and curvatures.
+    ///
+    /// Along a joint direction the other particles move too. Without kinks they would make the
+    /// slope 0 at the end of the ray. So the corrected slope is `kappa (t - 1)`, with the curvature
+    /// `kappa` at the start, plus the deviation of the slope of the particle from a straight line.
+    fn joint_samples(
+        &self,
+        problem: &mut ProximalProblem<'_, T>,
+        corrections: &mut [Correction<T>],
+        curvatures: &mut [T],
+    ) -> Option<[Vec<RaySample<T>>; 2]> {
+        let short = epsilon::<T>().cbrt();
+        let fractions = |_| [T::zero(), T::one(), short];
+        let [mut starts, mut ends, nexts] = self.sample(problem, corrections, fractions)?;
+        for (i, (start, end)) in starts.iter_mut().zip(&mut ends).enumerate() {
+            let rise = nexts[i].slope - start.slope;
+            let scale = start.slope.abs() + end.slope.abs();
+            let is_smooth = rise.abs() <= real::<T>(START_KINK) * scale;
+            let curvature = if is_smooth { rise / short } else { T::zero() };
+            let kappa = curvature.max(real::<T>(MIN_CURVATURE) * start.slope.abs());
+            let (alpha, beta) = (start.slope + kappa, kappa - curvature);
+            start.slope = -kappa;
+            end.slope += beta - alpha;
+            end.value += real::<T>(0.5) * beta - alpha;
+            curvatures[i] = kappa;
+            corrections[i] = Correction { alpha, beta };
+        }
+        Some([starts, ends])
+    }
+
+    /// The bracket of particle `i` if its slope turns from descent to ascent along the ray.
+    fn bracket(
+        &self,
+        i: usize,
+        low: RaySample<T>,
+        high: RaySample<T>,
+        curvature: T,
+    ) -> Option<ParabolicBracket<T>> {
+        let least = if self.joint {
+            low.slope * real(JOINT_ASCENT)
         } else {
             T::zero()
         };
-        let turned = low.slope < T::zero() && high.slope > least && high.value.is_finite();
-        turned.then(|| {
-            let (v, d) = (&x.v.as_slice()[of(i)], &d.as_slice()[of(i)]);
-            let (size, rounding) = (
-                dot(d, d).sqrt(),
-                real::<T>(64.0) * epsilon::<T>() * dot(v, v).sqrt(),
-            );
-            let resolution = (radius / size).min(T::one()) * real(1e-3);
-            let resolution = resolution.max(rounding / size).min(real(0.125));
-            let first = (T::one(), distance(&low.gradient, &high.gradient));
-            let mut bracket = Bracket {
-                low,
-                high,
-                guess: T::one(),
-                look: T::zero(),
-                first,
-                kappa: kappas[i],
-                sides: (false, false),
-                last: real(4.0),
-                resolution,
-            };
-            bracket.aim();
-            bracket.look = real(0.05);
-            bracket
-        })
-    };
-    let mut brackets: Vec<Option<Bracket<T>>> =
-        near.into_iter().zip(far).enumerate().map(bracket).collect();
-    for _ in 0..ROUNDS {
-        if !problem.any(&mut flags, |i| {
-            brackets[i].as_ref().is_some_and(|b| !b.done())
-        }) {
-            break;
+        if !(low.slope < T::zero() && high.slope > least && high.value.is_finite()) {
+            return None;
         }
-        let pair = |i: usize| {
-            brackets[i].as_ref().map_or([T::zero(); 3], |b| {
-                [b.guess - b.look, b.guess + b.look, T::zero()]
-            })
-        };
-        for found in ends(problem, &lines, &pair, 2)? {
-            for (end, bracket) in found.into_iter().zip(&mut brackets) {
-                bracket.iter_mut().for_each(|b| b.take(end.clone()));
-            }
-        }
-        for bracket in &mut brackets {
-            bracket.iter_mut().for_each(Bracket::aim);
-            if bracket.as_ref().is_some_and(Bracket::is_smooth) {
-                *bracket = None;
-            }
-        }
+        let (v, d) = (column(&self.x.v, i), column(self.d, i));
+        let size = dot(d, d).sqrt();
+        let rounding = real::<T>(RESOLUTION_ROUNDING) * epsilon::<T>() * dot(v, v).sqrt();
+        let resolution = ((self.radius / size).min(T::one()) * real(RELATIVE_RESOLUTION))
+            .max(rounding / size)
+            .min(real(MAX_RESOLUTION));
+        Some(ParabolicBracket::new(low, high, curvature, resolution))
     }
-    for (i, bracket) in brackets.into_iter().enumerate() {
-        let Some(b) = bracket.filter(Bracket::is_kink) else {
-            continue;
-        };
-        stops.shares[i] = b.low.t;
-        if b.width() <= b.resolution * real(1e3) {
-            let (low, high, jump) = (&b.low.gradient, &b.high.gradient, b.jump());
-            stops.shares[i] = b.guess;
-            stops.normals[i] = Some(
-                high.iter()
-                    .zip(low)
-                    .map(|(&high, &low)| (high - low) / jump)
-                    .collect(),
-            );
-        }
-    }
-    scratch.give([flags]);
-    Some(stops)
-}
 
-fn distance<T: Real>(u: &[T], v: &[T]) -> T {
-    u.iter()
-        .zip(v)
-        .fold(T::zero(), |sum, (&u, &v)| sum + (u - v) * (u - v))
-        .sqrt()
+    /// Samples every particle at `K` fractions of its ray, in one first variation.
+    fn sample<const K: usize>(
+        &self,
+        problem: &mut ProximalProblem<'_, T>,
+        corrections: &[Correction<T>],
+        fractions: impl Fn(usize) -> [T; K],
+    ) -> Option<[Vec<RaySample<T>>; K]> {
+        let (p, m) = self.x.v.shape();
+        let mut at = DMatrix::zeros(p, K * m);
+        for k in 0..K {
+            for i in 0..m {
+                let mut point = at.column_mut(k * m + i);
+                point.copy_from(&self.x.v.column(i));
+                point.axpy(fractions(i)[k], &self.d.column(i), T::one());
+            }
+        }
+        let mut gradients = DMatrix::zeros(p, K * m);
+        let mut values = vec![T::zero(); K * m];
+        problem.evaluate_particles(&at, &mut values, &mut gradients)?;
+        self.active_set.project(&mut gradients);
+        let sample = |k: usize, i: usize| {
+            let t = fractions(i)[k];
+            let Correction { alpha, beta } = corrections[i];
+            let gradient = column(&gradients, k * m + i).to_vec();
+            RaySample {
+                t,
+                value: values[k * m + i] - alpha * t + real::<T>(0.5) * beta * t * t,
+                slope: dot(&gradient, column(self.d, i)) - alpha + beta * t,
+                gradient,
+            }
+        };
+        Some(std::array::from_fn(|k| {
+            (0..m).map(|i| sample(k, i)).collect()
+        }))
+    }
 }

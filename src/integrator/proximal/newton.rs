@@ -1,63 +1,84 @@
-//! Newton's method along the faces: the pieces, cut out by the kinks, on which the objective is smooth.
+//! An active-set Newton method, for energies with a first variation.
+//!
+//! Along the active surfaces the objective is smooth. Steps are those of a trust-region Newton
+//! method there, shortened particle by particle at breakpoints.
 
 use nalgebra::DMatrix;
 
 use super::active_set::ActiveSet;
-use super::breakpoints::{Stops, Way, stops};
-use super::objective::{Outcome, Point, Proximal, Tolerances};
+use super::breakpoints::{Rays, StepLimits};
+use super::column::{axpy, column, column_mut};
+use super::objective::{Point, ProximalProblem};
 use super::scratch::Scratch;
-use super::trust_region::Model;
+use super::tolerances::{
+    ARMIJO, FORCING_MAX, GOOD_RATIO, INITIAL_DAMPING, Outcome, STAGNATION, Tolerances, UNRESOLVED,
+    forcing_term, is_negligible,
+};
+use super::trust_region::{Model, Subproblem, updated_radius};
 use crate::numeric::vector::dot;
-use crate::real::{Real, epsilon, real};
+use crate::real::{Real, real};
 
-/// Descends from `x`, evaluated, to a stationary point of `P`, never to a higher value; `None` where the energy has no first
+/// Line searches without progress in a row, after which the method gives up.
+const MAX_FAILURES: usize = 6;
+
+/// Trials of a line search.
+const MAX_TRIALS: usize = 12;
+
+/// The longest step of a released particle, in units of the sampling distance.
+const MAX_RELEASE: f64 = 1e3;
+
+/// The second trial step of released particles, relative to the first.
+const SHORT_RELEASE: f64 = 0.1;
+
+/// The factors of the step length after its first and later trials.
+const BACKTRACKING: [f64; 2] = [0.5, 0.25];
+
+/// The radius for the second-order correction, relative to the step that it corrects.
+const TRUST_CORRECTION: f64 = 0.5;
+
+/// Descends from `x`, evaluated, to a stationary point of `P`, never to a higher value.
+///
+/// Both sides of each kink are sampled at the distance `radius`. `None` if the energy has no first
 /// variation.
-pub(super) fn follow<T: Real>(
-    problem: &mut Proximal<'_, T>,
+pub(super) fn descend<T: Real>(
+    problem: &mut ProximalProblem<'_, T>,
     x: &mut Point<T>,
-    reach: T,
+    radius: T,
     tolerances: &Tolerances<T>,
     scratch: &mut Scratch<T>,
 ) -> Option<Outcome<T>> {
-    let resolved = real::<T>(1e3) * epsilon::<T>() * problem.norm(&x.v);
-    let [v, velocity, gradient, z, d] = [(); 5].map(|()| scratch.take());
-    let mut faces = Newton {
+    let mut newton = Newton {
         active_set: ActiveSet::new(x.v.ncols()),
-        radius: tolerances.radius.max(resolved.min(reach * real(1e-3))),
+        radius,
         model: Model::new(),
         curvature_scale: None,
         trust: None,
-        y: Point {
-            v,
-            velocity,
-            gradient,
-            energy: x.energy,
-            value: x.value,
-        },
-        z,
-        d,
+        y: Point::take(scratch, x.energy, x.value),
+        z: scratch.take(),
+        d: scratch.take(),
         start: x.value,
     };
-    let ending = faces.descend(problem, x, tolerances, scratch);
-    let Newton { y, z, d, .. } = faces;
-    scratch.give([y.v, y.velocity, y.gradient, z, d]);
-    ending
+    let outcome = newton.descend(problem, x, tolerances, scratch);
+    let Newton { y, z, d, .. } = newton;
+    y.give(scratch);
+    scratch.give([z, d]);
+    outcome
 }
 
 struct Newton<T> {
     active_set: ActiveSet<T>,
-    /// The distance from which the two sides of a kink are seen.
+    /// The distance at which both sides of a kink are sampled.
     radius: T,
     model: Model<T>,
-    /// The Gauss-Newton curvature along the gradient, at first.
+    /// The Gauss-Newton curvature along the gradient at the start.
     curvature_scale: Option<T>,
     /// The radius of the trust region, after the first step.
     trust: Option<T>,
     /// The trial point.
     y: Point<T>,
-    /// The shortest subgradient.
+    /// The minimum-norm subgradient.
     z: DMatrix<T>,
-    /// The direction.
+    /// The search direction.
     d: DMatrix<T>,
     /// `P` at the start.
     start: T,
@@ -66,85 +87,62 @@ struct Newton<T> {
 impl<T: Real> Newton<T> {
     fn descend(
         &mut self,
-        problem: &mut Proximal<'_, T>,
+        problem: &mut ProximalProblem<'_, T>,
         x: &mut Point<T>,
         tolerances: &Tolerances<T>,
         scratch: &mut Scratch<T>,
     ) -> Option<Outcome<T>> {
-        /// Searches in a row that find nothing.
-        const FAILURES: usize = 6;
-        self.find_pins(problem, x, scratch)?;
-        let (mut iterations, mut failures, mut converged, mut last) = (0, 0, false, None);
+        self.initialise_active_set(problem, x, scratch)?;
+        let (mut iterations, mut failures, mut converged, mut last) = (0, 0, false, None::<T>);
         let mut residual;
         loop {
-            let mut aside = scratch.take();
-            let sides = (
-                self.radius,
-                &mut self.z,
-                &mut aside,
-                &mut self.model.evaluations,
-            );
-            let released = self.active_set.release(problem, x, sides, scratch)?;
-            residual = problem.norm(&self.z);
-            if released {
-                self.step_aside(problem, x, &aside);
-            }
-            scratch.give([aside]);
+            residual = self.release(problem, x, scratch)?;
             converged = converged || residual <= tolerances.residual;
             if converged
                 || !residual.is_finite()
                 || iterations == tolerances.iterations
-                || failures == FAILURES
+                || failures == MAX_FAILURES
             {
                 break;
             }
             iterations += 1;
-            // Eisenstat and Walker: as tight as the last step was good.
-            let progress = last.map_or(T::one(), |last: T| residual / last);
-            let forcing = (progress * progress).max(real(1e-6)).min(real(0.1));
-            let slope = self.search_direction(problem, x, (residual, forcing), scratch)?;
-            if -slope <= problem.noise(x) && progress > real(0.9) && last.is_some() {
+            let ratio = last.map_or(T::one(), |last| residual / last);
+            let slope =
+                self.search_direction(problem, x, residual, forcing_term(ratio), scratch)?;
+            let unresolved = -slope <= problem.value_rounding(x);
+            if unresolved && ratio > real(STAGNATION) && last.is_some() {
                 (failures, self.trust, last) = (failures + 1, None, None);
-                converged = failures > 1 && self.lost(problem, x, residual);
+                converged = failures > 1 && self.is_negligible(problem, x, residual);
                 continue;
             }
             last = Some(residual);
-            failures = if self.search(problem, x, slope, scratch)? {
-                0
-            } else {
-                failures + 1
-            };
+            let progress = self.line_search(problem, x, slope, scratch)?;
+            failures = if progress { 0 } else { failures + 1 };
         }
-        converged |= failures == FAILURES && self.lost(problem, x, residual);
-        let Model {
-            evaluations,
-            products,
-            ..
-        } = self.model;
+        converged |= failures == MAX_FAILURES && self.is_negligible(problem, x, residual);
         Some(Outcome {
             converged,
             iterations,
-            evaluations,
-            products,
             residual,
         })
     }
 
-    /// Whether what a step along the gradient could gain, `r^2 / (1/gamma + curvature)`, is lost in the rounding of `P`.
-    fn lost(&self, problem: &mut Proximal<'_, T>, x: &Point<T>, residual: T) -> bool {
-        let stiffness = problem.rate + self.curvature_scale.unwrap_or(T::zero());
-        residual * residual <= real::<T>(1e3) * stiffness * problem.noise(x)
+    /// Returns true if the decrease of `P` by a gradient step is below its rounding error.
+    fn is_negligible(
+        &self,
+        problem: &mut ProximalProblem<'_, T>,
+        x: &Point<T>,
+        residual: T,
+    ) -> bool {
+        let stiffness = problem.inv_gamma + self.curvature_scale.unwrap_or(T::zero());
+        is_negligible(residual, stiffness, problem.value_rounding(x))
     }
 
-    fn evaluate(&mut self, problem: &mut Proximal<'_, T>) {
-        problem.evaluate(&mut self.y);
-        self.model.evaluations += 1;
-    }
-
-    /// Finds the kinks that particles sit on: those that the steepest descent meets within the radius.
-    fn find_pins(
+    /// Adds to the active set the kinks at which particles start: those that steepest descent meets
+    /// within the sampling distance.
+    fn initialise_active_set(
         &mut self,
-        problem: &mut Proximal<'_, T>,
+        problem: &mut ProximalProblem<'_, T>,
         x: &mut Point<T>,
         scratch: &mut Scratch<T>,
     ) -> Option<()> {
@@ -159,246 +157,244 @@ impl<T: Real> Newton<T> {
             };
             d.iter_mut().for_each(|d| *d *= scale);
         }
-        let mut stops = self.stops(problem, x, false, scratch)?;
-        if problem.any(&mut self.y.v, |i| stops.normals[i].is_some()) {
-            for (share, normal) in stops.shares.iter_mut().zip(&stops.normals) {
-                *share = if normal.is_some() { *share } else { T::zero() };
+        let mut limits = self.step_limits(problem, x, false, scratch)?;
+        if problem.any_particle(&mut self.y.v, |i| limits.normals[i].is_some()) {
+            for (fraction, normal) in limits.fractions.iter_mut().zip(&limits.normals) {
+                if normal.is_none() {
+                    *fraction = T::zero();
+                }
             }
-            self.place(x, T::one(), &stops.shares);
-            self.evaluate(problem);
-            if self.y.value <= self.start + problem.noise(x) {
+            self.place(x, T::one(), &limits.fractions);
+            problem.evaluate(&mut self.y);
+            if self.y.value <= self.start + problem.value_rounding(x) {
                 std::mem::swap(x, &mut self.y);
             }
-            self.active_set.take(stops.normals);
+            self.active_set.extend(limits.normals);
         }
         Some(())
     }
 
-    /// Where the particles stop on their way along `d`.
-    fn stops(
-        &mut self,
-        problem: &mut Proximal<'_, T>,
+    /// The part of `d` that each particle takes.
+    fn step_limits(
+        &self,
+        problem: &mut ProximalProblem<'_, T>,
         x: &Point<T>,
-        newton: bool,
+        joint: bool,
         scratch: &mut Scratch<T>,
-    ) -> Option<Stops<T>> {
-        let way = Way {
+    ) -> Option<StepLimits<T>> {
+        let rays = Rays {
+            x,
             d: &self.d,
-            newton,
+            active_set: &self.active_set,
+            joint,
             radius: self.radius,
         };
-        stops(
-            problem,
-            x,
-            way,
-            &self.active_set,
-            &mut self.model.evaluations,
-            scratch,
-        )
+        rays.step_limits(problem, scratch)
     }
 
-    /// `y_i = x_i + min(t, share_i) d_i`.
-    fn place(&mut self, x: &Point<T>, t: T, shares: &[T]) {
+    /// `y_i = x_i + min(t, t_i) d_i` with the fractions `t_i`.
+    fn place(&mut self, x: &Point<T>, t: T, fractions: &[T]) {
         self.y.v.copy_from(&x.v);
-        for (i, &share) in shares.iter().enumerate() {
-            self.y
-                .v
-                .column_mut(i)
-                .axpy(share.min(t), &self.d.column(i), T::one());
+        for (i, &fraction) in fractions.iter().enumerate() {
+            let y = column_mut(&mut self.y.v, i);
+            axpy(fraction.min(t), column(&self.d, i), y);
         }
     }
 
-    /// Moves the released particles off their kinks, to the side where `P` falls: a gradient step, a tenth of it, or `aside`.
-    fn step_aside(&mut self, problem: &mut Proximal<'_, T>, x: &mut Point<T>, aside: &DMatrix<T>) {
-        let stiffness = problem.rate + self.curvature_scale.unwrap_or(T::one());
-        self.d.copy_from(aside);
+    /// Computes the minimum-norm subgradient `z` at `x` and returns its norm; moves particles off
+    /// kinks that leave the active set.
+    fn release(
+        &mut self,
+        problem: &mut ProximalProblem<'_, T>,
+        x: &mut Point<T>,
+        scratch: &mut Scratch<T>,
+    ) -> Option<T> {
+        let mut displacement = scratch.take();
+        let (set, z) = (&mut self.active_set, &mut self.z);
+        let released = set.release(problem, x, self.radius, z, &mut displacement, scratch)?;
+        let residual = problem.norm(&self.z);
+        if released {
+            self.move_released(problem, x, &displacement);
+        }
+        scratch.give([displacement]);
+        Some(residual)
+    }
+
+    /// Moves released particles to the side where `P` falls: by a gradient step, a tenth of it, or
+    /// the `displacement`, which is as short as the sampling distance.
+    fn move_released(
+        &mut self,
+        problem: &mut ProximalProblem<'_, T>,
+        x: &mut Point<T>,
+        displacement: &DMatrix<T>,
+    ) {
+        let stiffness = problem.inv_gamma + self.curvature_scale.unwrap_or(T::one());
+        self.d.copy_from(displacement);
         for (mut d, z) in self.d.column_iter_mut().zip(self.z.column_iter()) {
             let (slope, square) = (d.dot(&z), d.dot(&d));
             if square > T::zero() {
-                d *= (-slope / (stiffness * square)).max(T::one()).min(real(1e3));
+                let length = -slope / (stiffness * square);
+                d *= length.max(T::one()).min(real(MAX_RELEASE));
             }
         }
-        for share in [T::one(), real(0.1), T::zero()] {
-            let last = share == T::zero();
+        for t in [T::one(), real(SHORT_RELEASE)] {
             self.y.v.copy_from(&x.v);
-            if last {
-                self.y.v += aside;
-            } else {
-                self.y.v.zip_apply(&self.d, |y, d| *y += share * d);
-            }
-            self.evaluate(problem);
-            if self.y.value
-                <= if last {
-                    self.start + problem.noise(x)
-                } else {
-                    x.value
-                }
-            {
+            self.y.v.zip_apply(&self.d, |y, d| *y += t * d);
+            problem.evaluate(&mut self.y);
+            if self.y.value <= x.value {
                 std::mem::swap(x, &mut self.y);
                 return;
             }
         }
+        self.y.v.copy_from(&x.v);
+        self.y.v += displacement;
+        problem.evaluate(&mut self.y);
+        if self.y.value <= self.start + problem.value_rounding(x) {
+            std::mem::swap(x, &mut self.y);
+        }
     }
 
-    /// Finds a direction `d` along the faces; returns its slope `<z, d> < 0`. The first is that of Gauss and Newton, damped.
+    /// Computes a search direction `d` along the active surfaces; returns its slope `<z, d> < 0`.
+    ///
+    /// The first one is a damped Gauss-Newton direction (Levenberg-Marquardt for the square loss),
+    /// all others solve the trust-region subproblem. If neither descends, `d` is a gradient step.
     fn search_direction(
         &mut self,
-        problem: &mut Proximal<'_, T>,
+        problem: &mut ProximalProblem<'_, T>,
         x: &Point<T>,
-        (residual, forcing): (T, T),
+        residual: T,
+        forcing: T,
         scratch: &mut Scratch<T>,
     ) -> Option<T> {
-        let curvature_scale = match self.curvature_scale {
-            Some(curvature_scale) => curvature_scale,
-            None => {
-                problem.hessian_product(x, &self.z, T::zero(), &mut self.d);
-                self.model.products += 1;
-                (problem.inner(&self.z, &self.d) / (residual * residual)).abs()
-            }
-        };
+        let curvature_scale = self.curvature_scale.unwrap_or_else(|| {
+            problem.gauss_newton_product(x, &self.z, T::zero(), &mut self.d);
+            (problem.inner(&self.z, &self.d) / (residual * residual)).abs()
+        });
         self.curvature_scale = Some(curvature_scale);
-        let mut shift = problem.rate;
+        let mut shift = problem.inv_gamma;
         if self.trust.is_some() {
             self.model
-                .correct(problem, (x, &self.active_set), scratch)?;
+                .update_corrections(problem, x, &self.active_set, scratch)?;
         } else {
-            shift += curvature_scale * real(0.01);
+            shift += curvature_scale * real(INITIAL_DAMPING);
         }
-        let along = (&self.z, &self.active_set);
-        self.model.minimise(
-            problem,
-            (x, self.trust),
-            along,
-            (shift, forcing),
-            &mut self.d,
-            scratch,
-        );
+        let subproblem = Subproblem {
+            x,
+            active_set: &self.active_set,
+            gradient: &self.z,
+            shift,
+            trust: self.trust,
+            forcing,
+        };
+        self.model
+            .minimise(problem, &subproblem, &mut self.d, scratch);
         let slope = problem.inner(&self.z, &self.d);
         if slope < T::zero() {
             return Some(slope);
         }
-        self.d.copy_from(&self.z);
-        let length = problem.gradient_step_length(x, residual);
-        self.d *= -length;
-        Some(-residual * residual * length)
+        Some(problem.gradient_step(x, &self.z, residual, &mut self.d))
     }
 
-    /// Corrects the trial point by a Newton step from it with the Hessian at `x`, if that lowers it: the way along a valley is bent.
+    /// Adds to the trial point a Newton step with its gradient and the Hessian at `x`, if that
+    /// lowers `P`: it follows the curvature of a valley.
     fn second_order_correction(
         &mut self,
-        problem: &mut Proximal<'_, T>,
+        problem: &mut ProximalProblem<'_, T>,
         x: &Point<T>,
-        c: &mut DMatrix<T>,
         scratch: &mut Scratch<T>,
     ) {
-        let trust = real::<T>(0.5) * problem.norm(&self.d);
-        let along = (&self.y.gradient, &self.active_set);
-        self.model.minimise(
-            problem,
-            (x, Some(trust)),
-            along,
-            (problem.rate, real(0.1)),
-            c,
-            scratch,
-        );
-        let [v, velocity, gradient] = [(); 3].map(|()| scratch.take());
-        let y = Point {
-            v,
-            velocity,
-            gradient,
-            energy: x.energy,
-            value: x.value,
+        let mut correction = scratch.take();
+        let subproblem = Subproblem {
+            x,
+            active_set: &self.active_set,
+            gradient: &self.y.gradient,
+            shift: problem.inv_gamma,
+            trust: Some(real::<T>(TRUST_CORRECTION) * problem.norm(&self.d)),
+            forcing: real(FORCING_MAX),
         };
-        let mut other = std::mem::replace(&mut self.y, y);
-        self.y.v.copy_from(&other.v);
-        self.y.v += &*c;
-        self.evaluate(problem);
-        let lower = self.y.value < other.value;
-        if !lower {
-            std::mem::swap(&mut self.y, &mut other);
+        self.model
+            .minimise(problem, &subproblem, &mut correction, scratch);
+        let mut corrected = Point::take(scratch, x.energy, x.value);
+        corrected.v.copy_from(&self.y.v);
+        corrected.v += &correction;
+        problem.evaluate(&mut corrected);
+        if corrected.value < self.y.value {
+            std::mem::swap(&mut self.y, &mut corrected);
         }
-        scratch.give([other.v, other.velocity, other.gradient]);
+        corrected.give(scratch);
+        scratch.give([correction]);
     }
 
-    /// A step along `d`, every particle up to the kink that stops it. Returns whether `x` has moved.
-    fn search(
+    /// Armijo backtracking along `d`, every particle up to its breakpoint; returns whether it made
+    /// progress.
+    fn line_search(
         &mut self,
-        problem: &mut Proximal<'_, T>,
+        problem: &mut ProximalProblem<'_, T>,
         x: &mut Point<T>,
         slope: T,
         scratch: &mut Scratch<T>,
     ) -> Option<bool> {
-        const TRIALS: usize = 12;
-        let stops = self.stops(problem, x, true, scratch)?;
-        let noise = problem.noise(x);
-        let (mut step, mut told) = (scratch.take(), scratch.take());
-        let stopped = problem.any(&mut step, |i| stops.shares[i] < T::one());
-        let active_set = problem.any(&mut step, |i| stops.normals[i].is_some());
-        told.copy_from(&x.gradient);
-        self.active_set.project(&mut told);
-        let before = problem.norm(&told);
-        let (mut t, mut gain) = (T::one(), None);
-        for _ in 0..TRIALS {
-            self.place(x, t, &stops.shares);
-            self.evaluate(problem);
-            step.copy_from(&self.y.v);
+        let limits = self.step_limits(problem, x, true, scratch)?;
+        let rounding = problem.value_rounding(x);
+        let [mut step, mut projected] = [(); 2].map(|()| scratch.take());
+        let limited = problem.any_particle(&mut step, |i| limits.fractions[i] < T::one());
+        let adds_surfaces = problem.any_particle(&mut step, |i| limits.normals[i].is_some());
+        let before = self
+            .active_set
+            .projected_norm(problem, &x.gradient, &mut projected);
+        let (mut t, mut reduction_ratio) = (T::one(), None);
+        for _ in 0..MAX_TRIALS {
+            self.place(x, t, &limits.fractions);
+            problem.evaluate(&mut self.y);
+            let y = &self.y;
+            step.copy_from(&y.v);
             step -= &x.v;
             let expected = problem.inner(&self.z, &step);
-            let finite = self.y.value.is_finite()
-                && problem
-                    .inner(&self.y.gradient, &self.y.gradient)
-                    .is_finite();
-            let lower =
-                self.y.value < x.value && self.y.value <= x.value + real::<T>(1e-4) * expected;
-            // Where the decrease is lost in rounding the gradients tell.
-            let level = -t * slope <= real::<T>(4.0) * noise
-                && self.y.value <= x.value.min(self.start) + noise
-                && {
-                    told.copy_from(&self.y.gradient);
-                    self.active_set.project(&mut told);
-                    problem.norm(&told) < before * real(0.9)
-                };
-            // Kinks met at once are active_set gained.
-            let pinned =
-                t == T::one() && active_set && self.y.value <= x.value.min(self.start) + noise;
-            if finite && (lower || level || pinned) {
-                let told = if stopped || t < T::one() {
+            let is_finite =
+                y.value.is_finite() && problem.inner(&y.gradient, &y.gradient).is_finite();
+            let decreases = y.value < x.value && y.value <= x.value + real::<T>(ARMIJO) * expected;
+            let is_level = y.value <= x.value.min(self.start) + rounding;
+            // If the decrease is lost in rounding, the projected gradient must fall instead.
+            let flattens = is_level
+                && -t * slope <= real::<T>(UNRESOLVED) * rounding
+                && self
+                    .active_set
+                    .projected_norm(problem, &y.gradient, &mut projected)
+                    < before * real(STAGNATION);
+            // A full step that adds active surfaces is accepted without a decrease.
+            let adds = is_level && adds_surfaces && t == T::one();
+            if is_finite && (decreases || flattens || adds) {
+                let predicted_reduction = if limited || t < T::one() {
                     expected * real(-0.5)
                 } else {
-                    self.model.told
+                    self.model.predicted_reduction
                 };
-                gain = Some((x.value - self.y.value) / told);
+                reduction_ratio = Some((x.value - y.value) / predicted_reduction);
                 break;
             }
-            t *= real(if t == T::one() { 0.5 } else { 0.25 });
+            t *= real(BACKTRACKING[usize::from(t < T::one())]);
         }
         let (full, length) = (problem.norm(&self.d), problem.norm(&step));
-        if !stopped
-            && t == T::one()
-            && self.trust.is_some()
-            && gain.is_some_and(|gain| gain < real(0.75))
-        {
-            let told = self.model.told;
-            self.second_order_correction(problem, x, &mut step, scratch);
-            gain = Some((x.value - self.y.value) / told);
+        scratch.give([step, projected]);
+        let is_fair = reduction_ratio.is_some_and(|ratio| ratio < real(GOOD_RATIO));
+        if is_fair && !limited && t == T::one() && self.trust.is_some() {
+            let predicted_reduction = self.model.predicted_reduction;
+            self.second_order_correction(problem, x, scratch);
+            reduction_ratio = Some((x.value - self.y.value) / predicted_reduction);
         }
-        scratch.give([step, told]);
-        self.trust = Some(match (gain, self.trust) {
-            (None, trust) => trust.unwrap_or(full).min(full) * real(0.0625),
-            (Some(_), _) if t < T::one() => t * full,
-            (Some(_), None) => real::<T>(2.0) * length,
-            (Some(gain), Some(trust)) if gain < real(0.25) => (full * real(0.5)).min(trust),
-            (Some(gain), Some(trust)) if gain > real(0.75) => trust.max(real::<T>(3.0) * full),
-            (Some(_), trust) => trust.unwrap_or(full),
+        self.trust = Some(match reduction_ratio {
+            Some(_) if t < T::one() => t * full,
+            ratio => updated_radius(ratio, self.trust, full, length),
         });
-        if gain.is_some() {
-            std::mem::swap(x, &mut self.y);
-            let found = stops.normals.into_iter().zip(&stops.shares);
-            self.active_set
-                .take(found.map(|(n, &share)| n.filter(|_| share <= t)));
+        if reduction_ratio.is_none() {
+            return Some(false);
         }
-        // ActiveSet alone are no progress: without end they would come and go. (`y` is now where `x` was.)
-        let lowered = x.value < self.y.value;
-        Some(gain.is_some() && (lowered || !active_set))
+        std::mem::swap(x, &mut self.y);
+        let reached = limits.normals.into_iter().zip(limits.fractions);
+        self.active_set
+            .extend(reached.map(|(n, fraction)| n.filter(|_| fraction <= t)));
+        // Without a decrease, added surfaces are not progress: they could be released again,
+        // without end. `y` is now the previous point.
+        Some(x.value < self.y.value || !adds_surfaces)
     }
 }

@@ -1,23 +1,33 @@
-//! The objective of a proximal step and its points.
+//! The objective of a proximal step and the points at which it is evaluated.
 
 use nalgebra::DMatrix;
 
+use super::scratch::Scratch;
+use super::tolerances::ROUNDING;
 use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, epsilon, real};
 
-/// The objective `P(v) = F(v) + |v - w|^2 / (2 gamma)`, with `|u|^2 = sum_i c_i |u_i|^2`; plain `F` where `1/gamma = 0`.
-pub(super) struct Proximal<'a, T> {
+/// A gradient step moves the points by at most this fraction of their size, plus the residual.
+const GRADIENT_STEP_FRACTION: f64 = 0.1;
+
+/// The objective `P(v) = F(v) + |v - w|^2 / (2 gamma)`, with `|u|^2 = sum_i c_i |u_i|^2`; plain
+/// `F` if `1/gamma = 0`.
+pub(super) struct ProximalProblem<'a, T> {
     pub energy: &'a mut dyn Energy<T>,
-    /// Carries the weights; its points are those evaluated last.
+    /// Carries the weights; its points are those of the last evaluation.
     pub mu: &'a mut EmpiricalMeasure<T>,
-    /// `w`, where the step starts.
+    /// `w`, the start of the step.
     pub anchor: DMatrix<T>,
     /// `1 / gamma`.
-    pub rate: T,
+    pub inv_gamma: T,
+    /// Velocities and first variations computed, without those of products.
+    pub evaluations: usize,
+    /// Products with the Hessian or the Gauss-Newton curvature.
+    pub products: usize,
 }
 
-/// A point `v` with all that is known there.
+/// A point `v` with the values and gradients at it.
 pub(super) struct Point<T> {
     pub v: DMatrix<T>,
     /// `-grad F`, of the energy alone.
@@ -30,15 +40,34 @@ pub(super) struct Point<T> {
     pub value: T,
 }
 
-impl<T: Real> Proximal<'_, T> {
-    /// Fills in what is known at `point.v`.
+impl<T: Real> Point<T> {
+    /// A point with fields of unspecified content, and the values of another one.
+    pub fn take(scratch: &mut Scratch<T>, energy: T, value: T) -> Self {
+        Self {
+            v: scratch.take(),
+            velocity: scratch.take(),
+            gradient: scratch.take(),
+            energy,
+            value,
+        }
+    }
+
+    /// Returns the fields to the pool.
+    pub fn give(self, scratch: &mut Scratch<T>) {
+        scratch.give([self.v, self.velocity, self.gradient]);
+    }
+}
+
+impl<T: Real> ProximalProblem<'_, T> {
+    /// Computes value, velocity and gradient at `point.v`.
     pub fn evaluate(&mut self, point: &mut Point<T>) {
         self.mu.points_mut().copy_from_slice(point.v.as_slice());
         point.energy = self.energy.velocity(self.mu, &mut point.velocity);
+        self.evaluations += 1;
         self.complete(point);
     }
 
-    /// Value and gradient of `P` from energy and velocity.
+    /// Computes value and gradient of `P` from those of `F`.
     pub fn complete(&mut self, point: &mut Point<T>) {
         let Point {
             v,
@@ -48,63 +77,60 @@ impl<T: Real> Proximal<'_, T> {
         } = point;
         gradient.copy_from(v);
         *gradient -= &self.anchor;
-        let half: T = real(0.5);
         let squared = self.energy.inner(self.mu, gradient, gradient);
-        // With gamma infinite there is no distance, however far.
-        point.value = if self.rate > T::zero() {
-            point.energy + half * self.rate * squared
+        // If gamma is infinite, 0 times an overflowing distance would be NaN.
+        point.value = if self.inv_gamma > T::zero() {
+            point.energy + real::<T>(0.5) * self.inv_gamma * squared
         } else {
             point.energy
         };
         for (g, &v) in gradient.as_mut_slice().iter_mut().zip(velocity.as_slice()) {
-            *g = self.rate * *g - v;
+            *g = self.inv_gamma * *g - v;
         }
     }
 
-    /// The part of `P` that is a particle's own, and its gradient, at any points: `F'(mu) + |. - w_i|^2 / (2 gamma)` with the measure
-    /// as it is. Column `k m + i` of `at` is the k-th point of particle i. `None` where the energy has no first variation.
-    pub fn probe(
+    /// Values and gradients of `F'(mu)(.) + |. - w_i|^2 / (2 gamma)`, the objective of particle `i`
+    /// with `mu` fixed at its current points.
+    ///
+    /// Column `k m + i` of `at` is the k-th point of particle i. `None` if the energy has no first
+    /// variation.
+    pub fn evaluate_particles(
         &mut self,
         at: &DMatrix<T>,
         values: &mut [T],
         gradient: &mut DMatrix<T>,
     ) -> Option<()> {
         self.energy.first_variation(self.mu, at, values, gradient)?;
+        self.evaluations += 1;
         let p = at.nrows();
-        let half = real::<T>(0.5) * self.rate;
-        let anchors = self.anchor.as_slice();
-        let points = at
-            .as_slice()
-            .chunks_exact(p)
-            .zip(gradient.as_mut_slice().chunks_exact_mut(p));
-        for ((value, (at, gradient)), w) in values
-            .iter_mut()
-            .zip(points)
-            .zip(anchors.chunks_exact(p).cycle())
-        {
+        let half = real::<T>(0.5) * self.inv_gamma;
+        let anchors = self.anchor.as_slice().chunks_exact(p).cycle();
+        let gradients = gradient.as_mut_slice().chunks_exact_mut(p);
+        let points = at.as_slice().chunks_exact(p).zip(gradients);
+        for ((value, (at, gradient)), w) in values.iter_mut().zip(points).zip(anchors) {
             for ((g, &v), &w) in gradient.iter_mut().zip(at).zip(w) {
-                let far = v - w;
-                *value += half * far * far;
-                *g = self.rate * far - *g;
+                let displacement = v - w;
+                *value += half * displacement * displacement;
+                *g = self.inv_gamma * displacement - *g;
             }
         }
         Some(())
     }
 
-    /// Whether something is so for any particle, on any rank; `flags` is written over.
-    pub fn any(&mut self, flags: &mut DMatrix<T>, mut of: impl FnMut(usize) -> bool) -> bool {
+    /// Returns true if the predicate holds for any particle of positive weight, on any rank;
+    /// `flags` is overwritten.
+    pub fn any_particle(
+        &mut self,
+        flags: &mut DMatrix<T>,
+        mut predicate: impl FnMut(usize) -> bool,
+    ) -> bool {
         flags.fill(T::zero());
         for i in 0..flags.ncols() {
-            if of(i) {
+            if predicate(i) {
                 flags[(0, i)] = T::one();
             }
         }
         self.inner(flags, flags) > T::zero()
-    }
-
-    /// The largest `|u_i|`, over the particles at hand.
-    pub fn largest(&self, u: &DMatrix<T>) -> T {
-        u.column_iter().fold(T::zero(), |max, u| max.max(u.norm()))
     }
 
     /// `<u, v>` in `L2(mu)`.
@@ -117,8 +143,9 @@ impl<T: Real> Proximal<'_, T> {
         self.inner(u, u).sqrt()
     }
 
-    /// `out = (C + shift) u` with the Gauss-Newton curvature `C` of `F` at `x`; the Hessian where the energy has no curvature.
-    pub fn hessian_product(
+    /// `out = (C + shift) u` with the Gauss-Newton curvature `C` of `F` at `x`, or with the Hessian
+    /// if the energy has no curvature.
+    pub fn gauss_newton_product(
         &mut self,
         x: &Point<T>,
         u: &DMatrix<T>,
@@ -127,60 +154,70 @@ impl<T: Real> Proximal<'_, T> {
     ) {
         self.mu.points_mut().copy_from_slice(x.v.as_slice());
         match self.energy.curvature(self.mu, u, out) {
-            Some(()) => out.zip_apply(u, |out, u| *out += shift * u),
-            None => self.differ(x, u, shift, out),
+            Some(()) => {
+                self.products += 1;
+                out.zip_apply(u, |out, u| *out += shift * u);
+            }
+            None => self.hessian_product(x, u, shift, out),
         }
     }
 
-    /// `out = (H + shift) u` with the Hessian `H` of `F` at `x`, by a difference of velocities along `u`.
-    pub fn differ(&mut self, x: &Point<T>, u: &DMatrix<T>, shift: T, out: &mut DMatrix<T>) {
+    /// `out = (H + shift) u` with the Hessian `H` of `F` at `x`, by a forward difference of
+    /// velocities along `u`.
+    pub fn hessian_product(
+        &mut self,
+        x: &Point<T>,
+        u: &DMatrix<T>,
+        shift: T,
+        out: &mut DMatrix<T>,
+    ) {
         let size = self.norm(u);
         let step = epsilon::<T>().sqrt() * (self.norm(&x.v) + size.min(T::one())) / size;
         self.mu.points_mut().copy_from_slice(x.v.as_slice());
         self.mu.displace(step, u);
         self.energy.velocity(self.mu, out);
+        self.products += 1;
+        let velocity = x.velocity.as_slice();
         for ((out, &v), &u) in out
             .as_mut_slice()
             .iter_mut()
-            .zip(x.velocity.as_slice())
+            .zip(velocity)
             .zip(u.as_slice())
         {
             *out = (v - *out) / step + shift * u;
         }
     }
 
-    /// The length of a gradient step: below `gamma`, and the points move by a tenth of their size where the gradient is small.
-    pub fn gradient_step_length(&mut self, x: &Point<T>, residual: T) -> T {
-        let size = self.norm(&x.v);
-        T::one() / (self.rate + residual / (real::<T>(0.1) * size + residual))
+    /// Writes to `d` a step along the negative subgradient `z` of norm `residual`; returns its
+    /// slope `<z, d>`.
+    ///
+    /// The step length is at most `gamma`, and the points move by at most a tenth of their size
+    /// plus the residual.
+    pub fn gradient_step(
+        &mut self,
+        x: &Point<T>,
+        z: &DMatrix<T>,
+        residual: T,
+        d: &mut DMatrix<T>,
+    ) -> T {
+        let limit = real::<T>(GRADIENT_STEP_FRACTION) * self.norm(&x.v) + residual;
+        let length = T::one() / (self.inv_gamma + residual / limit);
+        d.copy_from(z);
+        *d *= -length;
+        -residual * residual * length
     }
 
-    /// What rounding may change in `P` at `x`: in its value, and by that of the points.
-    pub fn noise(&mut self, x: &Point<T>) -> T {
+    /// The rounding error of `P` at `x`: that of its value, and the change of `P` by the rounding
+    /// of the points.
+    pub fn value_rounding(&mut self, x: &Point<T>) -> T {
         let points = self.norm(&x.v) * self.norm(&x.velocity);
-        real::<T>(4.0) * epsilon::<T>() * (x.energy.abs() + x.value.abs() + points)
+        real::<T>(ROUNDING) * epsilon::<T>() * (x.energy.abs() + x.value.abs() + points)
     }
 
-    /// The rounding level of the gradient of `P` at `x`.
-    pub fn rounding(&mut self, x: &Point<T>) -> T {
-        real::<T>(4.0) * epsilon::<T>() * (self.rate * self.norm(&x.v) + self.norm(&x.velocity))
+    /// The rounding error of the gradient of `P` at `x`.
+    pub fn gradient_rounding(&mut self, x: &Point<T>) -> T {
+        real::<T>(ROUNDING)
+            * epsilon::<T>()
+            * (self.inv_gamma * self.norm(&x.v) + self.norm(&x.velocity))
     }
-}
-
-/// What a descent is to reach.
-pub(super) struct Tolerances<T> {
-    /// The size of the shortest subgradient.
-    pub residual: T,
-    /// The radius within which subgradients are gathered in the end.
-    pub radius: T,
-    pub iterations: usize,
-}
-
-/// How a descent ended.
-pub(super) struct Outcome<T> {
-    pub converged: bool,
-    pub iterations: usize,
-    pub evaluations: usize,
-    pub products: usize,
-    pub residual: T,
 }

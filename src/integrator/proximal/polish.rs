@@ -1,61 +1,53 @@
-//! From any state to a stationary point.
+//! Descent to a stationary point.
 
-use super::solve;
+use super::solve::{Polished, solve};
 use crate::energy::Energy;
 use crate::error::StepError;
-use crate::real::{Real, epsilon, to_f64};
+use crate::real::{Real, epsilon};
 use crate::state::State;
 
-/// What [`polish`] reached.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Polished<T> {
-    /// The `L2(mu)` norm of the shortest subgradient.
-    pub residual: T,
-    /// Iterations.
-    pub iterations: usize,
-    /// Velocities computed.
-    pub evaluations: usize,
-    /// Products with the curvature.
-    pub products: usize,
-}
-
-/// Descends from the state to a stationary point of `F`, up to rounding: a [`Jko`](super::Jko) step with `gamma` infinite.
+/// Descends from the state to a stationary point of `F`, up to rounding: a [`Jko`](super::Jko) step
+/// with `gamma` infinite.
 ///
-/// The clock stays. At kinks a stationary point has 0 in the convex hull of the gradients around it; its velocity need not vanish.
+/// Seeks `v` with 0 in the subdifferential of `F` at `v`. Where `F` is smooth, the velocity
+/// `-grad F` vanishes there. At a kink the velocity need not vanish: 0 is in the convex hull of the
+/// gradients around the point. `F` is not convex in the particles, so the point need not be a
+/// minimum. It is never higher than the start, up to the rounding of `F`.
+///
+/// Positions move; weights and time stay. The tolerance of the residual is `eps` times the speed
+/// `(int |velocity|^2 dmu)^(1/2)` at the start, or its rounding error if that is larger. At most
+/// `iterations` iterations are done.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
 /// use wasserflow::prelude::*;
 ///
 /// // One neuron a (b x)_+ at x = 1, y = 2: a b = 2.
-/// let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 2.0))?;
-/// let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?;
-/// let mut state = State::new(EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[1.0, 1.5]))?);
+/// let (x, y) = (DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, 2.0));
+/// let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), EmpiricalRisk::new(Square, x, y)?)?;
+/// let start = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[1.0, 1.5]))?;
+/// let mut state = State::new(start);
 /// polish(&mut energy, &mut state, 100)?;
 /// assert!(state.energy() < 1e-28);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// [`StepError::Inner`] when `iterations` were not enough, or the descent got stuck; the state is then the lowest point found.
+/// [`StepError::Inner`] if the residual is above its tolerance after `iterations`, or if the line
+/// search fails at every sampling radius. On problems with kinks in input dimension `d > 3` this
+/// happens for some starts. The state is then evaluated at the last accepted point, which is not
+/// higher than the start.
+///
+/// # Cost
+/// [`Polished`] counts velocities, first variations and curvature products. One first variation an
+/// iteration is at `p` points a particle. Memory: fields of the shape of the points, `p x p`
+/// matrices a particle, and the state's scratch fields.
+///
+/// Source: see [`Jko`](super::Jko).
 pub fn polish<T: Real>(
     energy: &mut dyn Energy<T>,
     state: &mut State<T>,
     iterations: usize,
 ) -> Result<Polished<T>, StepError> {
-    let ending = solve(energy, state, T::zero(), epsilon::<T>(), iterations)?;
-    let (iterations, residual) = (ending.iterations, ending.residual);
-    if ending.converged {
-        Ok(Polished {
-            residual,
-            iterations,
-            evaluations: ending.evaluations,
-            products: ending.products,
-        })
-    } else {
-        Err(StepError::Inner {
-            iterations,
-            residual: to_f64(residual),
-        })
-    }
+    solve(energy, state, T::zero(), epsilon(), iterations)
 }

@@ -1,133 +1,173 @@
-//! The search along a direction of descent.
+//! The line search of the bundle method.
 
-use super::descent::Descent;
-use super::hull::Shares;
-use super::objective::{Point, Proximal};
+use super::bisection::StepFractions;
+use super::bundle::Bundle;
+use super::direction::DAMPING_GROW;
+use super::objective::{Point, ProximalProblem};
 use super::scratch::Scratch;
+use super::tolerances::{ARMIJO, STAGNATION, UNRESOLVED};
 use crate::real::{Real, epsilon, real};
 
-/// The outcome of a search along a direction.
+/// Trials of a line search.
+const MAX_TRIALS: usize = 40;
+
+/// Trials that bisect for the kinks of single particles, before the step length is halved.
+const BISECTIONS: usize = 4;
+
+/// Null steps in a row at most.
+const MAX_NULL_STEPS: usize = 8;
+
+/// A step that bisections may still improve is accepted at once if it has this fraction of the
+/// expected decrease.
+const GOOD_DECREASE: f64 = 0.5;
+
+/// The relative change of the minimum-norm subgradient that makes a null step worth while.
+const NULL_STEP_CHANGE: f64 = 1e-3;
+
+/// Steps below this multiple of `eps` times the size of the points are lost in their rounding.
+const STEP_ROUNDING: f64 = 8.0;
+
+/// The factor of the damping after a failed line search.
+const FAILURE_DAMPING: f64 = 64.0;
+
+/// The least damping after a failed line search, relative to the curvature scale.
+const LEAST_FAILURE_DAMPING: f64 = 1e-3;
+
+/// The largest curvature inferred from a shortened step, relative to `-slope / |d|^2`.
+const MAX_INFERRED_CURVATURE: f64 = 1e3;
+
+/// Steps shorter than this fraction of the direction return to the Gauss-Newton curvature.
+const SHORT_STEP: f64 = 0.1;
+
+/// A gradient that changes by more than this multiple of the stiffness times the displacement has
+/// crossed a kink.
+const KINK_STIFFNESS: f64 = 100.0;
+
+/// The outcome of a line search.
 pub(super) enum Search {
-    Moved,
-    /// The trials refused have told enough of the kinks near the point for another direction.
-    Learned,
+    /// The point has moved.
+    SeriousStep,
+    /// The point has not moved, but samples of the trials change the minimum-norm subgradient.
+    NullStep,
     Failed,
 }
 
-impl<T: Real> Descent<T> {
-    /// A search along `d` by halving; `x` becomes the point found.
-    pub fn search(
+impl<T: Real> Bundle<T> {
+    /// Armijo backtracking along `d` by halving; `x` becomes the point found.
+    ///
+    /// The first trials keep the step length 1, and bisect for the kinks of single particles.
+    pub fn line_search(
         &mut self,
-        problem: &mut Proximal<'_, T>,
+        problem: &mut ProximalProblem<'_, T>,
         x: &mut Point<T>,
         y: &mut Point<T>,
-        slope: T,
         residual: T,
         scratch: &mut Scratch<T>,
     ) -> Search {
-        const TRIALS: usize = 40;
-        const REFINEMENTS: usize = 4;
-        const LESSONS: usize = 8;
         let half: T = real(0.5);
-        let mut t = T::one();
-        let noise = problem.noise(x).max(self.noise);
-        // Below this length a step is lost in the rounding of the points.
-        let resolved = real::<T>(8.0) * epsilon::<T>() * problem.norm(&x.v);
-        let (mut told, mut seen) = (scratch.take(), T::zero());
-        told.copy_from(&x.gradient);
-        self.kinks.project(&mut told);
-        let smooth = problem.norm(&told);
-        let mut shares = Shares::new(x.v.ncols());
+        let slope = self.slope;
+        let rounding = self.rounding(problem, x);
+        let resolved = real::<T>(STEP_ROUNDING) * epsilon::<T>() * problem.norm(&x.v);
+        let mut field = scratch.take();
+        field.copy_from(&x.gradient);
+        self.subdifferential.project(&mut field);
+        let projected = problem.norm(&field);
+        let mut steps = StepFractions::new(x.v.ncols());
         let mut outcome = Search::Failed;
-        self.gain = -slope;
-        for trial in 0..TRIALS {
+        let (mut t, mut observed_rounding) = (T::one(), T::zero());
+        self.expected_decrease = -slope;
+        for trial in 0..MAX_TRIALS {
             y.v.copy_from(&x.v);
-            shares.transport(t, &self.d, &mut y.v);
+            steps.displace(t, &self.d, &mut y.v);
             problem.evaluate(y);
-            self.evaluations += 1;
-            let finite = y.value.is_finite() && problem.inner(&y.gradient, &y.gradient).is_finite();
-            let told_decrease = -half * t * slope;
-            let lower =
-                finite && y.value < x.value && y.value <= x.value - real::<T>(1e-4) * told_decrease;
-            // Where the decrease is lost in rounding the gradients tell.
-            let level = finite
-                && !lower
-                && -t * slope <= real::<T>(4.0) * noise
-                && y.value <= x.value.min(self.start) + noise
+            let is_finite =
+                y.value.is_finite() && problem.inner(&y.gradient, &y.gradient).is_finite();
+            let expected = -half * t * slope;
+            let decreases =
+                is_finite && y.value < x.value && y.value <= x.value - real::<T>(ARMIJO) * expected;
+            // If the decrease is lost in rounding, the projected gradient must fall instead.
+            let flattens = is_finite
+                && !decreases
+                && -t * slope <= real::<T>(UNRESOLVED) * rounding
+                && y.value <= x.value.min(self.start) + rounding
                 && {
-                    told.copy_from(&y.gradient);
-                    self.kinks.project(&mut told);
-                    problem.norm(&told) < smooth * real(0.9)
+                    field.copy_from(&y.gradient);
+                    self.subdifferential.project(&mut field);
+                    problem.norm(&field) < projected * real(STAGNATION)
                 };
-            let good = lower && x.value - y.value >= half * told_decrease;
-            if level || good || lower && trial >= REFINEMENTS {
-                self.accept(problem, x, y, (t, trial, slope), &shares);
-                outcome = Search::Moved;
+            let is_good = decreases && x.value - y.value >= real::<T>(GOOD_DECREASE) * expected;
+            if flattens || is_good || decreases && trial >= BISECTIONS {
+                self.accept(problem, x, y, t, trial == 0, &steps);
+                outcome = Search::SeriousStep;
                 break;
             }
-            if finite {
-                shares.refine(x, y, &self.d, t);
+            if is_finite {
+                steps.bisect(x, y, &self.d, t);
             }
-            if trial < REFINEMENTS && finite {
+            if trial < BISECTIONS && is_finite {
                 continue;
             }
-            if finite && !lower && self.lessons < LESSONS {
-                self.kinks.gather(&shares, &x.v, &self.d);
-                self.kinks.shortest(x, &mut told);
-                told -= &self.z;
-                if problem.norm(&told) > residual * real(1e-3) {
-                    self.lessons += 1;
-                    outcome = Search::Learned;
+            if is_finite && !decreases && self.null_steps < MAX_NULL_STEPS {
+                self.subdifferential.add_kinks(&steps, &x.v, &self.d);
+                self.subdifferential.minimum_norm(x, &mut field);
+                field -= &self.z;
+                if problem.norm(&field) > residual * real(NULL_STEP_CHANGE) {
+                    self.null_steps += 1;
+                    outcome = Search::NullStep;
                     break;
                 }
             }
-            told.copy_from(&y.v);
-            told -= &x.v;
-            let length = problem.norm(&told);
-            if finite && length >= resolved {
-                let after = problem.inner(&y.gradient, &told);
-                if after < T::zero() {
-                    // The slopes at both ends tell a decrease that the values do not show.
-                    seen = seen.max(y.value - x.value - after);
-                } else if length > self.kinks.radius {
-                    (self.gain, seen) = (-problem.inner(&self.z, &told), T::zero());
+            field.copy_from(&y.v);
+            field -= &x.v;
+            let length = problem.norm(&field);
+            if is_finite && length >= resolved {
+                let slope_y = problem.inner(&y.gradient, &field);
+                if slope_y < T::zero() {
+                    // The slopes at both ends imply a decrease that the values do not show.
+                    observed_rounding = observed_rounding.max(y.value - x.value - slope_y);
+                } else if length > self.subdifferential.radius {
+                    self.expected_decrease = -problem.inner(&self.z, &field);
+                    observed_rounding = T::zero();
                 }
             }
             t *= half;
         }
         if matches!(outcome, Search::Failed) {
-            self.noise = self.noise.max(seen);
-            self.damping.value =
-                (self.damping.value * real(64.0)).max(self.damping.curvature_scale * real(1e-3));
+            self.observed_rounding = self.observed_rounding.max(observed_rounding);
+            let least = self.damping.curvature_scale * real(LEAST_FAILURE_DAMPING);
+            self.damping.value = (self.damping.value * real(FAILURE_DAMPING)).max(least);
         }
-        scratch.give([told]);
+        scratch.give([field]);
         outcome
     }
 
-    /// Moves `x` to `y`, and learns from the step.
+    /// Moves `x` to `y`, and updates damping and subdifferential by the step.
     fn accept(
         &mut self,
-        problem: &mut Proximal<'_, T>,
+        problem: &mut ProximalProblem<'_, T>,
         x: &mut Point<T>,
         y: &mut Point<T>,
-        (t, trial, slope): (T, usize, T),
-        shares: &Shares<T>,
+        t: T,
+        full_step: bool,
+        steps: &StepFractions<T>,
     ) {
-        self.smooth = trial == 0;
+        let slope = self.slope;
+        self.full_step = full_step;
         if t < T::one() {
             // The curvature that would have made the step t times as long.
             let size = problem.inner(&self.d, &self.d);
-            let bent = (T::one() / t - T::one()).min(real(1e3)) * -slope / size;
-            self.damping.value = (self.damping.value * real(4.0)).max(bent);
-            self.exact &= t > real(0.1);
-        } else if trial == 0 {
-            let told = -slope * real(0.5);
-            self.damping.follow((x.value - y.value) / told);
+            let excess = (T::one() / t - T::one()).min(real(MAX_INFERRED_CURVATURE));
+            let curvature = excess * -slope / size;
+            self.damping.value = (self.damping.value * real(DAMPING_GROW)).max(curvature);
+            self.exact_hessian &= t > real(SHORT_STEP);
+        } else if full_step {
+            let predicted_reduction = -slope * real(0.5);
+            self.damping
+                .update((x.value - y.value) / predicted_reduction);
         }
-        // A gradient that changes much faster than the model has jumped.
-        let stiff = (problem.rate + self.damping.curvature_scale) * real(100.0);
-        self.kinks.follow(x, y, stiff);
-        self.kinks.gather(shares, &x.v, &self.d);
+        let max_curvature = self.stiffness(problem) * real(KINK_STIFFNESS);
+        self.subdifferential.update(x, y, max_curvature);
+        self.subdifferential.add_kinks(steps, &x.v, &self.d);
         std::mem::swap(x, y);
     }
 }
