@@ -28,9 +28,9 @@ pub const PURPLE: &str = "#CC79A7";
 pub const BLACK: &str = "#000000";
 pub const GREY: &str = "#888888";
 
-/// Line segments closer than this to their predecessor, in pixels, are dropped: they are not
-/// visible.
-const SHORTEST: f64 = 1.0;
+/// Points of a line closer than this to the last one, in pixels, are dropped: they are barely
+/// visible. `teacher_student.svg` has 80 kB at 2 pixels, 105 kB at 1 and 170 kB with all points.
+const SHORTEST: f64 = 2.0;
 
 /// The style of a line.
 pub fn stroke(colour: &str, width: f64) -> String {

@@ -18,13 +18,13 @@ const SIGNS: [&str; 2] = [BLUE, VERMILION];
 /// Colours of the sizes m.
 const SIZES: [&str; 5] = [ORANGE, SKY, GREEN, PURPLE, BLACK];
 
-const SIDE: f64 = 202.0;
+const SIDE: f64 = 198.0;
 const LEFT: f64 = 54.0;
 const TOP: f64 = 90.0;
 const GAP: [f64; 2] = [58.0, 70.0];
 const COLUMNS: usize = 3;
 /// Room for the labels of the curves.
-const LABELS: f64 = 62.0;
+const LABELS: f64 = 66.0;
 
 /// The panels of the students in the order of m, then that of the curves.
 pub fn draw(protocol: &Protocol, teacher: &EmpiricalMeasure<f64>, students: &[Students]) -> Svg {
