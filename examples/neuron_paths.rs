@@ -66,8 +66,8 @@ struct Run {
     variations: Vec<Vec<f64>>,
     /// The measures after log-spaced numbers of steps, and the last.
     path: Vec<EmpiricalMeasure<f64>>,
-    /// The number of neurons of the last measure that are left by merging and pruning and have `c
-    /// a^2 > 1e-4`.
+    /// The number of neurons of the last measure that remain after merging and pruning and have
+    /// `c a^2 > 1e-4`.
     directions: usize,
 }
 
@@ -103,8 +103,8 @@ fn run(seed: u64) -> Result<Run, Box<dyn Error>> {
     })
 }
 
-/// `|g(b)|` at equidistant angles, from the first variation at probes (1, b): `F'(mu)(1, b) = g(b)
-/// + 2 lambda`.
+/// `|g(b)|` at equidistant angles, from the first variation at probes (1, b):
+/// `F'(mu)(1, b) = g(b) + 2 lambda`.
 fn variation(energy: &mut Network, mu: &EmpiricalMeasure<f64>) -> Vec<f64> {
     const PROBES: usize = 720;
     let angle = |i: usize| TAU * i as f64 / PROBES as f64;

@@ -11,7 +11,7 @@
 //! cargo run --release --example quickstart
 //! ```
 //!
-//! It takes well under a second. There are no options; `--smoke` is accepted without effect.
+//! It takes well under a second, so `--smoke` is accepted without effect.
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::DVector;
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         certificate.bound()
     );
     match certificate.escape() {
-        Some(w) => println!("a neuron along {w:.3?} would decrease F, by at most that"),
+        Some(w) => println!("a neuron {w:.3?} would decrease F, by at most the gap"),
         None => println!("no additional neuron would decrease F"),
     }
     assert!(reason.converged() && certificate.gap() <= 1e-6);

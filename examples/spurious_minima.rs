@@ -1,10 +1,11 @@
 //! Frequency of convergence to spurious local minima of networks that could represent their teacher
 //! exactly.
 //!
-//! A network `sum_{i <= n} (w_i.x)_+` with fixed output weights learns the teacher `sum_{l <= k}
-//! (e_l.x)_+` for `x ~ N(0, I_k)`. Its population risk `F = E[(h(x) - y(x))^2] / 2` has a closed
-//! form, so only the start, `w_i ~ N(0, I_k / k)`, is random. If n = k, the fraction of bad runs
-//! grows with k. One additional neuron nearly removes them for k = 12, two remove them.
+//! A network `sum_{i <= n} (w_i.x)_+` with fixed output weights learns the teacher
+//! `sum_{l <= k} (e_l.x)_+` for `x ~ N(0, I_k)`. Its population risk
+//! `F = E[(h(x) - y(x))^2] / 2` has a closed form, so only the start, `w_i ~ N(0, I_k / k)`, is
+//! random. If n = k, the fraction of bad runs grows with k. For k = 12, one additional neuron
+//! nearly removes the bad runs, and two remove them.
 //!
 //! ```sh
 //! cargo run --release --example spurious_minima
@@ -66,8 +67,8 @@ const DEFAULT: [(usize, usize); 7] = [
 
 /// A run is bad when it ends with `F >= BAD`.
 const BAD: f64 = 1e-3;
-/// A run ends when `F < BAD`, because F is non-increasing, or when it is stationary: `(sum_i
-/// |v_i|^2)^(1/2) <= REST`.
+/// A run ends when `F < BAD`, because F is non-increasing, or when it is stationary:
+/// `(sum_i |v_i|^2)^(1/2) <= REST`.
 const REST: f64 = 1e-9;
 /// A run that has not ended after this number of steps is undecided.
 const STEPS: usize = 1_000_000;

@@ -42,7 +42,7 @@ pub fn fill(colour: &str) -> String {
     format!("fill=\"{colour}\"")
 }
 
-/// A picture under construction.
+/// A figure under construction.
 pub struct Svg {
     width: f64,
     height: f64,
@@ -50,7 +50,7 @@ pub struct Svg {
 }
 
 impl Svg {
-    /// A white picture with a title in its upper left corner.
+    /// A white figure with a title in its upper left corner.
     pub fn new(width: f64, height: f64, title: &str) -> Self {
         let mut svg = Self {
             width,
@@ -202,18 +202,18 @@ impl Svg {
         panel
     }
 
-    /// Writes the picture to the file `name` in the folder `target` of this package.
+    /// Writes the figure to the file `name` in the folder `target` of this package.
     pub fn write(&self, name: &str) -> io::Result<PathBuf> {
         let (w, h) = (self.width, self.height);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
         fs::create_dir_all(&folder)?;
-        let picture = format!(
+        let document = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" \
              font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\" font-size=\"12\" fill=\"#222\">\n\
              <rect width=\"{w}\" height=\"{h}\" fill=\"white\"/>\n{}</svg>\n",
             self.body
         );
-        fs::write(folder.join(name), picture)?;
+        fs::write(folder.join(name), document)?;
         Ok(Path::new("target").join(name))
     }
 }

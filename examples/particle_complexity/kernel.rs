@@ -4,8 +4,8 @@ use std::f64::consts::TAU;
 
 use wasserflow::prelude::*;
 
-/// The kernel `K(w, v) = E[sigma(w.x) sigma(v.x)]` for `x ~ N(0, I_d)` and the sigmoid `sigma(u) =
-/// P(N(0, 1) <= u)`.
+/// The kernel `K(w, v) = E[sigma(w.x) sigma(v.x)]` for `x ~ N(0, I_d)` and the sigmoid
+/// `sigma(u) = P(N(0, 1) <= u)`.
 ///
 /// `K(w, v) = 1/4 + arcsin(c) / (2 pi)` with `c = w.v / ((1 + |w|^2) (1 + |v|^2))^(1/2)`: the
 /// probability that two Gaussian variables of correlation c are both negative.

@@ -167,8 +167,8 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
         }
     }
 
-    /// `min_a F / R(0)` over the output weights of m fixed neurons: `a = K^-1 k`, `2 F = 2 R(0) -
-    /// k.a`.
+    /// `min_a F / R(0)` over the output weights of m fixed neurons: `a = K^-1 k`,
+    /// `2 F = 2 R(0) - k.a`.
     fn fixed(&self, m: usize, seed: u64) -> Result<f64, Failure> {
         let (teacher, start) = (self.teacher(seed)?, self.start(m, seed)?);
         let gram = DMatrix::from_fn(m, m, |i, j| {

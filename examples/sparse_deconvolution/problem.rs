@@ -268,6 +268,10 @@ impl Wave {
     /// The maximum of `sign p` over the circle by branch and bound, with the bound
     /// `p(t) + |p'(t)| r + max|p''| r^2 / 2` on `[t - r, t + r]`.
     fn maximum(&self, sign: f64) -> Maximum {
+        /// Relative accuracy of the maximum, near the rounding error of `p`.
+        const ACCURACY: f64 = 1e-14;
+        /// Cells of a smaller radius are not divided: their bound is accurate to rounding.
+        const SMALLEST: f64 = 1e-11;
         let max_curvature: f64 = self
             .0
             .iter()
@@ -275,10 +279,6 @@ impl Wave {
             .map(|(l, [a, b])| (l * l) as f64 * a.hypot(*b))
             .sum();
         let size: f64 = self.0.iter().map(|[a, b]| a.hypot(*b)).sum();
-        /// Relative accuracy of the maximum, near the rounding error of `p`.
-        const ACCURACY: f64 = 1e-14;
-        /// Cells of a smaller radius are not divided: their bound is accurate to rounding.
-        const SMALLEST: f64 = 1e-11;
         let cells = 16 * self.0.len(); // initial cells
         let mut best = Maximum {
             value: f64::NEG_INFINITY,

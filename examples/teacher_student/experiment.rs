@@ -91,8 +91,8 @@ impl Task {
         Ok(Self { teacher, x, y })
     }
 
-    /// The run of a student of m neurons, with the risk `F(mu) = (1/n) sum_j (h_mu(x_j) - y_j)^2 /
-    /// 2`.
+    /// The run of a student of m neurons, with the risk
+    /// `F(mu) = (1/n) sum_j (h_mu(x_j) - y_j)^2 / 2`.
     fn student(self, protocol: &Protocol, m: usize, seed: u64) -> Result<Run, Failure> {
         let clock = Instant::now();
         let risk_of_zero = self.y.norm_squared() / (2.0 * self.y.len() as f64);
