@@ -10,8 +10,8 @@ use wasserflow::prelude::*;
 /// mass.
 ///
 /// `Phi(a, t)(l) = a r_l (cos l t, sin l t)` with `r_0 = 1`, `r_l = sqrt 2`. These are the
-/// coefficients of `a D(. - t)` in an orthonormal basis, with the Dirichlet kernel `D(t) = 1 + 2
-/// sum_l cos l t`. Signed spikes are particles `(a, t)` with the penalty `lambda |a|`. Positive
+/// coefficients of `a D(. - t)` in an orthonormal basis, where `D(t) = 1 + 2 sum_l cos l t` is the
+/// Dirichlet kernel. Signed spikes are particles `(a, t)` with the penalty `lambda |a|`. Positive
 /// spikes are particles `t` whose mass is the weight, with the penalty `lambda`.
 #[derive(Debug, Clone, Copy)]
 pub struct Spikes {

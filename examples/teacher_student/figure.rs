@@ -1,9 +1,9 @@
 //! The figure: the paths of the neurons in the plane of `a b`, one panel for each size m, and F
 //! against time.
 //!
-//! A neuron may end on the line of a teacher neuron but on the opposite side: `(b.x)_+ - (-b.x)_+ =
-//! b.x` is linear, and the linear parts of several neurons can cancel. So the data determine the
-//! lines, but not the ends.
+//! A neuron may end on the line of a teacher neuron but on the opposite side. The difference
+//! `(b.x)_+ - (-b.x)_+ = b.x` is linear, and the linear parts of several neurons can cancel. So the
+//! data determine the lines, but not the ends.
 
 use wasserflow::prelude::*;
 
