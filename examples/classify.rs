@@ -22,7 +22,7 @@ use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 
 const HELP: &str = "\
-Test accuracy of trained features, fixed features and logistic regression on a diagnosis of breast cancer.
+Test accuracy of trained features, fixed features and logistic regression: breast cancer data.
 
 Usage: cargo run --release --example classify -- [OPTIONS]
 

@@ -30,7 +30,7 @@ use wasserflow::sparse::run_until_optimal;
 type Failure = Box<dyn Error + Send + Sync>;
 
 const HELP: &str = "\
-Success rate of students of m neurons that learn a teacher of 4 on the circle from fresh samples at every step.
+Success rate of students of m neurons that learn a teacher of 4 on the circle from fresh samples.
 
 Usage: cargo run --release --example fresh_samples -- [OPTIONS]
 

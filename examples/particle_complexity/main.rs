@@ -34,7 +34,8 @@ use wasserflow::study::{self, Width};
 type Failure = Box<dyn Error + Send + Sync>;
 
 const HELP: &str = "\
-Risk of students of m neurons with a teacher of 20 in 100 dimensions: the flow, and fixed neurons with optimal output weights.
+Risk of students of m neurons with a teacher of 20 in 100 dimensions: the flow, and fixed neurons
+with optimal output weights.
 
 Usage: cargo run --release --example particle_complexity -- [OPTIONS]
 
