@@ -32,17 +32,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // At most 500 steps, with a certificate after every 5, until the certified gap is at most 1e-6.
     let (reason, certificate) = sparse::run_until_optimal(&mut flow, &mut state, 1e-6, 5, 500)?;
 
-    println!("stopped: {reason:?} after {} steps", state.step());
-    println!("F(mu) = {:.6}", state.energy());
-    println!(
-        "F(mu) - F* <= {:.1e}, {:?}",
-        certificate.gap(),
-        certificate.bound()
-    );
+    println!("{reason:?} after {} steps", state.step());
+    let (f, gap, bound) = (state.energy(), certificate.gap(), certificate.bound());
+    println!("F(mu) = {f:.6}, F(mu) - F* <= {gap:.1e}, {bound:?}");
     match certificate.escape() {
         Some(w) => println!("a neuron {w:.3?} would decrease F, by at most the gap"),
         None => println!("no additional neuron would decrease F"),
     }
-    assert!(reason.converged() && certificate.gap() <= 1e-6);
+    assert!(reason.converged() && gap <= 1e-6);
     Ok(())
 }
