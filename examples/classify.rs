@@ -1,7 +1,9 @@
-//! Learnt features against fixed ones on real data: benign or malignant, from 30 measurements of cell nuclei.
+//! Comparison of trained and fixed features on real data: diagnosis of breast cancer from 30
+//! measurements of cell nuclei.
 //!
-//! Three models of one risk, the logistic loss with weight decay: a network of rectifier neurons, the same neurons with
-//! only their output weights learning, and logistic regression. Test accuracy over ten splits.
+//! Three models minimise the same risk, the logistic loss with weight decay: a network of rectifier
+//! neurons, the same neurons with only their output weights trained, and logistic regression.
+//! Reports test accuracy over ten splits.
 //!
 //! ```sh
 //! cargo run --release --example classify
@@ -20,22 +22,23 @@ use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 
 const HELP: &str = "\
-Benign or malignant? Test accuracy of learnt features, fixed features and logistic regression.
+Test accuracy of trained features, fixed features and logistic regression: breast cancer data.
 
 Usage: cargo run --release --example classify -- [OPTIONS]
 
   --seed N      seed of the splits and starts (default 0)
   --neurons M   neurons of the network (default 20)
   --json        one JSON object on standard output, nothing else
-  --smoke       one split and few steps, to show only that it runs
+  --smoke       one split and few steps, as a test of the program
   --help        this text
 ";
 
 /// Rows of 30 measurements and `benign`, 0 or 1. Source and licence: data/README.md.
 const WDBC: &str = include_str!("../data/wdbc.csv");
 
-/// Strength of the weight decay, lambda int |w|^2 dmu.
+/// Strength of the weight decay, `lambda int |w|^2 dmu`.
 const LAMBDA: f64 = 1e-3;
+/// Step size of the Euler method.
 const DT: f64 = 0.1;
 
 #[derive(Debug)]
@@ -89,7 +92,7 @@ fn read(csv: &str) -> Result<(DMatrix<f64>, DVector<f64>), Box<dyn Error>> {
     ))
 }
 
-/// A fifth of each class to test on, the rest to train on: the columns of both.
+/// The column indices of a stratified split: training set, and test set with a fifth of each class.
 fn split(y: &DVector<f64>, rng: &mut ChaCha8Rng) -> [Vec<usize>; 2] {
     let [mut train, mut test] = [Vec::new(), Vec::new()];
     for class in [-1.0, 1.0] {
@@ -102,16 +105,22 @@ fn split(y: &DVector<f64>, rng: &mut ChaCha8Rng) -> [Vec<usize>; 2] {
     [train, test]
 }
 
-/// Every measurement with mean 0 and deviation 1 over the columns `train`, and a coordinate 1 for the bias.
+/// Every measurement with mean 0 and standard deviation 1 over the columns `train`, and a
+/// coordinate 1 for the bias.
 fn standardised(x: &DMatrix<f64>, train: &[usize]) -> DMatrix<f64> {
-    let seen = x.select_columns(train);
-    let (mean, deviation) = (seen.column_mean(), seen.column_variance().map(f64::sqrt));
+    let sample = x.select_columns(train);
+    let mean = sample.column_mean();
+    // Two passes: the one-pass variance cancels to NaN or noise for a nearly constant measurement.
+    let deviation = DVector::from_fn(x.nrows(), |l, _| {
+        let variance = sample.row(l).add_scalar(-mean[l]).norm_squared() / train.len() as f64;
+        if variance > 0.0 { variance.sqrt() } else { 1.0 }
+    });
     with_bias(DMatrix::from_fn(x.nrows(), x.ncols(), |l, j| {
         (x[(l, j)] - mean[l]) / deviation[l]
     }))
 }
 
-/// The energy of neurons `(a, b)` of which only the output weights `a` learn.
+/// An energy of neurons `(a, b)` of which only the output weights `a` are trained.
 struct OutputOnly<E>(E);
 
 impl<E: Energy<f64>> Energy<f64> for OutputOnly<E> {
@@ -128,7 +137,7 @@ impl<E: Energy<f64>> Energy<f64> for OutputOnly<E> {
     }
 }
 
-/// `Phi(w)(x) = w.x`: with one particle, logistic regression.
+/// The linear feature map `Phi(w)(x) = w.x`: logistic regression if the measure is one particle.
 struct Linear(usize);
 
 impl FeatureMap<f64> for Linear {
@@ -146,7 +155,7 @@ impl FeatureMap<f64> for Linear {
     }
 }
 
-/// The measure at the end of the flow.
+/// The measure after `steps` steps of the flow from `start`.
 fn fit(
     energy: impl Energy<f64>,
     start: &EmpiricalMeasure<f64>,
@@ -158,7 +167,7 @@ fn fit(
     Ok(state.into_measure())
 }
 
-/// The share of samples whose prediction has the sign of their label.
+/// The fraction of samples whose prediction has the sign of their label.
 fn accuracy(
     map: &impl FeatureMap<f64>,
     mu: &EmpiricalMeasure<f64>,
@@ -186,7 +195,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let energy = || {
             Ok::<_, Box<dyn Error>>(MeanFieldRisk::new(neurons, risk.clone())?.regularized(decay))
         };
-        let learnt = fit(energy()?, &start, options.steps)?;
+        let trained = fit(energy()?, &start, options.steps)?;
         let fixed = fit(OutputOnly(energy()?), &start, options.steps)?;
         let zero = EmpiricalMeasure::uniform(DMatrix::zeros(d, 1))?;
         let linear = fit(
@@ -195,7 +204,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             options.steps,
         )?;
 
-        accuracies[0].push(accuracy(&neurons, &learnt, x.clone(), &y)?);
+        accuracies[0].push(accuracy(&neurons, &trained, x.clone(), &y)?);
         accuracies[1].push(accuracy(&neurons, &fixed, x.clone(), &y)?);
         accuracies[2].push(accuracy(&Linear(d), &linear, x, &y)?);
     }
@@ -219,10 +228,10 @@ fn report(options: &Options, accuracies: &[Vec<f64>; 3]) -> String {
         let accuracies = DVector::from_column_slice(accuracies);
         (accuracies.mean(), accuracies.variance().sqrt())
     });
-    let [learnt, fixed, linear] = statistics;
+    let [trained, fixed, linear] = statistics;
     if *json {
         let models = [
-            ("learnt", learnt),
+            ("trained", trained),
             ("fixed", fixed),
             ("logistic_regression", linear),
         ];
@@ -244,8 +253,8 @@ fn report(options: &Options, accuracies: &[Vec<f64>; 3]) -> String {
     };
     format!(
         "Breast cancer Wisconsin, 569 x 30: logistic loss, weight decay {LAMBDA}, {steps} Euler steps of {DT}.\n\
-         Test accuracy, mean and deviation over {splits} stratified splits, 80 % to train on:\n\n{}{}{}",
-        line(&format!("{neurons} rectifier neurons"), learnt),
+         Test accuracy, mean and standard deviation over {splits} stratified splits with 80 % for training:\n\n{}{}{}",
+        line(&format!("{neurons} rectifier neurons"), trained),
         line("the same neurons, output layer only", fixed),
         line("logistic regression", linear),
     )

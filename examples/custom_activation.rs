@@ -1,6 +1,8 @@
-//! An activation of your own: two functions, and every map, risk and integrator takes it.
+//! A custom activation: an implementation of two methods, accepted by every feature map, risk and
+//! integrator.
 //!
-//! Gaussian ridges `a exp(-(b.x)^2 / 2)` learn the sine on the line. The loops over the samples are compiled for them.
+//! Gaussian ridges `a exp(-(b.x)^2 / 2)` learn the sine on the line. The loops over the samples are
+//! compiled for this activation by monomorphisation.
 
 use std::error::Error;
 use std::f64::consts::PI;
@@ -12,9 +14,9 @@ use wasserflow::prelude::*;
 
 /// `sigma(u) = exp(-u^2 / 2)`, `sigma'(u) = -u sigma(u)`.
 #[derive(Debug, Clone, Copy)]
-struct Bell;
+struct Gauss;
 
-impl<T: Real> Activation<T> for Bell {
+impl<T: Real> Activation<T> for Gauss {
     #[inline]
     fn value(&self, u: T) -> T {
         (u * u * real(-0.5)).exp()
@@ -30,16 +32,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let x = DMatrix::from_fn(1, n, |_, j| PI * (2.0 * j as f64 / (n - 1) as f64 - 1.0)); // from -pi to pi
     let y = DVector::from_fn(n, |j, _| x[j].sin());
     let risk = EmpiricalRisk::new(Square, with_bias(x), y)?;
-    let energy = MeanFieldRisk::new(Ridge::new(Bell, 2), risk)?;
+    let energy = MeanFieldRisk::new(Ridge::new(Gauss, 2), risk)?;
 
     let mut flow = ParticleFlow::new(energy, Euler, 0.1)?;
-    let mut state = flow.start(init::gaussian(
-        3,
-        50,
-        1.0,
-        &mut ChaCha8Rng::seed_from_u64(0),
-    )?)?;
-    println!("sin x by 50 neurons a exp(-(b.x)^2 / 2), F the mean square error over 2");
+    let start = init::gaussian(3, 50, 1.0, &mut ChaCha8Rng::seed_from_u64(0))?;
+    let mut state = flow.start(start)?;
+    println!("sin x by 50 neurons a exp(-(b.x)^2 / 2), F is half the mean square error");
     println!("t = {:>6.1}  F = {:.1e}", state.time(), state.energy());
     let reason = flow.run_until(&mut state, 1000.0, &mut UntilTarget::new(1e-3)?)?;
     println!(

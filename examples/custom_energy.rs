@@ -1,6 +1,7 @@
-//! An energy of your own: value and velocity, and every integrator and observer takes it.
+//! A custom energy: value and velocity, accepted by every integrator and observer.
 //!
-//! Particles that attract each other far away and repel each other nearby settle evenly in the unit disc.
+//! Particles with long-range attraction and short-range repulsion converge to the uniform
+//! distribution on the unit disc.
 
 use std::error::Error;
 
@@ -8,13 +9,17 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
 
-/// `F(mu) = (1/2) int int W(w - v) dmu dmu`, `W(z) = |z|^2 / 2 - log |z|` in the plane; a particle does not act on itself.
+/// `F(mu) = (1/2) int int W(w - v) dmu dmu`, `W(z) = |z|^2 / 2 - log |z|` in the plane, without
+/// self-interaction.
 ///
-/// Both Laplacians are constants but for the particle itself, 2 and `2 pi delta`: at equilibrium the density is `1 / pi`.
+/// The Laplacians of the two terms are the constant 2 and `2 pi delta`, so the density at
+/// equilibrium is `1 / pi`. Because the diagonal is left out, F depends on the particles and not on
+/// the measure alone: a particle must not be replaced by clones of half its weight, whose
+/// interaction would be infinite.
 #[derive(Debug)]
-struct Swarm;
+struct Interaction;
 
-impl Energy<f64> for Swarm {
+impl Energy<f64> for Interaction {
     fn particle_dim(&self) -> usize {
         2
     }
@@ -44,22 +49,15 @@ impl Energy<f64> for Swarm {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut flow = ParticleFlow::new(Swarm, DormandPrince::default(), 0.01)?;
-    let mut state = flow.start(init::gaussian(
-        2,
-        100,
-        0.1,
-        &mut ChaCha8Rng::seed_from_u64(0),
-    )?)?;
+    let mut flow = ParticleFlow::new(Interaction, DormandPrince::default(), 0.01)?;
+    let start = init::gaussian(2, 100, 0.1, &mut ChaCha8Rng::seed_from_u64(0))?;
+    let mut state = flow.start(start)?;
     println!("     t       F  int |w|^2 dmu  radius   (disc: 1/2 and 1)");
     for time in [0.0, 0.1, 1.0, 10.0, 50.0] {
         flow.run_until(&mut state, time, &mut ())?;
         let mu = state.measure();
-        let radius = mu
-            .points()
-            .column_iter()
-            .map(|w| w.norm())
-            .fold(0.0, f64::max);
+        let norms = mu.points().column_iter().map(|w| w.norm());
+        let radius = norms.fold(0.0, f64::max);
         println!(
             "{time:>6.1}  {:>6.3}  {:>13.3}  {radius:>6.3}",
             state.energy(),

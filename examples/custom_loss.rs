@@ -1,6 +1,7 @@
-//! A loss of your own: value, derivative, and what targets it accepts.
+//! A custom loss: value, derivative, and a check of the targets.
 //!
-//! Counts with a rate that depends on x: the Poisson loss `exp(h) - y h`, whose minimiser is the logarithm of the rate.
+//! Poisson regression: counts y with a rate that depends on x, and the loss `exp(h) - y h`, whose
+//! expectation is minimal at the logarithm of the rate.
 
 use std::error::Error;
 
@@ -9,7 +10,8 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 
-/// `l(y, h) = exp(h) - y h` for a count `y` and the logarithm `h` of its rate: minus the log-likelihood, up to a constant.
+/// The Poisson loss `l(y, h) = exp(h) - y h` of a count y: the negative log-likelihood of the rate
+/// `exp(h)`, up to a constant.
 #[derive(Debug, Clone, Copy)]
 struct Poisson;
 
@@ -30,7 +32,8 @@ impl<T: Real> Loss<T> for Poisson {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Poisson counts are the exponential waiting times that fit into a unit of time.
+    // A Poisson count is the number of arrivals in a unit of time, with exponential waiting times
+    // between them.
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let rate = |x: f64| (1.5 * x.abs()).exp();
     let n = 2000;
@@ -41,10 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         waits.take_while(|&t| t < 1.0).count() as f64
     });
-    let refused = EmpiricalRisk::new(Poisson, x.clone(), y.map(|y| y - 0.5))
-        .err()
-        .ok_or("half a count was accepted")?;
-    println!("a target that is no count: {refused}");
+    let error = EmpiricalRisk::new(Poisson, x.clone(), y.map(|y| y - 0.5)).err();
+    let error = error.ok_or("a target that is not an integer was accepted")?;
+    println!("invalid target: {error}");
 
     let risk = EmpiricalRisk::new(Poisson, with_bias(x), y)?;
     let mut flow = ParticleFlow::new(MeanFieldRisk::new(Ridge::new(Relu, 2), risk)?, Euler, 0.1)?;
@@ -54,9 +56,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let at = [-1.0, -0.5, 0.0, 0.5, 1.0];
     let inputs = Inputs::new(with_bias(DMatrix::from_row_slice(1, 5, &at)))?;
     let h = predict(flow.energy().features(), state.measure(), &inputs)?;
-    println!("    x  rate  learnt");
+    println!("    x  rate  prediction");
     for (x, h) in at.into_iter().zip(h.iter()) {
-        println!("{x:>5.1}  {:>4.1}  {:>6.2}", rate(x), h.exp());
+        println!("{x:>5.1}  {:>4.1}  {:>10.2}", rate(x), h.exp());
         assert!((h.exp() / rate(x)).ln().abs() < 0.2);
     }
     Ok(())

@@ -1,14 +1,16 @@
-//! Stochastic gradient descent on fresh samples: few neurons may stick, many find the best network.
+//! Stochastic gradient descent on fresh samples: success rate of students of m neurons against a
+//! certified optimum.
 //!
-//! A teacher of 4 neurons on the circle labels new samples at every step. Whether a student of m neurons has found the best
-//! network there is, with weight decay, is not guessed: a certificate of optimality bounds that network's risk from below.
+//! A teacher of 4 neurons on the circle labels new samples at every step. A student succeeds if its
+//! regularised risk F is close to the minimum F* over all networks. A dual certificate bounds F*
+//! from below. Few neurons may converge to a local minimum; many, spread over the circle, succeed.
 //!
 //! ```sh
 //! cargo run --release --example fresh_samples
 //! ```
 //!
-//! Source of the experiment: L. Chizat and F. Bach, On the global convergence of gradient descent for over-parameterized models
-//! using optimal transport, 2018, figure 2.
+//! Source of the experiment: L. Chizat and F. Bach, On the global convergence of gradient descent
+//! for over-parameterized models using optimal transport, 2018, figure 2.
 
 #[path = "common/args.rs"]
 mod args;
@@ -28,28 +30,29 @@ use wasserflow::sparse::run_until_optimal;
 type Failure = Box<dyn Error + Send + Sync>;
 
 const HELP: &str = "\
-Students of m neurons learn a teacher of 4 on the circle, from fresh samples at every step: how many find the best network?
+Success rate of students of m neurons that learn a teacher of 4 on the circle from fresh samples.
 
 Usage: cargo run --release --example fresh_samples -- [OPTIONS]
 
   --seeds N     seeds, each a teacher and a student of every size (default 20)
   --seed N      first of the seeds (default 0)
-  --smoke       a short run that shows only that it runs
+  --smoke       a short run, as a test of the program
   --help        this text
 ";
 
 /// Neurons of the teacher.
 const TEACHER: usize = 4;
-/// Fresh samples a step.
+/// Fresh samples in each step.
 const BATCH: usize = 150;
 /// Weight decay.
 const LAMBDA: f64 = 0.002;
 /// `|a| = |b|` at the start.
 const RADIUS: f64 = 0.3;
+/// Step size of the Euler method.
 const DT: f64 = 0.2;
-/// Points of the circle on which F is judged.
+/// Points of the circle on which F is evaluated.
 const GRID: usize = 1000;
-/// A student has found the best network when `F - F* <= FOUND R(0)`.
+/// A student has found the optimum when `F - F* <= FOUND R(0)`.
 const FOUND: f64 = 1e-3;
 
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +85,8 @@ fn options(args: &mut Args) -> Result<Options, String> {
     Ok(options)
 }
 
-/// The teacher `h(x) = sum_k a_k (b_k.x)_+`: `a = 1, -1, 1, -1`, the `b_k` drawn from the unit circle.
+/// The teacher `h(x) = sum_k a_k (b_k.x)_+`: `a = 1, -1, 1, -1`, the `b_k` drawn from the unit
+/// circle.
 #[derive(Debug, Clone)]
 struct Teacher([(f64, [f64; 2]); TEACHER]);
 
@@ -106,10 +110,11 @@ fn point(angle: f64) -> [f64; 2] {
     [angle.cos(), angle.sin()]
 }
 
-/// The risk of a batch that is drawn anew at every step, keyed on the seed and the number of the step.
+/// The risk of a minibatch that is redrawn at every step, keyed on the seed and the number of the
+/// step.
 struct FreshSamples<L> {
     loss: L,
-    /// `x -> y`.
+    /// The label y of x.
     label: fn(&Teacher, &[f64]) -> f64,
     teacher: Teacher,
     x: Inputs<f64>,
@@ -187,7 +192,7 @@ fn regularised<R: Risk<f64>>(risk: R) -> Result<Regularised<R>, Failure> {
     Ok(MeanFieldRisk::new(Ridge::new(Relu, 2), risk)?.regularized(WeightDecay::new(LAMBDA)?))
 }
 
-/// A loss with the labels that it takes.
+/// A loss, and the labels for it.
 #[derive(Clone, Copy)]
 struct Task<L> {
     loss: L,
@@ -195,6 +200,8 @@ struct Task<L> {
 }
 
 impl<L: Loss<f64> + Copy + Sync> Task<L> {
+    /// F after `steps` steps of a student of m neurons that start on an arc of the circle, a
+    /// fraction `arc` of it.
     fn run(&self, m: usize, arc: f64, seed: u64, steps: usize) -> Result<f64, Failure> {
         let teacher = Teacher::draw(seed);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -221,24 +228,22 @@ impl<L: Loss<f64> + Copy + Sync> Task<L> {
         regularised(EmpiricalRisk::new(self.loss, x, y)?)
     }
 
-    /// `(R(0), F*)` on the grid; F* from below, by the certificate of a network that proximal steps have brought there.
+    /// `[R(0), F*]` on the grid. F* is the lower bound of the certificate of a network that
+    /// proximal steps have optimised.
     fn best(&self, seed: u64) -> Result<[f64; 2], Failure> {
         let energy = self.energy(&Teacher::draw(seed))?;
-        let silent = energy.risk().value(&[0.0; GRID]);
+        let risk_of_zero = energy.risk().value(&[0.0; GRID]);
         let mut flow = ParticleFlow::new(energy, Jko::new(1e-3, 1000), 100.0)?;
-        let mut state = flow.start(init::balanced(
-            2,
-            100,
-            RADIUS,
-            &mut ChaCha8Rng::seed_from_u64(seed),
-        )?)?;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut state = flow.start(init::balanced(2, 100, RADIUS, &mut rng)?)?;
         let certificate =
-            match run_until_optimal(&mut flow, &mut state, 0.1 * FOUND * silent, 5, 200) {
-                // No step lowers its residual any more: the certificate says what that is worth.
+            match run_until_optimal(&mut flow, &mut state, 0.1 * FOUND * risk_of_zero, 5, 200) {
+                // The proximal step cannot reduce its residual further. The certificate is valid
+                // nonetheless.
                 Err(StepError::Inner { .. }) => certify(flow.energy_mut(), state.measure()),
                 end => end?.1,
             };
-        Ok([silent, certificate.energy() - certificate.gap()])
+        Ok([risk_of_zero, certificate.energy() - certificate.gap()])
     }
 
     fn rows(&self, name: &str, options: &Options) -> Result<(), Failure> {
@@ -259,7 +264,7 @@ impl<L: Loss<f64> + Copy + Sync> Task<L> {
                     .values
                     .iter()
                     .zip(best)
-                    .map(|(f, [silent, best])| (f - best) / silent)
+                    .map(|(f, [risk_of_zero, best])| (f - best) / risk_of_zero)
                     .collect();
                 let excess = study::Width {
                     values: excess,
@@ -284,7 +289,8 @@ fn main() -> Result<(), Failure> {
     let Options { seeds, seed, steps } = options;
     println!(
         "Teacher   h(x) = sum_k a_k (b_k.x)_+ of {TEACHER} neurons, a = 1, -1, 1, -1, the b_k drawn from the unit circle\n\
-         Students  m neurons, h = (1/m) sum_i a_i (b_i.x)_+, both layers learn; start |a| = |b| = {RADIUS}, b on the circle, a half or a tenth of it\n\
+         Students  m neurons, h = (1/m) sum_i a_i (b_i.x)_+, both layers are trained; start |a| = |b| = {RADIUS},\n          \
+         b on the circle, a half or a tenth of it\n\
          Loss      square on y = h(x), logistic on y = sign h(x); weight decay {LAMBDA}\n\
          Steps     {steps} of Euler, dt = {DT}, each on {BATCH} fresh samples of the circle; seeds {seed} to {}\n\
          Found     F - F* <= {FOUND:e} R(0), F on {GRID} points of the circle, F* from below by a certificate; interval 95 %\n\n\

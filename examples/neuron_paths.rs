@@ -1,13 +1,16 @@
-//! A rectifier network with weight decay learns 15 samples: where its neurons go, and the proof that they have arrived.
+//! Paths of the neurons of a rectifier network with weight decay, and its certified optimality gap.
 //!
-//! Plain gradient descent is certified along its way: the neurons turn to few directions, those where `|g(b)|` reaches `2 lambda`. Beside
-//! it the other geometry, which adds neurons one by one. Writes `target/neuron_paths.svg`.
+//! Gradient descent on 15 samples is certified along its trajectory. The neurons concentrate on few
+//! directions, those where `|g(b)|` attains its bound `2 lambda`. For comparison, Frank-Wolfe
+//! methods insert neurons one by one until the same problem has a gap of 1e-9. Writes
+//! `target/neuron_paths.svg`.
 //!
 //! ```sh
 //! cargo run --release --example neuron_paths
 //! ```
 //!
-//! Source of the experiment: L. Chizat, Sparse optimization on measures with over-parameterized gradient descent, 2019.
+//! Source of the experiment: L. Chizat, Sparse optimization on measures with over-parameterized
+//! gradient descent, 2019.
 
 #[path = "common/svg.rs"]
 mod svg;
@@ -17,20 +20,22 @@ use std::f64::consts::TAU;
 
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use svg::{Axis, Svg};
+use svg::{Axis, BLACK, BLUE, GREEN, GREY, Mark, ORANGE, Svg, VERMILION, fill, scientific, stroke};
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::observe::{LogSpaced, Snapshots};
 use wasserflow::optimality::certify;
 use wasserflow::prelude::*;
 use wasserflow::sparse::{FrankWolfe, merge, prune};
 
+/// Weight decay.
 const LAMBDA: f64 = 0.002;
-/// The steps at which the flow is certified.
+/// The numbers of steps after which the flow is certified.
 const STEPS: [usize; 4] = [0, 1000, 10_000, 20_000];
 
 type Network = MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Square, f64>, f64, WeightDecay<f64>>;
 
-/// 15 samples on the circle, labelled by a teacher of 3 neurons `+-(b.x)_+ / 3`, and the start: 20 neurons on the sphere of radius 2.
+/// The energy of 15 samples on the circle, labelled by a teacher of 3 neurons `+-(b.x)_+ / 3`, and
+/// the initial measure: 20 neurons on the sphere of radius 2.
 fn task(seed: u64) -> Result<(Network, EmpiricalMeasure<f64>), Box<dyn Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let b = init::sphere::<f64>(2, 3, &mut rng)?.into_points();
@@ -53,15 +58,20 @@ fn task(seed: u64) -> Result<(Network, EmpiricalMeasure<f64>), Box<dyn Error>> {
     ))
 }
 
-/// What is drawn: the paths to the last step, and `|g|` over the circle at each of the `STEPS`.
-struct Course {
+/// A run of gradient descent.
+struct Run {
+    /// The certified gap after each of the `STEPS`.
     gaps: Vec<f64>,
-    path: Vec<EmpiricalMeasure<f64>>,
+    /// `|g|` over the circle after each of the `STEPS`.
     variations: Vec<Vec<f64>>,
+    /// The measures after log-spaced numbers of steps, and the last.
+    path: Vec<EmpiricalMeasure<f64>>,
+    /// The number of neurons of the last measure that remain after merging and pruning and have
+    /// `c a^2 > 1e-4`.
     directions: usize,
 }
 
-fn course(seed: u64) -> Result<Course, Box<dyn Error>> {
+fn run(seed: u64) -> Result<Run, Box<dyn Error>> {
     let (energy, start) = task(seed)?;
     let mut flow = ParticleFlow::new(energy, Euler, 1.0)?;
     let mut state = flow.start(start)?;
@@ -80,22 +90,21 @@ fn course(seed: u64) -> Result<Course, Box<dyn Error>> {
         .map(|(_, mu)| mu)
         .collect();
     path.push(state.measure().clone());
-    let few = prune(
-        flow.energy().features(),
-        &merge(flow.energy().features(), state.measure(), 0.01),
-    );
-    let heavy = (0..few.len())
-        .filter(|&i| few.weight(i) * few.particle(i)[0].powi(2) > 1e-4)
+    let features = flow.energy().features();
+    let merged = prune(features, &merge(features, state.measure(), 0.01));
+    let directions = (0..merged.len())
+        .filter(|&i| merged.weight(i) * merged.particle(i)[0].powi(2) > 1e-4)
         .count();
-    Ok(Course {
+    Ok(Run {
         gaps,
-        path,
         variations,
-        directions: heavy,
+        path,
+        directions,
     })
 }
 
-/// `|g(b)|` at equal angles, from the first variation of probes (1, b): `F'(mu)(1, b) = g(b) + 2 lambda`.
+/// `|g(b)|` at equidistant angles, from the first variation at probes (1, b):
+/// `F'(mu)(1, b) = g(b) + 2 lambda`.
 fn variation(energy: &mut Network, mu: &EmpiricalMeasure<f64>) -> Vec<f64> {
     const PROBES: usize = 720;
     let angle = |i: usize| TAU * i as f64 / PROBES as f64;
@@ -112,40 +121,23 @@ fn variation(energy: &mut Network, mu: &EmpiricalMeasure<f64>) -> Vec<f64> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (drawn, seeds) = (2, 20);
-    let courses = (0..seeds).map(course).collect::<Result<Vec<_>, _>>()?;
+    let runs = (0..seeds).map(run).collect::<Result<Vec<_>, _>>()?;
     println!("Euler, dt = 1, 20 neurons, lambda = {LAMBDA}: certified gaps over {seeds} seeds\n");
-    println!(
-        "{:>7}  {:>8}  {:>8}  {:>8}  {:>9}",
-        "steps", "smallest", "median", "largest", "published"
-    );
-    for (l, (step, published)) in STEPS
-        .iter()
-        .zip(["1.5e-2", "2.8e-5", "", "1.1e-6"])
-        .enumerate()
-    {
-        let mut gaps: Vec<f64> = courses.iter().map(|course| course.gaps[l]).collect();
+    println!("  steps  smallest    median   largest  published");
+    let published = ["1.5e-2", "2.8e-5", "", "1.1e-6"];
+    for (l, (step, published)) in STEPS.iter().zip(published).enumerate() {
+        let mut gaps: Vec<f64> = runs.iter().map(|run| run.gaps[l]).collect();
         gaps.sort_by(f64::total_cmp);
         let (least, median, most) = (gaps[0], gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
         println!("{step:>7}  {least:>8.1e}  {median:>8.1e}  {most:>8.1e}  {published:>9}");
     }
-    println!("\nNeurons added one by one, to a gap of 1e-9: steps and neurons\n");
+    println!("\nFrank-Wolfe methods, to a gap of 1e-9: number of steps and of neurons\n");
     for method in [FrankWolfe::Corrective, FrankWolfe::Sliding] {
         let (mut steps, mut neurons) = (Vec::new(), Vec::new());
         for seed in 0..seeds {
-            let (mut energy, _) = task(seed)?;
-            let (mut mu, mut count) = (EmpiricalMeasure::uniform(DMatrix::zeros(3, 1))?, 0);
-            while count < 200 {
-                let certificate = certify(&mut energy, &mu);
-                let Some(w) = certificate.escape().filter(|_| certificate.gap() > 1e-9) else {
-                    break;
-                };
-                let Some(next) = method.step(&mut energy, &mu, w)? else {
-                    break;
-                };
-                (mu, count) = (next, count + 1);
-            }
+            let (count, size) = insert_neurons(method, seed)?;
             steps.push(count);
-            neurons.push(mu.len());
+            neurons.push(size);
         }
         steps.sort_unstable();
         neurons.sort_unstable();
@@ -156,151 +148,125 @@ fn main() -> Result<(), Box<dyn Error>> {
             format!("{method:?}")
         );
     }
-    let course = &courses[drawn];
-    println!("\nSeed {drawn}: {} directions are left", course.directions);
+    let run = &runs[drawn];
     println!(
-        "Figure: {}",
-        draw(course).write("neuron_paths.svg")?.display()
+        "\nSeed {drawn}: {} directions remain after gradient descent",
+        run.directions
     );
+    println!("Figure: {}", draw(run).write("neuron_paths.svg")?.display());
     Ok(())
 }
 
-const SIDE: f64 = 300.0;
-const TOP: f64 = 92.0;
-const SIGNS: [&str; 2] = ["#0072B2", "#D55E00"];
-const TIMES: [&str; 4] = ["#E0A82E", "#2C9C83", "#4A2C6D", ""];
-const HEADING: &str = "font-size=\"15\" font-weight=\"bold\"";
-const CAPTION: &str = "font-size=\"12\" fill=\"#777\"";
-const PANEL: &str = "fill=\"#fbfbfb\" stroke=\"#cfcfcf\"";
+/// The number of Frank-Wolfe steps to a gap of 1e-9, and of neurons then.
+fn insert_neurons(method: FrankWolfe, seed: u64) -> Result<(usize, usize), Box<dyn Error>> {
+    const MAX_STEPS: usize = 200;
+    let (mut energy, _) = task(seed)?;
+    let mut mu = EmpiricalMeasure::uniform(DMatrix::zeros(3, 1))?;
+    for count in 0..MAX_STEPS {
+        let certificate = certify(&mut energy, &mu);
+        let escape = certificate.escape().filter(|_| certificate.gap() > 1e-9);
+        let next = match escape {
+            Some(w) => method.step(&mut energy, &mu, w)?,
+            None => None,
+        };
+        match next {
+            Some(next) => mu = next,
+            None => return Ok((count, mu.len())),
+        }
+    }
+    Ok((MAX_STEPS, mu.len()))
+}
+
+const SIDE: f64 = 290.0;
+const TOP: f64 = 90.0;
+const SIGNS: [&str; 2] = [BLUE, VERMILION];
+/// Colours of the first three of the `STEPS`; the last is indistinguishable from the third.
+const TIMES: [&str; 3] = [ORANGE, GREEN, BLACK];
 
 /// The paths of `|a| b` on the left, `|g|` against the angle on the right.
-fn draw(course: &Course) -> Svg {
-    let mut svg = Svg::new(24.0 + SIDE + 76.0 + 1.4 * SIDE + 104.0, TOP + SIDE + 48.0);
-    svg.text(
-        [24.0, 28.0],
-        HEADING,
-        "20 neurons, weight decay, 15 samples: gradient descent and its certificate",
-    );
-    for (sign, label) in ["a &gt; 0", "a &lt; 0"].iter().enumerate() {
-        let x = 24.0 + 76.0 * sign as f64;
-        svg.line(
-            [[x, 47.0], [x + 20.0, 47.0]],
-            &format!("stroke=\"{}\" stroke-width=\"1.5\"", SIGNS[sign]),
-        );
-        svg.circle([x + 20.0, 47.0], 3.0, &format!("fill=\"{}\"", SIGNS[sign]));
-        svg.text([x + 29.0, 51.0], "", label);
-    }
+fn draw(run: &Run) -> Svg {
+    let title =
+        "Gradient descent of 20 neurons with weight decay on 15 samples, and its certificate";
+    let mut svg = Svg::new(830.0, TOP + SIDE + 50.0, title);
+    let keys = [
+        (vec![Mark::Dot(3.0, fill(BLUE))], "a > 0"),
+        (vec![Mark::Dot(3.0, fill(VERMILION))], "a < 0"),
+        (Mark::path(GREY), "path, and neuron at the last step"),
+    ];
+    svg.legend([62.0, 48.0], keys);
 
-    // |a| b, at the distance of its square root.
+    // |a| b at the distance |a b|^(1/2) from the origin.
     let point = |w: &[f64]| {
         let root = (w[0].abs() / w[1].hypot(w[2]).max(f64::MIN_POSITIVE)).sqrt();
         [root * w[1], root * w[2]]
     };
-    let all = course
+    let all = run
         .path
         .iter()
         .flat_map(|mu| (0..mu.len()).flat_map(move |i| point(mu.particle(i))));
     let reach = 1.05 * all.fold(0.1, |r: f64, x| r.max(x.abs()));
-    let (left, right) = (24.0, 24.0 + SIDE + 76.0);
-    let (x, y) = (
-        Axis::linear([-reach, reach], [left, left + SIDE]),
-        Axis::linear([-reach, reach], [TOP + SIDE, TOP]),
+    let axes = ["|a| b₁ / √|a b|", "|a| b₂ / √|a b|"];
+    let axes = axes.map(|title| Axis::linear(title, [-reach, reach]));
+    let panel = svg.panel(
+        "Paths of the neurons (a, b)",
+        [62.0, TOP],
+        [SIDE, SIDE],
+        axes,
     );
-    svg.rectangle([left, TOP], [SIDE, SIDE], PANEL);
-    svg.text([left, TOP - 9.0], HEADING, "Neurons |a| b");
-    svg.text(
-        [left + SIDE, TOP - 9.0],
-        &format!("{CAPTION} text-anchor=\"end\""),
-        "distance: square root",
-    );
-    let Some(end) = course.path.last() else {
+    let Some(end) = run.path.last() else {
         return svg;
     };
+    let sign = |i: usize| SIGNS[usize::from(end.particle(i)[0] < 0.0)];
     for i in 0..end.len() {
-        let colour = SIGNS[usize::from(end.particle(i)[0] < 0.0)];
-        let path = course
-            .path
-            .iter()
-            .map(|mu| point(mu.particle(i)))
-            .map(|[u, v]| [x.at(u), y.at(v)]);
+        let path = run.path.iter().map(|mu| panel.at(point(mu.particle(i))));
         svg.line(
             path,
-            &format!("fill=\"none\" stroke=\"{colour}\" stroke-opacity=\"0.5\""),
+            &format!("{} stroke-opacity=\"0.6\"", stroke(sign(i), 1.0)),
         );
-        let [u, v] = point(end.particle(i));
-        svg.circle([x.at(u), y.at(v)], 2.8, &format!("fill=\"{colour}\""));
+        svg.circle(panel.at(point(end.particle(i))), 3.0, &fill(sign(i)));
     }
 
-    let largest = course.variations[0].iter().fold(0.0, |r: f64, &x| r.max(x)) / (2.0 * LAMBDA);
-    let width = 1.4 * SIDE;
-    let (x, y) = (
-        Axis::linear([0.0, TAU], [right, right + width]),
-        Axis::log([0.1, 1.2 * largest], [TOP + SIDE, TOP]),
+    let largest = run.variations[0].iter().fold(0.0, |r: f64, &x| r.max(x)) / (2.0 * LAMBDA);
+    let left = 62.0 + SIDE + 76.0;
+    let quarters = ["0", "π/2", "π", "3π/2", "2π"].into_iter().enumerate();
+    let axes = [
+        Axis::linear("angle of b (rad)", [0.0, TAU])
+            .with_ticks(quarters.map(|(i, label)| (TAU / 4.0 * i as f64, label))),
+        Axis::log("|g(b)| / (2λ)", [0.1, 1.5 * largest]),
+    ];
+    let panel = svg.panel(
+        "Optimality: |g(b)| ≤ 2λ for all b",
+        [left, TOP],
+        [SIDE, SIDE],
+        axes,
     );
-    svg.rectangle([right, TOP], [width, SIDE], PANEL);
-    svg.text([right, TOP - 9.0], HEADING, "|g(b)| / 2λ round the circle");
+    let bound = [[0.0, 1.0], [TAU, 1.0]].map(|point| panel.at(point));
     svg.line(
-        [[right, y.at(1.0)], [right + width, y.at(1.0)]],
-        "stroke=\"#333\" stroke-dasharray=\"5 3\"",
+        bound,
+        &format!("{} stroke-dasharray=\"5 3\"", stroke("#555", 1.0)),
     );
-    for (label, value) in [("0.1", 0.1), ("1", 1.0), ("10", 10.0), ("100", 100.0)] {
-        if value <= 1.2 * largest {
-            svg.text(
-                [right - 8.0, y.at(value) + 4.0],
-                &format!("{CAPTION} text-anchor=\"end\""),
-                label,
-            );
-        }
-    }
-    for (label, angle) in [("0", 0.0), ("π", TAU / 2.0), ("2π", TAU)] {
-        svg.text(
-            [x.at(angle), TOP + SIDE + 17.0],
-            &format!("{CAPTION} text-anchor=\"middle\""),
-            label,
-        );
-    }
-    svg.text(
-        [right + width / 2.0, TOP + SIDE + 33.0],
-        &format!("{CAPTION} text-anchor=\"middle\""),
-        "angle of b",
-    );
-    for (l, (values, colour)) in course.variations.iter().zip(TIMES).enumerate().take(3) {
-        let probes = values.len() - 1;
+    let mut row = TOP + 14.0;
+    for (l, colour) in TIMES.into_iter().enumerate() {
+        let values = &run.variations[l];
+        let probes = (values.len() - 1) as f64;
         let curve = values.iter().enumerate();
-        let curve = curve.map(|(i, g)| {
-            [
-                x.at(TAU * i as f64 / probes as f64),
-                y.at((g / (2.0 * LAMBDA)).max(0.1)),
-            ]
-        });
-        svg.line(
-            curve,
-            &format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\""),
-        );
-        let (text, at) = (
-            [right + width + 8.0, TOP + 14.0 + 34.0 * l as f64],
-            STEPS[l],
-        );
+        let curve = curve.map(|(i, g)| panel.at([TAU * i as f64 / probes, g / (2.0 * LAMBDA)]));
+        svg.line(curve, &stroke(colour, 1.6));
+        let (x, heading) = (left + SIDE + 10.0, format!("{} steps", STEPS[l]));
         svg.text(
-            text,
-            &format!("fill=\"{colour}\" font-weight=\"bold\" font-size=\"12\""),
-            &format!("{at} steps"),
+            [x, row],
+            &format!("{} font-weight=\"bold\"", fill(colour)),
+            &heading,
         );
-        svg.text(
-            [text[0], text[1] + 14.0],
-            CAPTION,
-            &format!("gap {:.0e}", course.gaps[l]),
-        );
+        let gap = format!("gap {}", scientific(run.gaps[l], 0));
+        svg.text([x, row + 15.0], "", &gap);
+        row += 42.0;
     }
-    // Where the neurons are at the end.
+    svg.text([left + SIDE + 10.0, bound[1][1] + 4.0], "", "bound 2λ");
     for i in (0..end.len()).filter(|&i| end.particle(i)[0].abs() > 1e-2) {
         let w = end.particle(i);
-        let colour = SIGNS[usize::from(w[0] < 0.0)];
-        svg.circle(
-            [x.at(w[2].atan2(w[1]).rem_euclid(TAU)), y.at(1.0)],
-            3.5,
-            &format!("fill=\"{colour}\""),
-        );
+        let angle = w[2].atan2(w[1]).rem_euclid(TAU);
+        svg.circle(panel.at([angle, 1.0]), 3.5, &fill(sign(i)));
     }
     svg
 }

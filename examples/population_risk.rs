@@ -1,7 +1,9 @@
-//! A teacher recovered without a sample: the population risk of rectifier neurons in closed form.
+//! Recovery of a teacher network by the flow of the population risk, which has a closed form for
+//! rectifier neurons.
 //!
-//! `E[(h_mu(x) - h_nu(x))^2] / 2` over `x ~ N(0, I)` is a discrepancy of the measures of neurons, whose kernel is
-//! `a a'` times the arc-cosine kernel of `b` and `b'`.
+//! `E[(h_mu(x) - h_nu(x))^2] / 2` over `x ~ N(0, I)` is half the squared maximum mean discrepancy
+//! of the measures of neurons mu and nu. Its kernel is `a a'` times the arc-cosine kernel of `b`
+//! and `b'`. No samples are drawn.
 
 use std::error::Error;
 
@@ -11,7 +13,7 @@ use wasserflow::observe::UntilTarget;
 use wasserflow::prelude::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Teacher: a_k (e_k.x)_+ on the axes of R^5, with signs in turn.
+    // Teacher: a_k (e_k.x)_+ on the axes of R^5, with alternating signs.
     let d = 5;
     let sign = |k: usize| if k.is_multiple_of(2) { 1.0 } else { -1.0 };
     let teacher = DMatrix::from_fn(1 + d, d, |l, k| {
@@ -27,12 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
 
     let mut flow = ParticleFlow::new(energy, Heun, 0.5)?;
-    let mut state = flow.start(init::balanced(
-        d,
-        30,
-        0.1,
-        &mut ChaCha8Rng::seed_from_u64(0),
-    )?)?;
+    let start = init::balanced(d, 30, 0.1, &mut ChaCha8Rng::seed_from_u64(0))?;
+    let mut state = flow.start(start)?;
     println!("t = {:>6}  F = {:.1e}", state.time(), state.energy());
     let reason = flow.run_until(&mut state, 5000.0, &mut UntilTarget::new(1e-5)?)?;
     println!(
@@ -43,19 +41,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert!(reason.converged());
 
     println!(
-        "share of the teacher's neuron k in the student, sum over its neurons within 20 degrees of m0 c_i a_i |b_i|:"
+        "weight of the teacher's neuron k in the student: the sum of d c_i a_i |b_i| over its neurons within 20 degrees of e_k"
     );
     let student = state.measure();
     for k in 0..d {
-        let mut share = 0.0;
+        let mut weight = 0.0;
         for i in 0..student.len() {
             let (a, b) = (student.particle(i)[0], &student.particle(i)[1..]);
             let norm = b.iter().map(|b| b * b).sum::<f64>().sqrt();
             if b[k] > norm * 20_f64.to_radians().cos() {
-                share += d as f64 * student.weight(i) * a * norm;
+                weight += d as f64 * student.weight(i) * a * norm;
             }
         }
-        println!("  k = {k}: {share:>6.3}, teacher {:>2}", sign(k));
+        println!("  k = {k}: {weight:>6.3}, teacher {:>2}", sign(k));
     }
     Ok(())
 }

@@ -1,14 +1,18 @@
-//! How often does the flow end in a spurious minimum? Networks that could be exact, and often are not.
+//! Frequency of convergence to spurious local minima of networks that could represent their teacher
+//! exactly.
 //!
-//! A network `sum_{i <= n} (w_i.x)_+` of fixed output weights learns the teacher `sum_{l <= k} (e_l.x)_+` on `x ~ N(0, I_k)`. Its
-//! population risk `F = E[(h(x) - y(x))^2] / 2` is known in closed form, so nothing is sampled but the start, `w_i ~ N(0, I_k / k)`.
-//! The share of bad runs grows with k where n = k; one neuron more nearly removes them, two do.
+//! A network `sum_{i <= n} (w_i.x)_+` with fixed output weights learns the teacher
+//! `sum_{l <= k} (e_l.x)_+` for `x ~ N(0, I_k)`. Its population risk
+//! `F = E[(h(x) - y(x))^2] / 2` has a closed form, so only the start, `w_i ~ N(0, I_k / k)`, is
+//! random. If n = k, the fraction of bad runs grows with k. For k = 12, one additional neuron
+//! nearly removes the bad runs, and two remove them.
 //!
 //! ```sh
 //! cargo run --release --example spurious_minima
 //! ```
 //!
-//! Source of the experiment: I. Safran and O. Shamir, Spurious local minima are common in two-layer ReLU neural networks, ICML 2018.
+//! Source of the experiment: I. Safran and O. Shamir, Spurious local minima are common in two-layer
+//! ReLU neural networks, ICML 2018.
 
 #[path = "common/args.rs"]
 mod args;
@@ -25,7 +29,7 @@ use wasserflow::prelude::*;
 type Failure = Box<dyn Error + Send + Sync>;
 
 const HELP: &str = "\
-Networks of n neurons learn a teacher of k: how many runs end in a spurious minimum?
+Fraction of runs of networks of n neurons, with a teacher of k, that end in a spurious minimum.
 
 Usage: cargo run --release --example spurious_minima -- [OPTIONS]
 
@@ -34,11 +38,11 @@ Usage: cargo run --release --example spurious_minima -- [OPTIONS]
   --runs N      runs of every pair (default 200)
   --seed N      first of the seeds (default 0)
   --step X      dt in units of 4 / (n + 1) (default 1)
-  --smoke       a short run that shows only that it runs
+  --smoke       a short run, as a test of the program
   --help        this text
 ";
 
-/// `(k, n)`, and the bad runs of 1000 that were published.
+/// `(k, n)`, and the published number of bad runs out of 1000.
 const PUBLISHED: [(usize, usize, u32); 9] = [
     (6, 6, 3),
     (7, 7, 55),
@@ -50,7 +54,7 @@ const PUBLISHED: [(usize, usize, u32); 9] = [
     (16, 17, 180),
     (20, 20, 949),
 ];
-/// The published table that is run by default.
+/// The rows of the published table that are run by default.
 const DEFAULT: [(usize, usize); 7] = [
     (6, 6),
     (7, 7),
@@ -63,9 +67,10 @@ const DEFAULT: [(usize, usize); 7] = [
 
 /// A run is bad when it ends with `F >= BAD`.
 const BAD: f64 = 1e-3;
-/// A run has ended at `F < BAD`, because F only falls, or at rest: `(sum_i |v_i|^2)^(1/2) <= REST`.
+/// A run ends when `F < BAD`, because F is non-increasing, or when it is stationary:
+/// `(sum_i |v_i|^2)^(1/2) <= REST`.
 const REST: f64 = 1e-9;
-/// A run that has not ended after so many steps is undecided.
+/// A run that has not ended after this number of steps is undecided.
 const STEPS: usize = 1_000_000;
 
 #[derive(Debug)]
@@ -110,7 +115,7 @@ fn options(args: &mut Args) -> Result<Options, String> {
         let n = if n.is_empty() { k.clone() } else { n };
         if n.len() != k.len() {
             return Err(format!(
-                "--n must name as many numbers as --k, {}, found {}",
+                "--n must have as many values as --k, {}, found {}",
                 k.len(),
                 n.len()
             ));
@@ -122,21 +127,17 @@ fn options(args: &mut Args) -> Result<Options, String> {
     Ok(options)
 }
 
-/// The network of these neurons: their sum, so that every weight is 1.
+/// The network of the given neurons: their sum, so every weight is 1.
 fn sum(neurons: DMatrix<f64>) -> Result<EmpiricalMeasure<f64>, Failure> {
     let ones = DVector::from_element(neurons.ncols(), 1.0);
     Ok(EmpiricalMeasure::weighted(neurons, ones)?)
 }
 
-/// F at the end of a run; NaN where it is undecided.
+/// F at the end of a run, or NaN if the run is undecided.
 fn run(k: usize, n: usize, seed: u64, dt: f64) -> Result<f64, Failure> {
     let energy = Mmd::new(ArcCosine::new(k), sum(DMatrix::identity(k, k))?)?;
-    let start = init::gaussian(
-        k,
-        n,
-        1.0 / (k as f64).sqrt(),
-        &mut ChaCha8Rng::seed_from_u64(seed),
-    )?;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let start = init::gaussian(k, n, 1.0 / (k as f64).sqrt(), &mut rng)?;
     let mut flow = ParticleFlow::new(energy, Euler, dt)?;
     let mut state = flow.start(sum(start.into_points())?)?;
     let reason = flow.run(
@@ -158,8 +159,8 @@ fn main() -> Result<(), Failure> {
         "Network sum_i (w_i.x)_+ of n neurons, teacher sum_l (e_l.x)_+ of k, x ~ N(0, I_k), start w_i ~ N(0, I_k / k)\n\
          Risk     F = E[(h(x) - y(x))^2] / 2, in closed form\n\
          Flow     Euler, dt = {} / (n + 1), until F < {BAD:e}, good, or (sum_i |v_i|^2)^(1/2) <= {REST:e}, bad\n\
-         Runs     seeds {} to {}; the published share is of 1000; sigma^2 = p (1 - p) / runs at that share p\n\n\
-         {:>4} {:>4}  {:>5} {:>5}  {:>5}  {:>13}  {:>9}  {:>6}  {:>11}",
+         Runs     seeds {} to {}; the published fraction p is of 1000; sigma^2 = p (1 - p) / runs\n\n\
+         {:>4} {:>4}  {:>5} {:>5}  {:>8}  {:>13}  {:>9}  {:>6}  {:>11}",
         4.0 * options.step,
         seeds.start,
         seeds.end - 1,
@@ -167,7 +168,7 @@ fn main() -> Result<(), Failure> {
         "n",
         "runs",
         "bad",
-        "share",
+        "fraction",
         "95 % interval",
         "published",
         "sigmas",
@@ -175,14 +176,15 @@ fn main() -> Result<(), Failure> {
     );
     for (k, n) in options.pairs {
         let clock = Instant::now();
-        // The largest curvature of F is about n / 4: all neurons move along x together, half of them active at once.
+        // The largest curvature of F is about n / 4: that of a common displacement of all neurons
+        // along one x, of which half are active.
         let dt = options.step * 4.0 / (n as f64 + 1.0);
         let width = &study::width(&[n], seeds.clone(), |n, seed| run(k, n, seed, dt))?[0];
 
         let runs = width.values.len();
         let undecided = width.values.iter().filter(|f| f.is_nan()).count();
         let bad = runs - undecided - width.successes(BAD);
-        let share = bad as f64 / runs as f64;
+        let fraction = bad as f64 / runs as f64;
         let (low, high) = study::wilson(bad, runs);
         let published = PUBLISHED
             .iter()
@@ -190,7 +192,7 @@ fn main() -> Result<(), Failure> {
             .map(|row| f64::from(row.2) / 1000.0);
         let (published, sigmas) = match published {
             Some(p) if p > 0.0 => {
-                let sigmas = (share - p) / (p * (1.0 - p) / runs as f64).sqrt();
+                let sigmas = (fraction - p) / (p * (1.0 - p) / runs as f64).sqrt();
                 (format!("{p:.3}"), format!("{sigmas:+.1}"))
             }
             Some(_) => (
@@ -200,7 +202,7 @@ fn main() -> Result<(), Failure> {
             None => (String::new(), String::new()),
         };
         println!(
-            "{k:>4} {n:>4}  {runs:>5} {bad:>5}  {share:>5.3}  [{low:.3}, {high:.3}]  {published:>9}  {sigmas:>6}  {undecided:>11}"
+            "{k:>4} {n:>4}  {runs:>5} {bad:>5}  {fraction:>8.3}  [{low:.3}, {high:.3}]  {published:>9}  {sigmas:>6}  {undecided:>11}"
         );
         eprintln!("{:10.1} seconds", clock.elapsed().as_secs_f64());
     }

@@ -1,28 +1,28 @@
-//! Options of an example: `--help` exits with 0, a bad option with a message and 2.
+//! Command-line options of the examples: `--help` exits with status 0, an invalid option with a
+//! message and status 2.
 
-#![allow(dead_code, reason = "an example uses what it needs")]
+#![allow(dead_code, reason = "each example uses a part")]
 
-use std::fmt::Display;
 use std::process::exit;
 use std::str::FromStr;
 
-/// The words of the command line, read one after the other.
+/// The arguments of the command line, read one after the other.
 pub struct Args {
-    words: std::vec::IntoIter<String>,
-    /// The option read last, for messages.
+    arguments: std::vec::IntoIter<String>,
+    /// The last option read, for messages.
     option: String,
 }
 
 impl Args {
-    /// The options as `parse` reads them. Prints `help` and exits when asked to, or when an option is refused.
+    /// The options that `parse` returns. Prints `help` and exits on `--help` or an invalid option.
     pub fn read<O>(help: &str, parse: impl FnOnce(&mut Self) -> Result<O, String>) -> O {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        if words.iter().any(|word| word == "--help" || word == "-h") {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        if arguments.iter().any(|a| a == "--help" || a == "-h") {
             print!("{help}");
             exit(0);
         }
         parse(&mut Self {
-            words: words.into_iter(),
+            arguments: arguments.into_iter(),
             option: String::new(),
         })
         .unwrap_or_else(|message| {
@@ -33,50 +33,44 @@ impl Args {
 
     /// The next option, such as `--seed`.
     pub fn option(&mut self) -> Option<String> {
-        self.option = self.words.next()?;
+        self.option = self.arguments.next()?;
         Some(self.option.clone())
     }
 
-    /// The value of the option, which `accept` must find to be what `requirement` says.
+    /// The value of the option. An error states `requirement` if the value is missing, is
+    /// malformed, or fails `accept`.
     pub fn value<T: FromStr>(
         &mut self,
         requirement: &str,
         accept: impl Fn(&T) -> bool,
     ) -> Result<T, String> {
-        let word = self
-            .words
-            .next()
-            .ok_or_else(|| self.refusal(requirement, "nothing"))?;
-        word.parse()
-            .ok()
-            .filter(accept)
-            .ok_or_else(|| self.refusal(requirement, &word))
+        self.next_value(requirement, |word| word.parse().ok().filter(&accept))
     }
 
-    /// The values of the option, separated by commas.
+    /// The values of the option, separated by commas; each must meet `requirement`.
     pub fn values<T: FromStr>(
         &mut self,
         requirement: &str,
         accept: impl Fn(&T) -> bool,
     ) -> Result<Vec<T>, String> {
-        let word = self
-            .words
-            .next()
-            .ok_or_else(|| self.refusal(requirement, "nothing"))?;
-        let values = word
-            .split(',')
-            .map(|word| word.trim().parse().ok().filter(&accept));
-        values
-            .collect::<Option<_>>()
-            .ok_or_else(|| self.refusal(requirement, &word))
+        let parse = |word: &str| word.trim().parse().ok().filter(&accept);
+        self.next_value(requirement, |words| words.split(',').map(parse).collect())
     }
 
-    /// That there is no such option.
+    /// The error for an unknown option.
     pub fn unknown(&self) -> String {
-        format!("there is no option {}", self.option)
+        format!("unknown option {}", self.option)
     }
 
-    fn refusal(&self, requirement: &str, found: impl Display) -> String {
-        format!("{} must be {requirement}, found {found}", self.option)
+    fn next_value<T>(
+        &mut self,
+        requirement: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, String> {
+        let argument = self.arguments.next();
+        argument.as_deref().and_then(parse).ok_or_else(|| {
+            let found = argument.as_deref().unwrap_or("nothing");
+            format!("{} must be {requirement}, found {found}", self.option)
+        })
     }
 }

@@ -1,23 +1,28 @@
-//! The kernel of sigmoid neurons on Gaussian inputs: a foreign kernel, and so one more example of that trait.
+//! A custom kernel: that of sigmoid neurons on Gaussian inputs.
 
 use std::f64::consts::TAU;
 
 use wasserflow::prelude::*;
 
-/// `K(w, v) = E[sigma(w.x) sigma(v.x)] = 1/4 + arcsin(c) / (2 pi)`, `c = w.v / ((1 + |w|^2) (1 + |v|^2))^(1/2)`, for `x ~ N(0, I_d)` and
-/// the sigmoid `sigma(u) = P(N(0, 1) <= u)`: the chance that two Gaussians of correlation c are both negative.
+/// The kernel `K(w, v) = E[sigma(w.x) sigma(v.x)]` for `x ~ N(0, I_d)` and the sigmoid
+/// `sigma(u) = P(N(0, 1) <= u)`.
+///
+/// `K(w, v) = 1/4 + arcsin(c) / (2 pi)` with `c = w.v / ((1 + |w|^2) (1 + |v|^2))^(1/2)`: the
+/// probability that two Gaussian variables of correlation c are both negative.
 ///
 /// Source: C. Williams, Computing with infinite networks, 1996.
 #[derive(Debug, Clone, Copy)]
 pub struct ArcSine(pub usize);
 
+/// `w.v`, with four partial sums, so that the compiler can vectorise the loop.
 fn dot(w: &[f64], v: &[f64]) -> f64 {
-    let (lanes, rest) = (w.as_chunks::<4>(), v.as_chunks::<4>());
+    let ((w, w_rest), (v, v_rest)) = (w.as_chunks::<4>(), v.as_chunks::<4>());
     let mut sums = [0.0; 4];
-    for (w, v) in lanes.0.iter().zip(rest.0) {
+    for (w, v) in w.iter().zip(v) {
         (0..4).for_each(|l| sums[l] += w[l] * v[l]);
     }
-    lanes.1.iter().zip(rest.1).map(|(w, v)| w * v).sum::<f64>() + sums.iter().sum::<f64>()
+    let rest = w_rest.iter().zip(v_rest).map(|(w, v)| w * v).sum::<f64>();
+    rest + sums.iter().sum::<f64>()
 }
 
 impl Kernel<f64> for ArcSine {

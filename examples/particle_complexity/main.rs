@@ -1,15 +1,17 @@
-//! How many particles? Neurons that move against neurons that stay, in 100 dimensions.
+//! Number of particles required: trained against fixed neurons, in 100 dimensions.
 //!
-//! A teacher of 20 neurons; students of m. The flow moves all of a student; for comparison the directions of m random neurons are kept
-//! and their output weights are the best there are, by linear algebra. Risks are exact, `E[(h(x) - y(x))^2] / 2` over `x ~ N(0, I)`: the
-//! discrepancy of the two measures in the kernel of the neurons. Nothing is sampled but teachers and starts.
+//! Students of m neurons learn a teacher of 20. The flow trains all weights of a student. For
+//! comparison, the input weights of m random neurons are fixed and the optimal output weights
+//! follow from a linear system. The risks `E[(h(x) - y(x))^2] / 2` over `x ~ N(0, I)` are exact:
+//! half the squared maximum mean discrepancy of student and teacher in the kernel of the neurons.
+//! Only teachers and starts are random.
 //!
 //! ```sh
 //! cargo run --release --example particle_complexity
 //! ```
 //!
-//! Source of the experiment: L. Chizat and F. Bach, On the global convergence of gradient descent for over-parameterized models
-//! using optimal transport, 2018, figure 3.
+//! Source of the experiment: L. Chizat and F. Bach, On the global convergence of gradient descent
+//! for over-parameterized models using optimal transport, 2018, figure 3.
 
 #[path = "../common/args.rs"]
 mod args;
@@ -32,30 +34,34 @@ use wasserflow::study::{self, Width};
 type Failure = Box<dyn Error + Send + Sync>;
 
 const HELP: &str = "\
-Students of m neurons learn a teacher of 20 in 100 dimensions: the flow against fixed neurons with the best output weights.
+Risk of students of m neurons with a teacher of 20 in 100 dimensions: the flow, and fixed neurons
+with optimal output weights.
 
 Usage: cargo run --release --example particle_complexity -- [OPTIONS]
 
   --m LIST      sizes of the students (default 5,10,15,20,25,30,40,60,100)
   --seeds N     seeds, each a teacher and a student of every size (default 5)
   --seed N      first of the seeds (default 0)
-  --smoke       a short run that shows only that it runs
+  --smoke       a short run, as a test of the program
   --help        this text
 
 Writes target/particle_complexity.svg.
 ";
 
-/// Neurons of the teacher, and their dimension.
+/// Neurons of the teacher.
 const TEACHER: usize = 20;
+/// Dimension of the inputs.
 const DIM: usize = 100;
-/// Proximal steps of this size, to this horizon or until `F <= FLOOR R(0)`.
+/// Size of the proximal steps.
 const GAMMA: f64 = 1e3;
+/// Time horizon T of the flow.
 const TIME: f64 = 2e5;
+/// The flow stops when `F <= FLOOR R(0)`.
 const FLOOR: f64 = 1e-6;
 /// A student has reached its teacher when `F <= REACHED R(0)`.
 const REACHED: f64 = 1e-4;
 
-/// So many fixed neurons are tried beyond those of the flow.
+/// Numbers of fixed neurons beyond the sizes of the flow.
 const FIXED: [usize; 3] = [200, 400, 800];
 
 #[derive(Debug)]
@@ -96,7 +102,8 @@ fn options(args: &mut Args) -> Result<Options, String> {
     Ok(options)
 }
 
-/// Neurons `a sigma(b.x)` by the kernel of sigma: `|b| = norm` for the teacher and at the start of the students.
+/// Neurons `a sigma(b.x)`, represented by the kernel of sigma; `|b| = norm` for the teacher and at
+/// the start of the students.
 #[derive(Debug, Clone, Copy)]
 struct Neurons<K> {
     name: &'static str,
@@ -124,39 +131,45 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
         Ok(nu)
     }
 
+    /// The initial measure of a student of m neurons.
     fn start(&self, m: usize, seed: u64) -> Result<EmpiricalMeasure<f64>, Failure> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(m as u64);
         self.draw(m, &mut rng)
     }
 
-    /// `F / R(0)` where the flow of m neurons ends.
+    /// `F / R(0)` at the end of the flow of m neurons.
     fn flow(&self, m: usize, seed: u64, time: f64) -> Result<f64, Failure> {
         let teacher = self.teacher(seed)?;
-        let silent = self.silent(&teacher);
+        let risk_of_zero = self.risk_of_zero(&teacher);
         let mut flow = ParticleFlow::new(
             Mmd::new(WithOutputWeight(self.kernel), teacher)?,
             Jko::new(1e-2, 2000),
             GAMMA,
         )?;
         let mut state = flow.start(self.start(m, seed)?)?;
-        match flow.run_until(&mut state, time, &mut UntilTarget::new(FLOOR * silent)?) {
-            // At rest, where no step can lower its residual below the rounding of F.
+        match flow.run_until(
+            &mut state,
+            time,
+            &mut UntilTarget::new(FLOOR * risk_of_zero)?,
+        ) {
+            // A stationary measure: no step can reduce its residual below the rounding of F.
             Err(StepError::Inner { .. }) => {
                 eprintln!(
-                    "m = {m}, seed {seed}: at rest at t = {}, F = {:.1e} R(0)",
+                    "m = {m}, seed {seed}: stationary at t = {}, F = {:.1e} R(0)",
                     state.time(),
-                    state.energy() / silent
+                    state.energy() / risk_of_zero
                 );
-                Ok(state.energy() / silent)
+                Ok(state.energy() / risk_of_zero)
             }
             reason => reason
-                .map(|_| state.energy() / silent)
+                .map(|_| state.energy() / risk_of_zero)
                 .map_err(Failure::from),
         }
     }
 
-    /// `min_a F / R(0)` over the output weights of m fixed neurons: `a = K^-1 k`, `2 F = 2 R(0) - k.a`.
+    /// `min_a F / R(0)` over the output weights of m fixed neurons: `a = K^-1 k`,
+    /// `2 F = 2 R(0) - k.a`.
     fn fixed(&self, m: usize, seed: u64) -> Result<f64, Failure> {
         let (teacher, start) = (self.teacher(seed)?, self.start(m, seed)?);
         let gram = DMatrix::from_fn(m, m, |i, j| {
@@ -171,11 +184,11 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
         let factor = gram
             .cholesky()
             .ok_or("the Gram matrix of the fixed neurons is singular")?;
-        Ok(1.0 - cross.dot(&factor.solve(&cross)) / (2.0 * self.silent(&teacher)))
+        Ok(1.0 - cross.dot(&factor.solve(&cross)) / (2.0 * self.risk_of_zero(&teacher)))
     }
 
-    /// `R(0) = E[y^2] / 2`, the risk of the network that is 0.
-    fn silent(&self, teacher: &EmpiricalMeasure<f64>) -> f64 {
+    /// `R(0) = E[y^2] / 2`, the risk of the zero network.
+    fn risk_of_zero(&self, teacher: &EmpiricalMeasure<f64>) -> f64 {
         let pair = |i: usize, j: usize| {
             let (w, v) = (teacher.particle(i), teacher.particle(j));
             teacher.weight(i)
@@ -190,6 +203,7 @@ impl<K: Kernel<f64> + Copy + Sync> Neurons<K> {
             / 2.0
     }
 
+    /// The risks of all sizes and seeds, which are also printed.
     fn curves(&self, options: &Options) -> Result<Curves, Failure> {
         let clock = Instant::now();
         let seeds = || options.seed..options.seed + options.seeds;
@@ -250,13 +264,13 @@ fn main() -> Result<(), Failure> {
         options.seed + options.seeds - 1,
     );
     let rectifier = Neurons {
-        name: "rectifier",
+        name: "Rectifier",
         kernel: ArcCosine::new(DIM),
         norm: 1.0,
     }
     .curves(&options)?;
     let sigmoid = Neurons {
-        name: "sigmoid",
+        name: "Sigmoid",
         kernel: ArcSine(DIM),
         norm: 3.0,
     }

@@ -1,4 +1,5 @@
-//! The two experiments: signed spikes that start at rest on a grid, and positive ones that move and grow.
+//! The two experiments: signed spikes by the Wasserstein flow from a grid of amplitude 0, and
+//! positive spikes by conic descent.
 
 use std::error::Error;
 use std::f64::consts::TAU;
@@ -17,17 +18,17 @@ use crate::problem::{Deconvolution, Spikes};
 /// An error that may cross threads.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// Spikes of the signal.
+/// Number of spikes of the signal.
 pub const SPIKES: usize = 5;
 
-/// Where the particles start.
+/// The initial positions of the particles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// On the grid `2 pi i / m`.
+    /// The grid `2 pi i / m`.
     Grid,
-    /// On a tenth of the circle.
+    /// A grid on a tenth of the circle.
     Tenth,
-    /// All at one point.
+    /// One point.
     Point,
 }
 
@@ -49,34 +50,38 @@ pub const SIGNED: Spikes = Spikes {
     lambda: 0.2,
 };
 
-/// A signal of signed spikes `(a, t)`: `|a|` uniform in (0.5, 1.5), either sign, t uniform on the circle.
+/// A signal of spikes `(a, t)`: `|a|` uniform in (0.5, 1.5), random signs, t uniform on the circle.
 pub fn signal(seed: u64) -> Vec<[f64; 2]> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut at: Vec<f64> = (0..SPIKES).map(|_| rng.random_range(0.0..TAU)).collect();
-    at.sort_by(f64::total_cmp);
+    let mut positions: Vec<f64> = (0..SPIKES).map(|_| rng.random_range(0.0..TAU)).collect();
+    positions.sort_by(f64::total_cmp);
     let mut height = || rng.random_range(0.5..1.5) * if rng.random_bool(0.5) { 1.0 } else { -1.0 };
-    at.into_iter().map(|t| [height(), t]).collect()
+    positions.into_iter().map(|t| [height(), t]).collect()
 }
 
-/// The proved optimum of a problem, by atoms that are added one by one.
+/// The certified optimum of a problem, by the Frank-Wolfe method.
 #[derive(Debug)]
 pub struct Optimum {
+    /// F of the measure.
     pub value: f64,
+    /// The certified gap of the measure.
     pub gap: f64,
     /// `R(0)`.
-    pub silent: f64,
+    pub risk_of_zero: f64,
+    /// The number of Frank-Wolfe steps.
     pub steps: usize,
     pub measure: EmpiricalMeasure<f64>,
 }
 
 impl Optimum {
+    /// The optimum, to a gap of 1e-9 R(0).
     pub fn find(energy: &mut Deconvolution) -> Result<Self, Failure> {
         let mut measure = EmpiricalMeasure::uniform(DMatrix::zeros(energy.particle_dim(), 1))?;
-        let (mut steps, silent) = (0, energy.value(&measure));
+        let (mut steps, risk_of_zero) = (0, energy.value(&measure));
         loop {
             let certificate = certify(energy, &measure);
             let next = match certificate.escape() {
-                Some(w) if steps < 100 && certificate.gap() > 1e-9 * silent => {
+                Some(w) if steps < 100 && certificate.gap() > 1e-9 * risk_of_zero => {
                     FrankWolfe::Sliding.step(energy, &measure, w)?
                 }
                 _ => None,
@@ -87,7 +92,7 @@ impl Optimum {
                     return Ok(Self {
                         value: energy.value(&measure),
                         gap: certificate.gap(),
-                        silent,
+                        risk_of_zero,
                         steps,
                         measure,
                     });
@@ -105,11 +110,11 @@ pub struct Run {
     pub excess: f64,
     /// The certified gap over `R(0)`.
     pub gap: f64,
-    /// The measures, at log-spaced steps.
+    /// The measures after log-spaced numbers of steps, and the last.
     pub path: Vec<EmpiricalMeasure<f64>>,
 }
 
-/// The flow from `a = 0` to the time `time`, on the signal of the seed.
+/// The run of m particles from `a = 0` to the time `time`, for the signal of the seed.
 pub fn signed(m: usize, seed: u64, start: Start, time: f64) -> Result<Run, Failure> {
     let mut energy = Deconvolution::new(SIGNED, &signal(seed))?;
     let optimum = Optimum::find(&mut energy)?;
@@ -124,11 +129,11 @@ pub fn signed(m: usize, seed: u64, start: Start, time: f64) -> Result<Run, Failu
     };
     let mut flow = ParticleFlow::new(energy, integrator, 1e-3)?;
     let mut state = flow.start(EmpiricalMeasure::uniform(start)?)?;
-    let silent = state.energy(); // R(0)
+    let risk_of_zero = state.energy();
     let mut paths = LogSpaced::new(1.2, Snapshots::new())?;
     flow.run_until(&mut state, time, &mut paths)?;
-    let gap = certify(flow.energy_mut(), state.measure()).gap() / silent;
-    let excess = (state.energy() - optimum.value) / silent;
+    let gap = certify(flow.energy_mut(), state.measure()).gap() / risk_of_zero;
+    let excess = (state.energy() - optimum.value) / risk_of_zero;
     let mut path: Vec<_> = paths
         .into_inner()
         .into_taken()
@@ -139,7 +144,8 @@ pub fn signed(m: usize, seed: u64, start: Start, time: f64) -> Result<Run, Failu
     Ok(Run { excess, gap, path })
 }
 
-/// The spikes `(a, t)` of a measure: neighbours within 0.03 of the circle as one, those below a hundredth left out.
+/// The spikes `(a, t)` of a measure. Neighbours of equal sign within 0.03 of the circle are merged,
+/// and amplitudes below 0.01 are dropped.
 pub fn spikes(mu: &EmpiricalMeasure<f64>) -> Vec<[f64; 2]> {
     let mut all: Vec<[f64; 2]> = (0..mu.len())
         .map(|i| {
@@ -165,11 +171,13 @@ pub fn spikes(mu: &EmpiricalMeasure<f64>) -> Vec<[f64; 2]> {
     found
 }
 
-/// The sizes and the halvings of `beta / alpha` of the positive experiment.
+/// The numbers of particles of the positive experiment.
 pub const SIZES: [usize; 7] = [4, 5, 6, 7, 8, 9, 10];
+/// The exponents l of its ratios `beta / alpha = 2^-l`.
 pub const HALVINGS: [u32; 5] = [0, 1, 2, 3, 4];
 
-/// `F(mu) - F*` after `steps` steps of conic descent, a mean over trials: a row for each ratio, a column for each size.
+/// The mean over trials of `F(mu) - F*` after `steps` steps of conic descent: a row for each ratio,
+/// a column for each size.
 pub fn positive(trials: u64, steps: usize) -> Result<Vec<Vec<f64>>, Failure> {
     let spikes = Spikes {
         signed: false,

@@ -1,147 +1,107 @@
-//! The picture: paths of the particles `(t, a)`, one panel a size.
+//! The figure: paths of the particles `(t, a)`, one panel for each number m of particles.
 
 use std::f64::consts::TAU;
 
 use wasserflow::prelude::*;
 
 use crate::experiment::Run;
-use crate::svg::{Axis, Svg};
+use crate::svg::{Axis, BLUE, GREY, Mark, Svg, VERMILION, fill, scientific, stroke};
 
-const SIGNS: [&str; 2] = ["#0072B2", "#D55E00"];
-const SIDE: f64 = 272.0;
-const GAP: f64 = 44.0;
-const MARGIN: f64 = 34.0;
-const HEADER: f64 = 88.0;
-const HEADING: &str = "font-size=\"15\" font-weight=\"bold\"";
-const CAPTION: &str = "text-anchor=\"end\" font-size=\"12\" fill=\"#777\"";
+/// Colours of `a > 0` and `a < 0`.
+const SIGNS: [&str; 2] = [BLUE, VERMILION];
+const WIDTH: f64 = 204.0;
+const HEIGHT: f64 = 240.0;
+const LEFT: f64 = 56.0;
+const GAP: f64 = 58.0;
+const TOP: f64 = 90.0;
 
 /// One panel for each run, with the spikes of the optimum.
 pub fn draw(optimum: &[[f64; 2]], runs: &[(usize, Run)]) -> Svg {
-    let mut svg = Svg::new(
-        2.0 * MARGIN + runs.len() as f64 * (SIDE + GAP) - GAP,
-        HEADER + SIDE + 48.0,
-    );
-    svg.text(
-        [MARGIN, 28.0],
-        HEADING,
-        "Spikes on the circle: particles that start at a = 0 on a grid",
-    );
-    let y = 50.0;
-    for (sign, label) in ["a &gt; 0", "a &lt; 0"].iter().enumerate() {
-        let (x, colour) = (MARGIN + 76.0 * sign as f64, SIGNS[sign]);
-        svg.line(
-            [[x, y - 4.5], [x + 20.0, y - 4.5]],
-            &format!("stroke=\"{colour}\" stroke-width=\"1.5\""),
-        );
-        svg.circle([x + 20.0, y - 4.5], 3.0, &format!("fill=\"{colour}\""));
-        svg.text([x + 29.0, y], "", label);
-    }
-    svg.line(
-        [[MARGIN + 166.0, y - 13.0], [MARGIN + 166.0, y + 3.0]],
-        "stroke=\"#999\" stroke-dasharray=\"2 3\"",
-    );
-    svg.text(
-        [MARGIN + 174.0, y],
-        "",
-        "spikes of the optimum, upwards or downwards by their sign",
-    );
-    let heights = runs
-        .iter()
-        .flat_map(|(_, run)| run.path.last())
-        .flat_map(particles)
-        .map(|[a, _]| a.abs());
+    let width = LEFT + runs.len() as f64 * (WIDTH + GAP) - GAP + 20.0;
+    let title = "Sparse deconvolution on the circle: particles from a = 0 on a grid";
+    let mut svg = Svg::new(width, TOP + HEIGHT + 48.0, title);
+    let keys = [
+        (vec![Mark::Dot(3.0, fill(BLUE))], "a > 0"),
+        (vec![Mark::Dot(3.0, fill(VERMILION))], "a < 0"),
+        (Mark::path(GREY), "path, and particle at T"),
+        (
+            vec![Mark::Line(spike_style())],
+            "spike of the optimum, on the side of its sign",
+        ),
+    ];
+    svg.legend([LEFT, 50.0], keys);
+    let ends = runs.iter().filter_map(|(_, run)| run.path.last());
+    let heights = ends.flat_map(|mu| particles(mu).map(|[_, a]| a.abs()));
     let reach = 1.08 * heights.fold(1.0, f64::max);
     for (i, (m, run)) in runs.iter().enumerate() {
-        panel(
-            &mut svg,
-            [MARGIN + i as f64 * (SIDE + GAP), HEADER],
-            reach,
-            optimum,
-            *m,
-            run,
-        );
+        let left = LEFT + i as f64 * (WIDTH + GAP);
+        draw_run(&mut svg, left, reach, optimum, *m, run);
     }
     svg
 }
 
-fn particles(mu: &EmpiricalMeasure<f64>) -> impl Iterator<Item = [f64; 2]> {
-    (0..mu.len()).map(|i| [mu.particle(i)[0], mu.particle(i)[1]])
+fn spike_style() -> String {
+    format!("{} stroke-dasharray=\"2 3\"", stroke(GREY, 1.2))
 }
 
-fn panel(
-    svg: &mut Svg,
-    [left, top]: [f64; 2],
-    reach: f64,
-    optimum: &[[f64; 2]],
-    m: usize,
-    run: &Run,
-) {
-    let (x, y) = (
-        Axis::linear([0.0, TAU], [left, left + SIDE]),
-        Axis::linear([-reach, reach], [top + SIDE, top]),
-    );
-    svg.rectangle(
-        [left, top],
-        [SIDE, SIDE],
-        "fill=\"#fbfbfb\" stroke=\"#cfcfcf\"",
-    );
-    svg.text([left, top - 9.0], HEADING, &format!("m = {m}"));
-    let excess = format!("F(T) − F* = {:.0e} R(0)", run.excess.max(0.0));
-    svg.text([left + SIDE, top - 9.0], CAPTION, &excess);
+/// The particles as `[t, a]`.
+fn particles(mu: &EmpiricalMeasure<f64>) -> impl Iterator<Item = [f64; 2]> {
+    (0..mu.len()).map(|i| [mu.particle(i)[1], mu.particle(i)[0]])
+}
+
+fn draw_run(svg: &mut Svg, left: f64, reach: f64, optimum: &[[f64; 2]], m: usize, run: &Run) {
+    let axes = [
+        Axis::linear("position t (rad)", [0.0, TAU]).with_ticks([
+            (0.0, "0"),
+            (TAU / 2.0, "π"),
+            (TAU, "2π"),
+        ]),
+        Axis::linear("amplitude a", [-reach, reach]),
+    ];
+    let panel = svg.panel(&format!("m = {m}"), [left, TOP], [WIDTH, HEIGHT], axes);
+    let excess = scientific(run.excess.max(0.0), 0);
+    panel.note(svg, &format!("F(T) − F* = {excess} R(0)"));
     svg.line(
-        [[left, y.at(0.0)], [left + SIDE, y.at(0.0)]],
-        "stroke=\"#e0e0e0\"",
+        [[0.0, 0.0], [TAU, 0.0]].map(|point| panel.at(point)),
+        &stroke("#ccc", 1.0),
     );
-    svg.group("stroke=\"#999\" stroke-dasharray=\"2 3\"", |svg| {
+    svg.group(&spike_style(), |svg| {
         for &[a, t] in optimum {
             svg.line(
-                [[x.at(t), y.at(0.0)], [x.at(t), y.at(reach * a.signum())]],
+                [[t, 0.0], [t, reach * a.signum()]].map(|point| panel.at(point)),
                 "",
             );
         }
     });
-    svg.group(
-        "font-size=\"12\" fill=\"#777\" text-anchor=\"middle\"",
-        |svg| {
-            for (t, label) in [(0.0, "0"), (TAU / 2.0, "π"), (TAU, "2π")] {
-                svg.text([x.at(t), top + SIDE + 17.0], "", label);
-            }
-            svg.text([left + SIDE / 2.0, top + SIDE + 34.0], "", "position t");
-        },
-    );
-    svg.text([left - 6.0, top + 12.0], CAPTION, "a");
-
     let Some(end) = run.path.last() else { return };
-    for (sign, colour) in SIGNS.iter().enumerate() {
-        let those: Vec<usize> = (0..m)
-            .filter(|&i| usize::from(end.particle(i)[0] < 0.0) == sign)
+    let end: Vec<[f64; 2]> = particles(end).collect();
+    for (sign, colour) in SIGNS.into_iter().enumerate() {
+        let members: Vec<usize> = (0..m)
+            .filter(|&i| usize::from(end[i][1] < 0.0) == sign)
             .collect();
         svg.group(
-            &format!("fill=\"none\" stroke=\"{colour}\" stroke-opacity=\"0.5\""),
+            &format!("{} stroke-opacity=\"0.5\"", stroke(colour, 1.0)),
             |svg| {
-                for &i in &those {
-                    let path: Vec<[f64; 2]> = run
+                for &i in &members {
+                    let path: Vec<_> = run
                         .path
                         .iter()
-                        .map(|mu| [mu.particle(i)[0], mu.particle(i)[1]])
+                        .filter_map(|mu| particles(mu).nth(i))
                         .collect();
-                    // Where a path leaves the interval it comes back at the other end.
-                    for piece in path.chunk_by(|v, w| (v[1] / TAU).floor() == (w[1] / TAU).floor())
+                    // A path that leaves the interval continues at the other end.
+                    for piece in path.chunk_by(|v, w| (v[0] / TAU).floor() == (w[0] / TAU).floor())
                     {
                         svg.line(
-                            piece
-                                .iter()
-                                .map(|&[a, t]| [x.at(t.rem_euclid(TAU)), y.at(a)]),
+                            piece.iter().map(|&[t, a]| panel.at([t.rem_euclid(TAU), a])),
                             "",
                         );
                     }
                 }
             },
         );
-        svg.group(&format!("fill=\"{colour}\""), |svg| {
-            for &i in those.iter().filter(|&&i| end.particle(i)[0] != 0.0) {
-                let [a, t] = [end.particle(i)[0], end.particle(i)[1].rem_euclid(TAU)];
-                svg.circle([x.at(t), y.at(a)], 2.8, "");
+        svg.group(&fill(colour), |svg| {
+            for &i in members.iter().filter(|&&i| end[i][1] != 0.0) {
+                svg.circle(panel.at([end[i][0].rem_euclid(TAU), end[i][1]]), 2.8, "");
             }
         });
     }

@@ -1,14 +1,17 @@
-//! Few particles stick, more find the spikes: sparse deconvolution on the circle, with the proof.
+//! Sparse deconvolution on the circle by particles, compared with a certified optimum.
 //!
-//! A signal of 5 spikes is seen through a low-pass filter. Particles find the spikes by the Wasserstein flow, or by conic descent, which
-//! also moves their mass; atoms that are added one by one (Frank-Wolfe) give the optimum to compare with, and its certificate.
+//! A signal of 5 spikes is observed through a low-pass filter. Particles estimate the spikes by the
+//! Wasserstein flow, or by conic descent, which also changes their masses. The optimum F*, with its
+//! certificate, is that of the Frank-Wolfe method, which inserts atoms one by one. Few particles
+//! may converge to a local minimum; more reach F*.
 //!
 //! ```sh
 //! cargo run --release --example sparse_deconvolution
 //! ```
 //!
-//! Sources of the experiments: L. Chizat and F. Bach, On the global convergence of gradient descent for over-parameterized models using
-//! optimal transport, 2018, figure 1; L. Chizat, Sparse optimization on measures with over-parameterized gradient descent, 2019.
+//! Sources of the experiments: L. Chizat and F. Bach, On the global convergence of gradient descent
+//! for over-parameterized models using optimal transport, 2018, figure 1; L. Chizat, Sparse
+//! optimization on measures with over-parameterized gradient descent, 2019.
 
 #[path = "../common/args.rs"]
 mod args;
@@ -31,23 +34,28 @@ use problem::Deconvolution;
 use wasserflow::study::{self, Width};
 
 const HELP: &str = "\
-Particles on the circle look for 5 spikes: how many of them are needed?
+Success rate of m particles that estimate 5 spikes on the circle.
 
 Usage: cargo run --release --example sparse_deconvolution -- [OPTIONS]
 
-  --seed N      the signal that is drawn (default 4); the table is over seeds 0 to 9
-  --smoke       a short run that shows only that it runs
+  --seed N      the seed of the signal in the figure (default 4); the table is over seeds 0 to 9
+  --smoke       a short run, as a test of the program
   --help        this text
 
 Writes target/sparse_deconvolution.svg.
 ";
 
-/// What is common to all runs.
+/// The parameters that all runs share.
 struct Protocol {
+    /// The seed of the signal in the figure.
     drawn: u64,
+    /// The number of seeds of the signed experiment.
     seeds: u64,
+    /// Its time horizon T.
     time: f64,
+    /// The number of seeds of the positive experiment.
     trials: u64,
+    /// Its number of steps.
     steps: usize,
 }
 
@@ -88,16 +96,16 @@ fn main() -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", starts(&protocol)?)?;
     writeln!(out, "{}", measures(&protocol)?)?;
-    write!(out, "{}", moving_mass(&protocol)?)?;
+    write!(out, "{}", conic_descent(&protocol)?)?;
     Ok(())
 }
 
-/// The success of each size and start.
+/// The success rate of each number of particles and start.
 fn starts(protocol: &Protocol) -> Result<String, Failure> {
     let Protocol { seeds, time, .. } = protocol;
     let mut out = format!(
         "Signal    5 spikes, heights +-U(0.5, 1.5), anywhere on the circle; the filter passes the frequencies 0 to 7\n\
-         F         |h - y|^2 / 2 + 0.2 |mu|; R(0) that of no spike; F* is proved (atoms one by one, gap at most 1e-9 R(0))\n\
+         F         |h - y|^2 / 2 + 0.2 |mu|; R(0) is that of mu = 0; F* is certified (Frank-Wolfe, gap at most 1e-9 R(0))\n\
          Flow      m particles (a, t) of weight 1/m from a = 0, forward-backward steps, to T = {time}; seeds 0 to {}\n\
          Found     F(T) - F* <= {FOUND:e} R(0); the interval is Wilson's, 95 %\n\n\
          {:>4}  {:<22}  {:>10}  {:>6}  {:>12}  published\n",
@@ -112,7 +120,7 @@ fn starts(protocol: &Protocol) -> Result<String, Failure> {
         (6, Start::Grid, "on a grid", "fails"),
         (10, Start::Grid, "on a grid", "succeeds"),
         (100, Start::Grid, "on a grid", "succeeds"),
-        (100, Start::Tenth, "on a tenth of it", "fails"),
+        (100, Start::Tenth, "grid on a tenth", "fails"),
         (100, Start::Point, "at one point", "fails"),
     ];
     for (m, start, name, published) in rows {
@@ -128,7 +136,7 @@ fn starts(protocol: &Protocol) -> Result<String, Failure> {
     Ok(out)
 }
 
-/// The measures that are found on one signal, and their picture.
+/// The spikes that are found for one signal, and the figure.
 fn measures(protocol: &Protocol) -> Result<String, Failure> {
     let Protocol { drawn, time, .. } = protocol;
     let signal = signal(*drawn);
@@ -154,7 +162,7 @@ fn measures(protocol: &Protocol) -> Result<String, Failure> {
     row(
         &format!("{} atoms", optimum.steps),
         &best,
-        Some(optimum.gap / optimum.silent),
+        Some(optimum.gap / optimum.risk_of_zero),
     );
     for (m, run) in &runs {
         row(
@@ -168,8 +176,8 @@ fn measures(protocol: &Protocol) -> Result<String, Failure> {
     Ok(out)
 }
 
-/// Positive spikes by conic descent.
-fn moving_mass(protocol: &Protocol) -> Result<String, Failure> {
+/// The table of conic descent for positive spikes.
+fn conic_descent(protocol: &Protocol) -> Result<String, Failure> {
     let Protocol { trials, steps, .. } = protocol;
     let table = positive(*trials, *steps)?;
     let largest = table
@@ -178,30 +186,26 @@ fn moving_mass(protocol: &Protocol) -> Result<String, Failure> {
         .fold(f64::MIN_POSITIVE, |largest: f64, &x| largest.max(x));
     let mut out = format!(
         "Positive spikes, frequencies 0 to 8, lambda = 0.3, conic descent: alpha = 0.002, {steps} steps, {trials} trials\n\
-         Mean of F - F*, over its largest, {largest:.2}\n\n{:>14}",
+         Mean of F - F*, divided by the largest mean, {largest:.2}\n\n{:>14}",
         "beta / alpha"
     );
-    SIZES
-        .iter()
-        .for_each(|m| out.push_str(&format!("  m = {m:<2}")));
-    for (row, halvings) in table.iter().zip(HALVINGS) {
-        let _ = write!(
-            out,
-            "\n{:>14}",
-            if halvings == 0 {
-                "1".to_owned()
-            } else {
-                format!("1/{}", 1 << halvings)
-            }
-        );
-        row.iter()
-            .for_each(|x| out.push_str(&format!("  {:>6.3}", x / largest)));
+    for m in SIZES {
+        let _ = write!(out, "  m = {m:<2}");
     }
-    let published = ["1", ".25-.30", ".27", ".01", "0", "0", "0"];
+    for (row, halvings) in table.iter().zip(HALVINGS) {
+        let ratio = match halvings {
+            0 => "1".to_owned(),
+            _ => format!("1/{}", 1 << halvings),
+        };
+        let _ = write!(out, "\n{ratio:>14}");
+        for x in row {
+            let _ = write!(out, "  {:>6.3}", x / largest);
+        }
+    }
     let _ = write!(out, "\n{:>14}", "published");
-    published
-        .iter()
-        .for_each(|x| out.push_str(&format!("  {x:>6}")));
+    for x in ["1", ".25-.30", ".27", ".01", "0", "0", "0"] {
+        let _ = write!(out, "  {x:>6}");
+    }
     out.push('\n');
     Ok(out)
 }

@@ -1,4 +1,4 @@
-//! Spikes on the circle seen through a low-pass filter, the price of mass, and what is proved about a measure.
+//! Deconvolution of spikes on the circle: feature map, penalty, energy and optimality certificate.
 
 use std::f64::consts::{SQRT_2, TAU};
 
@@ -6,10 +6,13 @@ use wasserflow::nalgebra::{DMatrix, Vector2};
 use wasserflow::optimality::{Certifiable, Certificate, DualRisk};
 use wasserflow::prelude::*;
 
-/// Spikes by their Fourier coefficients up to an order: `Phi(a, t)(l) = a r_l (cos l t, sin l t)`, `r_0 = 1`, `r_l = sqrt 2`.
+/// The feature map of spikes: their Fourier coefficients up to an order, and the penalty on their
+/// mass.
 ///
-/// These are the coefficients of the Dirichlet kernel `a D(. - t)`, `D(t) = 1 + 2 sum_l cos l t`, in an orthonormal basis. Signed spikes are
-/// particles `(a, t)` of the price `lambda |a|`; positive ones are `t` alone, whose mass is the weight, of the price `lambda`.
+/// `Phi(a, t)(l) = a r_l (cos l t, sin l t)` with `r_0 = 1`, `r_l = sqrt 2`. These are the
+/// coefficients of `a D(. - t)` in an orthonormal basis, where `D(t) = 1 + 2 sum_l cos l t` is the
+/// Dirichlet kernel. Signed spikes are particles `(a, t)` with the penalty `lambda |a|`. Positive
+/// spikes are particles `t` whose mass is the weight, with the penalty `lambda`.
 #[derive(Debug, Clone, Copy)]
 pub struct Spikes {
     pub signed: bool,
@@ -18,7 +21,7 @@ pub struct Spikes {
 }
 
 impl Spikes {
-    /// `(a, t)` of a particle.
+    /// The amplitude and position `(a, t)` of a particle.
     pub fn spike(&self, w: &[f64]) -> [f64; 2] {
         if self.signed {
             [w[0], w[1]]
@@ -58,7 +61,8 @@ impl FeatureMap<f64> for Spikes {
         }
         out[self.particle_dim() - 1] += a * x[0] * (g[1] * cos - g[0] * sin);
     }
-    // The batches, with one sine and cosine a particle instead of one a frequency: the inputs are the frequencies 0, 1, ..
+    // The batch methods compute one sine and cosine for each particle instead of one for each
+    // frequency: the inputs are the frequencies 0, 1, ..
     fn predict(
         &self,
         mu: &EmpiricalMeasure<f64>,
@@ -103,12 +107,12 @@ impl FeatureMap<f64> for Spikes {
     }
 }
 
-/// `r_l (cos l t, sin l t)` for l = 0, 1, .., by rotation.
+/// `r_l (cos l t, sin l t)` for l = 0, 1, .., by the recurrence of rotations.
 fn waves(t: f64) -> impl Iterator<Item = [f64; 2]> {
     let (sin, cos) = t.sin_cos();
-    let turn = move |&[c, s]: &[f64; 2]| Some([c * cos - s * sin, c * sin + s * cos]);
+    let rotate = move |&[c, s]: &[f64; 2]| Some([c * cos - s * sin, c * sin + s * cos]);
     let first = [SQRT_2 * cos, SQRT_2 * sin];
-    std::iter::once([1.0, 0.0]).chain(std::iter::successors(Some(first), turn))
+    std::iter::once([1.0, 0.0]).chain(std::iter::successors(Some(first), rotate))
 }
 
 impl Potential<f64> for Spikes {
@@ -127,7 +131,7 @@ impl Potential<f64> for Spikes {
 pub struct Deconvolution(MeanFieldRisk<Spikes, EmpiricalRisk<Square, f64>, f64, Spikes>);
 
 impl Deconvolution {
-    /// The problem whose signal y is that of the spikes `(a, t)` given.
+    /// The problem with the filtered signal y of the given spikes `(a, t)`.
     pub fn new(spikes: Spikes, signal: &[[f64; 2]]) -> Result<Self, RiskError> {
         let frequencies = spikes.order as usize + 1;
         let x = DMatrix::from_fn(1, frequencies, |_, l| l as f64);
@@ -172,8 +176,11 @@ impl Energy<f64> for Deconvolution {
     }
 }
 
-/// With `u = grad R(h)` and `eta(t) = <u, Phi(1, t)>`: mu is optimal if and only if `|eta| <= lambda` (`-eta <= lambda` for positive spikes)
-/// with equality on its support. Wherever `c eta` keeps to that, `-R*(c u) <= F*`.
+/// The certificate by Fenchel duality, with `u = grad R(h)` and `eta(t) = <u, Phi(1, t)>`.
+///
+/// mu is optimal if and only if `|eta| <= lambda` (`-eta <= lambda` for positive spikes), with
+/// equality on its support. If `c eta` satisfies the inequality, then c u is dual feasible and
+/// `-R*(c u) <= F*`.
 impl Certifiable<f64> for Deconvolution {
     fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, _budget: f64) -> Certificate<f64> {
         let (spikes, energy) = (*self.0.features(), self.value(mu));
@@ -199,7 +206,8 @@ impl Certifiable<f64> for Deconvolution {
             (&below, 1.0)
         };
 
-        // -R*(c u) is a parabola in c: its vertex, or the end of the range.
+        // -R*(c u) is quadratic in c: the maximiser is the vertex, or an end of the range of
+        // feasible c.
         let (uy, uu) = risk
             .targets()
             .iter()
@@ -217,6 +225,7 @@ impl Certifiable<f64> for Deconvolution {
         } else {
             vec![largest.at]
         };
+        // Without the margin, rounding would report a direction of descent at an optimum.
         let escapes = largest.value > spikes.lambda * (1.0 + 1e-14);
         Certificate::bounded(energy, lower, escapes.then_some(particle))
     }
@@ -225,10 +234,13 @@ impl Certifiable<f64> for Deconvolution {
 /// A trigonometric polynomial `p(t) = sum_l A_l cos l t + B_l sin l t`.
 struct Wave(Vec<[f64; 2]>);
 
-/// The largest value that was found and where, and what no value is above.
+/// A maximum over the circle.
 struct Maximum {
+    /// The largest computed value.
     value: f64,
+    /// An upper bound of all values.
     upper: f64,
+    /// The argument of the largest computed value.
     at: f64,
 }
 
@@ -253,53 +265,57 @@ impl Wave {
             })
     }
 
-    /// The maximum of `sign p` over the circle, by branch and bound: on `[t - r, t + r]` no value is above
-    /// `p(t) + |p'(t)| r + max|p''| r^2 / 2`.
+    /// The maximum of `sign p` over the circle by branch and bound, with the bound
+    /// `p(t) + |p'(t)| r + max|p''| r^2 / 2` on `[t - r, t + r]`.
     fn maximum(&self, sign: f64) -> Maximum {
-        let bend: f64 = self
+        /// Relative accuracy of the maximum, near the rounding error of `p`.
+        const ACCURACY: f64 = 1e-14;
+        /// Cells of a smaller radius are not divided: their bound is accurate to rounding.
+        const SMALLEST: f64 = 1e-11;
+        let max_curvature: f64 = self
             .0
             .iter()
             .enumerate()
             .map(|(l, [a, b])| (l * l) as f64 * a.hypot(*b))
             .sum();
         let size: f64 = self.0.iter().map(|[a, b]| a.hypot(*b)).sum();
-        let cells = 16 * self.0.len();
+        let cells = 16 * self.0.len(); // initial cells
         let mut best = Maximum {
             value: f64::NEG_INFINITY,
             upper: 0.0,
             at: 0.0,
         };
-        let mut open: Vec<(f64, f64)> = (0..cells)
-            .map(|i| {
-                (
-                    TAU * (i as f64 + 0.5) / cells as f64,
-                    TAU * 0.5 / cells as f64,
-                )
-            })
-            .collect();
+        let cell = |i: usize| {
+            (
+                TAU * (i as f64 + 0.5) / cells as f64,
+                TAU * 0.5 / cells as f64,
+            )
+        };
+        let mut open: Vec<(f64, f64)> = (0..cells).map(cell).collect();
         for &(t, _) in &open {
-            best.offer(sign * self.at(t).0, t);
+            best.update(sign * self.at(t).0, t);
         }
         while let Some((t, r)) = open.pop() {
             let (p, slope) = self.at(t);
-            best.offer(sign * p, t);
-            let upper = sign * p + slope.abs() * r + 0.5 * bend * r * r;
-            if upper <= best.value + 1e-14 * size {
+            best.update(sign * p, t);
+            let upper = sign * p + slope.abs() * r + 0.5 * max_curvature * r * r;
+            if upper <= best.value + ACCURACY * size {
                 continue;
             }
-            if r < 1e-11 {
+            if r < SMALLEST {
                 best.upper = best.upper.max(upper);
             } else {
                 open.extend([(t - 0.5 * r, 0.5 * r), (t + 0.5 * r, 0.5 * r)]);
             }
         }
-        best.upper = best.upper.max(best.value + 1e-14 * size) + 64.0 * f64::EPSILON * size;
+        best.upper = best.upper.max(best.value + ACCURACY * size) + 64.0 * f64::EPSILON * size;
         best
     }
 }
 
 impl Maximum {
-    fn offer(&mut self, value: f64, at: f64) {
+    /// Records a computed value.
+    fn update(&mut self, value: f64, at: f64) {
         if value > self.value {
             (self.value, self.at) = (value, at.rem_euclid(TAU));
         }

@@ -1,4 +1,4 @@
-//! The experiment: teachers, the samples that they label, students of m neurons, and what became of them.
+//! The experiment: teachers, the samples that they label, students of m neurons, and their risks.
 
 use std::error::Error;
 use std::f64::consts::TAU;
@@ -17,29 +17,29 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// Neurons of the teacher.
 pub const TEACHER: usize = 5;
 
-/// What all runs have in common. Other numbers are another experiment.
+/// The parameters that all runs share.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol {
-    /// Samples, n.
+    /// The number of samples n.
     pub samples: usize,
-    /// Seeds: each has its own teacher, samples, and one student of every size.
+    /// The number of seeds. Each has its own teacher and samples, and one student of every size.
     pub seeds: u64,
     /// The first seed.
     pub first: u64,
-    /// The seed that is drawn, counted from the first.
+    /// The index of the seed of the figure, counted from the first.
     pub drawn: u64,
     /// `|a| = |b|` of the students at the start.
     pub radius: f64,
-    /// The step of the integrator.
+    /// The step size of the integrator.
     pub dt: f64,
-    /// The horizon T.
+    /// The time horizon T.
     pub time: f64,
     /// A student has reached its teacher when `F(mu_T) <= threshold R(0)`.
     pub threshold: f64,
 }
 
 impl Protocol {
-    /// The experiment.
+    /// The protocol of the experiment.
     pub const FULL: Self = Self {
         samples: 100,
         seeds: 20,
@@ -50,7 +50,7 @@ impl Protocol {
         time: 1e5,
         threshold: 1e-3,
     };
-    /// Too short to show anything but that it runs.
+    /// A short run, as a test of the program.
     pub const SMOKE: Self = Self {
         samples: 50,
         seeds: 3,
@@ -59,10 +59,11 @@ impl Protocol {
     };
 }
 
-/// What the students of one seed share.
+/// The teacher and the samples of one seed.
 #[derive(Debug)]
 pub struct Task {
-    /// The teacher: `a = +-1` in turn, `b` on the unit circle, apart by `2 pi / 5` up to a jitter of a quarter of that.
+    /// The teacher: alternating `a = +-1`, and `b` on the unit circle at intervals of `2 pi / 5`,
+    /// with a jitter of up to a quarter of that.
     pub teacher: EmpiricalMeasure<f64>,
     x: DMatrix<f64>,
     y: DVector<f64>,
@@ -72,9 +73,9 @@ impl Task {
     /// The task of one seed.
     pub fn new(protocol: &Protocol, seed: u64) -> Result<Self, Failure> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let turn = rng.random_range(0.0..1.0);
+        let rotation = rng.random_range(0.0..1.0);
         let angles: Vec<f64> = (0..TEACHER)
-            .map(|k| TAU / TEACHER as f64 * (k as f64 + turn + rng.random_range(-0.25..0.25)))
+            .map(|k| TAU / TEACHER as f64 * (k as f64 + rotation + rng.random_range(-0.25..0.25)))
             .collect();
         let teacher = DMatrix::from_fn(3, TEACHER, |l, k| match l {
             0 => [1.0, -1.0][k % 2],
@@ -90,10 +91,11 @@ impl Task {
         Ok(Self { teacher, x, y })
     }
 
-    /// The flow of a student of m neurons, with the risk `F(mu) = (1/n) sum_j (h_mu(x_j) - y_j)^2 / 2`.
+    /// The run of a student of m neurons, with the risk
+    /// `F(mu) = (1/n) sum_j (h_mu(x_j) - y_j)^2 / 2`.
     fn student(self, protocol: &Protocol, m: usize, seed: u64) -> Result<Run, Failure> {
         let clock = Instant::now();
-        let silent = self.y.norm_squared() / (2.0 * self.y.len() as f64); // R(0)
+        let risk_of_zero = self.y.norm_squared() / (2.0 * self.y.len() as f64);
         let energy = MeanFieldRisk::new(
             Ridge::new(Relu, 2),
             EmpiricalRisk::new(Square, self.x, self.y)?,
@@ -113,9 +115,9 @@ impl Task {
         let mut curve: Vec<_> = trace
             .records()
             .iter()
-            .map(|record| [record.time, record.energy / silent])
+            .map(|record| [record.time, record.energy / risk_of_zero])
             .collect();
-        curve.push([state.time(), state.energy() / silent]);
+        curve.push([state.time(), state.energy() / risk_of_zero]);
         let mut path: Vec<_> = paths.into_taken().into_iter().map(|(_, mu)| mu).collect();
         path.push(state.into_measure());
         Ok(Run {
@@ -126,10 +128,11 @@ impl Task {
     }
 }
 
-/// What became of one student.
+/// The run of one student.
 #[derive(Debug)]
 pub struct Run {
-    /// Times t and `F(mu_t) / R(0)`, `R(0)` the risk of the network that is 0; from 0 on log-spaced, to T.
+    /// Times t and `F(mu_t) / R(0)`, where `R(0)` is the risk of the zero network: t = 0,
+    /// log-spaced times, and T.
     pub curve: Vec<[f64; 2]>,
     /// The measures at these times.
     pub path: Vec<EmpiricalMeasure<f64>>,
@@ -141,7 +144,7 @@ pub struct Run {
 pub struct Students {
     /// The size m, and `F(mu_T) / R(0)` of every seed.
     pub width: Width,
-    /// One run a seed.
+    /// One run for each seed.
     pub runs: Vec<Run>,
 }
 
@@ -150,7 +153,7 @@ impl Students {
     pub fn quartiles(&self, l: usize) -> [f64; 3] {
         let mut values: Vec<f64> = self.runs.iter().map(|run| run.curve[l][1]).collect();
         values.sort_by(f64::total_cmp);
-        // Between the two nearest ranks.
+        // Linear interpolation between the two nearest ranks.
         [0.25, 0.5, 0.75].map(|q| {
             let rank = q * (values.len() - 1) as f64;
             let (low, high) = (values[rank.floor() as usize], values[rank.ceil() as usize]);
@@ -163,13 +166,14 @@ impl Students {
         self.quartiles(self.runs[0].curve.len() - 1)
     }
 
-    /// Seconds of computing, over all seeds.
+    /// The total computing time of all seeds, in seconds.
     pub fn seconds(&self) -> f64 {
         self.runs.iter().map(|run| run.elapsed.as_secs_f64()).sum()
     }
 }
 
-/// The students of all sizes. A run is a function of its size and seed alone, so the number of threads changes nothing.
+/// The students of all sizes. A run depends only on its size and seed, so the number of threads
+/// does not affect it.
 pub fn run(protocol: &Protocol, sizes: &[usize]) -> Result<Vec<Students>, Failure> {
     let seeds = protocol.first..protocol.first + protocol.seeds;
     let runs = study::runs(sizes, seeds, |m, seed| {

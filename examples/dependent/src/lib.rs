@@ -1,8 +1,11 @@
-//! A loss, an activation and a feature map from outside `wasserflow`: one line each proves that they keep their laws.
+//! A custom loss, activation and feature map in a crate that depends on `wasserflow`.
+//!
+//! One line each generates the property tests of the trait's laws.
 
 use wasserflow::prelude::*;
 
-/// `l(y, h) = log cosh(h - y)`: square near 0, absolute far out, smooth.
+/// The log-cosh loss `l(y, h) = log cosh(h - y)`: smooth, quadratic near 0, and asymptotically
+/// absolute.
 #[derive(Debug, Clone, Copy)]
 pub struct LogCosh;
 
@@ -11,11 +14,12 @@ impl<T: Real> Loss<T> for LogCosh {
     fn value(&self, target: T, prediction: T) -> T {
         let r = (prediction - target).abs();
         if r < T::one() {
-            // Near 0, cosh r - 1 = 2 sinh^2(r/2): the form below would lose all digits there, and the kit says so.
+            // cosh r - 1 = 2 sinh^2(r/2). Near 0 the form below would cancel, which the law kit
+            // detects.
             let s = (r * real(0.5)).sinh();
             ((s + s) * s).ln_1p()
         } else {
-            // Far out, cosh overflows where its logarithm does not.
+            // For large r, cosh overflows although its logarithm does not.
             r + (-(r + r)).exp().ln_1p() - T::ln_2()
         }
     }
@@ -30,7 +34,7 @@ impl<T: Real> Loss<T> for LogCosh {
     }
 }
 
-/// `sigma(u) = u` for `u > 0`, `exp(u) - 1` else.
+/// The exponential linear unit: `sigma(u) = u` if `u > 0`, and `exp(u) - 1` otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Elu;
 
@@ -45,7 +49,8 @@ impl<T: Real> Activation<T> for Elu {
     }
 }
 
-/// Bumps in `R^d`: `Phi(a, c)(x) = a exp(-|x - c|^2 / 2)`, a particle is `(a, c_1, .., c_d)`.
+/// Gaussian radial basis functions in `R^d`: `Phi(a, c)(x) = a exp(-|x - c|^2 / 2)` for particles
+/// `(a, c_1, .., c_d)`.
 #[derive(Debug, Clone, Copy)]
 pub struct Bumps {
     /// The number of coordinates d.
@@ -54,7 +59,10 @@ pub struct Bumps {
 
 /// `exp(-|x - c|^2 / 2)`.
 fn bump<T: Real>(c: &[T], x: &[T]) -> T {
-    let square = c.iter().zip(x).fold(T::zero(), |sum, (&c, &x)| sum + (x - c) * (x - c));
+    let square = c
+        .iter()
+        .zip(x)
+        .fold(T::zero(), |sum, (&c, &x)| sum + (x - c) * (x - c));
     (square * real(-0.5)).exp()
 }
 
@@ -75,8 +83,15 @@ impl<T: Real> FeatureMap<T> for Bumps {
             *out += s * w[0] * (x - c);
         }
     }
-    /// A batch of its own: particles without mass or height are left out. The kit compares it with the plain sum.
-    fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], _: &mut Workspace<T>) {
+    /// A custom batch method that skips particles with `c a = 0`. The law kit compares it with the
+    /// sum over all particles.
+    fn predict(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        x: &Inputs<T>,
+        out: &mut [T],
+        _: &mut Workspace<T>,
+    ) {
         out.fill(T::zero());
         for i in 0..mu.len() {
             let (w, c) = (mu.particle(i), mu.weight(i));
@@ -93,8 +108,8 @@ impl<T: Real> FeatureMap<T> for Bumps {
 #[cfg(test)]
 mod laws {
     use super::*;
-    use wasserflow::{activation_laws, energy_laws, feature_map_laws, loss_laws};
     use wasserflow::prelude::*;
+    use wasserflow::{activation_laws, energy_laws, feature_map_laws, loss_laws};
 
     loss_laws!(log_cosh: LogCosh);
     activation_laws!(elu: Elu);
@@ -108,22 +123,30 @@ mod laws {
 }
 
 #[cfg(test)]
-mod flow {
+mod fit {
     use super::*;
     use wasserflow::nalgebra::{DMatrix, DVector};
     use wasserflow::prelude::*;
 
-    /// Ten bumps learn a wave, under the loss of this crate.
+    /// Ten bumps are fitted to a sine with the loss of this crate.
     #[test]
-    fn bumps_learn_a_wave() {
+    fn bumps_fit_a_sine() {
         let x = DMatrix::from_fn(1, 40, |_, j| j as f64 / 8.0);
         let y = DVector::from_fn(40, |j, _| x[j].sin());
-        let energy = MeanFieldRisk::new(Bumps { dim: 1 }, EmpiricalRisk::new(LogCosh, x, y).unwrap()).unwrap();
+        let energy =
+            MeanFieldRisk::new(Bumps { dim: 1 }, EmpiricalRisk::new(LogCosh, x, y).unwrap())
+                .unwrap();
         let mut flow = ParticleFlow::new(energy, Rk4, 0.2).unwrap();
         let start = DMatrix::from_fn(2, 10, |c, i| if c == 0 { 0.1 } else { i as f64 / 2.0 });
-        let mut state = flow.start(EmpiricalMeasure::uniform(start).unwrap()).unwrap();
+        let mut state = flow
+            .start(EmpiricalMeasure::uniform(start).unwrap())
+            .unwrap();
         let before = state.energy();
         flow.run_until(&mut state, 200.0, &mut ()).unwrap();
-        assert!(state.energy() < 0.01 * before, "{} of {before}", state.energy());
+        assert!(
+            state.energy() < 0.01 * before,
+            "{} of {before}",
+            state.energy()
+        );
     }
 }
