@@ -141,13 +141,9 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// Takes one step of at most `dt`.
     fn advance_by(&mut self, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
         self.prepare(state)?;
-        let kept = match &mut self.kept {
-            Some(kept) => {
-                kept.clone_from(state);
-                kept
-            }
-            none => none.insert(state.clone()),
-        };
+        let first = self.kept.is_none();
+        let kept = self.kept.get_or_insert_with(|| state.clone());
+        kept.clone_from(state);
         let mut resampled = false;
         let step = self
             .integrator
@@ -170,7 +166,12 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
                 Ok(step)
             });
         match step {
-            Ok(step) => state.complete(step.taken, step.next),
+            Ok(step) => {
+                state.complete(step.taken, step.next);
+                if first {
+                    kept.clone_from(state); // allocates for the integrator's memory, once
+                }
+            }
             Err(_) => {
                 std::mem::swap(state, kept);
                 if resampled {
