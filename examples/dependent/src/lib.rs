@@ -108,7 +108,6 @@ impl<T: Real> FeatureMap<T> for Bumps {
 #[cfg(test)]
 mod laws {
     use super::*;
-    use wasserflow::prelude::*;
     use wasserflow::{activation_laws, energy_laws, feature_map_laws, loss_laws};
 
     loss_laws!(log_cosh: LogCosh);
