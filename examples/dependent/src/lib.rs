@@ -125,7 +125,6 @@ mod laws {
 mod fit {
     use super::*;
     use wasserflow::nalgebra::{DMatrix, DVector};
-    use wasserflow::prelude::*;
 
     /// Ten bumps are fitted to a sine with the loss of this crate.
     #[test]
