@@ -5,11 +5,10 @@
 //! than its distances are computed. The matrix is in f32 and all of this only a guess, off by rounding; the arcs that
 //! rounding cannot rule out are few, and with them the guess is made exact in f64.
 
-use pulp::{Arch, Simd, WithSimd, bytemuck};
-
 use super::cost::{Cost, LANES, Sink};
 use super::prices::{Candidates, Prices};
 use super::{Solution, repair};
+use crate::numeric::simd::{Simd, SimdKernel, dispatch};
 
 /// Numbers in the widest vector of f32.
 const WIDTH: usize = 16;
@@ -46,7 +45,6 @@ pub(super) fn solve(cost: &Cost, size: usize) -> Option<Solution> {
 /// A complete assignment that is optimal up to rounding in f32, with its prices.
 #[derive(Debug)]
 struct Guess {
-    arch: Arch,
     costs: Matrix,
     v: Vec<f32>,
     column: Vec<usize>,
@@ -101,7 +99,6 @@ impl Guess {
         let mut costs = Matrix::new(cost);
         let v = std::mem::take(&mut costs.least);
         let mut guess = Self {
-            arch: Arch::new(),
             costs,
             v,
             column: vec![NONE; n],
@@ -136,7 +133,7 @@ impl Guess {
             };
             let limit = (own + (MARGIN + 1.0) * rounding) as f32;
             let found = &mut |j| list.insert(j, cost.at(i, j), v[j]);
-            self.arch.dispatch(Below {
+            dispatch(Below {
                 c: self.costs.row(i),
                 v: &self.v,
                 limit,
@@ -157,7 +154,7 @@ impl Guess {
         for _ in 0..BIDS * n {
             let Some(i) = free.pop() else { break };
             let c = self.costs.row(i);
-            let (mut j, [least, second]) = self.arch.dispatch(TwoLeast { c, v: &self.v });
+            let (mut j, [least, second]) = dispatch(TwoLeast { c, v: &self.v });
             let below = least < second;
             if below && second.is_finite() {
                 self.v[j] -= second - least;
@@ -186,12 +183,11 @@ impl Guess {
     fn augment(&mut self, free: Vec<usize>) {
         let n = self.column.len();
         let least = |i| {
-            self.arch
-                .dispatch(TwoLeast {
-                    c: self.costs.row(i),
-                    v: &self.v,
-                })
-                .1[0]
+            dispatch(TwoLeast {
+                c: self.costs.row(i),
+                v: &self.v,
+            })
+            .1[0]
         };
         let mut roots: Vec<(usize, f32)> = free.into_iter().map(|i| (i, least(i))).collect();
         let mut forest = Forest::new(self.v.len());
@@ -207,9 +203,7 @@ impl Guess {
             let mut nearest = (0, 0.0);
             for &(i, u) in &roots {
                 (root[i], complete[i]) = (i, false);
-                nearest = self
-                    .arch
-                    .dispatch(forest.relax(self.costs.row(i), &unsettled, -u, i));
+                nearest = dispatch(forest.relax(self.costs.row(i), &unsettled, -u, i));
             }
             let mut open = (3 * roots.len()).div_ceil(4);
             let end = loop {
@@ -227,13 +221,13 @@ impl Guess {
                     if open == 0 {
                         break length;
                     }
-                    nearest = self.arch.dispatch(Nearest(&forest.distance));
+                    nearest = dispatch(Nearest(&forest.distance));
                 } else {
                     root[i] = tree;
                     // the arc between i and j has no reduced cost: u_i = c_ij - v_j
                     let c = self.costs.row(i);
                     let shift = length - (c[j] - self.v[j]);
-                    nearest = self.arch.dispatch(forest.relax(c, &unsettled, shift, i));
+                    nearest = dispatch(forest.relax(c, &unsettled, shift, i));
                 }
             };
             for &(j, length) in &settled {
@@ -293,24 +287,25 @@ struct Relax<'a> {
     forest: &'a mut Forest,
 }
 
-impl WithSimd for Relax<'_> {
+impl SimdKernel for Relax<'_> {
+    type Scalar = f32;
     /// The nearest column, with its distance.
     type Output = (usize, f32);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> (usize, f32) {
-        let (c, v) = (S::as_simd_f32s(self.c).0, S::as_simd_f32s(self.v).0);
-        let distance = S::as_mut_simd_f32s(&mut self.forest.distance).0;
-        let parent = S::as_mut_simd_f32s(&mut self.forest.parent).0;
-        let (shift, row) = (simd.splat_f32s(self.shift), simd.splat_f32s(self.row));
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, simd: S) -> (usize, f32) {
+        let (c, v) = (S::vectors(self.c), S::vectors(self.v));
+        let distance = S::vectors_mut(&mut self.forest.distance);
+        let parent = S::vectors_mut(&mut self.forest.parent);
+        let (shift, row) = (simd.splat(self.shift), simd.splat(self.row));
         let mut nearest = Least::new(simd);
         for (((&c, &v), distance), parent) in c.iter().zip(v).zip(distance).zip(parent) {
-            let there = simd.add_f32s(shift, simd.sub_f32s(c, v));
-            let shorter = simd.less_than_f32s(there, *distance);
+            let there = simd.add(shift, simd.sub(c, v));
+            let shorter = simd.less(there, *distance);
             // seldom any: two streams of writes for nothing would take four times as long
-            if simd.first_true_m32s(shorter) < S::F32_LANES {
-                *parent = simd.select_f32s(shorter, row, *parent);
-                *distance = simd.min_f32s(there, *distance);
+            if simd.any(shorter) {
+                *parent = simd.select(shorter, row, *parent);
+                *distance = simd.min(there, *distance);
             }
             nearest.offer(simd, *distance);
         }
@@ -322,13 +317,14 @@ impl WithSimd for Relax<'_> {
 /// The nearest column, with its distance.
 struct Nearest<'a>(&'a [f32]);
 
-impl WithSimd for Nearest<'_> {
+impl SimdKernel for Nearest<'_> {
+    type Scalar = f32;
     type Output = (usize, f32);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> (usize, f32) {
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, simd: S) -> (usize, f32) {
         let mut nearest = Least::new(simd);
-        for &distance in S::as_simd_f32s(self.0).0 {
+        for &distance in S::vectors(self.0) {
             nearest.offer(simd, distance);
         }
         let (j, length, _) = nearest.first();
@@ -342,24 +338,23 @@ struct TwoLeast<'a> {
     v: &'a [f32],
 }
 
-impl WithSimd for TwoLeast<'_> {
+impl SimdKernel for TwoLeast<'_> {
+    type Scalar = f32;
     type Output = (usize, [f32; 2]);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> (usize, [f32; 2]) {
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, simd: S) -> (usize, [f32; 2]) {
         let mut nearest = Least::new(simd);
-        let mut second = simd.splat_f32s(f32::INFINITY);
-        for (&c, &v) in S::as_simd_f32s(self.c)
-            .0
-            .iter()
-            .zip(S::as_simd_f32s(self.v).0)
-        {
-            let b = simd.sub_f32s(c, v);
-            second = simd.min_f32s(second, simd.max_f32s(nearest.least, b));
+        let mut second = simd.splat(f32::INFINITY);
+        for (&c, &v) in S::vectors(self.c).iter().zip(S::vectors(self.v)) {
+            let b = simd.sub(c, v);
+            second = simd.min(second, simd.max(nearest.least, b));
             nearest.offer(simd, b);
         }
         let (j, least, lane) = nearest.first();
-        let others = lanes(&nearest.least)
+        let others = nearest
+            .least
+            .as_ref()
             .iter()
             .enumerate()
             .filter(|&(l, _)| l != lane)
@@ -368,7 +363,8 @@ impl WithSimd for TwoLeast<'_> {
             j,
             [
                 least,
-                lanes(&second)
+                second
+                    .as_ref()
                     .iter()
                     .copied()
                     .chain(others)
@@ -386,21 +382,22 @@ struct Below<'a> {
     found: &'a mut dyn FnMut(usize),
 }
 
-impl WithSimd for Below<'_> {
+impl SimdKernel for Below<'_> {
+    type Scalar = f32;
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let limit = simd.splat_f32s(self.limit);
-        for (q, (&c, &v)) in S::as_simd_f32s(self.c)
-            .0
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, simd: S) {
+        let limit = simd.splat(self.limit);
+        let lanes = limit.as_ref().len();
+        for (q, (&c, &v)) in S::vectors(self.c)
             .iter()
-            .zip(S::as_simd_f32s(self.v).0)
+            .zip(S::vectors(self.v))
             .enumerate()
         {
-            let below = simd.less_than_or_equal_f32s(simd.sub_f32s(c, v), limit);
-            if simd.first_true_m32s(below) < S::F32_LANES {
-                for j in q * S::F32_LANES..(q + 1) * S::F32_LANES {
+            let below = simd.less_equal(simd.sub(c, v), limit);
+            if simd.any(below) {
+                for j in q * lanes..(q + 1) * lanes {
                     if self.c[j] - self.v[j] <= self.limit {
                         (self.found)(j);
                     }
@@ -412,38 +409,33 @@ impl WithSimd for Below<'_> {
 
 /// The least of the values in each lane, and which vector it was in.
 #[derive(Debug)]
-struct Least<S: Simd> {
-    least: S::f32s,
-    at: S::f32s,
-    place: S::f32s,
+struct Least<S: Simd<f32>> {
+    least: S::Vector,
+    at: S::Vector,
+    place: S::Vector,
 }
 
-/// The numbers in a vector.
-fn lanes<V: bytemuck::Pod>(vector: &V) -> &[f32] {
-    bytemuck::cast_slice(std::slice::from_ref(vector))
-}
-
-impl<S: Simd> Least<S> {
+impl<S: Simd<f32>> Least<S> {
     #[inline(always)]
     fn new(simd: S) -> Self {
         Self {
-            least: simd.splat_f32s(f32::INFINITY),
-            at: simd.splat_f32s(0.0),
-            place: simd.splat_f32s(0.0),
+            least: simd.splat(f32::INFINITY),
+            at: simd.splat(0.0),
+            place: simd.splat(0.0),
         }
     }
 
     #[inline(always)]
-    fn offer(&mut self, simd: S, b: S::f32s) {
-        self.at = simd.select_f32s(simd.less_than_f32s(b, self.least), self.place, self.at);
-        self.least = simd.min_f32s(b, self.least);
-        self.place = simd.add_f32s(self.place, simd.splat_f32s(1.0));
+    fn offer(&mut self, simd: S, b: S::Vector) {
+        self.at = simd.select(simd.less(b, self.least), self.place, self.at);
+        self.least = simd.min(b, self.least);
+        self.place = simd.add(self.place, simd.splat(1.0));
     }
 
     /// The first column of the least value, that value, and its lane.
     #[inline(always)]
     fn first(&self) -> (usize, f32, usize) {
-        let (least, at) = (lanes(&self.least), lanes(&self.at));
+        let (least, at) = (self.least.as_ref(), self.at.as_ref());
         let mut best = (usize::MAX, f32::INFINITY, 0);
         for (l, (&b, &q)) in least.iter().zip(at).enumerate() {
             let j = q as usize * least.len() + l;

@@ -3,12 +3,10 @@
 //! The signs of the preactivations are enough: `sigma(u) = sigma'(u) u`, so `sum_j g_j sigma(b_i . x_j) = b_i . G_i`.
 //! Panels of samples in order, so each sum runs over j = 1, .., n; the tiles of a panel are summed on their own.
 
-use pulp::Simd;
-
 use super::blocking::{Blocking, Keep, SAMPLES};
 use super::microkernel::{preactivations, sums};
 use super::operands::{Operands, Panel, Rows, STRIP, Strip};
-use crate::numeric::simd::{Kernel, Lane, launch};
+use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
 /// The sums of the block of particles from `first` on.
 pub(super) struct Slopes<'a, E> {
@@ -27,12 +25,12 @@ pub(super) struct Slopes<'a, E> {
 
 launch!(Slopes);
 
-impl<E: Lane> Kernel for Slopes<'_, E> {
+impl<E: SimdScalar> SimdKernel for Slopes<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let Self {
             operands,
             blocking,
@@ -75,34 +73,33 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
 
 /// `t[r][j] = g_j sigma'(b_i . x_j)`, of the signs.
 #[inline(always)]
-fn expand<E: Lane, S: Simd, const R: usize>(
+fn expand<E: SimdScalar, S: Simd<E>, const R: usize>(
     s: S,
     words: &[E],
     first: usize,
     sides: [&[E]; 2],
     t: &mut [[E; SAMPLES]; R],
 ) {
-    let words = E::view::<S>(words);
-    let [on, off] = sides.map(|side| &E::view::<S>(side)[..words.len()]);
+    let words = S::vectors(words);
+    let [on, off] = sides.map(|side| &S::vectors(side)[..words.len()]);
     for (r, t) in t.iter_mut().enumerate() {
-        let bit = E::bit(s, first + r);
-        for (((t, &word), &on), &off) in E::view_mut::<S>(t).iter_mut().zip(words).zip(on).zip(off)
-        {
-            *t = E::pick(s, word, bit, on, off);
+        let bit = s.bit(first + r);
+        for (((t, &word), &on), &off) in S::vectors_mut(t).iter_mut().zip(words).zip(on).zip(off) {
+            *t = s.select(s.has_bit(word, bit), on, off);
         }
     }
 }
 
 /// `t[r][j] = g_j sigma'(b_i . x_j)`, of the preactivations.
 #[inline(always)]
-fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
+fn recompute<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     b: [&[E]; R],
     panel: Panel<'_, E>,
     sides: [&[E]; 2],
     t: &mut [[E; SAMPLES]; R],
 ) {
-    let [on, off] = sides.map(|side| E::view::<S>(side).as_chunks::<V>().0);
+    let [on, off] = sides.map(|side| S::vectors(side).as_chunks::<V>().0);
     let lines = on.len();
     preactivations::<E, S, R, V>(
         s,
@@ -113,8 +110,8 @@ fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
         |l, u| {
             for v in 0..V {
                 for r in 0..R {
-                    E::view_mut::<S>(&mut t[r]).as_chunks_mut::<V>().0[l][v] =
-                        E::choose(s, u[r][v], on[l][v], off[l][v]);
+                    S::vectors_mut(&mut t[r]).as_chunks_mut::<V>().0[l][v] =
+                        s.select_positive(u[r][v], on[l][v], off[l][v]);
                 }
             }
         },

@@ -1,13 +1,12 @@
 //! The activation over slices, compiled for the widest instructions wherever the activation is.
 
-use pulp::{Arch, Simd, WithSimd};
-
 use crate::activation::Activation;
+use crate::numeric::simd::{Multiversion, multiversion};
 use crate::real::Real;
 
 /// `u <- sigma(u)`.
 pub(super) fn values<T: Real, A: Activation<T>>(sigma: &A, u: &mut [T]) {
-    Arch::new().dispatch(Values { sigma, u });
+    multiversion(Values { sigma, u });
 }
 
 /// `(u, ds) <- (sigma(u), sigma'(u))`.
@@ -16,7 +15,7 @@ pub(super) fn values_and_derivatives<T: Real, A: Activation<T>>(
     u: &mut [T],
     ds: &mut [T],
 ) {
-    Arch::new().dispatch(Both { sigma, u, ds });
+    multiversion(Both { sigma, u, ds });
 }
 
 /// `ds <- sigma'` of the values `s = sigma(u)`; false, and nothing done, where `sigma'` is no function of `sigma`.
@@ -27,7 +26,7 @@ pub(super) fn derivatives_from_values<T: Real, A: Activation<T>>(
 ) -> bool {
     let known = from_values::<T, A>(sigma);
     if known {
-        Arch::new().dispatch(FromValues { sigma, s, ds });
+        multiversion(FromValues { sigma, s, ds });
     }
     known
 }
@@ -43,11 +42,11 @@ struct Values<'a, T, A> {
     u: &'a mut [T],
 }
 
-impl<T: Real, A: Activation<T>> WithSimd for Values<'_, T, A> {
+impl<T: Real, A: Activation<T>> Multiversion for Values<'_, T, A> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn run<const FUSED: bool>(self) {
         self.sigma.apply(self.u);
     }
 }
@@ -58,11 +57,11 @@ struct Both<'a, T, A> {
     ds: &'a mut [T],
 }
 
-impl<T: Real, A: Activation<T>> WithSimd for Both<'_, T, A> {
+impl<T: Real, A: Activation<T>> Multiversion for Both<'_, T, A> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn run<const FUSED: bool>(self) {
         self.sigma.apply_with_derivative(self.u, self.ds);
     }
 }
@@ -73,11 +72,11 @@ struct FromValues<'a, T, A> {
     ds: &'a mut [T],
 }
 
-impl<T: Real, A: Activation<T>> WithSimd for FromValues<'_, T, A> {
+impl<T: Real, A: Activation<T>> Multiversion for FromValues<'_, T, A> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn run<const FUSED: bool>(self) {
         for (ds, &s) in self.ds.iter_mut().zip(self.s) {
             *ds = self.sigma.derivative_from_value(s).unwrap_or(T::zero());
         }

@@ -2,7 +2,7 @@
 
 use super::blocking::SAMPLES;
 use crate::numeric::packed::whole_lines;
-use crate::numeric::simd::{self, Lane};
+use crate::numeric::simd::{self, SimdScalar};
 use crate::real::Real;
 
 /// Particles and samples of a pass.
@@ -66,7 +66,7 @@ impl<'a, T: Real> Operands<'a, T> {
     }
 
     /// The same with lanes: `E` is `T`.
-    pub(super) fn with_lanes<E: Lane>(&self) -> Operands<'a, E> {
+    pub(super) fn with_lanes<E: SimdScalar>(&self) -> Operands<'a, E> {
         Operands {
             w: simd::same(self.w),
             c: simd::same(self.c),
@@ -86,7 +86,7 @@ pub(super) struct Panel<'a, T> {
 }
 
 impl<'a, T: Real> Panel<'a, T> {
-    pub(super) fn with_lanes<E: Lane>(&self) -> Panel<'a, E> {
+    pub(super) fn with_lanes<E: SimdScalar>(&self) -> Panel<'a, E> {
         Panel {
             samples: simd::same(self.samples),
             features: simd::same(self.features),

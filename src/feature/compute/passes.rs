@@ -9,7 +9,7 @@ use super::pointwise::{Combine, Products, ROWS, Sums, Weigh};
 use super::small_dim::{INPUTS, SmallDim, SmallDimBackward};
 use crate::activation::Activation;
 use crate::numeric::parallel::{Parts, each};
-use crate::numeric::simd::{self, Launch, same, same_mut, signs, with_lanes};
+use crate::numeric::simd::{self, Launch, same, same_mut, signs, with_simd_scalar};
 use crate::numeric::vector::dot;
 use crate::real::Real;
 
@@ -133,7 +133,7 @@ fn linear<T: Real>(
     words: &mut [T],
 ) {
     let (left, right) = ([slopes.0], [slopes.1]);
-    with_lanes!(T as E => {
+    with_simd_scalar!(T as E => {
         let slopes = (same::<T, E>(&left)[0], same::<T, E>(&right)[0]);
         let (lines, h, words) = (same(lines), same_mut(h), same_mut(words));
         let operands = operands.with_lanes();
@@ -190,13 +190,13 @@ fn general<T: Real, A: Activation<T>>(
 }
 
 fn products<T: Real>(operands: Operands<'_, T>, i: usize, lines: &[T], u: &mut [T]) {
-    with_lanes!(T as E => {
+    with_simd_scalar!(T as E => {
         Products::<E> { operands: operands.with_lanes(), i, lines: same(lines), u: same_mut(u) }.launch();
     });
 }
 
 fn combine<T: Real>(operands: Operands<'_, T>, i: usize, values: &[T], h: &mut [T]) {
-    with_lanes!(T as E => {
+    with_simd_scalar!(T as E => {
         Combine::<E> { operands: operands.with_lanes(), i, values: same(values), h: same_mut(h) }.launch();
     });
 }
@@ -304,7 +304,7 @@ fn linear_block<T: Real>(
     out: &mut [T],
 ) {
     let (left, right) = ([slopes.0], [slopes.1]);
-    with_lanes!(T as E => {
+    with_simd_scalar!(T as E => {
         let slopes = (same::<T, E>(&left)[0], same::<T, E>(&right)[0]);
         let (g, kept, out) = (same(input.g), same(input.kept), same_mut(out));
         let operands = operands.with_lanes();
@@ -364,13 +364,13 @@ fn general_block<T: Real, A: Activation<T>>(
                         (&*here, &*ds)
                     }
                 };
-                with_lanes!(T as E => {
+                with_simd_scalar!(T as E => {
                     let (operands, t) = (operands.with_lanes(), same_mut(t.as_flattened_mut()).as_chunks_mut().0);
                     let (values, derivatives, g, out) = (same(values), same(derivatives), same(g), same_mut(out));
                     Weigh::<E> { operands, i, values, derivatives, g, t, out }.launch();
                 });
             }
-            with_lanes!(T as E => {
+            with_simd_scalar!(T as E => {
                 let rows = (out.len() / p).next_multiple_of(tile);
                 let t = same(t.0[..rows].as_flattened()).as_chunks().0;
                 Sums::<E> { operands: operands.with_lanes(), panel: panel.with_lanes(), t, out: same_mut(out) }.launch();

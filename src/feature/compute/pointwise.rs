@@ -2,13 +2,11 @@
 //!
 //! The kernels here know nothing of the activation, which runs between them as a loop over slices.
 
-use pulp::Simd;
-
 use super::blocking::SAMPLES;
 use super::microkernel::{combine, dot, preactivations, sums};
 use super::operands::{Operands, Panel};
 use crate::numeric::packed::line;
-use crate::numeric::simd::{Kernel, Lane, launch};
+use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
 /// Rows of a tile at most, on any machine.
 pub(super) const ROWS: usize = 12;
@@ -24,17 +22,17 @@ pub(super) struct Products<'a, E> {
 
 launch!(Products, Combine, Weigh, Sums);
 
-impl<E: Lane> Kernel for Products<'_, E> {
+impl<E: SimdScalar> SimdKernel for Products<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let n = self.u.len() / R;
         let lines = n / line::<E>();
         let mut rows = self.u.chunks_exact_mut(n);
         let mut out: [_; R] = std::array::from_fn(|_| {
-            &mut E::view_mut::<S>(rows.next().unwrap_or_default())
+            &mut S::vectors_mut(rows.next().unwrap_or_default())
                 .as_chunks_mut::<V>()
                 .0[..lines]
         });
@@ -63,12 +61,12 @@ pub(super) struct Combine<'a, E> {
     pub(super) h: &'a mut [E],
 }
 
-impl<E: Lane> Kernel for Combine<'_, E> {
+impl<E: SimdScalar> SimdKernel for Combine<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let n = self.values.len() / R;
         for (l, h) in self.h.chunks_exact_mut(n).enumerate() {
             combine::<E, S, R>(s, self.operands.coefficients(self.i, l), self.values, h);
@@ -92,12 +90,12 @@ pub(super) struct Weigh<'a, E> {
     pub(super) out: &'a mut [E],
 }
 
-impl<E: Lane> Kernel for Weigh<'_, E> {
+impl<E: SimdScalar> SimdKernel for Weigh<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let Operands { k, d, w, .. } = self.operands;
         let (p, n) = (k + d, self.values.len() / R);
         let particles = self
@@ -141,12 +139,12 @@ pub(super) struct Sums<'a, E> {
     pub(super) out: &'a mut [E],
 }
 
-impl<E: Lane> Kernel for Sums<'_, E> {
+impl<E: SimdScalar> SimdKernel for Sums<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let Operands { k, d, .. } = self.operands;
         sums::<E, S, R, V>(s, self.t.as_chunks().0, self.panel, (d, k + d), self.out);
     }

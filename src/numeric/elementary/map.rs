@@ -2,9 +2,8 @@
 
 use std::any::Any;
 
-use pulp::{Arch, Simd, WithSimd};
-
 use super::Float;
+use crate::numeric::simd::{Multiversion, multiversion};
 use crate::real::Real;
 
 /// An activation without branches, in `f32` and `f64`.
@@ -82,17 +81,17 @@ pub(crate) fn apply_with_derivative<A: Elementary, T: Real>(u: &mut [T], ds: &mu
 /// So many at once are looked through for arguments that the formula does not cover.
 const BLOCK: usize = 1024;
 
-struct Map<'a, A, E, T, const FUSED: bool> {
+struct Map<'a, A, E, T> {
     u: &'a mut [T],
     ds: &'a mut [T],
     of: std::marker::PhantomData<(A, E)>,
 }
 
-impl<A: Elementary, E: Float, T: Real, const FUSED: bool> WithSimd for Map<'_, A, E, T, FUSED> {
+impl<A: Elementary, E: Float, T: Real> Multiversion for Map<'_, A, E, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn run<const FUSED: bool>(self) {
         let lane = |u: T| same::<T, E>(u).unwrap_or(E::zero());
         let back = |s: E| same::<E, T>(s).unwrap_or(T::zero());
         if self.ds.is_empty() {
@@ -130,15 +129,10 @@ fn dispatch<A: Elementary, E: Float, T: Real>(u: &mut [T], ds: &mut [T]) -> bool
     if same::<T, E>(T::zero()).is_none() {
         return false;
     }
-    let of = std::marker::PhantomData::<(A, E)>;
-    match Arch::new() {
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Arch::V4(s) => Simd::vectorize(s, Map::<A, E, T, true> { u, ds, of }),
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Arch::V3(s) => Simd::vectorize(s, Map::<A, E, T, true> { u, ds, of }),
-        #[cfg(target_arch = "aarch64")]
-        Arch::Neon(s) => Simd::vectorize(s, Map::<A, E, T, true> { u, ds, of }),
-        _ => Map::<A, E, T, false> { u, ds, of }.with_simd(pulp::Scalar::new()),
-    }
+    multiversion(Map {
+        u,
+        ds,
+        of: std::marker::PhantomData::<(A, E)>,
+    });
     true
 }
