@@ -26,7 +26,7 @@ const SHAPES: [[usize; 3]; 9] = [
     [10000, 784, 2000],
 ];
 
-/// What a dependent writes: softsign, `u / (1 + |u|)`.
+/// A custom activation: softsign, `u / (1 + |u|)`.
 #[derive(Debug, Clone, Copy)]
 struct Softsign;
 
@@ -46,7 +46,7 @@ impl<T: Real> Activation<T> for Softsign {
     }
 }
 
-/// ReLU as a dependent writes it, with the slopes said.
+/// ReLU as a custom activation that declares its slopes.
 #[derive(Debug, Clone, Copy)]
 struct OwnRelu;
 

@@ -1,12 +1,15 @@
-//! The fused passes of ridge features `Phi(a, b)(x) = a sigma(b.x)`: products, lanes, blocking and threads.
+//! Fused passes of ridge features `Phi(a, b)(x) = a sigma(b.x)`, organised as in BLIS-like libraries.
 //!
-//! A step is two passes. Forward, each task owns a panel of samples and runs over all particles; backward, each owns a
-//! block of particles and runs over the panels of samples. So every output has one owner that sums in a fixed order: there is no
-//! reduction over threads, and the results do not depend on their number.
+//! An evaluation is two passes over packed operands. In the forward pass each task owns a panel of
+//! samples and iterates over all particles; in the backward pass each task owns a block of particles
+//! and iterates over the panels. So every output has one owner that sums in a fixed order: without a
+//! reduction over threads, the results do not depend on their number.
 //!
-//! The `n x m` preactivations live in tiles in the first cache; of them only signs are kept where the activation is piecewise
-//! linear. Any other one is evaluated once where the risk is a sum over samples: a slab of panels goes forward and then backward, while its
-//! values and derivatives are in the last cache. Else values are kept up to a fixed budget, or computed again ([`blocking`]).
+//! The `n x m` preactivations are computed by microkernels in tiles that stay in the L1 cache. For a
+//! piecewise linear activation only their signs are stored. For any other activation and a separable
+//! risk, a slab of panels runs forward and then backward while its values and derivatives are in the
+//! last-level cache, so each is evaluated once. Otherwise values are stored up to a fixed budget, and
+//! recomputed beyond it ([`blocking`]).
 
 use super::{GradientAt, Workspace};
 use crate::activation::{Activation, Slopes};
@@ -17,7 +20,6 @@ use crate::real::Real;
 mod angular_sweep;
 mod backward;
 mod blocking;
-mod elementwise;
 mod forward;
 mod microkernel;
 mod operands;
@@ -26,27 +28,27 @@ mod pointwise;
 mod radial;
 mod small_dim;
 
-pub(super) use angular_sweep::Planar;
+pub(super) use angular_sweep::AngularSweep as Planar;
 use blocking::{Blocking, Keep};
 use operands::{Operands, Panel};
 use passes::BackwardInput;
 pub(super) use radial::Radials;
 
-/// Inputs from which reading a preactivation back from memory is faster than computing it again.
+/// Dimension d from which loading a stored preactivation is faster than recomputing it.
 const DEEP: usize = 64;
 
-/// Whether the kernels know the scalar.
+/// Returns true if `T` has a SIMD implementation.
 pub(super) fn is_supported<T: 'static>() -> bool {
     simd::is::<T, f32>() || simd::is::<T, f64>()
 }
 
-/// A operands of neurons on samples.
+/// A ridge map with its particles, evaluated on samples.
 #[derive(Debug)]
 pub(super) struct Neurons<'a, T: Real, A> {
     pub(super) sigma: &'a A,
     /// The particles `(a_i, b_i)`, `p x m`.
     pub(super) w: &'a [T],
-    /// The outputs k.
+    /// The number of outputs k.
     pub(super) k: usize,
     pub(super) x: &'a Inputs<T>,
 }
@@ -54,7 +56,7 @@ pub(super) struct Neurons<'a, T: Real, A> {
 impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)`, written to `out` (`k x n`).
     pub(super) fn predict(&self, c: &[T], out: &mut [T], ws: &mut Workspace<T>) {
-        if let Some(slopes) = self.swept() {
+        if let Some(slopes) = self.sweep_slopes() {
             let planar = ws.planar();
             planar.sort(self.w, self.k);
             if planar.predict(self.x.circle(), (self.w, c), self.k, slopes, out) {
@@ -84,7 +86,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         ws: &mut Workspace<T>,
     ) -> T {
         let (d, n) = (self.x.dim(), self.x.len());
-        if let Some(slopes) = self.swept() {
+        if let Some(slopes) = self.sweep_slopes() {
             let ([h, g], ws) = ws.nest([self.k * n, self.k * n]);
             ws.planar().sort(self.w, self.k);
             if ws
@@ -106,7 +108,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             Some(_) => Keep::Signs {
                 signs: simd::signs::<T>(),
             },
-            None if elementwise::from_values::<T, A>(self.sigma) => Keep::Values,
+            None if pointwise::from_values::<T, A>(self.sigma) => Keep::Values,
             None if 2 * self.x.len() * c.len() * size_of::<T>() <= blocking::CACHED => Keep::Both,
             None if d >= DEEP => Keep::Values,
             None => Keep::Nothing,
@@ -122,7 +124,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         )
     }
 
-    /// As `velocity`, with `gradient(first, h, g)` for runs of samples.
+    /// As `velocity`, for separable risks: `gradient(first, h, g)` of a range of samples at a time.
     pub(super) fn velocity_by_samples(
         &self,
         c: &[T],
@@ -130,15 +132,20 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         out: &mut [T],
         ws: &mut Workspace<T>,
     ) -> T {
-        if self.swept().is_some() || self.slopes().is_some() {
+        if self.sweep_slopes().is_some() || self.slopes().is_some() {
             return self.velocity(c, &mut |h, g| gradient(0, h, g), out, ws);
         }
-        let known = elementwise::from_values::<T, A>(self.sigma);
-        let blocking = self.blocking(if known { Keep::Values } else { Keep::Both }, true);
+        let keep = if pointwise::from_values::<T, A>(self.sigma) {
+            Keep::Values
+        } else {
+            Keep::Both
+        };
+        let blocking = self.blocking(keep, true);
         self.slabs(&blocking, blocking.panel, c, gradient, out, ws)
     }
 
-    /// Forward and backward, one slab of samples after the other; the gradient for `run` samples at a time.
+    /// Runs forward and backward through one slab of samples after the other, with the gradient of
+    /// `run` samples at a time.
     fn slabs(
         &self,
         blocking: &Blocking,
@@ -186,7 +193,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             {
                 risk += gradient(first, h, g);
             }
-            self.spread(&blocking, g, rows);
+            self.pack(&blocking, g, rows);
             passes::backward(
                 &blocking,
                 operands,
@@ -208,7 +215,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         descent: &mut [T],
         ws: &mut Workspace<T>,
     ) {
-        if let Some(slopes) = self.swept() {
+        if let Some(slopes) = self.sweep_slopes() {
             ws.planar().sort(self.w, self.k);
             let (w, values) = ((self.w, self.k), Some(&mut *values));
             if ws
@@ -231,7 +238,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         let blocking = self.blocking(Keep::Nothing, false);
         let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
         zeros.fill(T::zero());
-        self.spread(&blocking, g, rows);
+        self.pack(&blocking, g, rows);
         let input = BackwardInput { g: rows, kept: &[] };
         let operands = self.operands(&[], zeros);
         descent.fill(T::zero());
@@ -260,8 +267,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         passes::add_jvp(&blocking, self.operands(c, zeros), self.sigma, v, rows, out);
     }
 
-    /// The slopes where the planar sweep applies and is_profitable.
-    fn swept(&self) -> Option<Slopes<T>> {
+    /// The slopes of the activation if the angular sweep is applicable and profitable.
+    fn sweep_slopes(&self) -> Option<Slopes<T>> {
         let m = self.w.len() / (self.k + self.x.dim());
         if self.x.dim() == 2 && angular_sweep::is_profitable::<T>(self.x.len(), m) {
             self.sigma.slopes()
@@ -275,7 +282,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         Blocking::new::<T>([self.x.len(), m, self.x.dim(), self.k], keep, slabs)
     }
 
-    /// The slopes to the left and right of 0 where the signs of the preactivations are enough.
+    /// The slopes to the left and right of 0, if the signs of the preactivations determine the
+    /// derivatives.
     fn slopes(&self) -> Option<(T, T)> {
         let slopes = self.sigma.slopes()?;
         (self.k == 1 && slopes.zero == slopes.negative)
@@ -298,8 +306,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         }
     }
 
-    /// The panels of `g` (`k x n`), each `k x samples` by rows, 0 beyond the last sample.
-    fn spread(&self, blocking: &Blocking, g: &[T], rows: &mut [T]) {
+    /// Packs `g` (`k x n`) in panels, each `k x samples` by rows, with 0 beyond the last sample.
+    fn pack(&self, blocking: &Blocking, g: &[T], rows: &mut [T]) {
         let k = self.k;
         for (g, rows) in g
             .chunks(blocking.panel * k)

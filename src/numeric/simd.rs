@@ -36,7 +36,7 @@ use x86::{Avx2, Avx512};
 /// Vectors of `E` on one instruction set; a value proves that the processor has it.
 pub(crate) trait Simd<E>: Copy {
     /// Lanes in memory order, aligned as one `E`.
-    type Vector: Copy + Debug + AsRef<[E]>;
+    type Vector: Copy + Debug;
     /// A truth value for each lane.
     type Mask: Copy;
 
@@ -44,6 +44,9 @@ pub(crate) trait Simd<E>: Copy {
     fn vectors(x: &[E]) -> &[Self::Vector];
     /// As [`vectors`](Self::vectors), mutable.
     fn vectors_mut(x: &mut [E]) -> &mut [Self::Vector];
+
+    /// The lanes of the vector.
+    fn lanes(vector: &Self::Vector) -> &[E];
 
     /// `x` in all lanes.
     fn splat(self, x: E) -> Self::Vector;
@@ -326,10 +329,7 @@ mod tests {
     /// Compares every operation with scalar arithmetic, lane by lane.
     macro_rules! check {
         ($name:ident, $scalar:ident) => {
-            fn $name(simd: impl Simd<$scalar>) {
-                fn vector<S: Simd<$scalar>>(_: S, x: &[$scalar]) -> S::Vector {
-                    S::vectors(x)[0]
-                }
+            fn $name<S: Simd<$scalar>>(simd: S) {
                 let (max, inf) = (<$scalar>::MAX, <$scalar>::INFINITY);
                 let list = [
                     0.0, -0.0, 1.0, -1.0, 0.1, -2.5, max, -max, 3e-30, inf, 7.0, 1.1, -inf, 1e30,
@@ -340,8 +340,8 @@ mod tests {
                 };
                 for from in 0..list.len() {
                     let [x, y, z] = [cycle(from, 1), cycle(from / 2, 3), cycle(3, 5)];
-                    let [a, b, c] = [&x, &y, &z].map(|x| vector(simd, x));
-                    let lanes = a.as_ref().len();
+                    let [a, b, c] = [&x, &y, &z].map(|x| S::vectors(x)[0]);
+                    let lanes = S::lanes(&a).len();
                     let assert = |name, v: &[$scalar], expected: &dyn Fn(usize) -> $scalar| {
                         for (l, (&v, e)) in v.iter().zip((0..).map(expected)).enumerate() {
                             let equal = v.to_bits() == e.to_bits() || v.is_nan() && e.is_nan();
@@ -351,45 +351,47 @@ mod tests {
                     };
                     let if_else = |is, on, off| if is { on } else { off };
                     let (zero, one, bit) = (simd.zero(), simd.splat(1.0), simd.bit(from));
-                    assert("zero", zero.as_ref(), &|_| 0.0);
-                    assert("splat", simd.splat(x[0]).as_ref(), &|_| x[0]);
-                    assert("add", simd.add(a, b).as_ref(), &|l| x[l] + y[l]);
-                    assert("sub", simd.sub(a, b).as_ref(), &|l| x[l] - y[l]);
-                    assert("mul", simd.mul(a, b).as_ref(), &|l| x[l] * y[l]);
+                    assert("zero", S::lanes(&zero), &|_| 0.0);
+                    assert("splat", S::lanes(&simd.splat(x[0])), &|_| x[0]);
+                    assert("add", S::lanes(&simd.add(a, b)), &|l| x[l] + y[l]);
+                    assert("sub", S::lanes(&simd.sub(a, b)), &|l| x[l] - y[l]);
+                    assert("mul", S::lanes(&simd.mul(a, b)), &|l| x[l] * y[l]);
                     let fused = simd.mul_add(a, b, c);
-                    assert("mul_add", fused.as_ref(), &|l| x[l].mul_add(y[l], z[l]));
+                    assert("mul_add", S::lanes(&fused), &|l| x[l].mul_add(y[l], z[l]));
                     // Adding 0 removes the sign of a zero, which depends on the level.
                     let [least, most] = [simd.min(a, b), simd.max(a, b)].map(|v| simd.add(v, zero));
-                    assert("min", least.as_ref(), &|l| x[l].min(y[l]) + 0.0);
-                    assert("max", most.as_ref(), &|l| x[l].max(y[l]) + 0.0);
+                    assert("min", S::lanes(&least), &|l| x[l].min(y[l]) + 0.0);
+                    assert("max", S::lanes(&most), &|l| x[l].max(y[l]) + 0.0);
                     let positive = simd.add(simd.positive_part(a), zero);
-                    assert("positive_part", positive.as_ref(), &|l| x[l].max(0.0) + 0.0);
+                    assert("positive_part", S::lanes(&positive), &|l| {
+                        x[l].max(0.0) + 0.0
+                    });
                     let selected = simd.select_positive(a, b, c);
-                    assert("positive", selected.as_ref(), &|l| {
+                    assert("positive", S::lanes(&selected), &|l| {
                         if_else(x[l] > 0.0, y[l], z[l])
                     });
                     let (less, less_equal) = (simd.less(a, b), simd.less_equal(a, b));
                     let selected = simd.select(less, b, c);
-                    assert("less", selected.as_ref(), &|l| {
+                    assert("less", S::lanes(&selected), &|l| {
                         if_else(x[l] < y[l], y[l], z[l])
                     });
                     let selected = simd.select(less_equal, b, c);
-                    assert("less_equal", selected.as_ref(), &|l| {
+                    assert("less_equal", S::lanes(&selected), &|l| {
                         if_else(x[l] <= y[l], y[l], z[l])
                     });
                     assert_eq!(simd.any(less), (0..lanes).any(|l| x[l] < y[l]));
                     assert_eq!(simd.any(less_equal), (0..lanes).any(|l| x[l] <= y[l]));
-                    assert("bit", bit.as_ref(), &|_| <$scalar>::from_bits(1 << from));
+                    assert("bit", S::lanes(&bit), &|_| <$scalar>::from_bits(1 << from));
                     let word = |l: usize| <$scalar>::from_bits(x[l].to_bits() | 1 << from);
-                    assert("or", simd.or(a, bit).as_ref(), &word);
+                    assert("or", S::lanes(&simd.or(a, bit)), &word);
                     let selected = simd.select(simd.has_bit(a, bit), one, zero);
-                    assert("has_bit", selected.as_ref(), &|l| {
+                    assert("has_bit", S::lanes(&selected), &|l| {
                         (x[l].to_bits() >> from & 1) as _
                     });
                 }
                 let terms: Vec<$scalar> = (0..16).map(|l| 0.1 + 0.7 * l as $scalar).collect();
-                let a = vector(simd, &terms);
-                let mut halves = a.as_ref().to_vec();
+                let a = S::vectors(&terms)[0];
+                let mut halves = S::lanes(&a).to_vec();
                 while halves.len() > 1 {
                     let upper = halves.split_off(halves.len() / 2);
                     halves

@@ -352,9 +352,7 @@ impl SimdKernel for TwoLeast<'_> {
             nearest.offer(simd, b);
         }
         let (j, least, lane) = nearest.first();
-        let others = nearest
-            .least
-            .as_ref()
+        let others = S::lanes(&nearest.least)
             .iter()
             .enumerate()
             .filter(|&(l, _)| l != lane)
@@ -363,8 +361,7 @@ impl SimdKernel for TwoLeast<'_> {
             j,
             [
                 least,
-                second
-                    .as_ref()
+                S::lanes(&second)
                     .iter()
                     .copied()
                     .chain(others)
@@ -389,7 +386,7 @@ impl SimdKernel for Below<'_> {
     #[inline(always)]
     fn run<S: Simd<f32>, const R: usize, const V: usize>(self, simd: S) {
         let limit = simd.splat(self.limit);
-        let lanes = limit.as_ref().len();
+        let lanes = S::lanes(&limit).len();
         for (q, (&c, &v)) in S::vectors(self.c)
             .iter()
             .zip(S::vectors(self.v))
@@ -435,7 +432,7 @@ impl<S: Simd<f32>> Least<S> {
     /// The first column of the least value, that value, and its lane.
     #[inline(always)]
     fn first(&self) -> (usize, f32, usize) {
-        let (least, at) = (self.least.as_ref(), self.at.as_ref());
+        let (least, at) = (S::lanes(&self.least), S::lanes(&self.at));
         let mut best = (usize::MAX, f32::INFINITY, 0);
         for (l, (&b, &q)) in least.iter().zip(at).enumerate() {
             let j = q as usize * least.len() + l;

@@ -1,6 +1,7 @@
-//! Backward, piecewise linear: `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for a block of particles, one output.
+//! Backward pass of piecewise linear activations with one output:
+//! `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for a block of particles.
 //!
-//! The signs of the preactivations are enough: `sigma(u) = sigma'(u) u`, so `sum_j g_j sigma(b_i . x_j) = b_i . G_i`.
+//! The signs of the preactivations are sufficient: `sigma(u) = sigma'(u) u`, so `sum_j g_j sigma(b_i . x_j) = b_i . G_i`.
 //! Panels of samples in order, so each sum runs over j = 1, .., n; the tiles of a panel are summed on their own.
 
 use super::blocking::{Blocking, Keep, SAMPLES};
@@ -9,23 +10,23 @@ use super::operands::{Operands, Panel, Rows, STRIP, Strip};
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
 /// The sums of the block of particles from `first` on.
-pub(super) struct Slopes<'a, E> {
+pub(super) struct LinearBackward<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) blocking: Blocking,
     /// `sigma'` to the left and right of 0.
     pub(super) slopes: (E, E),
     /// `g`, 0 beyond the last sample.
     pub(super) g: &'a [E],
-    /// The words of signs that the forward pass kept, by panels.
+    /// The words of sign bits that the forward pass stored, by panels.
     pub(super) kept: &'a [E],
     pub(super) first: usize,
     /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
     pub(super) out: &'a mut [E],
 }
 
-launch!(Slopes);
+launch!(LinearBackward);
 
-impl<E: SimdScalar> SimdKernel for Slopes<'_, E> {
+impl<E: SimdScalar> SimdKernel for LinearBackward<'_, E> {
     type Scalar = E;
     type Output = ();
 
@@ -71,7 +72,7 @@ impl<E: SimdScalar> SimdKernel for Slopes<'_, E> {
     }
 }
 
-/// `t[r][j] = g_j sigma'(b_i . x_j)`, of the signs.
+/// `t[r][j] = g_j sigma'(b_i . x_j)`, from the stored signs.
 #[inline(always)]
 fn expand<E: SimdScalar, S: Simd<E>, const R: usize>(
     s: S,
@@ -90,7 +91,7 @@ fn expand<E: SimdScalar, S: Simd<E>, const R: usize>(
     }
 }
 
-/// `t[r][j] = g_j sigma'(b_i . x_j)`, of the preactivations.
+/// `t[r][j] = g_j sigma'(b_i . x_j)`, from recomputed preactivations.
 #[inline(always)]
 fn recompute<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,

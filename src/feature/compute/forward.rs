@@ -1,4 +1,5 @@
-//! Forward, piecewise linear: `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` for the samples of one panel, one output.
+//! Forward pass of piecewise linear activations with one output:
+//! `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` for the samples of one panel.
 //!
 //! Tiles of R particles by one line of samples, particles in order, so each sum runs over i = 1, .., m.
 
@@ -6,22 +7,23 @@ use super::microkernel::{all, preactivations};
 use super::operands::Operands;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
-/// `sigma(u) = right u` for `u > 0`, `left u` else, marks the signs of the preactivations.
-pub(super) struct Linear<'a, E> {
+/// `sigma(u) = right u` for `u > 0`, `left u` else; stores the signs of the preactivations.
+pub(super) struct LinearForward<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) slopes: (E, E),
     /// The panel, in lines.
     pub(super) lines: &'a [E],
     /// Predictions of the panel, overwritten.
     pub(super) h: &'a mut [E],
-    /// Rows of words: bit `i % signs` of row `i / signs` is `b_i . x_j > 0`. As many as there are.
+    /// Rows of words: bit `i % signs` of row `i / signs` is `b_i . x_j > 0`. Particles beyond the
+    /// last row are not stored.
     pub(super) words: &'a mut [E],
     pub(super) signs: usize,
 }
 
-launch!(Linear);
+launch!(LinearForward);
 
-impl<E: SimdScalar> SimdKernel for Linear<'_, E> {
+impl<E: SimdScalar> SimdKernel for LinearForward<'_, E> {
     type Scalar = E;
     type Output = ();
 
@@ -30,8 +32,8 @@ impl<E: SimdScalar> SimdKernel for Linear<'_, E> {
         self.h.fill(E::zero());
         for i in (0..self.operands.particles()).step_by(R) {
             let row = i / self.signs * self.h.len();
-            let marks = row + self.h.len() <= self.words.len();
-            match (self.slopes.0 == E::zero(), marks) {
+            let stores = row + self.h.len() <= self.words.len();
+            match (self.slopes.0 == E::zero(), stores) {
                 (true, true) => self.tiles::<S, R, V, false, true>(s, i),
                 (true, false) => self.tiles::<S, R, V, false, false>(s, i),
                 (false, true) => self.tiles::<S, R, V, true, true>(s, i),
@@ -41,9 +43,9 @@ impl<E: SimdScalar> SimdKernel for Linear<'_, E> {
     }
 }
 
-impl<E: SimdScalar> Linear<'_, E> {
+impl<E: SimdScalar> LinearForward<'_, E> {
     #[inline(always)]
-    fn tiles<S: Simd<E>, const R: usize, const V: usize, const LEAKY: bool, const MARK: bool>(
+    fn tiles<S: Simd<E>, const R: usize, const V: usize, const LEAKY: bool, const STORE: bool>(
         &mut self,
         s: S,
         i: usize,
@@ -57,7 +59,7 @@ impl<E: SimdScalar> Linear<'_, E> {
         for r in 1..R {
             bits[r] = s.bit(first + r);
         }
-        let words: &mut [E] = if MARK {
+        let words: &mut [E] = if STORE {
             &mut self.words[row..row + n]
         } else {
             &mut []
@@ -83,7 +85,7 @@ impl<E: SimdScalar> Linear<'_, E> {
                         };
                     }
                     h[l][v] = sum;
-                    if MARK {
+                    if STORE {
                         let mut word = if first == 0 { s.zero() } else { words[l][v] };
                         for r in 0..R {
                             let bit = s.select_positive(u[r][v], bits[r], s.zero());

@@ -1,4 +1,5 @@
-//! Register tiles: the inner products of `R` particles and one line of samples, and the sums of features behind them.
+//! Microkernels on register tiles: inner products of `R` particles with one line of samples, and
+//! weighted sums of features.
 //!
 //! Every sum has a fixed order, so a result does not depend on which thread computes it.
 
@@ -7,7 +8,8 @@ use super::operands::{Panel, Rows};
 use crate::numeric::packed::{line, whole_lines};
 use crate::numeric::simd::{Simd, SimdScalar};
 
-/// Bytes of a particle that a tile goes through at a time, so that particles and line stay in the first cache.
+/// Bytes of a particle per block of the inner dimension (the `kc` of BLIS), so that the particles
+/// of a tile and the line stay in the L1 cache.
 const DEPTH: usize = 1024;
 
 /// The slices, cut to `len` entries from `first` on.
@@ -41,10 +43,11 @@ fn products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     u
 }
 
-/// Computes `u = b.x` for `R` particles `b` and the samples `x` in `lines` lines (each `d x W`), and hands it to
-/// `emit(line, u)` while it is in registers. Long products go through rows of partial ones.
+/// Computes `u = b.x` for `R` particles `b` and the samples `x` in `lines` lines (each `d x W`), and
+/// calls `emit(line, u)` while it is in registers. Long products are accumulated in rows of partial
+/// sums.
 ///
-/// Callers cut what `emit` writes to `lines` lines, so that no write is checked.
+/// Callers cut the output of `emit` to `lines` lines, so that bounds checks are elided.
 #[inline(always)]
 pub(super) fn preactivations<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
@@ -83,8 +86,9 @@ pub(super) fn preactivations<E: SimdScalar, S: Simd<E>, const R: usize, const V:
     }
 }
 
-/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel and the particles r of all tiles, with `G[r]` the last d of the p
-/// entries of column r of `out`. The tiles go through a line of features one after the other.
+/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel and the particles r of all tiles, with
+/// `G[r]` the last d of the p entries of column r of `out`. All tiles use one line of features before
+/// the next is loaded.
 #[inline(always)]
 pub(super) fn sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
@@ -97,7 +101,7 @@ pub(super) fn sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     while f < whole {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
             let sums = outer::<E, S, R, V>(s, t, panel.features, whole, f);
-            // Counted, so that the sums stay in registers.
+            // A counted loop, so that the sums stay in registers.
             for r in 0..R.min(out.len() / p) {
                 let g = S::vectors_mut(&mut out[r * p + p - d + f..][..width]);
                 for v in 0..V {
@@ -233,7 +237,7 @@ pub(super) fn combine<E: SimdScalar, S: Simd<E>, const R: usize>(
 /// `<x, y>`, both in whole lines of `V` vectors.
 #[inline(always)]
 pub(super) fn dot<E: SimdScalar, S: Simd<E>, const V: usize>(s: S, x: &[E], y: &[E]) -> E {
-    // At least four, which hide the latency of a multiply-add.
+    // At least four independent sums hide the latency of a multiply-add.
     if V < 4 {
         chains::<E, S, 4>(s, x, y)
     } else {
@@ -241,7 +245,7 @@ pub(super) fn dot<E: SimdScalar, S: Simd<E>, const V: usize>(s: S, x: &[E], y: &
     }
 }
 
-/// `<x, y>` as `N` sums that do not wait for each other.
+/// `<x, y>` as `N` independent sums.
 #[inline(always)]
 fn chains<E: SimdScalar, S: Simd<E>, const N: usize>(s: S, x: &[E], y: &[E]) -> E {
     let (x, x_rest) = S::vectors(x).as_chunks::<N>();

@@ -1,17 +1,18 @@
-//! Few inputs, `d <= 4`, piecewise linear, one output: everything in registers, preactivations computed twice.
+//! Passes in small dimension, `d <= 4`, for piecewise linear activations and one output: all in
+//! registers, with preactivations recomputed in the backward pass.
 
 use super::operands::Operands;
 use crate::numeric::packed::line;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
-/// Most inputs.
+/// Maximal number of inputs.
 pub(super) const INPUTS: usize = 4;
 
-/// Samples after which partial sums are added up.
+/// Samples after which the partial sums in vectors are reduced and added to the outputs.
 const RUN: usize = 4096;
 
 /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` for the samples of one panel.
-pub(super) struct SmallDim<'a, E> {
+pub(super) struct SmallDimForward<'a, E> {
     pub(super) operands: Operands<'a, E>,
     /// `sigma'` to the left and right of 0.
     pub(super) slopes: (E, E),
@@ -21,9 +22,9 @@ pub(super) struct SmallDim<'a, E> {
     pub(super) h: &'a mut [E],
 }
 
-launch!(SmallDim, SmallDimBackward);
+launch!(SmallDimForward, SmallDimBackward);
 
-impl<E: SimdScalar> SimdKernel for SmallDim<'_, E> {
+impl<E: SimdScalar> SimdKernel for SmallDimForward<'_, E> {
     type Scalar = E;
     type Output = ();
 
@@ -42,8 +43,8 @@ impl<E: SimdScalar> SimdKernel for SmallDim<'_, E> {
     }
 }
 
-impl<E: SimdScalar> SmallDim<'_, E> {
-    /// Two lines at a time, so that four sums are under way.
+impl<E: SimdScalar> SmallDimForward<'_, E> {
+    /// Two lines at a time, so that four independent sums hide the latency.
     #[inline(always)]
     fn lines<S: Simd<E>, const V: usize, const D: usize, const LEAKY: bool>(self, s: S) {
         let (lines, _) = S::vectors(self.lines).as_chunks::<V>();

@@ -17,27 +17,27 @@ pub(crate) trait Elementary {
         Self::pair::<E, FUSED>(u).0
     }
 
-    /// Whether `pair` holds at `u`.
+    /// Returns true if `pair` is accurate at `u`.
     #[inline(always)]
     fn covers<E: Float>(u: E) -> bool {
         let _ = u;
         true
     }
 
-    /// `(sigma(u), sigma'(u))` elsewhere.
+    /// `(sigma(u), sigma'(u))` at arguments that `pair` does not cover.
     #[inline(always)]
     fn beyond<E: Float>(u: E) -> (E, E) {
         Self::pair::<E, false>(u)
     }
 }
 
-/// `x`, where `B` is `A`.
+/// `x`, if `B` is `A`.
 #[inline(always)]
 fn same<A: 'static, B: Copy + 'static>(x: A) -> Option<B> {
     (&x as &dyn Any).downcast_ref().copied()
 }
 
-/// `sigma(u)`, where `T` is `f32` or `f64`.
+/// `sigma(u)`, if `T` is `f32` or `f64`.
 #[inline(always)]
 pub(crate) fn value<A: Elementary, T: Real>(u: T) -> Option<T> {
     #[inline(always)]
@@ -52,7 +52,7 @@ pub(crate) fn value<A: Elementary, T: Real>(u: T) -> Option<T> {
     of::<A, f64, T>(u).or_else(|| of::<A, f32, T>(u))
 }
 
-/// `(sigma(u), sigma'(u))`, where `T` is `f32` or `f64`.
+/// `(sigma(u), sigma'(u))`, if `T` is `f32` or `f64`.
 #[inline(always)]
 pub(crate) fn pair<A: Elementary, T: Real>(u: T) -> Option<(T, T)> {
     #[inline(always)]
@@ -68,7 +68,7 @@ pub(crate) fn pair<A: Elementary, T: Real>(u: T) -> Option<(T, T)> {
     of::<A, f64, T>(u).or_else(|| of::<A, f32, T>(u))
 }
 
-/// `u_r <- sigma(u_r)`, on the widest instructions that the machine has; false where `T` is neither `f32` nor `f64`.
+/// `u_r <- sigma(u_r)`, on the best instruction set; returns false unless `T` is `f32` or `f64`.
 pub(crate) fn apply<A: Elementary, T: Real>(u: &mut [T]) -> bool {
     dispatch::<A, f64, T>(u, &mut []) || dispatch::<A, f32, T>(u, &mut [])
 }
@@ -78,7 +78,8 @@ pub(crate) fn apply_with_derivative<A: Elementary, T: Real>(u: &mut [T], ds: &mu
     dispatch::<A, f64, T>(u, ds) || dispatch::<A, f32, T>(u, ds)
 }
 
-/// So many at once are looked through for arguments that the formula does not cover.
+/// Arguments per block; a block with any argument that the formula does not cover is evaluated by
+/// `beyond`.
 const BLOCK: usize = 1024;
 
 struct Map<'a, A, E, T> {

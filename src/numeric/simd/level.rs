@@ -53,6 +53,10 @@ macro_rules! simd {
                 x.as_chunks().0
             }
             #[inline(always)]
+            fn lanes(vector: &[$scalar; $lanes]) -> &[$scalar] {
+                vector
+            }
+            #[inline(always)]
             fn vectors_mut(x: &mut [$scalar]) -> &mut [[$scalar; $lanes]] {
                 x.as_chunks_mut().0
             }
@@ -80,7 +84,8 @@ macro_rules! simd {
                 fn $test(self, $x: [$scalar; $lanes], $y: [$scalar; $lanes]) -> $mask {
                     // SAFETY: see above.
                     unsafe {
-                        let ($x, $y): ($register, $register) = (transmute($x), transmute($y));
+                        let $x: $register = transmute($x);
+                        let $y: $register = transmute($y);
                         $truth
                     }
                 }
@@ -99,7 +104,8 @@ macro_rules! simd {
             ) -> [$scalar; $lanes] {
                 // SAFETY: see above.
                 unsafe {
-                    let ($on, $off): ($register, $register) = (transmute($on), transmute($off));
+                    let $on: $register = transmute($on);
+                    let $off: $register = transmute($off);
                     transmute($selected)
                 }
             }

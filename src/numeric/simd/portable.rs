@@ -16,64 +16,63 @@ impl Portable {
 macro_rules! portable {
     ($scalar:ty) => {
         impl Simd<$scalar> for Portable {
-            type Vector = [$scalar; 1];
+            type Vector = $scalar;
             type Mask = bool;
 
             #[inline(always)]
-            fn vectors(x: &[$scalar]) -> &[[$scalar; 1]] {
-                x.as_chunks().0
+            fn vectors(x: &[$scalar]) -> &[$scalar] {
+                x
             }
             #[inline(always)]
-            fn vectors_mut(x: &mut [$scalar]) -> &mut [[$scalar; 1]] {
-                x.as_chunks_mut().0
+            fn vectors_mut(x: &mut [$scalar]) -> &mut [$scalar] {
+                x
             }
             #[inline(always)]
-            fn splat(self, x: $scalar) -> [$scalar; 1] {
-                [x]
+            fn lanes(vector: &$scalar) -> &[$scalar] {
+                std::slice::from_ref(vector)
             }
             #[inline(always)]
-            fn zero(self) -> [$scalar; 1] {
-                [0.0]
+            fn splat(self, x: $scalar) -> $scalar {
+                x
             }
             #[inline(always)]
-            fn add(self, [a]: [$scalar; 1], [b]: [$scalar; 1]) -> [$scalar; 1] {
-                [a + b]
+            fn zero(self) -> $scalar {
+                0.0
             }
             #[inline(always)]
-            fn sub(self, [a]: [$scalar; 1], [b]: [$scalar; 1]) -> [$scalar; 1] {
-                [a - b]
+            fn add(self, a: $scalar, b: $scalar) -> $scalar {
+                a + b
             }
             #[inline(always)]
-            fn mul(self, [a]: [$scalar; 1], [b]: [$scalar; 1]) -> [$scalar; 1] {
-                [a * b]
+            fn sub(self, a: $scalar, b: $scalar) -> $scalar {
+                a - b
             }
             #[inline(always)]
-            fn mul_add(
-                self,
-                [a]: [$scalar; 1],
-                [b]: [$scalar; 1],
-                [c]: [$scalar; 1],
-            ) -> [$scalar; 1] {
-                [a * b + c]
+            fn mul(self, a: $scalar, b: $scalar) -> $scalar {
+                a * b
             }
             #[inline(always)]
-            fn min(self, [a]: [$scalar; 1], [b]: [$scalar; 1]) -> [$scalar; 1] {
-                [a.min(b)]
+            fn mul_add(self, a: $scalar, b: $scalar, c: $scalar) -> $scalar {
+                a * b + c
             }
             #[inline(always)]
-            fn max(self, [a]: [$scalar; 1], [b]: [$scalar; 1]) -> [$scalar; 1] {
-                [a.max(b)]
+            fn min(self, a: $scalar, b: $scalar) -> $scalar {
+                a.min(b)
             }
             #[inline(always)]
-            fn reduce_sum(self, [a]: [$scalar; 1]) -> $scalar {
+            fn max(self, a: $scalar, b: $scalar) -> $scalar {
+                a.max(b)
+            }
+            #[inline(always)]
+            fn reduce_sum(self, a: $scalar) -> $scalar {
                 a
             }
             #[inline(always)]
-            fn less(self, [a]: [$scalar; 1], [b]: [$scalar; 1]) -> bool {
+            fn less(self, a: $scalar, b: $scalar) -> bool {
                 a < b
             }
             #[inline(always)]
-            fn less_equal(self, [a]: [$scalar; 1], [b]: [$scalar; 1]) -> bool {
+            fn less_equal(self, a: $scalar, b: $scalar) -> bool {
                 a <= b
             }
             #[inline(always)]
@@ -81,19 +80,19 @@ macro_rules! portable {
                 mask
             }
             #[inline(always)]
-            fn select(self, mask: bool, on: [$scalar; 1], off: [$scalar; 1]) -> [$scalar; 1] {
+            fn select(self, mask: bool, on: $scalar, off: $scalar) -> $scalar {
                 if mask { on } else { off }
             }
             #[inline(always)]
-            fn bit(self, index: usize) -> [$scalar; 1] {
-                [<$scalar>::from_bits(1 << index)]
+            fn bit(self, index: usize) -> $scalar {
+                <$scalar>::from_bits(1 << index)
             }
             #[inline(always)]
-            fn or(self, [a]: [$scalar; 1], [b]: [$scalar; 1]) -> [$scalar; 1] {
-                [<$scalar>::from_bits(a.to_bits() | b.to_bits())]
+            fn or(self, a: $scalar, b: $scalar) -> $scalar {
+                <$scalar>::from_bits(a.to_bits() | b.to_bits())
             }
             #[inline(always)]
-            fn has_bit(self, [word]: [$scalar; 1], [bit]: [$scalar; 1]) -> bool {
+            fn has_bit(self, word: $scalar, bit: $scalar) -> bool {
                 word.to_bits() & bit.to_bits() == bit.to_bits()
             }
         }
