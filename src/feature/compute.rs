@@ -1,15 +1,16 @@
-//! Fused passes of ridge features `Phi(a, b)(x) = a sigma(b.x)`, organised as in BLIS-like libraries.
+//! Fused passes of ridge features `Phi(a, b)(x) = a sigma(b.x)`, organised as in BLIS-like
+//! libraries.
 //!
 //! An evaluation is two passes over packed operands. In the forward pass each task owns a panel of
-//! samples and iterates over all particles; in the backward pass each task owns a block of particles
-//! and iterates over the panels. So every output has one owner that sums in a fixed order: without a
-//! reduction over threads, the results do not depend on their number.
+//! samples and iterates over all particles; in the backward pass each task owns a block of
+//! particles and iterates over the panels. So every output has one owner that sums in a fixed
+//! order: without a reduction over threads, the results do not depend on their number.
 //!
-//! The `n x m` preactivations are computed by microkernels in tiles that stay in the L1 cache. For a
-//! piecewise linear activation only their signs are stored. For any other activation and a separable
-//! risk, a slab of panels runs forward and then backward while its values and derivatives are in the
-//! last-level cache, so each is evaluated once. Otherwise values are stored up to a fixed budget, and
-//! recomputed beyond it ([`blocking`]).
+//! The `n x m` preactivations are computed by microkernels in tiles that stay in the L1 cache. For
+//! a piecewise linear activation only their signs are stored. For any other activation and a
+//! separable risk, a slab of panels runs forward and then backward while its values and derivatives
+//! are in the last-level cache, so each is evaluated once. Otherwise values are stored up to a
+//! fixed budget, and recomputed beyond it ([`blocking`]).
 
 use super::{GradientAt, Workspace};
 use crate::activation::{Activation, Slopes};
@@ -77,7 +78,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         );
     }
 
-    /// `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`); returns `R(h)`.
+    /// `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`);
+    /// returns `R(h)`.
     pub(super) fn velocity(
         &self,
         c: &[T],

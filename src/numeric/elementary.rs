@@ -2,7 +2,8 @@
 //!
 //! With `FUSED` a product and a sum are one fused multiply-add, for code that is compiled for
 //! processors with this instruction. The largest errors found, in units in the last place
-//! (`tests/elementary.rs`: `f64` against mpmath at 6000 points each, `f32` against `f64` at 4 million):
+//! (`tests/elementary.rs`: `f64` against mpmath at 6000 points each, `f32` against `f64` at 4
+//! million):
 //!
 //! | | `tanh` | sigmoid | `log(1 + exp)` | `erf` | its derivative | `sin`, `cos` | silu | gelu |
 //! |---|---|---|---|---|---|---|---|---|

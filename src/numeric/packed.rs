@@ -86,8 +86,8 @@ pub(crate) const fn whole_lines<T>(d: usize) -> usize {
 pub(crate) struct Lines<T> {
     /// Lines of samples: feature f of sample `l W + w` is at `(l d + f) W + w`.
     samples: Aligned<T>,
-    /// Lines of features: feature `c W + v` of sample `l W + w` is at `((l C + c) W + w) W + v`, for the
-    /// `C = d / W` whole lines of features. Empty below [`WIDE`] features.
+    /// Lines of features: feature `c W + v` of sample `l W + w` is at `((l C + c) W + w) W + v`,
+    /// for the `C = d / W` whole lines of features. Empty below [`WIDE`] features.
     features: Aligned<T>,
 }
 

@@ -1,4 +1,5 @@
-//! SIMD: vector operations on `f32` and `f64`, dispatched at run time to the widest instruction set.
+//! SIMD: vector operations on `f32` and `f64`, dispatched at run time to the widest instruction
+//! set.
 //!
 //! | level | processors | vector | tile `R x V` |
 //! |---|---|---|---|

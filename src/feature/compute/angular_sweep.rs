@@ -1,4 +1,5 @@
-//! Angular sweep: sums over half planes for `d = 2`, in `O((n + m) log(n + m))` instead of `O(n m)`.
+//! Angular sweep: sums over half planes for `d = 2`, in `O((n + m) log(n + m))` instead of
+//! `O(n m)`.
 //!
 //! Let `sigma(u) = alpha u` for `u > 0` and `beta u` for `u < 0`. With `s(u)` its slope,
 //!
@@ -9,13 +10,14 @@
 //!
 //! and each of these sums runs over the two half planes that a vector bounds, that is, over two
 //! intervals of angles. So both sets are sorted by angle, prefix sums are computed once around the
-//! circle, and the ends of the intervals advance with the query vector. (A one-dimensional sample with
-//! a bias coordinate is a vector of the plane.)
+//! circle, and the ends of the intervals advance with the query vector. (A one-dimensional sample
+//! with a bias coordinate is a vector of the plane.)
 //!
-//! Vectors within rounding of the boundary are classified by the sign of the computed inner product.
-//! So membership equals that of the definition, also with ties, underflow and overflow. The prefix
-//! sums are in double-double arithmetic; the error of an output is a few units in the last place of
-//! the sum of the absolute values of its own terms, plus `2^-100` of that of all terms.
+//! Vectors within rounding of the boundary are classified by the sign of the computed inner
+//! product. So membership equals that of the definition, also with ties, underflow and overflow.
+//! The prefix sums are in double-double arithmetic; the error of an output is a few units in the
+//! last place of the sum of the absolute values of its own terms, plus `2^-100` of that of all
+//! terms.
 
 use crate::activation::Slopes;
 use crate::numeric::angular_order::{Circle, widen};
@@ -28,9 +30,9 @@ use half_plane_sums::{HalfPlaneSums, in_blocks};
 
 /// Returns true if a sweep over n samples and m particles with one output is faster than the tiles.
 ///
-/// Measured: a sweep costs 19 ns per vector at 600 vectors and 25 ns at 20 000. The tiles cost 0.32 ns
-/// per pair on one thread in `f64`, half of that in `f32`, and half again on two threads, which are
-/// faster from about a million pairs.
+/// Measured: a sweep costs 19 ns per vector at 600 vectors and 25 ns at 20 000. The tiles cost
+/// 0.32 ns per pair on one thread in `f64`, half of that in `f32`, and half again on two threads, which
+/// are faster from about a million pairs.
 pub(crate) fn is_profitable<T: Real>(n: usize, m: usize) -> bool {
     let (n, m) = (n as f64, m as f64);
     let lane_ratio = size_of::<f64>() as f64 / size_of::<T>() as f64;
@@ -58,8 +60,8 @@ impl<T> Default for AngularSweep<T> {
 }
 
 impl<T: Real> AngularSweep<T> {
-    /// Sorts the particles `w` (`(k + 2) x m`, each `(a, b)`) by the angle of b. Required once before
-    /// [`predict`](Self::predict) and [`add_vjp`](Self::add_vjp).
+    /// Sorts the particles `w` (`(k + 2) x m`, each `(a, b)`) by the angle of b. Required once
+    /// before [`predict`](Self::predict) and [`add_vjp`](Self::add_vjp).
     pub(crate) fn sort(&mut self, w: &[T], k: usize) {
         let p = k + 2;
         self.particles
@@ -68,8 +70,8 @@ impl<T: Real> AngularSweep<T> {
 
     /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` into `out` (`k x n`).
     ///
-    /// Returns false, with `out` unspecified, if a prefix sum overflows; the sums over tiles may still
-    /// be finite.
+    /// Returns false, with `out` unspecified, if a prefix sum overflows; the sums over tiles may
+    /// still be finite.
     #[must_use]
     pub(crate) fn predict(
         &mut self,
@@ -104,12 +106,12 @@ impl<T: Real> AngularSweep<T> {
         true
     }
 
-    /// The VJP of `g` (`k x n`): optional `values[i] = sum_j <g_j, a_i sigma(b_i . x_j)>`, and `descent`
-    /// (`(k + 2) x m`), minus their gradient: `-sum_j g_j sigma(b_i . x_j)` in a,
+    /// The VJP of `g` (`k x n`): optional `values[i] = sum_j <g_j, a_i sigma(b_i . x_j)>`, and
+    /// `descent` (`(k + 2) x m`), minus their gradient: `-sum_j g_j sigma(b_i . x_j)` in a,
     /// `-sum_j <g_j, a_i> sigma'(b_i . x_j) x_j` in b.
     ///
-    /// Returns false, with the outputs unspecified, if a prefix sum overflows; the sums over tiles may
-    /// still be finite.
+    /// Returns false, with the outputs unspecified, if a prefix sum overflows; the sums over tiles
+    /// may still be finite.
     #[must_use]
     pub(crate) fn add_vjp(
         &mut self,

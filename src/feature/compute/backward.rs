@@ -1,8 +1,9 @@
 //! Backward pass of piecewise linear activations with one output:
 //! `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for a block of particles.
 //!
-//! The signs of the preactivations are sufficient: `sigma(u) = sigma'(u) u`, so `sum_j g_j sigma(b_i . x_j) = b_i . G_i`.
-//! Panels of samples in order, so each sum runs over j = 1, .., n; the tiles of a panel are summed on their own.
+//! The signs of the preactivations are sufficient: `sigma(u) = sigma'(u) u`, so
+//! `sum_j g_j sigma(b_i . x_j) = b_i . G_i`. Each sum runs over the panels in order, j = 1, .., n;
+//! the tiles of a panel are summed separately.
 
 use super::blocking::{Blocking, Keep, SAMPLES};
 use super::microkernel::{preactivations, sums};

@@ -1,4 +1,5 @@
-//! Cache blocking of a pass: sizes of panels, blocks and slabs, stored activations, and parallelism.
+//! Cache blocking of a pass: sizes of panels, blocks and slabs, stored activations, and
+//! parallelism.
 //!
 //! The results depend on the shape and the SIMD level, never on the number of threads.
 
@@ -96,8 +97,8 @@ impl Blocking {
             Keep::Both => (2 * fit_tiles(2), fit_tiles(2)),
         };
         let parallel = n as f64 * m as f64 * (d + k) as f64 > SERIAL;
-        // Sums run over panels, so the results do not depend on the slab, which may have a panel for
-        // each thread.
+        // Sums run over panels, so the results do not depend on the slab, which may have a panel
+        // for each thread.
         let panels =
             (CACHED / (panel * kept_rows * bytes).max(1)).max(if parallel { threads() } else { 1 });
         let slab = if slabs { panels * panel } else { padded };

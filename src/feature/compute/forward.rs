@@ -1,7 +1,8 @@
 //! Forward pass of piecewise linear activations with one output:
 //! `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` for the samples of one panel.
 //!
-//! Tiles of R particles by one line of samples, particles in order, so each sum runs over i = 1, .., m.
+//! Tiles of R particles by one line of samples, particles in order, so each
+//! sum runs over i = 1, .., m.
 
 use super::microkernel::{all, preactivations};
 use super::operands::Operands;

@@ -43,9 +43,9 @@ fn products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     u
 }
 
-/// Computes `u = b.x` for `R` particles `b` and the samples `x` in `lines` lines (each `d x W`), and
-/// calls `emit(line, u)` while it is in registers. Long products are accumulated in rows of partial
-/// sums.
+/// Computes `u = b.x` for `R` particles `b` and the samples `x` in `lines` lines (each `d x W`),
+/// and calls `emit(line, u)` while it is in registers. Long products are accumulated in rows of
+/// partial sums.
 ///
 /// Callers cut the output of `emit` to `lines` lines, so that bounds checks are elided.
 #[inline(always)]
@@ -87,8 +87,8 @@ pub(super) fn preactivations<E: SimdScalar, S: Simd<E>, const R: usize, const V:
 }
 
 /// `G[r] += sum_j t[r][j] x_j` for the samples of a panel and the particles r of all tiles, with
-/// `G[r]` the last d of the p entries of column r of `out`. All tiles use one line of features before
-/// the next is loaded.
+/// `G[r]` the last d of the p entries of column r of `out`. All tiles use one line of features
+/// before the next is loaded.
 #[inline(always)]
 pub(super) fn sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,

@@ -86,7 +86,8 @@ pub(super) fn add_jvp<T: Real, A: Activation<T>>(
     );
 }
 
-/// Calls `task(lines, rows, kept)` for every panel and writes its rows (`k x samples`) to `out` (`k x n`).
+/// Calls `task(lines, rows, kept)` for every panel and writes its rows (`k x samples`) to `out`
+/// (`k x n`).
 fn panels<T: Real>(
     blocking: &Blocking,
     operands: Operands<'_, T>,
@@ -234,8 +235,8 @@ pub(super) fn backward<T: Real, A: Activation<T>>(
     });
 }
 
-/// Turns the sums in `out` into `da_i = -S_i` and `db_i = -G_i`, and writes `<a_i, S_i>` to `values`
-/// unless it is empty.
+/// Turns the sums in `out` into `da_i = -S_i` and `db_i = -G_i`, and writes `<a_i, S_i>` to
+/// `values` unless it is empty.
 pub(super) fn finish<T: Real>(
     blocking: &Blocking,
     operands: Operands<'_, T>,

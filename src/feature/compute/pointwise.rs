@@ -1,8 +1,8 @@
 //! Kernels for general activations: preactivations of a tile in the L1 cache, a pointwise map, and
 //! products with its values and derivatives.
 //!
-//! The kernels do not depend on the activation, which is applied to slices between them and compiled
-//! for each instruction set in the crate that defines it.
+//! The kernels do not depend on the activation, which is applied to slices between them and
+//! compiled for each instruction set in the crate that defines it.
 
 use super::blocking::SAMPLES;
 use super::microkernel::{combine, dot, preactivations, sums};
@@ -78,7 +78,8 @@ impl<E: SimdScalar> SimdKernel for Outputs<'_, E> {
     }
 }
 
-/// `S_il += sum_j g_jl values[r][j]` and `t[r][j] = <g_j, a_i> derivatives[r][j]`, i = `self.i` + r.
+/// `S_il += sum_j g_jl values[r][j]` and `t[r][j] = <g_j, a_i> derivatives[r][j]`, i = `self.i` +
+/// r.
 ///
 /// With one output `a_i` is omitted.
 pub(super) struct WeightedValues<'a, E> {
@@ -168,8 +169,8 @@ pub(super) fn values_and_derivatives<T: Real, A: Activation<T>>(
     multiversion(ApplyWithDerivative { sigma, u, ds });
 }
 
-/// `ds <- sigma'` from the values `s = sigma(u)`; returns false, with `ds` unchanged, unless `sigma'` is
-/// a function of `sigma`.
+/// `ds <- sigma'` from the values `s = sigma(u)`; returns false, with `ds` unchanged, unless
+/// `sigma'` is a function of `sigma`.
 pub(super) fn derivatives_from_values<T: Real, A: Activation<T>>(
     sigma: &A,
     s: &[T],

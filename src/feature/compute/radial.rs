@@ -1,7 +1,8 @@
 //! Radial ridge maps via ridge maps: `a |b| sigma(b.x / |b|)` with `r = |b|`, `e = b / r`.
 //!
-//! The ridge map with particles `(a_i, e_i)` and weights `c_i r_i` has the same predictions. Its `S_i` and `G_i` give
-//! `da_i = -r_i S_i` and `db_i = -(G_i + e_i (<a_i, S_i> - e_i . G_i))`. If `b_i = 0`, all are 0.
+//! The ridge map with particles `(a_i, e_i)` and weights `c_i r_i` has the same predictions. Its
+//! `S_i` and `G_i` give `da_i = -r_i S_i` and `db_i = -(G_i + e_i (<a_i, S_i> - e_i . G_i))`. If
+//! `b_i = 0`, all are 0.
 
 use super::Neurons;
 use crate::activation::Activation;

@@ -1,14 +1,14 @@
 //! The formats `f32` and `f64`: their bits and the coefficients of their polynomials.
 //!
-//! The coefficients are minimax, computed with the Remez exchange in 220 bits. Each comment gives the
-//! largest error before rounding, in the weight that the comment names.
+//! The coefficients are minimax, computed with the Remez exchange in 220 bits. Each comment gives
+//! the largest error before rounding, in the weight that the comment names.
 
 use crate::real::{Real, to_f64};
 
 /// `f32` or `f64`.
 pub(crate) trait Float: Real {
-    /// Adding it rounds a number to an integer, which the low bits then hold: 1.5 times the power of two
-    /// whose last bit is 1.
+    /// Adding it rounds a number to an integer, which the low bits then hold: 1.5 times the power
+    /// of two whose last bit is 1.
     const SHIFT: Self;
     /// `exp(-TAIL)` rounds to 0, and `exp(TAIL)` to infinity.
     const TAIL: Self;
@@ -21,15 +21,16 @@ pub(crate) trait Float: Real {
     const LOG: &'static [Self];
     /// `erf(x)/x - 1` in `x^2 <= 1`, error relative to `erf(x)/x`.
     const ERF: &'static [Self];
-    /// `(1 + 2 x) exp(x^2) erfc(x)` in `t = (x - c)/(x + c)`, `0 <= x <= 29` (11 in `f32`), relative
-    /// error; and c.
+    /// `(1 + 2 x) exp(x^2) erfc(x)` in `t = (x - c)/(x + c)`, `0 <= x <= 29` (11 in `f32`),
+    /// relative error; and c.
     const ERFC: &'static [Self];
     const ERFC_CENTRE: Self;
-    /// `S` and `V` of `tanh`, for `|x| <= TANH_END`, where it rounds to 1; relative error of `tanh`.
+    /// `S` and `V` of `tanh`, for `|x| <= TANH_END`, where it rounds to 1; relative error of
+    /// `tanh`.
     const TANH: [&'static [Self]; 2];
     const TANH_END: Self;
-    /// `(sin r - r)/r^3` and `(cos r - 1 + r^2/2)/r^4` in `r^2`, `|r| <= pi/4`; evaluated in `f64` for
-    /// `f32` too.
+    /// `(sin r - r)/r^3` and `(cos r - 1 + r^2/2)/r^4` in `r^2`, `|r| <= pi/4`; evaluated in `f64`
+    /// for `f32` too.
     const SIN: &'static [f64];
     const COS: &'static [f64];
     /// True if the distance from a multiple of `pi/2` is required to the last bits of `f64`.

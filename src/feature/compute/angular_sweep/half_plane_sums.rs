@@ -29,8 +29,8 @@ pub(super) fn in_blocks<S: Send>(
     });
 }
 
-/// Vectors `v_i` with terms `t_il` in the plane, and the prefix sums of the terms in the order of the
-/// angle.
+/// Vectors `v_i` with terms `t_il` in the plane, and the prefix sums of the terms in the order of
+/// the angle.
 #[derive(Debug)]
 pub(super) struct HalfPlaneSums<'a, T> {
     circle: &'a Circle<T>,
@@ -40,8 +40,8 @@ pub(super) struct HalfPlaneSums<'a, T> {
     sums: &'a [DoubleDouble],
 }
 
-/// The interval of the angles of the vectors that are active for one query, extended at its start and
-/// shortened at its end by the error bound of the angles; and the places of its ends.
+/// The interval of the angles of the vectors that are active for one query, extended at its start
+/// and shortened at its end by the error bound of the angles; and the places of its ends.
 #[derive(Clone, Copy)]
 struct Window {
     from: u32,
@@ -97,7 +97,8 @@ impl<'a, T: Real> HalfPlaneSums<'a, T> {
         all.iter().all(|sum| sum.is_finite())
     }
 
-    /// `out[s k + l] = sum_i s(q_s . v_i) t_il` for the vectors `q_s` of `queries` in the order of their angle.
+    /// `out[s k + l] = sum_i s(q_s . v_i) t_il` for the vectors `q_s` of `queries` in the order of
+    /// their angle.
     pub(super) fn sweep(&self, queries: &Circle<T>, out: &mut [[f64; 2]]) {
         let half_planes = *self;
         in_blocks(out, self.k, |first, out| {
