@@ -169,6 +169,13 @@ macro_rules! simd_scalar {
         impl SimdScalar for $scalar {
             #[inline]
             fn dispatch<K: SimdKernel<Scalar = Self>>(kernel: K) -> K::Output {
+                #[inline(never)]
+                fn portable<K>(kernel: K, simd: Portable) -> K::Output
+                where
+                    K: SimdKernel<Scalar = $scalar>,
+                {
+                    kernel.run::<_, 2, $v>(simd)
+                }
                 match Level::get() {
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512(simd) => simd.vectorize(
@@ -185,10 +192,7 @@ macro_rules! simd_scalar {
                         #[inline(always)]
                         move || kernel.run::<_, 6, 4>(simd),
                     ),
-                    Level::Portable(simd) => simd.vectorize(
-                        #[inline(always)]
-                        move || kernel.run::<_, 2, $v>(simd),
-                    ),
+                    Level::Portable(simd) => portable(kernel, simd),
                 }
             }
         }
@@ -222,10 +226,7 @@ pub(crate) fn multiversion<F: Multiversion>(code: F) -> F::Output {
             #[inline(always)]
             move || code.run::<true>(),
         ),
-        Level::Portable(simd) => simd.vectorize(
-            #[inline(always)]
-            move || code.run::<false>(),
-        ),
+        Level::Portable(_) => code.run::<false>(),
     }
 }
 

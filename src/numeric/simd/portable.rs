@@ -6,13 +6,6 @@ use super::Simd;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Portable;
 
-impl Portable {
-    #[inline(never)]
-    pub(super) fn vectorize<O>(self, code: impl FnOnce() -> O) -> O {
-        code()
-    }
-}
-
 macro_rules! portable {
     ($scalar:ty) => {
         impl Simd<$scalar> for Portable {
