@@ -28,7 +28,7 @@ const SHAPES: [[usize; 3]; 9] = [
     [10000, 784, 2000],
 ];
 
-/// A user-defined activation: softsign, `u / (1 + |u|)`.
+/// A custom activation: softsign, `u / (1 + |u|)`.
 #[derive(Debug, Clone, Copy)]
 struct Softsign;
 
@@ -48,7 +48,7 @@ impl<T: Real> Activation<T> for Softsign {
     }
 }
 
-/// A user-defined ReLU with its slopes.
+/// ReLU as a custom activation that declares its slopes.
 #[derive(Debug, Clone, Copy)]
 struct OwnRelu;
 
@@ -127,46 +127,68 @@ fn velocity<T: Real + Send, A: Activation<T> + Copy + Send>(
     group.finish();
 }
 
-/// Twelve independent chains of fused multiply-adds.
-#[derive(Clone, Copy)]
-struct Peak;
-
+/// Rounds of the independent chains of fused multiply-adds that measure the peak.
 const ROUNDS: usize = 10_000;
 
-impl pulp::WithSimd for Peak {
-    type Output = f64;
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, s: S) -> f64 {
-        let (a, b) = (
-            s.splat_f64s(black_box(0.999)),
-            s.splat_f64s(black_box(0.001)),
-        );
-        let mut sums = [s.splat_f64s(1.0); 12];
-        for _ in 0..ROUNDS {
-            for sum in &mut sums {
-                *sum = s.mul_add_e_f64s(*sum, a, b);
+/// Chains of fused multiply-adds in flight, enough to hide the latency of two units.
+const CHAINS: usize = 12;
+
+/// A function that runs [`CHAINS`] chains for [`ROUNDS`] rounds in registers of `f64`.
+macro_rules! chains {
+    ($name:ident, $feature:tt, $splat:ident, $mul_add:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = $feature)]
+        fn $name() {
+            use std::arch::x86_64::*;
+            let (a, b) = ($splat(black_box(0.999)), $splat(black_box(0.001)));
+            let mut sums = [$splat(1.0); CHAINS];
+            for _ in 0..ROUNDS {
+                for sum in &mut sums {
+                    *sum = $mul_add(*sum, a, b);
+                }
             }
+            black_box(sums);
         }
-        sums.iter().map(|&sum| s.reduce_sum_f64s(sum)).sum()
+    };
+}
+chains!(chains_512, "avx512f", _mm512_set1_pd, _mm512_fmadd_pd);
+chains!(chains_256, "avx,fma", _mm256_set1_pd, _mm256_fmadd_pd);
+
+/// Runs the chains on the widest registers; returns their lanes. Scalar outside x86-64.
+#[expect(
+    unsafe_code,
+    reason = "calls of functions that need instructions, after detection"
+)]
+fn chains() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the feature was detected.
+        unsafe { chains_512() };
+        return 8;
+    } else if is_x86_feature_detected!("avx") && is_x86_feature_detected!("fma") {
+        // SAFETY: the features were detected.
+        unsafe { chains_256() };
+        return 4;
     }
+    let (a, b) = (black_box(0.999), black_box(0.001));
+    let mut sums = [1.0_f64; CHAINS];
+    for _ in 0..ROUNDS {
+        for sum in &mut sums {
+            *sum = sum.mul_add(a, b);
+        }
+    }
+    black_box(sums);
+    1
 }
 
 /// The peak rate in `f64`; that of `f32` is twice as high.
 fn peak(c: &mut Criterion) {
-    struct Lanes;
-    impl pulp::WithSimd for Lanes {
-        type Output = usize;
-        fn with_simd<S: pulp::Simd>(self, _: S) -> usize {
-            S::F64_LANES
-        }
-    }
-    let arch = pulp::Arch::new();
-    let operations = (2 * 12 * ROUNDS * arch.dispatch(Lanes)) as u64;
+    let operations = (2 * CHAINS * ROUNDS * chains()) as u64;
     let mut group = c.benchmark_group("peak");
     for (threads, pool) in pools() {
         group.throughput(Throughput::Elements(operations * threads as u64));
         group.bench_function(BenchmarkId::new("f64", threads), |b| {
-            pool.install(|| b.iter(|| rayon::broadcast(|_| black_box(arch.dispatch(Peak)))));
+            pool.install(|| b.iter(|| rayon::broadcast(|_| chains())));
         });
     }
     group.finish();

@@ -157,16 +157,6 @@ impl<T: Real> Inputs<T> {
         })
     }
 
-    /// Former name of [`angular_order`](Self::angular_order).
-    pub(crate) fn circle(&self) -> &AngularOrder<T> {
-        self.angular_order()
-    }
-
-    /// Former name of [`packed`](Self::packed).
-    pub(crate) fn lines(&self) -> &Lines<T> {
-        self.packed()
-    }
-
     /// All samples as the columns of a `d x n` matrix.
     #[inline]
     pub fn points(&self) -> &DMatrix<T> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use nalgebra::DMatrix;
 
-use super::potential::{add_hessian_product, descend, integral};
+use super::potential::{add_hessian_product, integral, subtract_gradient};
 use super::ranks::{AllReduce, Ranks};
 use super::{Energy, Potential, inner};
 use crate::error::ShapeError;
@@ -220,7 +220,7 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             let gradient = &mut PredictionGradient::new(risk.is_separable(), &mut gradient);
             features.velocity(mu, risk.inputs(), gradient, out, workspace)
         };
-        descend(potential, mu.points(), out);
+        subtract_gradient(potential, mu.points(), out);
         value + self.potential_energy(mu)
     }
 
@@ -247,7 +247,7 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         for (w, value) in columns(at.as_slice(), at.nrows()).zip(values) {
             *value += potential.value(w);
         }
-        descend(potential, at, descent);
+        subtract_gradient(potential, at, descent);
         Some(value + self.potential_energy(mu))
     }
 

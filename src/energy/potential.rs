@@ -164,9 +164,6 @@ pub(super) fn subtract_gradient<T: Real>(
     }
 }
 
-/// Former name of [`subtract_gradient`].
-pub(super) use subtract_gradient as descend;
-
 /// Adds the product of the Hessian at each column of `w` (`p x m`) and the field `v` (`p x m`):
 /// `out_i += V''(w_i) v_i`.
 pub(super) fn add_hessian_product<T: Real>(

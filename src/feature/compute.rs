@@ -1,12 +1,16 @@
-//! The fused passes of ridge features `Phi(a, b)(x) = a sigma(b.x)`: products, lanes, blocking and threads.
+//! Fused passes of ridge features `Phi(a, b)(x) = a sigma(b.x)`, organised as in BLIS-like
+//! libraries.
 //!
-//! A step is two passes. Forward, each task owns a panel of samples and runs over all particles; backward, each owns a
-//! block of particles and runs over the panels of samples. So every output has one owner that sums in a fixed order: there is no
-//! reduction over threads, and the results do not depend on their number.
+//! An evaluation is two passes over packed operands. In the forward pass each task owns a panel of
+//! samples and iterates over all particles; in the backward pass each task owns a block of
+//! particles and iterates over the panels. So every output has one owner that sums in a fixed
+//! order: without a reduction over threads, the results do not depend on their number.
 //!
-//! The `n x m` preactivations live in tiles in the first cache; of them only signs are kept where the activation is piecewise
-//! linear. Any other one is evaluated once where the risk is a sum over samples: a slab of panels goes forward and then backward, while its
-//! values and derivatives are in the last cache. Else values are kept up to a fixed budget, or computed again ([`blocking`]).
+//! The `n x m` preactivations are computed by microkernels in tiles that stay in the L1 cache. For
+//! a piecewise linear activation only their signs are stored. For any other activation and a
+//! separable risk, a slab of panels runs forward and then backward while its values and derivatives
+//! are in the last-level cache, so each is evaluated once. Otherwise values are stored up to a
+//! fixed budget, and recomputed beyond it ([`blocking`]).
 
 use super::{PredictionGradient, Workspace};
 use crate::activation::{Activation, Slopes};
@@ -17,7 +21,6 @@ use crate::real::Real;
 mod angular_sweep;
 mod backward;
 mod blocking;
-mod elementwise;
 mod forward;
 mod microkernel;
 mod operands;
@@ -26,27 +29,26 @@ mod pointwise;
 mod radial;
 mod small_dim;
 
-pub(super) use angular_sweep::Planar;
 use blocking::{Blocking, Keep};
 use operands::{Operands, Panel};
 use passes::BackwardInput;
 pub(super) use radial::Radials;
 
-/// Inputs from which reading a preactivation back from memory is faster than computing it again.
+/// Dimension d from which loading a stored preactivation is faster than recomputing it.
 const DEEP: usize = 64;
 
-/// Whether the kernels know the scalar.
+/// Returns true if `T` has a SIMD implementation.
 pub(super) fn is_supported<T: 'static>() -> bool {
     simd::is::<T, f32>() || simd::is::<T, f64>()
 }
 
-/// A operands of neurons on samples.
+/// A ridge map with its particles, evaluated on samples.
 #[derive(Debug)]
 pub(super) struct Neurons<'a, T: Real, A> {
     pub(super) sigma: &'a A,
     /// The particles `(a_i, b_i)`, `p x m`.
     pub(super) w: &'a [T],
-    /// The outputs k.
+    /// The number of outputs k.
     pub(super) k: usize,
     pub(super) x: &'a Inputs<T>,
 }
@@ -54,10 +56,10 @@ pub(super) struct Neurons<'a, T: Real, A> {
 impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)`, written to `out` (`k x n`).
     pub(super) fn predict(&self, c: &[T], out: &mut [T], ws: &mut Workspace<T>) {
-        if let Some(slopes) = self.swept() {
-            let planar = ws.planar();
-            planar.sort(self.w, self.k);
-            if planar.predict(self.x.circle(), (self.w, c), self.k, slopes, out) {
+        if let Some(slopes) = self.sweep_slopes() {
+            let sweep = ws.sweep();
+            sweep.sort(self.w, self.k);
+            if sweep.predict(self.x.angular_order(), (self.w, c), self.k, slopes, out) {
                 return;
             }
         }
@@ -75,7 +77,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         );
     }
 
-    /// `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`); returns `R(h)`.
+    /// `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`);
+    /// returns `R(h)`.
     pub(super) fn velocity(
         &self,
         c: &[T],
@@ -84,25 +87,30 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         ws: &mut Workspace<T>,
     ) -> T {
         let (d, n) = (self.x.dim(), self.x.len());
-        if let Some(slopes) = self.swept() {
+        if let Some(slopes) = self.sweep_slopes() {
             let ([h, g], ws) = ws.nest([self.k * n, self.k * n]);
-            ws.planar().sort(self.w, self.k);
+            ws.sweep().sort(self.w, self.k);
             if ws
-                .planar()
-                .predict(self.x.circle(), (self.w, c), self.k, slopes, h)
+                .sweep()
+                .predict(self.x.angular_order(), (self.w, c), self.k, slopes, h)
             {
                 let risk = gradient.evaluate(0..n, h, g);
-                if !ws
-                    .planar()
-                    .add_vjp(self.x.circle(), g, (self.w, self.k), slopes, None, out)
-                {
+                if !ws.sweep().add_vjp(
+                    self.x.angular_order(),
+                    g,
+                    (self.w, self.k),
+                    slopes,
+                    None,
+                    out,
+                ) {
                     self.variation_by_tiles(g, &mut [], out, ws);
                 }
                 return risk;
             }
         }
-        let from_values = elementwise::from_values::<T, A>(self.sigma);
-        let slabs = gradient.is_separable() && self.slopes().is_none() && self.swept().is_none();
+        let from_values = pointwise::from_values::<T, A>(self.sigma);
+        let slabs =
+            gradient.is_separable() && self.slopes().is_none() && self.sweep_slopes().is_none();
         let keep = match self.slopes() {
             Some(_) if d <= small_dim::INPUTS => Keep::Nothing,
             Some(_) => Keep::Signs {
@@ -123,7 +131,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         self.slabs(&blocking, batch, c, gradient, out, ws)
     }
 
-    /// Forward and backward, one slab of samples after the other; the gradient for `batch` samples at a time.
+    /// Runs forward and backward through one slab of samples after the other, with the gradient of
+    /// `batch` samples at a time.
     fn slabs(
         &self,
         blocking: &Blocking,
@@ -160,7 +169,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             for ((h, g), first) in batches.zip((first..).step_by(batch)) {
                 risk += gradient.evaluate(first..first + h.len() / k, h, g);
             }
-            self.spread(&blocking, g, rows);
+            self.pack(&blocking, g, rows);
             passes::backward(
                 &blocking,
                 operands,
@@ -182,12 +191,12 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         descent: &mut [T],
         ws: &mut Workspace<T>,
     ) {
-        if let Some(slopes) = self.swept() {
-            ws.planar().sort(self.w, self.k);
+        if let Some(slopes) = self.sweep_slopes() {
+            ws.sweep().sort(self.w, self.k);
             let (w, values) = ((self.w, self.k), Some(&mut *values));
             if ws
-                .planar()
-                .add_vjp(self.x.circle(), g, w, slopes, values, descent)
+                .sweep()
+                .add_vjp(self.x.angular_order(), g, w, slopes, values, descent)
             {
                 return;
             }
@@ -205,7 +214,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         let blocking = self.blocking(Keep::Nothing, false);
         let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
         zeros.fill(T::zero());
-        self.spread(&blocking, g, rows);
+        self.pack(&blocking, g, rows);
         let input = BackwardInput { g: rows, kept: &[] };
         let operands = self.operands(&[], zeros);
         descent.fill(T::zero());
@@ -234,8 +243,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         passes::add_jvp(&blocking, self.operands(c, zeros), self.sigma, v, rows, out);
     }
 
-    /// The slopes where the planar sweep applies and is_profitable.
-    fn swept(&self) -> Option<Slopes<T>> {
+    /// The slopes of the activation if the angular sweep is applicable and profitable.
+    fn sweep_slopes(&self) -> Option<Slopes<T>> {
         let m = self.w.len() / (self.k + self.x.dim());
         if self.x.dim() == 2 && angular_sweep::is_profitable::<T>(self.x.len(), m) {
             self.sigma.slopes()
@@ -249,7 +258,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         Blocking::new::<T>([self.x.len(), m, self.x.dim(), self.k], keep, slabs)
     }
 
-    /// The slopes to the left and right of 0 where the signs of the preactivations are enough.
+    /// The slopes to the left and right of 0, if the signs of the preactivations determine the
+    /// derivatives.
     fn slopes(&self) -> Option<(T, T)> {
         let slopes = self.sigma.slopes()?;
         (self.k == 1 && slopes.zero == slopes.negative)
@@ -259,8 +269,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     fn operands<'b>(&'b self, c: &'b [T], zeros: &'b [T]) -> Operands<'b, T> {
         let (k, d) = (self.k, self.x.dim());
         let x = Panel {
-            samples: self.x.lines().samples(),
-            features: self.x.lines().features(),
+            samples: self.x.packed().samples(),
+            features: self.x.packed().features(),
         };
         Operands {
             w: self.w,
@@ -272,8 +282,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         }
     }
 
-    /// The panels of `g` (`k x n`), each `k x samples` by rows, 0 beyond the last sample.
-    fn spread(&self, blocking: &Blocking, g: &[T], rows: &mut [T]) {
+    /// Packs `g` (`k x n`) in panels, each `k x samples` by rows, with 0 beyond the last sample.
+    fn pack(&self, blocking: &Blocking, g: &[T], rows: &mut [T]) {
         let k = self.k;
         for (g, rows) in g
             .chunks(blocking.panel * k)

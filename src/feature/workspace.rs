@@ -1,6 +1,7 @@
 //! Scratch memory of the batch operations.
 
-use super::compute::Planar;
+use crate::numeric::angular_order::AngularOrder;
+use crate::numeric::double_double::DoubleDouble;
 use crate::numeric::packed::{Aligned, line};
 use crate::real::Real;
 
@@ -20,7 +21,7 @@ use crate::real::Real;
 pub struct Workspace<T> {
     buffer: Aligned<T>,
     inner: Option<Box<Workspace<T>>>,
-    planar: Planar<T>,
+    sweep: SweepBuffers<T>,
 }
 
 impl<T> Default for Workspace<T> {
@@ -28,7 +29,7 @@ impl<T> Default for Workspace<T> {
         Self {
             buffer: Aligned::default(),
             inner: None,
-            planar: Planar::default(),
+            sweep: SweepBuffers::default(),
         }
     }
 }
@@ -40,8 +41,8 @@ impl<T: Real> Workspace<T> {
     }
 
     /// The buffers of the angular sweep (`d = 2`).
-    pub(super) fn planar(&mut self) -> &mut Planar<T> {
-        &mut self.planar
+    pub(super) fn sweep(&mut self) -> &mut SweepBuffers<T> {
+        &mut self.sweep
     }
 
     /// Like [`split`](Self::split), with a second workspace for operations called while the slices are in use.
@@ -67,4 +68,25 @@ fn carve<T: Real, const N: usize>(buffer: &mut Aligned<T>, lens: [usize; N]) -> 
         rest = tail;
         &mut slice[..lens.next().unwrap_or(whole)]
     })
+}
+
+/// The buffers of an angular sweep; the second and later calls with a shape do not allocate.
+#[derive(Debug, Clone)]
+pub(super) struct SweepBuffers<T> {
+    /// The particles in the order of the angle of b.
+    pub(super) particles: AngularOrder<T>,
+    /// Prefix sums around the circle.
+    pub(super) sums: Vec<DoubleDouble>,
+    /// Sums over half planes, in the order of the angle of the vectors that bound them.
+    pub(super) halves: Vec<[f64; 2]>,
+}
+
+impl<T> Default for SweepBuffers<T> {
+    fn default() -> Self {
+        Self {
+            particles: AngularOrder::default(),
+            sums: Vec::new(),
+            halves: Vec::new(),
+        }
+    }
 }

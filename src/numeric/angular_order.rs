@@ -366,26 +366,3 @@ impl<T: Real> AngularOrder<T> {
         (tolerance < QUARTER / 4).then_some(tolerance)
     }
 }
-
-/// Former names, for callers that have not been renamed yet.
-pub(crate) type Circle<T> = AngularOrder<T>;
-
-impl<T: Real> AngularOrder<T> {
-    /// Former name of [`position`](Self::position).
-    #[inline(always)]
-    pub(crate) fn place(&self, i: usize) -> usize {
-        self.position(i)
-    }
-
-    /// Former name of [`lower_bound`](Self::lower_bound).
-    #[inline(always)]
-    pub(crate) fn seek(&self, angle: u32) -> usize {
-        self.lower_bound(angle)
-    }
-
-    /// Former name of [`angle_tolerance`](Self::angle_tolerance).
-    #[inline(always)]
-    pub(crate) fn doubt(&self, q: [T; 2], format: Format) -> Option<u32> {
-        self.angle_tolerance(q, format)
-    }
-}

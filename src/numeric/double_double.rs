@@ -1,4 +1,6 @@
-//! Vectors of the plane in twice the precision of `f64`: unevaluated sums `hi + lo` (Knuth's TwoSum).
+//! Double-double arithmetic on vectors of the plane: unevaluated sums `hi + lo` of two `f64`.
+//!
+//! Error-free additions are TwoSum (D. E. Knuth, The Art of Computer Programming, vol. 2, 4.2.2).
 
 use std::ops::{Add, AddAssign, Neg, Sub};
 
@@ -16,7 +18,8 @@ impl DoubleDouble {
         [self.hi[0] + self.lo[0], self.hi[1] + self.lo[1]]
     }
 
-    /// `self - other`, off by one rounding of the difference at most: half the operations of `-`.
+    /// `self - other` with an error of at most one rounding of the difference, in half the
+    /// operations of `-`.
     #[inline(always)]
     pub(crate) fn less(self, other: Self) -> Self {
         let hi = [self.hi[0] - other.hi[0], self.hi[1] - other.hi[1]];
@@ -24,22 +27,26 @@ impl DoubleDouble {
         Self { hi, lo }
     }
 
-    /// Whether no sum on the way here overflowed (an overflow is never undone).
+    /// Returns true if no partial sum overflowed; an infinity or NaN persists in later sums.
     pub(crate) fn is_finite(self) -> bool {
         self.rounded().iter().all(|s| s.is_finite())
     }
 }
 
-/// `(s, e)` with `s = fl(a + b)` and `s + e = a + b` exactly, for each coordinate.
+/// Knuth's TwoSum: `(s, e)` with `s = fl(a + b)` and `s + e = a + b` exactly, without overflow.
 #[inline(always)]
-fn two_sum(a: [f64; 2], b: [f64; 2]) -> ([f64; 2], [f64; 2]) {
-    let s = [a[0] + b[0], a[1] + b[1]];
-    let t = [s[0] - a[0], s[1] - a[1]];
-    let e = [
-        (a[0] - (s[0] - t[0])) + (b[0] - t[0]),
-        (a[1] - (s[1] - t[1])) + (b[1] - t[1]),
-    ];
-    (s, e)
+pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let s = a + b;
+    let t = s - a;
+    (s, (a - (s - t)) + (b - t))
+}
+
+/// [`two_sum`] of each coordinate.
+#[inline(always)]
+fn two_sums(a: [f64; 2], b: [f64; 2]) -> ([f64; 2], [f64; 2]) {
+    let (s0, e0) = two_sum(a[0], b[0]);
+    let (s1, e1) = two_sum(a[1], b[1]);
+    ([s0, s1], [e0, e1])
 }
 
 impl Add<[f64; 2]> for DoubleDouble {
@@ -47,7 +54,7 @@ impl Add<[f64; 2]> for DoubleDouble {
 
     #[inline(always)]
     fn add(self, term: [f64; 2]) -> Self {
-        let (hi, e) = two_sum(self.hi, term);
+        let (hi, e) = two_sums(self.hi, term);
         let lo = [self.lo[0] + e[0], self.lo[1] + e[1]];
         Self { hi, lo }
     }
@@ -58,7 +65,7 @@ impl Add for DoubleDouble {
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        let (hi, e) = two_sum(self.hi, other.hi);
+        let (hi, e) = two_sums(self.hi, other.hi);
         let lo = [
             e[0] + (self.lo[0] + other.lo[0]),
             e[1] + (self.lo[1] + other.lo[1]),

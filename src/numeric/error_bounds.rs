@@ -1,5 +1,7 @@
 //! Compensated summation and directed rounding in double precision, with a priori error bounds.
 
+use crate::numeric::double_double::two_sum;
+
 /// The unit of the error bounds, `2^-52`: twice the largest relative rounding error of one
 /// operation.
 pub(crate) const EPS: f64 = f64::EPSILON;
@@ -26,10 +28,8 @@ impl CompensatedSum {
     /// Adds `x`.
     #[inline]
     pub(crate) fn add(&mut self, x: f64) {
-        // TwoSum.
-        let sum = self.sum + x;
-        let z = sum - self.sum;
-        self.correction += (self.sum - (sum - z)) + (x - z);
+        let (sum, error) = two_sum(self.sum, x);
+        self.correction += error;
         self.sum = sum;
         self.magnitude += x.abs();
     }

@@ -1,11 +1,11 @@
-//! The samples in lines: the layout that the kernels read.
+//! Packing of samples in lines, the layout of the kernels' operands.
 
 use crate::real::Real;
 
-/// Bytes of a line: a cache line, and a whole number of vectors on every machine.
+/// Bytes of a line: a cache line, and a whole number of vectors at every SIMD level.
 const LINE: usize = 64;
 
-/// A buffer that starts at a cache line.
+/// A buffer aligned to a cache line.
 #[derive(Debug)]
 pub(crate) struct Aligned<T> {
     data: Vec<T>,
@@ -35,7 +35,7 @@ impl<T: Clone> Clone for Aligned<T> {
 }
 
 impl<T: Clone> Aligned<T> {
-    /// Sets the length, moving nothing when there is room; the content is then unspecified.
+    /// Sets the length, without reallocation if the capacity suffices; the content is unspecified.
     pub(crate) fn resize(&mut self, len: usize, fill: T) {
         let slack = LINE / size_of::<T>().max(1);
         if self.data.len() < len + slack {
@@ -58,7 +58,7 @@ impl<T: Clone> Aligned<T> {
     }
 }
 
-/// Samples a line, `W`: one feature of `W` samples is 64 bytes.
+/// `W`, the samples of a line: one feature of `W` samples is 64 bytes.
 #[inline]
 pub(crate) const fn line<T>() -> usize {
     if size_of::<T>() >= LINE {
@@ -68,7 +68,7 @@ pub(crate) const fn line<T>() -> usize {
     }
 }
 
-/// Features below which the samples have no lines of features.
+/// Dimension d below which lines of features are not packed.
 const WIDE: usize = 24;
 
 /// The features, of d, that fill whole lines of features.
@@ -81,13 +81,13 @@ pub(crate) const fn whole_lines<T>(d: usize) -> usize {
     }
 }
 
-/// The samples, `W` at a time, in two layouts; 0 beyond the last sample.
+/// Samples packed `W` at a time in two layouts, with zeros beyond the last sample.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines<T> {
     /// Lines of samples: feature f of sample `l W + w` is at `(l d + f) W + w`.
     samples: Aligned<T>,
-    /// Lines of features: feature `c W + v` of sample `l W + w` is at `((l C + c) W + w) W + v`, for the `C = d / W` whole
-    /// lines of features. From [`WIDE`] features on, empty below.
+    /// Lines of features: feature `c W + v` of sample `l W + w` is at `((l C + c) W + w) W + v`,
+    /// for the `C = d / W` whole lines of features. Empty below [`WIDE`] features.
     features: Aligned<T>,
 }
 

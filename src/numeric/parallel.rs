@@ -1,13 +1,13 @@
-//! Threads: independent tasks, each with its own part of the output.
+//! Parallel loops over independent tasks, each of which owns a part of the output.
 
-/// Work that divides into `len` tasks.
+/// Work that can be split into `len` tasks.
 pub(crate) trait Work: Send + Sized {
     fn len(&self) -> usize;
     /// The first `at` tasks, and the others.
     fn split(self, at: usize) -> (Self, Self);
 }
 
-/// A slice in parts of `size` (the last may be shorter), one a task.
+/// A slice in parts of `size` (the last may be shorter), one per task.
 #[derive(Debug)]
 pub(crate) struct Parts<'a, T> {
     pub(crate) data: &'a mut [T],
@@ -35,7 +35,7 @@ impl<T: Send> Work for Parts<'_, T> {
     }
 }
 
-/// Parts that belong together; the first counts the tasks.
+/// Parts of the same tasks; the first determines their number.
 impl<A: Work, B: Work> Work for (A, B) {
     fn len(&self) -> usize {
         self.0.len()
@@ -47,9 +47,9 @@ impl<A: Work, B: Work> Work for (A, B) {
     }
 }
 
-/// Calls `task(t, part)` for every task t, on the threads of the current pool when `parallel`.
+/// Calls `task(t, part)` for every task t, on the threads of the current pool if `parallel`.
 ///
-/// A task owns its part, so the results do not depend on the threads.
+/// A task owns its part, so the results do not depend on the number of threads.
 pub(crate) fn each<W: Work>(work: W, parallel: bool, task: &(impl Fn(usize, W) + Sync)) {
     #[cfg(feature = "rayon")]
     if parallel && rayon::current_num_threads() > 1 {
@@ -64,7 +64,7 @@ pub(crate) fn each<W: Work>(work: W, parallel: bool, task: &(impl Fn(usize, W) +
     }
 }
 
-/// The threads of the current pool.
+/// The number of threads of the current pool.
 pub(crate) fn threads() -> usize {
     #[cfg(feature = "rayon")]
     return rayon::current_num_threads();

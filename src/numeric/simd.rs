@@ -1,32 +1,237 @@
-//! Lanes: the vector operations of the kernels, in `f32` and `f64`, on the widest instructions that the machine has.
+//! SIMD: vector operations on `f32` and `f64`, dispatched at run time to the widest instruction
+//! set.
+//!
+//! | level | processors | vector | tile `R x V` |
+//! |---|---|---|---|
+//! | `Avx512` | x86-64 with AVX-512 F, BW, CD, DQ and VL | 64 bytes | 12 x 1 |
+//! | `Avx2` | x86-64 with AVX2, FMA, BMI1, BMI2, F16C and LZCNT | 32 bytes | 6 x 2 |
+//! | `Neon` | AArch64 | 16 bytes | 6 x 4 |
+//! | `Portable` | all others | one scalar | 2 x 16 (`f32`), 2 x 8 (`f64`) |
+//!
+//! A tile is what a microkernel keeps in registers: `R` rows of `V` vectors, where `V` vectors are
+//! one line of 64 bytes. A value of a level exists only after the processor has been found to have
+//! its instructions, so all operations are safe to call. Every operation has a fixed order of
+//! evaluation; results differ between levels only in the fused multiply-adds (none on `Portable`)
+//! and in the grouping of sums.
 
-use std::any::TypeId;
+use std::fmt::Debug;
+use std::sync::OnceLock;
 
-use pulp::{Arch, Simd, WithSimd};
-
-use crate::numeric::packed::line;
 use crate::real::Real;
 
-/// A kernel, compiled once for each set of instructions: `R` particles by one line of `V` vectors fill its registers.
-pub(crate) trait Kernel {
-    type Scalar: Lane;
-    type Output;
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) -> Self::Output;
-}
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+mod level;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+mod same_type;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
-/// Carries a kernel with its tile shape into the function that has the instructions enabled.
-struct Tiled<K, S, const R: usize, const V: usize>(K, S);
+#[cfg(target_arch = "aarch64")]
+use neon::Neon;
+use portable::Portable;
+pub(crate) use same_type::{is, same, same_mut, with_simd_scalar};
+#[cfg(target_arch = "x86_64")]
+use x86::{Avx2, Avx512};
 
-impl<K: Kernel, S: Simd, const R: usize, const V: usize> WithSimd for Tiled<K, S, R, V> {
-    type Output = K::Output;
+/// Vectors of `E` on one instruction set; a value proves that the processor has it.
+pub(crate) trait Simd<E>: Copy {
+    /// Lanes in memory order, aligned as one `E`.
+    type Vector: Copy + Debug;
+    /// A truth value for each lane.
+    type Mask: Copy;
 
+    /// The slice as vectors, without the remainder.
+    fn vectors(x: &[E]) -> &[Self::Vector];
+    /// As [`vectors`](Self::vectors), mutable.
+    fn vectors_mut(x: &mut [E]) -> &mut [Self::Vector];
+
+    /// The lanes of the vector.
+    fn lanes(vector: &Self::Vector) -> &[E];
+
+    /// `x` in all lanes.
+    fn splat(self, x: E) -> Self::Vector;
+    /// The vector of zeros.
+    fn zero(self) -> Self::Vector;
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a b + c`, rounded once except on `Portable`.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The smaller lanes; on x86-64 `b` if either is NaN.
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger lanes; on x86-64 `b` if either is NaN.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The sum of the lanes: the upper half is added to the lower one until one lane is left.
+    fn reduce_sum(self, a: Self::Vector) -> E;
+
+    /// `a < b`
+    fn less(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
+    /// `a <= b`
+    fn less_equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
+    /// True if any lane of the mask is.
+    fn any(self, mask: Self::Mask) -> bool;
+    /// `mask ? on : off`
+    fn select(self, mask: Self::Mask, on: Self::Vector, off: Self::Vector) -> Self::Vector;
+
+    /// The vector whose lanes have the bit pattern `1 << index`.
+    fn bit(self, index: usize) -> Self::Vector;
+    /// The union of the bit patterns.
+    fn or(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// True in the lanes of `word` that have the bit `bit`.
+    fn has_bit(self, word: Self::Vector, bit: Self::Vector) -> Self::Mask;
+
+    /// `max(u, 0)`
     #[inline(always)]
-    fn with_simd<Q: Simd>(self, _: Q) -> K::Output {
-        self.0.run::<S, R, V>(self.1)
+    fn positive_part(self, u: Self::Vector) -> Self::Vector {
+        self.max(u, self.zero())
+    }
+
+    /// `u > 0 ? on : off`
+    #[inline(always)]
+    fn select_positive(self, u: Self::Vector, on: Self::Vector, off: Self::Vector) -> Self::Vector {
+        self.select(self.less(self.zero(), u), on, off)
     }
 }
 
-/// A kernel of one scalar, compiled in this crate once and not in each that brings an activation.
+/// A kernel that is compiled once for each instruction set, for tiles of `R` rows by `V` vectors.
+pub(crate) trait SimdKernel {
+    type Scalar: SimdScalar;
+    type Output;
+
+    fn run<S: Simd<Self::Scalar>, const R: usize, const V: usize>(self, simd: S) -> Self::Output;
+}
+
+/// Scalar code that is compiled once for each instruction set, so that its loops are vectorised.
+pub(crate) trait Multiversion {
+    type Output;
+
+    /// `FUSED` is true if the instruction set has fused multiply-adds.
+    fn run<const FUSED: bool>(self) -> Self::Output;
+}
+
+/// The best instruction set of this processor.
+#[derive(Debug, Clone, Copy)]
+enum Level {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+}
+
+impl Level {
+    #[inline]
+    fn get() -> Self {
+        static LEVEL: OnceLock<Level> = OnceLock::new();
+        *LEVEL.get_or_init(Self::detect)
+    }
+
+    fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = Avx512::detect() {
+            return Self::Avx512(simd);
+        } else if let Some(simd) = Avx2::detect() {
+            return Self::Avx2(simd);
+        }
+        #[cfg(target_arch = "aarch64")]
+        if let Some(simd) = Neon::detect() {
+            return Self::Neon(simd);
+        }
+        Self::Portable(Portable)
+    }
+
+    /// `R`, the rows of a tile.
+    #[inline]
+    fn rows(self) -> usize {
+        match self {
+            Self::Portable(_) => 2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => 6,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => 12,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => 6,
+        }
+    }
+}
+
+/// `f32` or `f64`.
+pub(crate) trait SimdScalar: Real {
+    /// Runs the kernel on the best instruction set of this processor.
+    fn dispatch<K: SimdKernel<Scalar = Self>>(kernel: K) -> K::Output;
+}
+
+macro_rules! simd_scalar {
+    ($scalar:ty, portable vectors in a line: $v:literal) => {
+        impl SimdScalar for $scalar {
+            #[inline]
+            fn dispatch<K: SimdKernel<Scalar = Self>>(kernel: K) -> K::Output {
+                #[inline(never)]
+                fn portable<K>(kernel: K, simd: Portable) -> K::Output
+                where
+                    K: SimdKernel<Scalar = $scalar>,
+                {
+                    kernel.run::<_, 2, $v>(simd)
+                }
+                match Level::get() {
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx512(simd) => simd.vectorize(
+                        #[inline(always)]
+                        move || kernel.run::<_, 12, 1>(simd),
+                    ),
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx2(simd) => simd.vectorize(
+                        #[inline(always)]
+                        move || kernel.run::<_, 6, 2>(simd),
+                    ),
+                    #[cfg(target_arch = "aarch64")]
+                    Level::Neon(simd) => simd.vectorize(
+                        #[inline(always)]
+                        move || kernel.run::<_, 6, 4>(simd),
+                    ),
+                    Level::Portable(simd) => portable(kernel, simd),
+                }
+            }
+        }
+    };
+}
+simd_scalar!(f32, portable vectors in a line: 16);
+simd_scalar!(f64, portable vectors in a line: 8);
+
+/// Runs the kernel on the best instruction set of this processor.
+#[inline]
+pub(crate) fn dispatch<K: SimdKernel>(kernel: K) -> K::Output {
+    K::Scalar::dispatch(kernel)
+}
+
+/// Runs scalar code, compiled for the best instruction set of this processor.
+#[inline]
+pub(crate) fn multiversion<F: Multiversion>(code: F) -> F::Output {
+    match Level::get() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(simd) => simd.vectorize(
+            #[inline(always)]
+            move || code.run::<true>(),
+        ),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(simd) => simd.vectorize(
+            #[inline(always)]
+            move || code.run::<true>(),
+        ),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(simd) => simd.vectorize(
+            #[inline(always)]
+            move || code.run::<true>(),
+        ),
+        Level::Portable(_) => code.run::<false>(),
+    }
+}
+
+/// A kernel of one scalar, compiled in this crate and not again for every activation.
 pub(crate) trait Launch {
     fn launch(self);
 }
@@ -47,270 +252,117 @@ macro_rules! launch {
 }
 pub(crate) use launch;
 
-/// Runs a kernel with the widest instructions that the machine has.
+/// `R`, the rows of a tile on this processor.
 #[inline]
-pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-    match Arch::new() {
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Arch::V4(s) => Simd::vectorize(s, Tiled::<_, _, 12, 1>(kernel, s)),
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Arch::V3(s) => Simd::vectorize(s, Tiled::<_, _, 6, 2>(kernel, s)),
-        #[cfg(target_arch = "aarch64")]
-        Arch::Neon(s) => Simd::vectorize(s, Tiled::<_, _, 6, 4>(kernel, s)),
-        _ => scalar(kernel),
-    }
-}
-
-/// One lane at a time, as far as the compiler does not join them: a line is `W` "vectors".
-#[inline(never)]
-fn scalar<K: Kernel>(kernel: K) -> K::Output {
-    match line::<K::Scalar>() {
-        8 => kernel.run::<_, 2, 8>(pulp::Scalar::new()),
-        _ => kernel.run::<_, 2, 16>(pulp::Scalar::new()),
-    }
-}
-
-/// `R`, the particles of a tile on this machine.
 pub(crate) fn rows() -> usize {
-    struct Rows;
-    impl Kernel for Rows {
-        type Scalar = f32;
-        type Output = usize;
-        fn run<S: Simd, const R: usize, const V: usize>(self, _: S) -> usize {
-            R
-        }
-    }
-    dispatch(Rows)
+    Level::get().rows()
 }
 
-/// The signs kept in one scalar: those of whole tiles.
+/// Sign bits stored in one scalar: those of whole tiles.
 pub(crate) fn signs<T>() -> usize {
     8 * size_of::<T>() / rows() * rows()
-}
-
-/// A scalar with lanes.
-pub(crate) trait Lane: Real {
-    /// A vector of it.
-    type Vector<S: Simd>: Copy + Send + Sync;
-
-    /// The slice as vectors; a remainder is left out.
-    fn view<S: Simd>(x: &[Self]) -> &[Self::Vector<S>];
-    fn view_mut<S: Simd>(x: &mut [Self]) -> &mut [Self::Vector<S>];
-    fn all<S: Simd>(s: S, x: Self) -> Self::Vector<S>;
-    /// `a b + c`, rounded once where the machine can.
-    fn fma<S: Simd>(
-        s: S,
-        a: Self::Vector<S>,
-        b: Self::Vector<S>,
-        c: Self::Vector<S>,
-    ) -> Self::Vector<S>;
-    fn plus<S: Simd>(s: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    fn times<S: Simd>(s: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// `u_+`.
-    fn positive<S: Simd>(s: S, u: Self::Vector<S>) -> Self::Vector<S>;
-    /// `u > 0 ? on : off`.
-    fn choose<S: Simd>(
-        s: S,
-        u: Self::Vector<S>,
-        on: Self::Vector<S>,
-        off: Self::Vector<S>,
-    ) -> Self::Vector<S>;
-    /// The sum over the lanes.
-    fn total<S: Simd>(s: S, a: Self::Vector<S>) -> Self;
-    /// Bit `bit` of the word, set in every lane, to be used by `mark` and `pick`.
-    fn bit<S: Simd>(s: S, bit: usize) -> Self::Vector<S>;
-    /// Sets the bit in the lanes of `word` where `u > 0`.
-    fn mark<S: Simd>(
-        s: S,
-        word: Self::Vector<S>,
-        bit: Self::Vector<S>,
-        u: Self::Vector<S>,
-    ) -> Self::Vector<S>;
-    /// `on` in the lanes of `word` where the bit is set, `off` elsewhere.
-    fn pick<S: Simd>(
-        s: S,
-        word: Self::Vector<S>,
-        bit: Self::Vector<S>,
-        on: Self::Vector<S>,
-        off: Self::Vector<S>,
-    ) -> Self::Vector<S>;
-}
-
-macro_rules! lane {
-    ($t:ty, $bits:ty, $vector:ident, $view:ident, $view_mut:ident, $splat:ident, $mul_add:ident,
-     $add:ident, $mul:ident, $max:ident, $greater:ident, $sum:ident, $to_bits:ident, $from_bits:ident,
-     $splat_bits:ident, $or:ident, $and:ident, $equal:ident, $select_bits:ident, $select:ident) => {
-        impl Lane for $t {
-            type Vector<S: Simd> = S::$vector;
-
-            #[inline(always)]
-            fn view<S: Simd>(x: &[Self]) -> &[S::$vector] {
-                S::$view(x).0
-            }
-            #[inline(always)]
-            fn view_mut<S: Simd>(x: &mut [Self]) -> &mut [S::$vector] {
-                S::$view_mut(x).0
-            }
-            #[inline(always)]
-            fn all<S: Simd>(s: S, x: Self) -> S::$vector {
-                s.$splat(x)
-            }
-            #[inline(always)]
-            fn fma<S: Simd>(s: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
-                s.$mul_add(a, b, c)
-            }
-            #[inline(always)]
-            fn plus<S: Simd>(s: S, a: S::$vector, b: S::$vector) -> S::$vector {
-                s.$add(a, b)
-            }
-            #[inline(always)]
-            fn times<S: Simd>(s: S, a: S::$vector, b: S::$vector) -> S::$vector {
-                s.$mul(a, b)
-            }
-            #[inline(always)]
-            fn positive<S: Simd>(s: S, u: S::$vector) -> S::$vector {
-                s.$max(u, s.$splat(0.0))
-            }
-            #[inline(always)]
-            fn choose<S: Simd>(s: S, u: S::$vector, on: S::$vector, off: S::$vector) -> S::$vector {
-                s.$select(s.$greater(u, s.$splat(0.0)), on, off)
-            }
-            #[inline(always)]
-            fn total<S: Simd>(s: S, a: S::$vector) -> Self {
-                s.$sum(a)
-            }
-            #[inline(always)]
-            fn bit<S: Simd>(s: S, bit: usize) -> S::$vector {
-                s.$from_bits(s.$splat_bits(1 << bit))
-            }
-            #[inline(always)]
-            fn mark<S: Simd>(s: S, word: S::$vector, bit: S::$vector, u: S::$vector) -> S::$vector {
-                let on = s.$select_bits(
-                    s.$greater(u, s.$splat(0.0)),
-                    s.$to_bits(bit),
-                    s.$splat_bits(0),
-                );
-                s.$from_bits(s.$or(s.$to_bits(word), on))
-            }
-            #[inline(always)]
-            fn pick<S: Simd>(
-                s: S,
-                word: S::$vector,
-                bit: S::$vector,
-                on: S::$vector,
-                off: S::$vector,
-            ) -> S::$vector {
-                let bit = s.$to_bits(bit);
-                s.$select(s.$equal(s.$and(s.$to_bits(word), bit), bit), on, off)
-            }
-        }
-    };
-}
-lane!(
-    f32,
-    u32,
-    f32s,
-    as_simd_f32s,
-    as_mut_simd_f32s,
-    splat_f32s,
-    mul_add_e_f32s,
-    add_f32s,
-    mul_f32s,
-    max_f32s,
-    greater_than_f32s,
-    reduce_sum_f32s,
-    transmute_u32s_f32s,
-    transmute_f32s_u32s,
-    splat_u32s,
-    or_u32s,
-    and_u32s,
-    equal_u32s,
-    select_u32s,
-    select_f32s
-);
-lane!(
-    f64,
-    u64,
-    f64s,
-    as_simd_f64s,
-    as_mut_simd_f64s,
-    splat_f64s,
-    mul_add_e_f64s,
-    add_f64s,
-    mul_f64s,
-    max_f64s,
-    greater_than_f64s,
-    reduce_sum_f64s,
-    transmute_u64s_f64s,
-    transmute_f64s_u64s,
-    splat_u64s,
-    or_u64s,
-    and_u64s,
-    equal_u64s,
-    select_u64s,
-    select_f64s
-);
-
-/// Runs `$body` with `$e` as `f32` or `f64`, whichever the scalar `$t` is.
-macro_rules! with_lanes {
-    ($t:ty as $e:ident => $body:expr) => {
-        if simd::is::<$t, f32>() {
-            type $e = f32;
-            $body
-        } else {
-            type $e = f64;
-            $body
-        }
-    };
-}
-pub(crate) use with_lanes;
-
-/// Whether the types are the same one.
-#[inline(always)]
-pub(crate) fn is<T: 'static, E: 'static>() -> bool {
-    TypeId::of::<T>() == TypeId::of::<E>()
-}
-
-/// The slice as one of `E`, where `E` is `T` itself.
-#[inline(always)]
-pub(crate) fn same<T: 'static, E: 'static>(x: &[T]) -> &[E] {
-    assert!(TypeId::of::<T>() == TypeId::of::<E>());
-    // SAFETY: the types are the same one, so this is the identity on the slice and its lifetime.
-    #[expect(
-        unsafe_code,
-        reason = "the fast path of a generic scalar: stable Rust has no safe cast of slices by type"
-    )]
-    unsafe {
-        std::slice::from_raw_parts(x.as_ptr().cast(), x.len())
-    }
-}
-
-/// As [`same`], to be written.
-#[inline(always)]
-pub(crate) fn same_mut<T: 'static, E: 'static>(x: &mut [T]) -> &mut [E] {
-    assert!(TypeId::of::<T>() == TypeId::of::<E>());
-    // SAFETY: as in `same`; the borrow is unique and passed on.
-    #[expect(unsafe_code, reason = "as in `same`")]
-    unsafe {
-        std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_same_type_is_the_same_slice() {
-        let mut x = [1.0_f32, 2.0, 3.0];
-        assert_eq!(same::<f32, f32>(&x).as_ptr(), x.as_ptr());
-        same_mut::<f32, f32>(&mut x)[1] = 5.0;
-        assert_eq!(x, [1.0, 5.0, 3.0]);
+    /// Compares every operation with scalar arithmetic, lane by lane.
+    macro_rules! check {
+        ($name:ident, $scalar:ident) => {
+            fn $name<S: Simd<$scalar>>(simd: S) {
+                let (max, inf) = (<$scalar>::MAX, <$scalar>::INFINITY);
+                let list = [
+                    0.0, -0.0, 1.0, -1.0, 0.1, -2.5, max, -max, 3e-30, inf, 7.0, 1.1, -inf, 1e30,
+                ];
+                let cycle = |from: usize, step: usize| -> Vec<$scalar> {
+                    let entry = |l| list[(from + step * l) % list.len()];
+                    (0..16).map(entry).collect()
+                };
+                for from in 0..list.len() {
+                    let [x, y, z] = [cycle(from, 1), cycle(from / 2, 3), cycle(3, 5)];
+                    let [a, b, c] = [&x, &y, &z].map(|x| S::vectors(x)[0]);
+                    let lanes = S::lanes(&a).len();
+                    let assert = |name, v: &[$scalar], expected: &dyn Fn(usize) -> $scalar| {
+                        for (l, (&v, e)) in v.iter().zip((0..).map(expected)).enumerate() {
+                            let equal = v.to_bits() == e.to_bits() || v.is_nan() && e.is_nan();
+                            let [x, y, z] = [x[l], y[l], z[l]];
+                            assert!(equal, "{name}({x}, {y}, {z}) = {v}, not {e}");
+                        }
+                    };
+                    let if_else = |is, on, off| if is { on } else { off };
+                    let (zero, one, bit) = (simd.zero(), simd.splat(1.0), simd.bit(from));
+                    assert("zero", S::lanes(&zero), &|_| 0.0);
+                    assert("splat", S::lanes(&simd.splat(x[0])), &|_| x[0]);
+                    assert("add", S::lanes(&simd.add(a, b)), &|l| x[l] + y[l]);
+                    assert("sub", S::lanes(&simd.sub(a, b)), &|l| x[l] - y[l]);
+                    assert("mul", S::lanes(&simd.mul(a, b)), &|l| x[l] * y[l]);
+                    let fused = simd.mul_add(a, b, c);
+                    assert("mul_add", S::lanes(&fused), &|l| x[l].mul_add(y[l], z[l]));
+                    // Adding 0 removes the sign of a zero, which depends on the level.
+                    let [least, most] = [simd.min(a, b), simd.max(a, b)].map(|v| simd.add(v, zero));
+                    assert("min", S::lanes(&least), &|l| x[l].min(y[l]) + 0.0);
+                    assert("max", S::lanes(&most), &|l| x[l].max(y[l]) + 0.0);
+                    let positive = simd.add(simd.positive_part(a), zero);
+                    assert("positive_part", S::lanes(&positive), &|l| {
+                        x[l].max(0.0) + 0.0
+                    });
+                    let selected = simd.select_positive(a, b, c);
+                    assert("positive", S::lanes(&selected), &|l| {
+                        if_else(x[l] > 0.0, y[l], z[l])
+                    });
+                    let (less, less_equal) = (simd.less(a, b), simd.less_equal(a, b));
+                    let selected = simd.select(less, b, c);
+                    assert("less", S::lanes(&selected), &|l| {
+                        if_else(x[l] < y[l], y[l], z[l])
+                    });
+                    let selected = simd.select(less_equal, b, c);
+                    assert("less_equal", S::lanes(&selected), &|l| {
+                        if_else(x[l] <= y[l], y[l], z[l])
+                    });
+                    assert_eq!(simd.any(less), (0..lanes).any(|l| x[l] < y[l]));
+                    assert_eq!(simd.any(less_equal), (0..lanes).any(|l| x[l] <= y[l]));
+                    assert("bit", S::lanes(&bit), &|_| <$scalar>::from_bits(1 << from));
+                    let word = |l: usize| <$scalar>::from_bits(x[l].to_bits() | 1 << from);
+                    assert("or", S::lanes(&simd.or(a, bit)), &word);
+                    let selected = simd.select(simd.has_bit(a, bit), one, zero);
+                    assert("has_bit", S::lanes(&selected), &|l| {
+                        (x[l].to_bits() >> from & 1) as _
+                    });
+                }
+                let terms: Vec<$scalar> = (0..16).map(|l| 0.1 + 0.7 * l as $scalar).collect();
+                let a = S::vectors(&terms)[0];
+                let mut halves = S::lanes(&a).to_vec();
+                while halves.len() > 1 {
+                    let upper = halves.split_off(halves.len() / 2);
+                    halves
+                        .iter_mut()
+                        .zip(upper)
+                        .for_each(|(sum, upper)| *sum += upper);
+                }
+                assert_eq!(simd.reduce_sum(a), halves[0]);
+            }
+        };
     }
+    check!(check_f32, f32);
+    check!(check_f64, f64);
 
     #[test]
-    #[should_panic(expected = "TypeId")]
-    fn another_type_is_refused() {
-        let _ = same::<f32, u32>(&[1.0_f32]);
+    fn every_level_computes_as_scalar_arithmetic() {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = Avx2::detect() {
+            check_f32(simd);
+            check_f64(simd);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = Avx512::detect() {
+            check_f32(simd);
+            check_f64(simd);
+        }
+        #[cfg(target_arch = "aarch64")]
+        if let Some(simd) = Neon::detect() {
+            check_f32(simd);
+            check_f64(simd);
+        }
     }
 }

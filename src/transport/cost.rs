@@ -1,8 +1,7 @@
 //! Costs `c_ij = |x_i - y_j|^p`, computed on demand in tiles of 6 rows by 8 columns without storing
 //! the matrix.
 
-use pulp::{Arch, Simd, WithSimd};
-
+use crate::numeric::simd::{Simd, SimdKernel, dispatch};
 use crate::real::{Real, to_f64};
 
 /// Columns of a panel: one vector of AVX-512 in f64, or two of AVX2.
@@ -103,7 +102,7 @@ impl<'a> Cost<'a> {
     /// Passes the costs of the given rows and all columns to `sink`, in a fixed order; `v` is
     /// [`padded`].
     pub(super) fn visit<K: Sink>(&self, rows: &[u32], v: &[f64], sink: &mut K) {
-        Arch::new().dispatch(Visit {
+        dispatch(Visit {
             cost: self,
             rows,
             v,
@@ -133,24 +132,20 @@ struct Visit<'a, K> {
     sink: &'a mut K,
 }
 
-impl<K: Sink> WithSimd for Visit<'_, K> {
+impl<K: Sink> SimdKernel for Visit<'_, K> {
+    type Scalar = f64;
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match LANES / S::F64_LANES {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            4 => self.run::<S, 4>(simd),
-            _ => self.run::<pulp::Scalar, LANES>(pulp::Scalar::new()),
-        }
+    fn run<S: Simd<f64>, const R: usize, const V: usize>(self, simd: S) {
+        self.visit::<S, V>(simd);
     }
 }
 
 impl<K: Sink> Visit<'_, K> {
     /// Visits the columns block by block; a panel is `V` vectors wide.
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+    fn visit<S: Simd<f64>, const V: usize>(mut self, simd: S) {
         let dim = self.cost.dim;
         let block = (BLOCK / (dim * LANES)).max(1) * dim * LANES;
         for (q, y) in self.cost.y.chunks(block).enumerate() {
@@ -172,7 +167,13 @@ impl<K: Sink> Visit<'_, K> {
 
     /// Computes one row, in tiles of four panels.
     #[inline(always)]
-    fn row_by_panels<S: Simd, const V: usize>(&mut self, simd: S, i: usize, j0: usize, y: &[f64]) {
+    fn row_by_panels<S: Simd<f64>, const V: usize>(
+        &mut self,
+        simd: S,
+        i: usize,
+        j0: usize,
+        y: &[f64],
+    ) {
         let (size, x) = (
             self.cost.dim * LANES,
             &self.cost.x[i * self.cost.dim..][..self.cost.dim],
@@ -199,19 +200,19 @@ impl<K: Sink> Visit<'_, K> {
 
     /// Converts squared distances to costs and reduced costs, and passes them to the sink.
     #[inline(always)]
-    fn deliver<S: Simd, const V: usize>(
+    fn deliver<S: Simd<f64>, const V: usize>(
         &mut self,
         simd: S,
         i: usize,
         j0: usize,
-        squares: &[S::f64s; V],
+        squares: &[S::Vector; V],
     ) {
         let (mut c, mut b) = ([0.0; LANES], [0.0; LANES]);
-        S::as_mut_simd_f64s(&mut c).0.copy_from_slice(squares);
+        S::vectors_mut(&mut c).copy_from_slice(squares);
         if self.cost.p == 2.0 {
-            let v = S::as_simd_f64s(&self.v[j0..j0 + LANES]).0;
-            for ((b, &c), &v) in S::as_mut_simd_f64s(&mut b).0.iter_mut().zip(squares).zip(v) {
-                *b = simd.sub_f64s(c, v);
+            let v = S::vectors(&self.v[j0..j0 + LANES]);
+            for ((b, &c), &v) in S::vectors_mut(&mut b).iter_mut().zip(squares).zip(v) {
+                *b = simd.sub(c, v);
             }
         } else {
             c = c.map(|c| power(c, self.cost.p));
@@ -222,7 +223,7 @@ impl<K: Sink> Visit<'_, K> {
 
     /// Computes `R` rows, in tiles of one panel.
     #[inline(always)]
-    fn rows_by_panels<S: Simd, const V: usize, const R: usize>(
+    fn rows_by_panels<S: Simd<f64>, const V: usize, const R: usize>(
         &mut self,
         simd: S,
         i: [usize; R],
@@ -266,19 +267,19 @@ pub(super) fn squared_distance<T: Real>(x: &[T], y: &[T]) -> f64 {
 
 /// The squared distances `|x_r - y_j|^2` of `R` rows, each to the eight columns of its panel.
 #[inline(always)]
-fn squared_distances<S: Simd, const V: usize, const R: usize>(
+fn squared_distances<S: Simd<f64>, const V: usize, const R: usize>(
     simd: S,
     x: [&[f64]; R],
     y: [&[f64]; R],
-) -> [[S::f64s; V]; R] {
-    let y = y.map(|y| S::as_simd_f64s(y).0.as_chunks::<V>().0);
-    let mut s = [[simd.splat_f64s(0.0); V]; R];
+) -> [[S::Vector; V]; R] {
+    let y = y.map(|y| S::vectors(y).as_chunks::<V>().0);
+    let mut s = [[simd.zero(); V]; R];
     for k in 0..x[0].len() {
         for r in 0..R {
-            let x = simd.splat_f64s(x[r][k]);
+            let x = simd.splat(x[r][k]);
             for l in 0..V {
-                let z = simd.sub_f64s(x, y[r][k][l]);
-                s[r][l] = simd.mul_add_e_f64s(z, z, s[r][l]);
+                let z = simd.sub(x, y[r][k][l]);
+                s[r][l] = simd.mul_add(z, z, s[r][l]);
             }
         }
     }

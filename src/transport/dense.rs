@@ -7,13 +7,12 @@
 //! matrix is in f32, so the assignment is optimal up to rounding. The few arcs that rounding cannot
 //! exclude become candidates, with which the assignment is made optimal in f64.
 
-use pulp::{Arch, Simd, WithSimd, bytemuck};
-
 use super::cost::Cost;
 use super::cost_matrix::CostMatrix;
 use super::cycle_cancelling;
 use super::plan::Solution;
 use super::prices::{CandidateList, Prices};
+use crate::numeric::simd::{Simd, SimdKernel, dispatch};
 
 /// The null index: no row or column.
 const NONE: usize = usize::MAX;
@@ -37,7 +36,6 @@ pub(super) fn solve(cost: &Cost, list_size: usize) -> Option<Solution> {
 /// A complete assignment that is optimal up to rounding in f32, with the prices of its columns.
 #[derive(Debug)]
 struct Assignment {
-    arch: Arch,
     costs: CostMatrix,
     /// The prices `v_j`, `-inf` in the padding.
     v: Vec<f32>,
@@ -53,7 +51,6 @@ impl Assignment {
         let mut costs = CostMatrix::new(cost);
         let v = std::mem::take(&mut costs.least);
         let mut assignment = Self {
-            arch: Arch::new(),
             costs,
             v,
             column: vec![NONE; n],
@@ -80,7 +77,7 @@ impl Assignment {
             };
             let limit = (u + (MARGIN + 1.0) * rounding) as f32;
             let found = &mut |j| list.push(j, cost.at(i, j), v[j]);
-            self.arch.dispatch(Below {
+            dispatch(Below {
                 c: self.costs.row(i),
                 v: &self.v,
                 limit,
@@ -101,7 +98,7 @@ impl Assignment {
         for _ in 0..MAX_REDUCTIONS * n {
             let Some(i) = free.pop() else { break };
             let c = self.costs.row(i);
-            let (mut j, [least, second]) = self.arch.dispatch(TwoLeast { c, v: &self.v });
+            let (mut j, [least, second]) = dispatch(TwoLeast { c, v: &self.v });
             let is_unique = least < second;
             if is_unique && second.is_finite() {
                 self.v[j] -= second - least;
@@ -132,12 +129,11 @@ impl Assignment {
     fn augment(&mut self, free: Vec<usize>) {
         let n = self.column.len();
         let least = |i| {
-            self.arch
-                .dispatch(TwoLeast {
-                    c: self.costs.row(i),
-                    v: &self.v,
-                })
-                .1[0]
+            dispatch(TwoLeast {
+                c: self.costs.row(i),
+                v: &self.v,
+            })
+            .1[0]
         };
         let mut roots: Vec<(usize, f32)> = free.into_iter().map(|i| (i, least(i))).collect();
         let mut forest = Forest {
@@ -155,9 +151,7 @@ impl Assignment {
             let mut nearest = (0, 0.0);
             for &(i, u) in &roots {
                 (root[i], is_complete[i]) = (i, false);
-                nearest = self
-                    .arch
-                    .dispatch(forest.relax(self.costs.row(i), &unsettled, -u, i));
+                nearest = dispatch(forest.relax(self.costs.row(i), &unsettled, -u, i));
             }
             let mut open = (3 * roots.len()).div_ceil(4);
             let radius = loop {
@@ -175,13 +169,13 @@ impl Assignment {
                     if open == 0 {
                         break length;
                     }
-                    nearest = self.arch.dispatch(Nearest(&forest.distance));
+                    nearest = dispatch(Nearest(&forest.distance));
                 } else {
                     root[i] = tree;
                     // The assigned arc has reduced cost zero: u_i = c_ij - v_j.
                     let c = self.costs.row(i);
                     let shift = length - (c[j] - self.v[j]);
-                    nearest = self.arch.dispatch(forest.relax(c, &unsettled, shift, i));
+                    nearest = dispatch(forest.relax(c, &unsettled, shift, i));
                 }
             };
             for &(j, length) in &settled {
@@ -235,24 +229,25 @@ struct Relax<'a> {
     forest: &'a mut Forest,
 }
 
-impl WithSimd for Relax<'_> {
+impl SimdKernel for Relax<'_> {
+    type Scalar = f32;
     /// The nearest unsettled column, with its distance.
     type Output = (usize, f32);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> (usize, f32) {
-        let (c, v) = (S::as_simd_f32s(self.c).0, S::as_simd_f32s(self.v).0);
-        let distance = S::as_mut_simd_f32s(&mut self.forest.distance).0;
-        let parent = S::as_mut_simd_f32s(&mut self.forest.parent).0;
-        let (shift, row) = (simd.splat_f32s(self.shift), simd.splat_f32s(self.row));
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, simd: S) -> (usize, f32) {
+        let (c, v) = (S::vectors(self.c), S::vectors(self.v));
+        let distance = S::vectors_mut(&mut self.forest.distance);
+        let parent = S::vectors_mut(&mut self.forest.parent);
+        let (shift, row) = (simd.splat(self.shift), simd.splat(self.row));
         let mut nearest = Least::new(simd);
         for (((&c, &v), distance), parent) in c.iter().zip(v).zip(distance).zip(parent) {
-            let there = simd.add_f32s(shift, simd.sub_f32s(c, v));
-            let shorter = simd.less_than_f32s(there, *distance);
+            let length = simd.add(shift, simd.sub(c, v));
+            let shorter = simd.less(length, *distance);
             // Rarely true; unconditional writes of both arrays were four times slower.
-            if simd.first_true_m32s(shorter) < S::F32_LANES {
-                *parent = simd.select_f32s(shorter, row, *parent);
-                *distance = simd.min_f32s(there, *distance);
+            if simd.any(shorter) {
+                *parent = simd.select(shorter, row, *parent);
+                *distance = simd.min(length, *distance);
             }
             nearest.offer(simd, *distance);
         }
@@ -264,13 +259,14 @@ impl WithSimd for Relax<'_> {
 /// The search for the nearest unsettled column, with its distance.
 struct Nearest<'a>(&'a [f32]);
 
-impl WithSimd for Nearest<'_> {
+impl SimdKernel for Nearest<'_> {
+    type Scalar = f32;
     type Output = (usize, f32);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> (usize, f32) {
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, simd: S) -> (usize, f32) {
         let mut nearest = Least::new(simd);
-        for &distance in S::as_simd_f32s(self.0).0 {
+        for &distance in S::vectors(self.0) {
             nearest.offer(simd, distance);
         }
         let (j, length, _) = nearest.first();
@@ -284,24 +280,21 @@ struct TwoLeast<'a> {
     v: &'a [f32],
 }
 
-impl WithSimd for TwoLeast<'_> {
+impl SimdKernel for TwoLeast<'_> {
+    type Scalar = f32;
     type Output = (usize, [f32; 2]);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> (usize, [f32; 2]) {
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, simd: S) -> (usize, [f32; 2]) {
         let mut nearest = Least::new(simd);
-        let mut second = simd.splat_f32s(f32::INFINITY);
-        for (&c, &v) in S::as_simd_f32s(self.c)
-            .0
-            .iter()
-            .zip(S::as_simd_f32s(self.v).0)
-        {
-            let b = simd.sub_f32s(c, v);
-            second = simd.min_f32s(second, simd.max_f32s(nearest.least, b));
+        let mut second = simd.splat(f32::INFINITY);
+        for (&c, &v) in S::vectors(self.c).iter().zip(S::vectors(self.v)) {
+            let b = simd.sub(c, v);
+            second = simd.min(second, simd.max(nearest.least, b));
             nearest.offer(simd, b);
         }
         let (j, least, lane) = nearest.first();
-        let others = lanes(&nearest.least)
+        let others = S::lanes(&nearest.least)
             .iter()
             .enumerate()
             .filter(|&(l, _)| l != lane)
@@ -310,7 +303,7 @@ impl WithSimd for TwoLeast<'_> {
             j,
             [
                 least,
-                lanes(&second)
+                S::lanes(&second)
                     .iter()
                     .copied()
                     .chain(others)
@@ -328,21 +321,22 @@ struct Below<'a> {
     found: &'a mut dyn FnMut(usize),
 }
 
-impl WithSimd for Below<'_> {
+impl SimdKernel for Below<'_> {
+    type Scalar = f32;
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let limit = simd.splat_f32s(self.limit);
-        for (q, (&c, &v)) in S::as_simd_f32s(self.c)
-            .0
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, simd: S) {
+        let limit = simd.splat(self.limit);
+        let lanes = S::lanes(&limit).len();
+        for (q, (&c, &v)) in S::vectors(self.c)
             .iter()
-            .zip(S::as_simd_f32s(self.v).0)
+            .zip(S::vectors(self.v))
             .enumerate()
         {
-            let below = simd.less_than_or_equal_f32s(simd.sub_f32s(c, v), limit);
-            if simd.first_true_m32s(below) < S::F32_LANES {
-                for j in q * S::F32_LANES..(q + 1) * S::F32_LANES {
+            let below = simd.less_equal(simd.sub(c, v), limit);
+            if simd.any(below) {
+                for j in q * lanes..(q + 1) * lanes {
                     if self.c[j] - self.v[j] <= self.limit {
                         (self.found)(j);
                     }
@@ -354,39 +348,34 @@ impl WithSimd for Below<'_> {
 
 /// The least value in each lane, and the index of the vector that held it.
 #[derive(Debug)]
-struct Least<S: Simd> {
-    least: S::f32s,
-    at: S::f32s,
+struct Least<S: Simd<f32>> {
+    least: S::Vector,
+    at: S::Vector,
     /// The index of the next vector.
-    place: S::f32s,
+    index: S::Vector,
 }
 
-/// The entries of a vector.
-fn lanes<V: bytemuck::Pod>(vector: &V) -> &[f32] {
-    bytemuck::cast_slice(std::slice::from_ref(vector))
-}
-
-impl<S: Simd> Least<S> {
+impl<S: Simd<f32>> Least<S> {
     #[inline(always)]
     fn new(simd: S) -> Self {
         Self {
-            least: simd.splat_f32s(f32::INFINITY),
-            at: simd.splat_f32s(0.0),
-            place: simd.splat_f32s(0.0),
+            least: simd.splat(f32::INFINITY),
+            at: simd.splat(0.0),
+            index: simd.splat(0.0),
         }
     }
 
     #[inline(always)]
-    fn offer(&mut self, simd: S, b: S::f32s) {
-        self.at = simd.select_f32s(simd.less_than_f32s(b, self.least), self.place, self.at);
-        self.least = simd.min_f32s(b, self.least);
-        self.place = simd.add_f32s(self.place, simd.splat_f32s(1.0));
+    fn offer(&mut self, simd: S, b: S::Vector) {
+        self.at = simd.select(simd.less(b, self.least), self.index, self.at);
+        self.least = simd.min(b, self.least);
+        self.index = simd.add(self.index, simd.splat(1.0));
     }
 
     /// The first column that attains the least value, that value, and its lane.
     #[inline(always)]
     fn first(&self) -> (usize, f32, usize) {
-        let (least, at) = (lanes(&self.least), lanes(&self.at));
+        let (least, at) = (S::lanes(&self.least), S::lanes(&self.at));
         let mut best = (usize::MAX, f32::INFINITY, 0);
         for (l, (&b, &q)) in least.iter().zip(at).enumerate() {
             let j = q as usize * least.len() + l;

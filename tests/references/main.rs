@@ -3,5 +3,6 @@
 
 mod angular_sweep;
 mod definitions;
+mod degenerate_sweeps;
 mod elementary;
 mod fused_passes;

@@ -1,38 +1,38 @@
-//! Backward, piecewise linear: `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for a block of particles, one output.
+//! Backward pass of piecewise linear activations with one output:
+//! `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for a block of particles.
 //!
-//! The signs of the preactivations are enough: `sigma(u) = sigma'(u) u`, so `sum_j g_j sigma(b_i . x_j) = b_i . G_i`.
-//! Panels of samples in order, so each sum runs over j = 1, .., n; the tiles of a panel are summed on their own.
-
-use pulp::Simd;
+//! The signs of the preactivations are sufficient: `sigma(u) = sigma'(u) u`, so
+//! `sum_j g_j sigma(b_i . x_j) = b_i . G_i`. Each sum runs over the panels in order, j = 1, .., n;
+//! the tiles of a panel are summed separately.
 
 use super::blocking::{Blocking, Keep, SAMPLES};
 use super::microkernel::{preactivations, sums};
 use super::operands::{Operands, Panel, Rows, STRIP, Strip};
-use crate::numeric::simd::{Kernel, Lane, launch};
+use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
 /// The sums of the block of particles from `first` on.
-pub(super) struct Slopes<'a, E> {
+pub(super) struct LinearBackward<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) blocking: Blocking,
     /// `sigma'` to the left and right of 0.
     pub(super) slopes: (E, E),
     /// `g`, 0 beyond the last sample.
     pub(super) g: &'a [E],
-    /// The words of signs that the forward pass kept, by panels.
+    /// The words of sign bits that the forward pass stored, by panels.
     pub(super) kept: &'a [E],
     pub(super) first: usize,
     /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
     pub(super) out: &'a mut [E],
 }
 
-launch!(Slopes);
+launch!(LinearBackward);
 
-impl<E: Lane> Kernel for Slopes<'_, E> {
+impl<E: SimdScalar> SimdKernel for LinearBackward<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let Self {
             operands,
             blocking,
@@ -73,36 +73,35 @@ impl<E: Lane> Kernel for Slopes<'_, E> {
     }
 }
 
-/// `t[r][j] = g_j sigma'(b_i . x_j)`, of the signs.
+/// `t[r][j] = g_j sigma'(b_i . x_j)`, from the stored signs.
 #[inline(always)]
-fn expand<E: Lane, S: Simd, const R: usize>(
+fn expand<E: SimdScalar, S: Simd<E>, const R: usize>(
     s: S,
     words: &[E],
     first: usize,
     sides: [&[E]; 2],
     t: &mut [[E; SAMPLES]; R],
 ) {
-    let words = E::view::<S>(words);
-    let [on, off] = sides.map(|side| &E::view::<S>(side)[..words.len()]);
+    let words = S::vectors(words);
+    let [on, off] = sides.map(|side| &S::vectors(side)[..words.len()]);
     for (r, t) in t.iter_mut().enumerate() {
-        let bit = E::bit(s, first + r);
-        for (((t, &word), &on), &off) in E::view_mut::<S>(t).iter_mut().zip(words).zip(on).zip(off)
-        {
-            *t = E::pick(s, word, bit, on, off);
+        let bit = s.bit(first + r);
+        for (((t, &word), &on), &off) in S::vectors_mut(t).iter_mut().zip(words).zip(on).zip(off) {
+            *t = s.select(s.has_bit(word, bit), on, off);
         }
     }
 }
 
-/// `t[r][j] = g_j sigma'(b_i . x_j)`, of the preactivations.
+/// `t[r][j] = g_j sigma'(b_i . x_j)`, from recomputed preactivations.
 #[inline(always)]
-fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
+fn recompute<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     b: [&[E]; R],
     panel: Panel<'_, E>,
     sides: [&[E]; 2],
     t: &mut [[E; SAMPLES]; R],
 ) {
-    let [on, off] = sides.map(|side| E::view::<S>(side).as_chunks::<V>().0);
+    let [on, off] = sides.map(|side| S::vectors(side).as_chunks::<V>().0);
     let lines = on.len();
     preactivations::<E, S, R, V>(
         s,
@@ -113,8 +112,8 @@ fn recompute<E: Lane, S: Simd, const R: usize, const V: usize>(
         |l, u| {
             for v in 0..V {
                 for r in 0..R {
-                    E::view_mut::<S>(&mut t[r]).as_chunks_mut::<V>().0[l][v] =
-                        E::choose(s, u[r][v], on[l][v], off[l][v]);
+                    S::vectors_mut(&mut t[r]).as_chunks_mut::<V>().0[l][v] =
+                        s.select_positive(u[r][v], on[l][v], off[l][v]);
                 }
             }
         },

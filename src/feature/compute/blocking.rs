@@ -1,38 +1,40 @@
-//! The blocking of a pass: sizes of tiles, panels and tasks, what is kept, and whether threads pay.
+//! Cache blocking of a pass: sizes of panels, blocks and slabs, stored activations, and
+//! parallelism.
 //!
-//! It depends on the shape and the machine's instructions, never on the number of threads.
+//! The results depend on the shape and the SIMD level, never on the number of threads.
 
 use crate::numeric::packed::line;
 use crate::numeric::parallel::threads;
 use crate::numeric::simd;
 
-/// Most samples of a panel.
+/// Maximal number of samples of a panel.
 pub(super) const SAMPLES: usize = 256;
 
-/// Bytes of the samples of a panel: a part of the second cache.
+/// Bytes of the samples of a panel: a part of the L2 cache.
 const PANEL: usize = 192 << 10;
 
-/// Bytes of the particles of a backward task that are many: a part of the second cache.
+/// Bytes of the particles of a backward task, if they are many: a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
 
-/// Bytes that a step may keep of the `n x m` preactivations between its passes; what does not fit is computed again.
+/// Bytes of the `n x m` preactivations that may be stored between the passes; the others are
+/// recomputed.
 const KEPT: usize = 256 << 20;
 
-/// Bytes that are kept of a panel at most, and of a slab on one thread, where the backward pass follows at once: a part of the last
-/// cache.
+/// Bytes stored for a panel at most, and for a slab on one thread, if the backward pass follows
+/// immediately: a part of the last-level cache.
 pub(super) const CACHED: usize = 8 << 20;
 
-/// Multiplications below which one thread is faster: some 50 us of work.
-const ALONE: f64 = 2e6;
+/// Multiplications below which one thread is faster: about 50 us of work.
+const SERIAL: f64 = 2e6;
 
-/// What the forward pass keeps for the backward one.
+/// The activations that the forward pass stores for the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// Nothing: the preactivations are computed again.
+    /// None: the preactivations are recomputed.
     Nothing,
-    /// The signs of the preactivations, `signs` of them in a scalar.
+    /// The signs of the preactivations, `signs` bits in each scalar.
     Signs { signs: usize },
-    /// The preactivations, or the values where the derivative is a function of the value.
+    /// The preactivations, or the values if the derivative is a function of the value.
     Values,
     /// Values and derivatives.
     Both,
@@ -42,29 +44,31 @@ pub(super) enum Keep {
 pub(super) struct Blocking {
     /// Samples in whole lines: n rounded up.
     pub(super) padded: usize,
-    /// Samples, whole panels, that go forward and then backward before the next ones.
+    /// Samples, in whole panels, that run forward and then backward before the next ones.
     pub(super) slab: usize,
     /// Samples of a panel, whole lines.
     pub(super) panel: usize,
     /// Particles of a backward task, whole tiles.
     pub(super) block: usize,
-    /// What is kept, for the particles `i < kept`.
+    /// The stored activations, for the particles `i < kept`.
     pub(super) keep: Keep,
     pub(super) kept: usize,
-    /// Scalars kept for each sample.
+    /// Scalars stored per sample.
     pub(super) kept_rows: usize,
     pub(super) parallel: bool,
 }
 
 impl Blocking {
-    /// The blocking for n samples and m particles in `R^d` with k outputs, keeping what `keep` says as far as it fits; by `slabs`, so
-    /// that it stays in the cache, where the gradient can be taken in parts.
+    /// The blocking for n samples and m particles in `R^d` with k outputs.
+    ///
+    /// Stores `keep` as far as it fits. With `slabs`, for gradients of separable risks, slabs of
+    /// samples run through both passes, so that the stored activations stay in the cache.
     pub(super) fn new<T>([n, m, d, k]: [usize; 4], keep: Keep, slabs: bool) -> Self {
         let (width, bytes, rows) = (line::<T>(), size_of::<T>(), simd::rows());
         let padded = n.next_multiple_of(width);
         let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
-        // Enough panels for threads, but not so short that setting up a tile and adding up its lanes cost more than
-        // going through it.
+        // Enough panels for the threads, but long enough to amortise the initialisation of a tile
+        // and the horizontal sums of its lanes.
         let shortest = if d < 24 {
             n.div_ceil(4).clamp(128, SAMPLES)
         } else {
@@ -92,8 +96,9 @@ impl Blocking {
             Keep::Values => (fit_tiles(1), fit_tiles(1)),
             Keep::Both => (2 * fit_tiles(2), fit_tiles(2)),
         };
-        let parallel = n as f64 * m as f64 * (d + k) as f64 > ALONE;
-        // Sums run over panels, so the results do not depend on the slab, which may have a panel for each thread.
+        let parallel = n as f64 * m as f64 * (d + k) as f64 > SERIAL;
+        // Sums run over panels, so the results do not depend on the slab, which may have a panel
+        // for each thread.
         let panels =
             (CACHED / (panel * kept_rows * bytes).max(1)).max(if parallel { threads() } else { 1 });
         let slab = if slabs { panels * panel } else { padded };
@@ -117,7 +122,7 @@ impl Blocking {
         }
     }
 
-    /// Scalars kept at a time.
+    /// Scalars stored at a time.
     pub(super) fn kept_len(&self) -> usize {
         self.kept_rows * self.padded.min(self.slab)
     }

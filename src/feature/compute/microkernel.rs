@@ -1,15 +1,15 @@
-//! Register tiles: the inner products of `R` particles and one line of samples, and the sums of features behind them.
+//! Microkernels on register tiles: inner products of `R` particles with one line of samples, and
+//! weighted sums of features.
 //!
 //! Every sum has a fixed order, so a result does not depend on which thread computes it.
 
-use pulp::Simd;
-
 use super::blocking::SAMPLES;
 use super::operands::{Panel, Rows};
-use super::simd::Lane;
 use crate::numeric::packed::{line, whole_lines};
+use crate::numeric::simd::{Simd, SimdScalar};
 
-/// Bytes of a particle that a tile goes through at a time, so that particles and line stay in the first cache.
+/// Bytes of a particle per block of the inner dimension (the `kc` of BLIS), so that the particles
+/// of a tile and the line stay in the L1 cache.
 const DEPTH: usize = 1024;
 
 /// The slices, cut to `len` entries from `first` on.
@@ -24,40 +24,41 @@ fn cut<'a, X, const R: usize>(rows: &[&'a [X]; R], first: usize, len: usize) -> 
 
 /// `u[r][w] = init + sum_f b[r][f] x[f][w]` for the features in one line `x` (`d x W`).
 #[inline(always)]
-fn products<E: Lane, S: Simd, const R: usize, const V: usize>(
+fn products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     b: &[&[E]; R],
-    x: &[[E::Vector<S>; V]],
-    mut u: [[E::Vector<S>; V]; R],
-) -> [[E::Vector<S>; V]; R] {
+    x: &[[S::Vector; V]],
+    mut u: [[S::Vector; V]; R],
+) -> [[S::Vector; V]; R] {
     let b = cut(b, 0, x.len());
     for f in 0..x.len() {
         let x = x[f];
         for r in 0..R {
-            let b = E::all(s, b[r][f]);
+            let b = s.splat(b[r][f]);
             for v in 0..V {
-                u[r][v] = E::fma(s, b, x[v], u[r][v]);
+                u[r][v] = s.mul_add(b, x[v], u[r][v]);
             }
         }
     }
     u
 }
 
-/// Computes `u = b.x` for `R` particles `b` and the samples `x` in `lines` lines (each `d x W`), and hands it to
-/// `emit(line, u)` while it is in registers. Long products go through rows of partial ones.
+/// Computes `u = b.x` for `R` particles `b` and the samples `x` in `lines` lines (each `d x W`),
+/// and calls `emit(line, u)` while it is in registers. Long products are accumulated in rows of
+/// partial sums.
 ///
-/// Callers cut what `emit` writes to `lines` lines, so that no write is checked.
+/// Callers cut the output of `emit` to `lines` lines, so that bounds checks are elided.
 #[inline(always)]
-pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
+pub(super) fn preactivations<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     b: [&[E]; R],
     x: &[E],
     lines: usize,
-    mut emit: impl FnMut(usize, &[[E::Vector<S>; V]; R]),
+    mut emit: impl FnMut(usize, &[[S::Vector; V]; R]),
 ) {
     let d = b[0].len();
-    let zero = [[E::all(s, E::zero()); V]; R];
-    let (x, _) = E::view::<S>(x).as_chunks::<V>();
+    let zero = [[s.zero(); V]; R];
+    let (x, _) = S::vectors(x).as_chunks::<V>();
     let depth = DEPTH / size_of::<E>();
     let last = (d - 1) / depth * depth;
     if last == 0 {
@@ -67,7 +68,7 @@ pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
         return;
     }
     let mut partial = Rows::<E, R>::new();
-    let (partial, _) = E::view_mut::<S>(partial.0.as_flattened_mut()).as_chunks_mut::<V>();
+    let (partial, _) = S::vectors_mut(partial.0.as_flattened_mut()).as_chunks_mut::<V>();
     let partial = &mut partial.as_chunks_mut::<R>().0[..lines];
     for first in (0..last).step_by(depth) {
         let b = cut(&b, first, depth);
@@ -85,10 +86,11 @@ pub(super) fn preactivations<E: Lane, S: Simd, const R: usize, const V: usize>(
     }
 }
 
-/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel and the particles r of all tiles, with `G[r]` the last d of the p
-/// entries of column r of `out`. The tiles go through a line of features one after the other.
+/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel and the particles r of all tiles, with
+/// `G[r]` the last d of the p entries of column r of `out`. All tiles use one line of features
+/// before the next is loaded.
 #[inline(always)]
-pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
+pub(super) fn sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     tiles: &[[[E; SAMPLES]; R]],
     panel: Panel<'_, E>,
@@ -99,11 +101,11 @@ pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
     while f < whole {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
             let sums = outer::<E, S, R, V>(s, t, panel.features, whole, f);
-            // Counted, so that the sums stay in registers.
+            // A counted loop, so that the sums stay in registers.
             for r in 0..R.min(out.len() / p) {
-                let g = E::view_mut::<S>(&mut out[r * p + p - d + f..][..width]);
+                let g = S::vectors_mut(&mut out[r * p + p - d + f..][..width]);
                 for v in 0..V {
-                    g[v] = E::plus(s, g[v], sums[r][v]);
+                    g[v] = s.add(g[v], sums[r][v]);
                 }
             }
         }
@@ -131,21 +133,21 @@ pub(super) fn sums<E: Lane, S: Simd, const R: usize, const V: usize>(
 
 /// `sum_j t[r][j] x[j][f]` for one line of features from f on: lanes are features.
 #[inline(always)]
-fn outer<E: Lane, S: Simd, const R: usize, const V: usize>(
+fn outer<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     t: &[[E; SAMPLES]; R],
     features: &[E],
     whole: usize,
     f: usize,
-) -> [[E::Vector<S>; V]; R] {
+) -> [[S::Vector; V]; R] {
     let width = line::<E>();
-    let mut sums = [[E::all(s, E::zero()); V]; R];
+    let mut sums = [[s.zero(); V]; R];
     for (l, x) in features
         .chunks_exact(width * whole)
         .take(SAMPLES / width)
         .enumerate()
     {
-        let (x, _) = E::view::<S>(&x[f * width..][..width * width]).as_chunks::<V>();
+        let (x, _) = S::vectors(&x[f * width..][..width * width]).as_chunks::<V>();
         let x = &x[..width];
         let mut rows = [&t[0][..]; R];
         for r in 0..R {
@@ -153,9 +155,9 @@ fn outer<E: Lane, S: Simd, const R: usize, const V: usize>(
         }
         for j in 0..width {
             for r in 0..R {
-                let t = E::all(s, rows[r][j]);
+                let t = s.splat(rows[r][j]);
                 for v in 0..V {
-                    sums[r][v] = E::fma(s, t, x[j][v], sums[r][v]);
+                    sums[r][v] = s.mul_add(t, x[j][v], sums[r][v]);
                 }
             }
         }
@@ -165,15 +167,15 @@ fn outer<E: Lane, S: Simd, const R: usize, const V: usize>(
 
 /// `sum_j t[r][j] x[j][f]` for `F` features from f on: lanes are samples.
 #[inline(always)]
-fn inner<E: Lane, S: Simd, const R: usize, const V: usize, const F: usize>(
+fn inner<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, const F: usize>(
     s: S,
     t: &[[E; SAMPLES]; R],
     lines: &[E],
     d: usize,
     f: usize,
 ) -> [[E; F]; R] {
-    let (lines, _) = E::view::<S>(lines).as_chunks::<V>();
-    let mut sums = [[E::all(s, E::zero()); F]; R];
+    let (lines, _) = S::vectors(lines).as_chunks::<V>();
+    let mut sums = [[s.zero(); F]; R];
     for (l, x) in lines
         .chunks_exact(d)
         .take(SAMPLES / line::<E>())
@@ -182,9 +184,9 @@ fn inner<E: Lane, S: Simd, const R: usize, const V: usize, const F: usize>(
         let x = &x[f..f + F];
         for v in 0..V {
             for r in 0..R {
-                let t = E::view::<S>(&t[r]).as_chunks::<V>().0[l][v];
+                let t = S::vectors(&t[r]).as_chunks::<V>().0[l][v];
                 for f in 0..F {
-                    sums[r][f] = E::fma(s, t, x[f][v], sums[r][f]);
+                    sums[r][f] = s.mul_add(t, x[f][v], sums[r][f]);
                 }
             }
         }
@@ -192,7 +194,7 @@ fn inner<E: Lane, S: Simd, const R: usize, const V: usize, const F: usize>(
     let mut totals = [[E::zero(); F]; R];
     for r in 0..R {
         for f in 0..F {
-            totals[r][f] = E::total(s, sums[r][f]);
+            totals[r][f] = s.reduce_sum(sums[r][f]);
         }
     }
     totals
@@ -200,28 +202,33 @@ fn inner<E: Lane, S: Simd, const R: usize, const V: usize, const F: usize>(
 
 /// Each entry in all lanes.
 #[inline(always)]
-pub(super) fn all<E: Lane, S: Simd, const R: usize>(s: S, c: [E; R]) -> [E::Vector<S>; R] {
-    let mut all = [E::all(s, E::zero()); R];
+pub(super) fn all<E: SimdScalar, S: Simd<E>, const R: usize>(s: S, c: [E; R]) -> [S::Vector; R] {
+    let mut all = [s.zero(); R];
     for r in 0..R {
-        all[r] = E::all(s, c[r]);
+        all[r] = s.splat(c[r]);
     }
     all
 }
 
 /// `y += sum_r c[r] x[r]`, with the rows r of `x` one after the other.
 #[inline(always)]
-pub(super) fn combine<E: Lane, S: Simd, const R: usize>(s: S, c: [E; R], x: &[E], y: &mut [E]) {
+pub(super) fn combine<E: SimdScalar, S: Simd<E>, const R: usize>(
+    s: S,
+    c: [E; R],
+    x: &[E],
+    y: &mut [E],
+) {
     let n = y.len();
     let c = all(s, c);
-    let y = E::view_mut::<S>(y);
-    let mut rows = [E::view::<S>(&x[..n]); R];
+    let y = S::vectors_mut(y);
+    let mut rows = [S::vectors(&x[..n]); R];
     for r in 0..R {
-        rows[r] = &E::view::<S>(&x[r * n..(r + 1) * n])[..y.len()];
+        rows[r] = &S::vectors(&x[r * n..(r + 1) * n])[..y.len()];
     }
     for v in 0..y.len() {
         let mut sum = y[v];
         for r in 0..R {
-            sum = E::fma(s, c[r], rows[r][v], sum);
+            sum = s.mul_add(c[r], rows[r][v], sum);
         }
         y[v] = sum;
     }
@@ -229,8 +236,8 @@ pub(super) fn combine<E: Lane, S: Simd, const R: usize>(s: S, c: [E; R], x: &[E]
 
 /// `<x, y>`, both in whole lines of `V` vectors.
 #[inline(always)]
-pub(super) fn dot<E: Lane, S: Simd, const V: usize>(s: S, x: &[E], y: &[E]) -> E {
-    // At least four, which hide the latency of a multiply-add.
+pub(super) fn dot<E: SimdScalar, S: Simd<E>, const V: usize>(s: S, x: &[E], y: &[E]) -> E {
+    // At least four independent sums hide the latency of a multiply-add.
     if V < 4 {
         chains::<E, S, 4>(s, x, y)
     } else {
@@ -238,23 +245,23 @@ pub(super) fn dot<E: Lane, S: Simd, const V: usize>(s: S, x: &[E], y: &[E]) -> E
     }
 }
 
-/// `<x, y>` as `N` sums that do not wait for each other.
+/// `<x, y>` as `N` independent sums.
 #[inline(always)]
-fn chains<E: Lane, S: Simd, const N: usize>(s: S, x: &[E], y: &[E]) -> E {
-    let (x, x_rest) = E::view::<S>(x).as_chunks::<N>();
-    let (y, y_rest) = E::view::<S>(y).as_chunks::<N>();
-    let mut sums = [E::all(s, E::zero()); N];
+fn chains<E: SimdScalar, S: Simd<E>, const N: usize>(s: S, x: &[E], y: &[E]) -> E {
+    let (x, x_rest) = S::vectors(x).as_chunks::<N>();
+    let (y, y_rest) = S::vectors(y).as_chunks::<N>();
+    let mut sums = [s.zero(); N];
     for (x, y) in x.iter().zip(y) {
         for v in 0..N {
-            sums[v] = E::fma(s, x[v], y[v], sums[v]);
+            sums[v] = s.mul_add(x[v], y[v], sums[v]);
         }
     }
-    let mut sum = E::all(s, E::zero());
+    let mut sum = s.zero();
     for (&x, &y) in x_rest.iter().zip(y_rest) {
-        sum = E::fma(s, x, y, sum);
+        sum = s.mul_add(x, y, sum);
     }
     for v in 0..N {
-        sum = E::plus(s, sum, sums[v]);
+        sum = s.add(sum, sums[v]);
     }
-    E::total(s, sum)
+    s.reduce_sum(sum)
 }

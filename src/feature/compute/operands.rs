@@ -1,8 +1,8 @@
-//! The operands: particles `(a_i, b_i)` with weights `c_i` and samples `x_j`, as the kernels read them.
+//! Packed operands of the kernels: particles `(a_i, b_i)` with weights `c_i`, and samples `x_j`.
 
 use super::blocking::SAMPLES;
 use crate::numeric::packed::whole_lines;
-use crate::numeric::simd::{self, Lane};
+use crate::numeric::simd::{self, SimdScalar};
 use crate::real::Real;
 
 /// Particles and samples of a pass.
@@ -10,14 +10,15 @@ use crate::real::Real;
 pub(super) struct Operands<'a, T> {
     /// The particles, `p x m`, p = k + d.
     pub(super) w: &'a [T],
-    /// Their weights; none where they do not enter.
+    /// Their weights, or empty if they do not enter.
     pub(super) c: &'a [T],
-    /// Outputs k and inputs d.
+    /// The number of outputs.
     pub(super) k: usize,
+    /// The number of inputs.
     pub(super) d: usize,
-    /// d zeros: what stands in for particles beyond the last.
+    /// d zeros, in place of particles beyond the last.
     pub(super) zeros: &'a [T],
-    /// All samples in lines.
+    /// All samples, packed.
     pub(super) x: Panel<'a, T>,
 }
 
@@ -65,20 +66,20 @@ impl<'a, T: Real> Operands<'a, T> {
         }
     }
 
-    /// The same with lanes: `E` is `T`.
-    pub(super) fn with_lanes<E: Lane>(&self) -> Operands<'a, E> {
+    /// The same operands with the scalar written as `E`, which is `T`.
+    pub(super) fn with_scalar<E: SimdScalar>(&self) -> Operands<'a, E> {
         Operands {
             w: simd::same(self.w),
             c: simd::same(self.c),
             k: self.k,
             d: self.d,
             zeros: simd::same(self.zeros),
-            x: self.x.with_lanes(),
+            x: self.x.with_scalar(),
         }
     }
 }
 
-/// Samples in whole lines: lines of samples, and lines of features.
+/// A panel of samples, packed in whole lines of samples and in whole lines of features.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Panel<'a, T> {
     pub(super) samples: &'a [T],
@@ -86,7 +87,7 @@ pub(super) struct Panel<'a, T> {
 }
 
 impl<'a, T: Real> Panel<'a, T> {
-    pub(super) fn with_lanes<E: Lane>(&self) -> Panel<'a, E> {
+    pub(super) fn with_scalar<E: SimdScalar>(&self) -> Panel<'a, E> {
         Panel {
             samples: simd::same(self.samples),
             features: simd::same(self.features),
@@ -94,10 +95,11 @@ impl<'a, T: Real> Panel<'a, T> {
     }
 }
 
-/// Rows of the tiles that go through a line of features while it is in the first cache: whole tiles on any machine.
+/// Rows of the tiles that use a line of features while it is in the L1 cache: a multiple of the
+/// rows of a tile at every SIMD level.
 pub(super) const STRIP: usize = 24;
 
-/// The rows of some tiles on a panel, on the stack.
+/// The rows of [`STRIP`] particles on a panel, on the stack.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Strip<T>(pub(super) [[T; SAMPLES]; STRIP]);

@@ -1,19 +1,22 @@
-//! The passes over panels of samples and blocks of particles, on threads.
+//! The passes over panels of samples and blocks of particles, in parallel.
 
-use super::backward::Slopes;
+use super::backward::LinearBackward;
 use super::blocking::{Blocking, Keep};
-use super::elementwise::{derivatives_from_values, from_values, values, values_and_derivatives};
-use super::forward::Linear;
+use super::forward::LinearForward;
 use super::operands::{Operands, Rows, STRIP, Strip};
-use super::pointwise::{Combine, Products, ROWS, Sums, Weigh};
-use super::small_dim::{INPUTS, SmallDim, SmallDimBackward};
+use super::pointwise::{
+    Outputs, Preactivations, ROWS, WeightedFeatures, WeightedValues, derivatives_from_values,
+    from_values, values, values_and_derivatives,
+};
+use super::small_dim::{INPUTS, SmallDimBackward, SmallDimForward};
 use crate::activation::Activation;
 use crate::numeric::parallel::{Parts, each};
-use crate::numeric::simd::{self, Launch, same, same_mut, signs, with_lanes};
+use crate::numeric::simd::{self, Launch, same, same_mut, signs, with_simd_scalar};
 use crate::numeric::vector::dot;
 use crate::real::Real;
 
-/// Predictions `h` (`k x n`), one task a panel; keeps what the blocking says. `rows` is scratch, `k x padded`.
+/// Predictions `h` (`k x n`), one task per panel; stores the activations that the blocking selects.
+/// `rows` is scratch, `k x padded`.
 pub(super) fn forward<T: Real, A: Activation<T>>(
     blocking: &Blocking,
     operands: Operands<'_, T>,
@@ -40,7 +43,8 @@ pub(super) fn forward<T: Real, A: Activation<T>>(
     );
 }
 
-/// Derivatives `u` (`k x n`) of the predictions along the field `v` (`p x m`), one task a panel.
+/// JVP: derivatives `u` (`k x n`) of the predictions along the field `v` (`p x m`), one task per
+/// panel.
 pub(super) fn add_jvp<T: Real, A: Activation<T>>(
     blocking: &Blocking,
     operands: Operands<'_, T>,
@@ -82,7 +86,8 @@ pub(super) fn add_jvp<T: Real, A: Activation<T>>(
     );
 }
 
-/// Calls `task(lines, rows, kept)` for every panel and writes its rows (`k x samples`) to `out` (`k x n`).
+/// Calls `task(lines, rows, kept)` for every panel and writes its rows (`k x samples`) to `out`
+/// (`k x n`).
 fn panels<T: Real>(
     blocking: &Blocking,
     operands: Operands<'_, T>,
@@ -92,36 +97,20 @@ fn panels<T: Real>(
     task: &(impl Fn(&[T], &mut [T], &mut [T]) + Sync),
 ) {
     let k = operands.k;
-    let (rows, out) = (
-        Parts {
-            data: rows,
-            size: blocking.panel * k,
-        },
-        Parts {
-            data: out,
-            size: blocking.panel * k,
-        },
-    );
-    each((rows, (kept, out)), blocking.parallel, &|t,
-                                                   (
-        rows,
-        (kept, out),
-    ): (
-        Parts<T>,
-        (Parts<T>, Parts<T>),
-    )| {
+    let size = blocking.panel * k;
+    let (rows, out) = (Parts { data: rows, size }, Parts { data: out, size });
+    type Panel<'a, T> = (Parts<'a, T>, (Parts<'a, T>, Parts<'a, T>));
+    let work = |t: usize, (rows, (kept, out)): Panel<'_, T>| {
         let (first, n) = (t * blocking.panel, rows.data.len() / k);
-        task(
-            operands.panel(first, first + n).samples,
-            rows.data,
-            kept.data,
-        );
+        let samples = operands.panel(first, first + n).samples;
+        task(samples, rows.data, kept.data);
         for (l, row) in rows.data.chunks_exact(n).enumerate() {
             for (to, &h) in out.data[l..].iter_mut().step_by(k).zip(row) {
                 *to = h;
             }
         }
-    });
+    };
+    each((rows, (kept, out)), blocking.parallel, &work);
 }
 
 /// One panel of a piecewise linear activation.
@@ -133,19 +122,19 @@ fn linear<T: Real>(
     words: &mut [T],
 ) {
     let (left, right) = ([slopes.0], [slopes.1]);
-    with_lanes!(T as E => {
+    with_simd_scalar!(T as E => {
         let slopes = (same::<T, E>(&left)[0], same::<T, E>(&right)[0]);
         let (lines, h, words) = (same(lines), same_mut(h), same_mut(words));
-        let operands = operands.with_lanes();
+        let operands = operands.with_scalar();
         if operands.d <= INPUTS {
-            SmallDim::<E> { operands, slopes, lines, h }.launch();
+            SmallDimForward::<E> { operands, slopes, lines, h }.launch();
         } else {
-            Linear::<E> { operands, slopes, lines, h, words, signs: signs::<E>() }.launch();
+            LinearForward::<E> { operands, slopes, lines, h, words, signs: signs::<E>() }.launch();
         }
     });
 }
 
-/// One panel of any activation.
+/// One panel of a general activation.
 fn general<T: Real, A: Activation<T>>(
     blocking: &Blocking,
     operands: Operands<'_, T>,
@@ -155,7 +144,7 @@ fn general<T: Real, A: Activation<T>>(
     kept: &mut [T],
 ) {
     let (n, tile) = (h.len() / operands.k, simd::rows());
-    let (mut here, mut there) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
+    let (mut recomputed, mut copy) = (Rows::<T, ROWS>::new(), Rows::<T, ROWS>::new());
     h.fill(T::zero());
     for i in (0..operands.particles()).step_by(tile) {
         let s = match blocking.keep {
@@ -171,7 +160,7 @@ fn general<T: Real, A: Activation<T>>(
                 let s = if from_values(sigma) {
                     u
                 } else {
-                    let s = there.of(tile, n);
+                    let s = copy.of(tile, n);
                     s.copy_from_slice(u);
                     s
                 };
@@ -179,7 +168,7 @@ fn general<T: Real, A: Activation<T>>(
                 s
             }
             _ => {
-                let s = here.of(tile, n);
+                let s = recomputed.of(tile, n);
                 products(operands, i, lines, s);
                 values(sigma, s);
                 s
@@ -190,28 +179,30 @@ fn general<T: Real, A: Activation<T>>(
 }
 
 fn products<T: Real>(operands: Operands<'_, T>, i: usize, lines: &[T], u: &mut [T]) {
-    with_lanes!(T as E => {
-        Products::<E> { operands: operands.with_lanes(), i, lines: same(lines), u: same_mut(u) }.launch();
+    with_simd_scalar!(T as E => {
+        Preactivations::<E> { operands: operands.with_scalar(), i, lines: same(lines), u: same_mut(u) }.launch();
     });
 }
 
 fn combine<T: Real>(operands: Operands<'_, T>, i: usize, values: &[T], h: &mut [T]) {
-    with_lanes!(T as E => {
-        Combine::<E> { operands: operands.with_lanes(), i, values: same(values), h: same_mut(h) }.launch();
+    with_simd_scalar!(T as E => {
+        Outputs::<E> { operands: operands.with_scalar(), i, values: same(values), h: same_mut(h) }.launch();
     });
 }
 
-/// What the backward pass starts from.
+/// Input of the backward pass.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BackwardInput<'a, T> {
     /// `g` by panels, each `k x samples` by rows, 0 beyond the last sample.
     pub(super) g: &'a [T],
-    /// What the forward pass kept, by panels.
+    /// The activations that the forward pass stored, by panels.
     pub(super) kept: &'a [T],
 }
 
-/// Adds `(S_i, G_i)` to `out` (`p x m`), `S_il = sum_j g_jl sigma(b_i . x_j)`, `G_i = sum_j <g_j, a_i> sigma'(b_i . x_j) x_j`; without
-/// `a_i` where there is one output, without `S_i` where sigma is piecewise linear. One task a block of particles.
+/// Adds `(S_i, G_i)` to `out` (`p x m`), one task per block of particles:
+/// `S_il = sum_j g_jl sigma(b_i . x_j)` and `G_i = sum_j <g_j, a_i> sigma'(b_i . x_j) x_j`.
+///
+/// With one output `a_i` is omitted; if sigma is piecewise linear, `S_i` is.
 pub(super) fn backward<T: Real, A: Activation<T>>(
     blocking: &Blocking,
     operands: Operands<'_, T>,
@@ -244,7 +235,8 @@ pub(super) fn backward<T: Real, A: Activation<T>>(
     });
 }
 
-/// `da_i = -S_i`, `db_i = -G_i` and `<a_i, S_i>` to `values`, where it is not empty, of the sums in `out`.
+/// Turns the sums in `out` into `da_i = -S_i` and `db_i = -G_i`, and writes `<a_i, S_i>` to
+/// `values` unless it is empty.
 pub(super) fn finish<T: Real>(
     blocking: &Blocking,
     operands: Operands<'_, T>,
@@ -254,7 +246,7 @@ pub(super) fn finish<T: Real>(
 ) {
     let (k, p) = (operands.k, operands.k + operands.d);
     let of_values = if values.is_empty() { 0 } else { blocking.block };
-    let work = (
+    let blocks = (
         Parts {
             data: out,
             size: blocking.block * p,
@@ -264,18 +256,9 @@ pub(super) fn finish<T: Real>(
             size: of_values,
         },
     );
-    each(work, blocking.parallel, &|t,
-                                    (out, values): (
-        Parts<T>,
-        Parts<T>,
-    )| {
-        let w = &operands.w[t * blocking.block * p..][..out.data.len()];
-        for (i, (out, w)) in out
-            .data
-            .chunks_exact_mut(p)
-            .zip(w.chunks_exact(p))
-            .enumerate()
-        {
+    let work = |t: usize, (out, values): (Parts<'_, T>, Parts<'_, T>)| {
+        let w = operands.w[t * blocking.block * p..].chunks_exact(p);
+        for (i, (out, w)) in out.data.chunks_exact_mut(p).zip(w).enumerate() {
             let ((da, db), (a, b)) = (out.split_at_mut(k), w.split_at(k));
             if linear {
                 da[0] = dot(b, db);
@@ -291,7 +274,8 @@ pub(super) fn finish<T: Real>(
                 *db *= scale;
             }
         }
-    });
+    };
+    each(blocks, blocking.parallel, &work);
 }
 
 /// One block of a piecewise linear activation: `G_i / a_i`.
@@ -304,19 +288,19 @@ fn linear_block<T: Real>(
     out: &mut [T],
 ) {
     let (left, right) = ([slopes.0], [slopes.1]);
-    with_lanes!(T as E => {
+    with_simd_scalar!(T as E => {
         let slopes = (same::<T, E>(&left)[0], same::<T, E>(&right)[0]);
         let (g, kept, out) = (same(input.g), same(input.kept), same_mut(out));
-        let operands = operands.with_lanes();
+        let operands = operands.with_scalar();
         if operands.d <= INPUTS {
             SmallDimBackward::<E> { operands, slopes, g, first, out }.launch();
         } else {
-            Slopes::<E> { operands, blocking: *blocking, slopes, g, kept, first, out }.launch();
+            LinearBackward::<E> { operands, blocking: *blocking, slopes, g, kept, first, out }.launch();
         }
     });
 }
 
-/// One block of any activation: `(S_i, G_i)`, the latter without `a_i` where there is one output.
+/// One block of a general activation: `(S_i, G_i)`; with one output `G_i` omits `a_i`.
 fn general_block<T: Real, A: Activation<T>>(
     blocking: &Blocking,
     operands: Operands<'_, T>,
@@ -326,7 +310,7 @@ fn general_block<T: Real, A: Activation<T>>(
     out: &mut [T],
 ) {
     let (k, p, tile) = (operands.k, operands.k + operands.d, simd::rows());
-    let (mut here, mut ds, mut t) = (
+    let (mut s, mut ds, mut t) = (
         Rows::<T, ROWS>::new(),
         Rows::<T, ROWS>::new(),
         Strip::<T>::new(),
@@ -336,7 +320,7 @@ fn general_block<T: Real, A: Activation<T>>(
         let n = last - first;
         let (panel, g) = (operands.panel(first, last), &input.g[first * k..last * k]);
         let kept = &input.kept[first * blocking.kept_rows..last * blocking.kept_rows];
-        let (here, ds) = (here.of(tile, n), ds.of(tile, n));
+        let (s, ds) = (s.of(tile, n), ds.of(tile, n));
         for (i, out) in out.chunks_mut(STRIP * p).enumerate() {
             let i = block + i * STRIP;
             for ((i, out), t) in (i..)
@@ -353,27 +337,27 @@ fn general_block<T: Real, A: Activation<T>>(
                         if derivatives_from_values(sigma, u, ds) {
                             (u, &*ds)
                         } else {
-                            here.copy_from_slice(u);
-                            values_and_derivatives(sigma, here, ds);
-                            (&*here, &*ds)
+                            s.copy_from_slice(u);
+                            values_and_derivatives(sigma, s, ds);
+                            (&*s, &*ds)
                         }
                     }
                     _ => {
-                        products(operands, i, panel.samples, here);
-                        values_and_derivatives(sigma, here, ds);
-                        (&*here, &*ds)
+                        products(operands, i, panel.samples, s);
+                        values_and_derivatives(sigma, s, ds);
+                        (&*s, &*ds)
                     }
                 };
-                with_lanes!(T as E => {
-                    let (operands, t) = (operands.with_lanes(), same_mut(t.as_flattened_mut()).as_chunks_mut().0);
+                with_simd_scalar!(T as E => {
+                    let (operands, t) = (operands.with_scalar(), same_mut(t.as_flattened_mut()).as_chunks_mut().0);
                     let (values, derivatives, g, out) = (same(values), same(derivatives), same(g), same_mut(out));
-                    Weigh::<E> { operands, i, values, derivatives, g, t, out }.launch();
+                    WeightedValues::<E> { operands, i, values, derivatives, g, t, out }.launch();
                 });
             }
-            with_lanes!(T as E => {
+            with_simd_scalar!(T as E => {
                 let rows = (out.len() / p).next_multiple_of(tile);
                 let t = same(t.0[..rows].as_flattened()).as_chunks().0;
-                Sums::<E> { operands: operands.with_lanes(), panel: panel.with_lanes(), t, out: same_mut(out) }.launch();
+                WeightedFeatures::<E> { operands: operands.with_scalar(), panel: panel.with_scalar(), t, out: same_mut(out) }.launch();
             });
         }
     }

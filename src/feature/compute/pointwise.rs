@@ -1,20 +1,22 @@
-//! Any activation: tiles of preactivations in the first cache, the activation over their rows, and what is done with it.
+//! Kernels for general activations: preactivations of a tile in the L1 cache, a pointwise map, and
+//! products with its values and derivatives.
 //!
-//! The kernels here know nothing of the activation, which runs between them as a loop over slices.
-
-use pulp::Simd;
+//! The kernels do not depend on the activation, which is applied to slices between them and
+//! compiled for each instruction set in the crate that defines it.
 
 use super::blocking::SAMPLES;
 use super::microkernel::{combine, dot, preactivations, sums};
 use super::operands::{Operands, Panel};
+use crate::activation::Activation;
 use crate::numeric::packed::line;
-use crate::numeric::simd::{Kernel, Lane, launch};
+use crate::numeric::simd::{Multiversion, Simd, SimdKernel, SimdScalar, launch, multiversion};
+use crate::real::Real;
 
-/// Rows of a tile at most, on any machine.
+/// Maximal number of rows of a tile, over all SIMD levels.
 pub(super) const ROWS: usize = 12;
 
 /// `u[r][j] = b_{i + r} . x_j` for the samples of a panel.
-pub(super) struct Products<'a, E> {
+pub(super) struct Preactivations<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) i: usize,
     pub(super) lines: &'a [E],
@@ -22,19 +24,19 @@ pub(super) struct Products<'a, E> {
     pub(super) u: &'a mut [E],
 }
 
-launch!(Products, Combine, Weigh, Sums);
+launch!(Preactivations, Outputs, WeightedValues, WeightedFeatures);
 
-impl<E: Lane> Kernel for Products<'_, E> {
+impl<E: SimdScalar> SimdKernel for Preactivations<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let n = self.u.len() / R;
         let lines = n / line::<E>();
         let mut rows = self.u.chunks_exact_mut(n);
         let mut out: [_; R] = std::array::from_fn(|_| {
-            &mut E::view_mut::<S>(rows.next().unwrap_or_default())
+            &mut S::vectors_mut(rows.next().unwrap_or_default())
                 .as_chunks_mut::<V>()
                 .0[..lines]
         });
@@ -55,7 +57,7 @@ impl<E: Lane> Kernel for Products<'_, E> {
 }
 
 /// `h_l(x_j) += sum_r c_i a_il values[r][j]`, i = `self.i` + r, for all outputs l.
-pub(super) struct Combine<'a, E> {
+pub(super) struct Outputs<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) i: usize,
     pub(super) values: &'a [E],
@@ -63,12 +65,12 @@ pub(super) struct Combine<'a, E> {
     pub(super) h: &'a mut [E],
 }
 
-impl<E: Lane> Kernel for Combine<'_, E> {
+impl<E: SimdScalar> SimdKernel for Outputs<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let n = self.values.len() / R;
         for (l, h) in self.h.chunks_exact_mut(n).enumerate() {
             combine::<E, S, R>(s, self.operands.coefficients(self.i, l), self.values, h);
@@ -76,10 +78,11 @@ impl<E: Lane> Kernel for Combine<'_, E> {
     }
 }
 
-/// `S_il += sum_j g_jl values[r][j]` and `t[r][j] = <g_j, a_i> derivatives[r][j]`, i = `self.i` + r.
+/// `S_il += sum_j g_jl values[r][j]` and `t[r][j] = <g_j, a_i> derivatives[r][j]`, i = `self.i` +
+/// r.
 ///
-/// With one output `a_i` is left out.
-pub(super) struct Weigh<'a, E> {
+/// With one output `a_i` is omitted.
+pub(super) struct WeightedValues<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) i: usize,
     pub(super) values: &'a [E],
@@ -92,12 +95,12 @@ pub(super) struct Weigh<'a, E> {
     pub(super) out: &'a mut [E],
 }
 
-impl<E: Lane> Kernel for Weigh<'_, E> {
+impl<E: SimdScalar> SimdKernel for WeightedValues<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let Operands { k, d, w, .. } = self.operands;
         let (p, n) = (k + d, self.values.len() / R);
         let particles = self
@@ -132,7 +135,7 @@ impl<E: Lane> Kernel for Weigh<'_, E> {
 }
 
 /// `G_i += sum_j t[r][j] x_j` for the particles of some tiles.
-pub(super) struct Sums<'a, E> {
+pub(super) struct WeightedFeatures<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) panel: Panel<'a, E>,
     /// A row of the longest panel for each particle, whole tiles.
@@ -141,13 +144,93 @@ pub(super) struct Sums<'a, E> {
     pub(super) out: &'a mut [E],
 }
 
-impl<E: Lane> Kernel for Sums<'_, E> {
+impl<E: SimdScalar> SimdKernel for WeightedFeatures<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let Operands { k, d, .. } = self.operands;
         sums::<E, S, R, V>(s, self.t.as_chunks().0, self.panel, (d, k + d), self.out);
+    }
+}
+
+/// `u <- sigma(u)`.
+pub(super) fn values<T: Real, A: Activation<T>>(sigma: &A, u: &mut [T]) {
+    multiversion(Apply { sigma, u });
+}
+
+/// `(u, ds) <- (sigma(u), sigma'(u))`.
+pub(super) fn values_and_derivatives<T: Real, A: Activation<T>>(
+    sigma: &A,
+    u: &mut [T],
+    ds: &mut [T],
+) {
+    multiversion(ApplyWithDerivative { sigma, u, ds });
+}
+
+/// `ds <- sigma'` from the values `s = sigma(u)`; returns false, with `ds` unchanged, unless
+/// `sigma'` is a function of `sigma`.
+pub(super) fn derivatives_from_values<T: Real, A: Activation<T>>(
+    sigma: &A,
+    s: &[T],
+    ds: &mut [T],
+) -> bool {
+    let is_function_of_value = from_values::<T, A>(sigma);
+    if is_function_of_value {
+        multiversion(DerivativesFromValues { sigma, s, ds });
+    }
+    is_function_of_value
+}
+
+/// Returns true if `sigma'` is a function of `sigma`.
+#[inline]
+pub(super) fn from_values<T: Real, A: Activation<T>>(sigma: &A) -> bool {
+    sigma.derivative_from_value(T::zero()).is_some()
+}
+
+struct Apply<'a, T, A> {
+    sigma: &'a A,
+    u: &'a mut [T],
+}
+
+impl<T: Real, A: Activation<T>> Multiversion for Apply<'_, T, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        self.sigma.apply(self.u);
+    }
+}
+
+struct ApplyWithDerivative<'a, T, A> {
+    sigma: &'a A,
+    u: &'a mut [T],
+    ds: &'a mut [T],
+}
+
+impl<T: Real, A: Activation<T>> Multiversion for ApplyWithDerivative<'_, T, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        self.sigma.apply_with_derivative(self.u, self.ds);
+    }
+}
+
+struct DerivativesFromValues<'a, T, A> {
+    sigma: &'a A,
+    s: &'a [T],
+    ds: &'a mut [T],
+}
+
+impl<T: Real, A: Activation<T>> Multiversion for DerivativesFromValues<'_, T, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        for (ds, &s) in self.ds.iter_mut().zip(self.s) {
+            *ds = self.sigma.derivative_from_value(s).unwrap_or(T::zero());
+        }
     }
 }

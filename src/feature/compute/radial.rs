@@ -1,7 +1,8 @@
-//! Radial ridge maps by way of ridge maps: `a |b| sigma(b.x / |b|)` with `r = |b|`, `e = b / r`.
+//! Radial ridge maps via ridge maps: `a |b| sigma(b.x / |b|)` with `r = |b|`, `e = b / r`.
 //!
-//! The operands of particles `(a_i, e_i)` with weights `c_i r_i` predicts the same. Its `S_i` and `G_i` give
-//! `da_i = -r_i S_i` and `db_i = -(G_i + e_i (<a_i, S_i> - e_i . G_i))`. Where `b_i = 0` all is 0.
+//! The ridge map with particles `(a_i, e_i)` and weights `c_i r_i` has the same predictions. Its
+//! `S_i` and `G_i` give `da_i = -r_i S_i` and `db_i = -(G_i + e_i (<a_i, S_i> - e_i . G_i))`. If
+//! `b_i = 0`, all are 0.
 
 use super::Neurons;
 use crate::activation::Activation;
@@ -9,7 +10,7 @@ use crate::feature::{PredictionGradient, Workspace};
 use crate::numeric::vector::{dot, norm};
 use crate::real::Real;
 
-/// The operands on samples; `w` are the particles `(a_i, b_i)` of the radial map.
+/// A radial ridge map on samples; `w` are the particles `(a_i, b_i)` of the radial map.
 #[derive(Debug)]
 pub(in crate::feature) struct Radials<'a, T: Real, A>(pub(in crate::feature) Neurons<'a, T, A>);
 
@@ -58,7 +59,7 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
     }
 
     /// The derivatives of the predictions along `v`: those of the ridge map along
-    /// `(r alpha + a (e.beta), beta - e (e.beta))`, as `e` turns and `r` grows.
+    /// `(r alpha + a (e.beta), beta - e (e.beta))`, by the derivatives of `e` and `r`.
     pub(in crate::feature) fn add_jvp(
         &self,
         c: &[T],
@@ -67,10 +68,10 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
         ws: &mut Workspace<T>,
     ) {
         let (k, p) = (self.0.k, self.0.k + self.0.x.dim());
-        let ([w, r, turned], ws) = ws.nest([self.0.w.len(), c.len(), v.len()]);
+        let ([w, r, tangent], ws) = ws.nest([self.0.w.len(), c.len(), v.len()]);
         self.polar(w, r);
-        turned.copy_from_slice(v);
-        for ((v, w), &r) in turned
+        tangent.copy_from_slice(v);
+        for ((v, w), &r) in tangent
             .chunks_exact_mut(p)
             .zip(w.chunks_exact(p))
             .zip(r.iter())
@@ -87,7 +88,7 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
                 *beta -= e * along;
             }
         }
-        self.ridge(w).add_jvp(c, turned, out, ws);
+        self.ridge(w).add_jvp(c, tangent, out, ws);
     }
 
     /// Writes `(a_i, e_i)` and `r_i`.

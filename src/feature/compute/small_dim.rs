@@ -1,19 +1,18 @@
-//! Few inputs, `d <= 4`, piecewise linear, one output: everything in registers, preactivations computed twice.
-
-use pulp::Simd;
+//! Passes in small dimension, `d <= 4`, for piecewise linear activations and one output: all in
+//! registers, with preactivations recomputed in the backward pass.
 
 use super::operands::Operands;
 use crate::numeric::packed::line;
-use crate::numeric::simd::{Kernel, Lane, launch};
+use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
-/// Most inputs.
+/// Maximal number of inputs.
 pub(super) const INPUTS: usize = 4;
 
-/// Samples after which partial sums are added up.
+/// Samples after which the partial sums in vectors are reduced and added to the outputs.
 const RUN: usize = 4096;
 
 /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` for the samples of one panel.
-pub(super) struct SmallDim<'a, E> {
+pub(super) struct SmallDimForward<'a, E> {
     pub(super) operands: Operands<'a, E>,
     /// `sigma'` to the left and right of 0.
     pub(super) slopes: (E, E),
@@ -23,14 +22,14 @@ pub(super) struct SmallDim<'a, E> {
     pub(super) h: &'a mut [E],
 }
 
-launch!(SmallDim, SmallDimBackward);
+launch!(SmallDimForward, SmallDimBackward);
 
-impl<E: Lane> Kernel for SmallDim<'_, E> {
+impl<E: SimdScalar> SimdKernel for SmallDimForward<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         match (self.operands.d, self.slopes.0 == E::zero()) {
             (1, true) => self.lines::<S, V, 1, false>(s),
             (1, false) => self.lines::<S, V, 1, true>(s),
@@ -44,12 +43,12 @@ impl<E: Lane> Kernel for SmallDim<'_, E> {
     }
 }
 
-impl<E: Lane> SmallDim<'_, E> {
-    /// Two lines at a time, so that four sums are under way.
+impl<E: SimdScalar> SmallDimForward<'_, E> {
+    /// Two lines at a time, so that four independent sums hide the latency.
     #[inline(always)]
-    fn lines<S: Simd, const V: usize, const D: usize, const LEAKY: bool>(self, s: S) {
-        let (lines, _) = E::view::<S>(self.lines).as_chunks::<V>();
-        let (h, _) = E::view_mut::<S>(self.h).as_chunks_mut::<V>();
+    fn lines<S: Simd<E>, const V: usize, const D: usize, const LEAKY: bool>(self, s: S) {
+        let (lines, _) = S::vectors(self.lines).as_chunks::<V>();
+        let (h, _) = S::vectors_mut(self.h).as_chunks_mut::<V>();
         let (pairs, last) = lines.as_chunks::<D>().0.as_chunks::<2>();
         let (h_of_pairs, h_of_last) = h.as_chunks_mut::<2>();
         for (x, h) in pairs.iter().zip(h_of_pairs) {
@@ -69,26 +68,33 @@ impl<E: Lane> SmallDim<'_, E> {
 
 /// The predictions for `L` lines `x`.
 #[inline(always)]
-fn predict<E: Lane, S: Simd, const V: usize, const D: usize, const L: usize, const LEAKY: bool>(
+fn predict<
+    E: SimdScalar,
+    S: Simd<E>,
+    const V: usize,
+    const D: usize,
+    const L: usize,
+    const LEAKY: bool,
+>(
     s: S,
     operands: &Operands<'_, E>,
     (left, right): (E, E),
-    x: &[[[E::Vector<S>; V]; D]; L],
-    h: &mut [[E::Vector<S>; V]; L],
+    x: &[[[S::Vector; V]; D]; L],
+    h: &mut [[S::Vector; V]; L],
 ) {
-    let mut sums = [[E::all(s, E::zero()); V]; L];
-    let (on, off) = (E::all(s, right), E::all(s, left));
+    let mut sums = [[s.zero(); V]; L];
+    let (on, off) = (s.splat(right), s.splat(left));
     for (w, &c) in operands.w.chunks_exact(D + 1).zip(operands.c) {
-        let ca = E::all(s, c * w[0]);
+        let ca = s.splat(c * w[0]);
         for l in 0..L {
             let u = preactivation::<E, S, V, D>(s, &w[1..], &x[l]);
             for v in 0..V {
                 let value = if LEAKY {
-                    E::times(s, E::choose(s, u[v], on, off), u[v])
+                    s.mul(s.select_positive(u[v], on, off), u[v])
                 } else {
-                    E::positive(s, u[v])
+                    s.positive_part(u[v])
                 };
-                sums[l][v] = E::fma(s, ca, value, sums[l][v]);
+                sums[l][v] = s.mul_add(ca, value, sums[l][v]);
             }
         }
     }
@@ -97,7 +103,7 @@ fn predict<E: Lane, S: Simd, const V: usize, const D: usize, const L: usize, con
             h[l][v] = if LEAKY {
                 sums[l][v]
             } else {
-                E::times(s, on, sums[l][v])
+                s.mul(on, sums[l][v])
             };
         }
     }
@@ -105,16 +111,16 @@ fn predict<E: Lane, S: Simd, const V: usize, const D: usize, const L: usize, con
 
 /// `u = b.x` for one particle and one line.
 #[inline(always)]
-fn preactivation<E: Lane, S: Simd, const V: usize, const D: usize>(
+fn preactivation<E: SimdScalar, S: Simd<E>, const V: usize, const D: usize>(
     s: S,
     b: &[E],
-    x: &[[E::Vector<S>; V]; D],
-) -> [E::Vector<S>; V] {
-    let mut u = [E::all(s, E::zero()); V];
+    x: &[[S::Vector; V]; D],
+) -> [S::Vector; V] {
+    let mut u = [s.zero(); V];
     for f in 0..D {
-        let b = E::all(s, b[f]);
+        let b = s.splat(b[f]);
         for v in 0..V {
-            u[v] = E::fma(s, b, x[f][v], u[v]);
+            u[v] = s.mul_add(b, x[f][v], u[v]);
         }
     }
     u
@@ -132,12 +138,12 @@ pub(super) struct SmallDimBackward<'a, E> {
     pub(super) out: &'a mut [E],
 }
 
-impl<E: Lane> Kernel for SmallDimBackward<'_, E> {
+impl<E: SimdScalar> SimdKernel for SmallDimBackward<'_, E> {
     type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         match (self.operands.d, self.slopes.0 == E::zero()) {
             (1, true) => self.particles::<S, V, 1, 6, false>(s),
             (1, false) => self.particles::<S, V, 1, 6, true>(s),
@@ -151,17 +157,17 @@ impl<E: Lane> Kernel for SmallDimBackward<'_, E> {
     }
 }
 
-impl<E: Lane> SmallDimBackward<'_, E> {
+impl<E: SimdScalar> SmallDimBackward<'_, E> {
     #[inline(always)]
-    fn particles<S: Simd, const V: usize, const D: usize, const Q: usize, const LEAKY: bool>(
+    fn particles<S: Simd<E>, const V: usize, const D: usize, const Q: usize, const LEAKY: bool>(
         self,
         s: S,
     ) {
         let p = D + 1;
         let w = &self.operands.w[self.first * p..][..self.out.len()];
         let run = RUN / line::<E>();
-        let (lines, _) = E::view::<S>(self.operands.x.samples).as_chunks::<V>();
-        let (g, _) = E::view::<S>(self.g).as_chunks::<V>();
+        let (lines, _) = S::vectors(self.operands.x.samples).as_chunks::<V>();
+        let (g, _) = S::vectors(self.g).as_chunks::<V>();
         for (x, g) in lines.as_chunks::<D>().0.chunks(run).zip(g.chunks(run)) {
             let (mut tiles, mut sums) = (w.chunks_exact(Q * p), self.out.chunks_exact_mut(Q * p));
             for (w, out) in tiles.by_ref().zip(sums.by_ref()) {
@@ -177,20 +183,27 @@ impl<E: Lane> SmallDimBackward<'_, E> {
 
 /// `Q` particles `w` of [`SmallDimBackward`] and the lines `x` with `g`.
 #[inline(always)]
-fn tile<E: Lane, S: Simd, const V: usize, const D: usize, const Q: usize, const LEAKY: bool>(
+fn tile<
+    E: SimdScalar,
+    S: Simd<E>,
+    const V: usize,
+    const D: usize,
+    const Q: usize,
+    const LEAKY: bool,
+>(
     s: S,
     (left, right): (E, E),
     w: &[E],
-    x: &[[[E::Vector<S>; V]; D]],
-    g: &[[E::Vector<S>; V]],
+    x: &[[[S::Vector; V]; D]],
+    g: &[[S::Vector; V]],
     out: &mut [E],
 ) {
-    let zero = E::all(s, E::zero());
-    let (left, on) = (E::all(s, left), E::all(s, right));
+    let zero = s.zero();
+    let (left, on) = (s.splat(left), s.splat(right));
     let mut b = [[zero; D]; Q];
     for q in 0..Q {
         for f in 0..D {
-            b[q][f] = E::all(s, w[q * (D + 1) + 1 + f]);
+            b[q][f] = s.splat(w[q * (D + 1) + 1 + f]);
         }
     }
     let mut sums = [[zero; D]; Q];
@@ -199,22 +212,22 @@ fn tile<E: Lane, S: Simd, const V: usize, const D: usize, const Q: usize, const 
             for q in 0..Q {
                 let mut u = zero;
                 for f in 0..D {
-                    u = E::fma(s, b[q][f], x[f][v], u);
+                    u = s.mul_add(b[q][f], x[f][v], u);
                 }
                 let t = if LEAKY {
-                    E::times(s, E::choose(s, u, on, left), g[v])
+                    s.mul(s.select_positive(u, on, left), g[v])
                 } else {
-                    E::choose(s, u, g[v], zero)
+                    s.select_positive(u, g[v], zero)
                 };
                 for f in 0..D {
-                    sums[q][f] = E::fma(s, t, x[f][v], sums[q][f]);
+                    sums[q][f] = s.mul_add(t, x[f][v], sums[q][f]);
                 }
             }
         }
     }
     for q in 0..Q {
         for f in 0..D {
-            let sum = E::total(s, sums[q][f]);
+            let sum = s.reduce_sum(sums[q][f]);
             out[q * (D + 1) + 1 + f] += if LEAKY { sum } else { right * sum };
         }
     }

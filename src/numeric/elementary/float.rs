@@ -1,34 +1,39 @@
 //! The formats `f32` and `f64`: their bits and the coefficients of their polynomials.
 //!
-//! The coefficients are minimax, computed with the Remez exchange in 220 bits; each comment gives the largest error, in
-//! the weight that the comment names, before rounding.
+//! The coefficients are minimax, computed with the Remez exchange in 220 bits. Each comment gives
+//! the largest error before rounding, in the weight that the comment names.
 
 use crate::real::{Real, to_f64};
 
 /// `f32` or `f64`.
 pub(crate) trait Float: Real {
-    /// Adding it rounds a number to an integer, which is then found in the low bits: 1.5 times the power of two whose last bit is 1.
+    /// Adding it rounds a number to an integer, which the low bits then hold: 1.5 times the power
+    /// of two whose last bit is 1.
     const SHIFT: Self;
-    /// Beyond `exp(-TAIL)` there is only 0, and beyond `exp(TAIL)` only infinity.
+    /// `exp(-TAIL)` rounds to 0, and `exp(TAIL)` to infinity.
     const TAIL: Self;
     /// `log 2` in two parts; multiples of the first are exact.
     const LN_2: [Self; 2];
     /// `(exp r - 1 - r) / r^2` on `|r| <= log(2)/2`, error relative to `1 / r`.
     const EXP: &'static [Self];
-    /// `L(s^2)` in `log((1 + s)/(1 - s)) = 2 s + s^3 L(s^2)`, for `1/sqrt 2 <= (1 + s)/(1 - s) <= sqrt 2`, error relative to `1 / s^2`.
+    /// `L(s^2)` in `log((1 + s)/(1 - s)) = 2 s + s^3 L(s^2)`, for
+    /// `1/sqrt 2 <= (1 + s)/(1 - s) <= sqrt 2`, error relative to `1 / s^2`.
     const LOG: &'static [Self];
     /// `erf(x)/x - 1` in `x^2 <= 1`, error relative to `erf(x)/x`.
     const ERF: &'static [Self];
-    /// `(1 + 2 x) exp(x^2) erfc(x)` in `t = (x - c)/(x + c)`, `0 <= x <= 29` (11), relative error; and c.
+    /// `(1 + 2 x) exp(x^2) erfc(x)` in `t = (x - c)/(x + c)`, `0 <= x <= 29` (11 in `f32`),
+    /// relative error; and c.
     const ERFC: &'static [Self];
     const ERFC_CENTRE: Self;
-    /// `S` and `V` of `tanh`, for `|x|` up to the last, where it rounds to 1; error of `tanh`, relative.
+    /// `S` and `V` of `tanh`, for `|x| <= TANH_END`, where it rounds to 1; relative error of
+    /// `tanh`.
     const TANH: [&'static [Self]; 2];
     const TANH_END: Self;
-    /// `(sin r - r)/r^3` and `(cos r - 1 + r^2/2)/r^4` in `r^2`, `|r| <= pi/4`; for `f32` evaluated in `f64`.
+    /// `(sin r - r)/r^3` and `(cos r - 1 + r^2/2)/r^4` in `r^2`, `|r| <= pi/4`; evaluated in `f64`
+    /// for `f32` too.
     const SIN: &'static [f64];
     const COS: &'static [f64];
-    /// Whether the distance from a multiple of `pi/2` is needed to the last bits of `f64`.
+    /// True if the distance from a multiple of `pi/2` is required to the last bits of `f64`.
     const DOUBLE: bool;
 
     /// `2^k` as a product of two normal powers, `|k| <= TAIL / log 2`.

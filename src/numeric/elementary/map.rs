@@ -2,9 +2,8 @@
 
 use std::any::Any;
 
-use pulp::{Arch, Simd, WithSimd};
-
 use super::Float;
+use crate::numeric::simd::{Multiversion, multiversion};
 use crate::real::Real;
 
 /// An activation without branches, in `f32` and `f64`.
@@ -18,27 +17,27 @@ pub(crate) trait Elementary {
         Self::pair::<E, FUSED>(u).0
     }
 
-    /// Whether `pair` holds at `u`.
+    /// Returns true if `pair` is accurate at `u`.
     #[inline(always)]
     fn covers<E: Float>(u: E) -> bool {
         let _ = u;
         true
     }
 
-    /// `(sigma(u), sigma'(u))` elsewhere.
+    /// `(sigma(u), sigma'(u))` at arguments that `pair` does not cover.
     #[inline(always)]
     fn beyond<E: Float>(u: E) -> (E, E) {
         Self::pair::<E, false>(u)
     }
 }
 
-/// `x`, where `B` is `A`.
+/// `x`, if `B` is `A`.
 #[inline(always)]
 fn same<A: 'static, B: Copy + 'static>(x: A) -> Option<B> {
     (&x as &dyn Any).downcast_ref().copied()
 }
 
-/// `sigma(u)`, where `T` is `f32` or `f64`.
+/// `sigma(u)`, if `T` is `f32` or `f64`.
 #[inline(always)]
 pub(crate) fn value<A: Elementary, T: Real>(u: T) -> Option<T> {
     #[inline(always)]
@@ -53,7 +52,7 @@ pub(crate) fn value<A: Elementary, T: Real>(u: T) -> Option<T> {
     of::<A, f64, T>(u).or_else(|| of::<A, f32, T>(u))
 }
 
-/// `(sigma(u), sigma'(u))`, where `T` is `f32` or `f64`.
+/// `(sigma(u), sigma'(u))`, if `T` is `f32` or `f64`.
 #[inline(always)]
 pub(crate) fn pair<A: Elementary, T: Real>(u: T) -> Option<(T, T)> {
     #[inline(always)]
@@ -69,7 +68,7 @@ pub(crate) fn pair<A: Elementary, T: Real>(u: T) -> Option<(T, T)> {
     of::<A, f64, T>(u).or_else(|| of::<A, f32, T>(u))
 }
 
-/// `u_r <- sigma(u_r)`, on the widest instructions that the machine has; false where `T` is neither `f32` nor `f64`.
+/// `u_r <- sigma(u_r)`, on the best instruction set; returns false unless `T` is `f32` or `f64`.
 pub(crate) fn apply<A: Elementary, T: Real>(u: &mut [T]) -> bool {
     dispatch::<A, f64, T>(u, &mut []) || dispatch::<A, f32, T>(u, &mut [])
 }
@@ -79,20 +78,21 @@ pub(crate) fn apply_with_derivative<A: Elementary, T: Real>(u: &mut [T], ds: &mu
     dispatch::<A, f64, T>(u, ds) || dispatch::<A, f32, T>(u, ds)
 }
 
-/// So many at once are looked through for arguments that the formula does not cover.
+/// Arguments per block; a block with any argument that the formula does not cover is evaluated by
+/// `beyond`.
 const BLOCK: usize = 1024;
 
-struct Map<'a, A, E, T, const FUSED: bool> {
+struct Map<'a, A, E, T> {
     u: &'a mut [T],
     ds: &'a mut [T],
     of: std::marker::PhantomData<(A, E)>,
 }
 
-impl<A: Elementary, E: Float, T: Real, const FUSED: bool> WithSimd for Map<'_, A, E, T, FUSED> {
+impl<A: Elementary, E: Float, T: Real> Multiversion for Map<'_, A, E, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn run<const FUSED: bool>(self) {
         let lane = |u: T| same::<T, E>(u).unwrap_or(E::zero());
         let back = |s: E| same::<E, T>(s).unwrap_or(T::zero());
         if self.ds.is_empty() {
@@ -130,15 +130,10 @@ fn dispatch<A: Elementary, E: Float, T: Real>(u: &mut [T], ds: &mut [T]) -> bool
     if same::<T, E>(T::zero()).is_none() {
         return false;
     }
-    let of = std::marker::PhantomData::<(A, E)>;
-    match Arch::new() {
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Arch::V4(s) => Simd::vectorize(s, Map::<A, E, T, true> { u, ds, of }),
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Arch::V3(s) => Simd::vectorize(s, Map::<A, E, T, true> { u, ds, of }),
-        #[cfg(target_arch = "aarch64")]
-        Arch::Neon(s) => Simd::vectorize(s, Map::<A, E, T, true> { u, ds, of }),
-        _ => Map::<A, E, T, false> { u, ds, of }.with_simd(pulp::Scalar::new()),
-    }
+    multiversion(Map {
+        u,
+        ds,
+        of: std::marker::PhantomData::<(A, E)>,
+    });
     true
 }

@@ -1,9 +1,9 @@
-//! Sums over half planes, by running sums round the circle.
+//! Sums over half planes, by prefix sums around the circle.
 
 use std::ops::Range;
 
 use crate::activation::Slopes;
-use crate::numeric::angular_order::{Circle, Format, QUARTER, dot, widen};
+use crate::numeric::angular_order::{AngularOrder, Format, QUARTER, dot, widen};
 use crate::numeric::double_double::DoubleDouble;
 use crate::numeric::parallel::{Parts, each};
 use crate::real::{Real, to_f64};
@@ -11,8 +11,9 @@ use crate::real::{Real, to_f64};
 /// The rows of a block: about 20 us of work.
 const BLOCK: usize = 1024;
 
-/// Calls `work(first, rows)` on blocks of rows of `out`, in threads where there are enough of them. Every row has one
-/// owner, so the results do not depend on the number of threads.
+/// Calls `work(first, rows)` on blocks of rows of `out`, in parallel from four blocks.
+///
+/// Every row has one owner, so the results do not depend on the number of threads.
 pub(super) fn in_blocks<S: Send>(
     out: &mut [S],
     width: usize,
@@ -28,18 +29,19 @@ pub(super) fn in_blocks<S: Send>(
     });
 }
 
-/// Vectors `v_i` with terms `t_il` of the plane, and the running sums of these in the order of the angle.
+/// Vectors `v_i` with terms `t_il` in the plane, and the prefix sums of the terms in the order of
+/// the angle.
 #[derive(Debug)]
-pub(super) struct Members<'a, T> {
-    circle: &'a Circle<T>,
+pub(super) struct HalfPlaneSums<'a, T> {
+    circle: &'a AngularOrder<T>,
     k: usize,
     slopes: Slopes<T>,
     /// `sums[s k + l]`: the sum of the terms before place s.
     sums: &'a [DoubleDouble],
 }
 
-/// The arc of the angles of those whom one vector makes active, widened at its start and cut at its end by the doubt
-/// about either; and the places of its ends.
+/// The interval of the angles of the vectors that are active for one query, extended at its start
+/// and shortened at its end by the error bound of the angles; and the places of its ends.
 #[derive(Clone, Copy)]
 struct Window {
     from: u32,
@@ -49,18 +51,18 @@ struct Window {
     end: usize,
 }
 
-impl<T: Real> Clone for Members<'_, T> {
+impl<T: Real> Clone for HalfPlaneSums<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T: Real> Copy for Members<'_, T> {}
+impl<T: Real> Copy for HalfPlaneSums<'_, T> {}
 
-impl<'a, T: Real> Members<'a, T> {
+impl<'a, T: Real> HalfPlaneSums<'a, T> {
     /// `term(i, v_i, l)` is `t_il`.
     pub(super) fn new(
-        circle: &'a Circle<T>,
+        circle: &'a AngularOrder<T>,
         k: usize,
         slopes: Slopes<T>,
         sums: &'a mut Vec<DoubleDouble>,
@@ -95,24 +97,29 @@ impl<'a, T: Real> Members<'a, T> {
         all.iter().all(|sum| sum.is_finite())
     }
 
-    /// `out[s k + l] = sum_i s(q_s . v_i) t_il` for the vectors `q_s` of `queries` in the order of their angle.
-    pub(super) fn sweep(&self, queries: &Circle<T>, out: &mut [[f64; 2]]) {
-        let members = *self;
+    /// `out[s k + l] = sum_i s(q_s . v_i) t_il` for the vectors `q_s` of `queries` in the order of
+    /// their angle.
+    pub(super) fn sweep(&self, queries: &AngularOrder<T>, out: &mut [[f64; 2]]) {
+        let half_planes = *self;
         in_blocks(out, self.k, |first, out| {
-            if members.k == 1 {
-                Self { k: 1, ..members }.sweep_from(queries, first, out); // a loop of its own
+            if half_planes.k == 1 {
+                Self {
+                    k: 1,
+                    ..half_planes
+                }
+                .sweep_from(queries, first, out); // specialised to one output
             } else {
-                members.sweep_from(queries, first, out);
+                half_planes.sweep_from(queries, first, out);
             }
         });
     }
 
     #[inline(always)]
-    fn sweep_from(self, queries: &Circle<T>, first: usize, out: &mut [[f64; 2]]) {
+    fn sweep_from(self, queries: &AngularOrder<T>, first: usize, out: &mut [[f64; 2]]) {
         let (circle, format) = (self.circle, Format::of::<T>());
         for (s, out) in (first..).zip(out.chunks_exact_mut(self.k)) {
             let q = queries.vector(s);
-            match circle.doubt(q, format) {
+            match circle.angle_tolerance(q, format) {
                 Some(doubt) if s < queries.sorted() => {
                     let angle = queries.angle(s);
                     let from = angle.wrapping_sub(QUARTER + doubt);
@@ -121,8 +128,8 @@ impl<'a, T: Real> Members<'a, T> {
                         from,
                         to,
                         doubt,
-                        start: circle.seek(from),
-                        end: circle.seek(to),
+                        start: circle.lower_bound(from),
+                        end: circle.lower_bound(to),
                     };
                     for (l, out) in out.iter_mut().enumerate() {
                         *out = self.sum(q, l, window);
@@ -142,7 +149,7 @@ impl<'a, T: Real> Members<'a, T> {
         self.sums[place * self.k + l]
     }
 
-    /// `sum_i s(q . v_i) t_il`, by the window of the active.
+    /// `sum_i s(q . v_i) t_il`, by the window of the active vectors.
     #[inline(always)]
     fn sum(&self, q: [T; 2], l: usize, window: Window) -> [f64; 2] {
         let circle = self.circle;
@@ -155,7 +162,7 @@ impl<'a, T: Real> Members<'a, T> {
         } = window;
         let mut active = self.before(end, l);
         if from > to {
-            active += self.before(circle.sorted(), l); // once round
+            active += self.before(circle.sorted(), l); // wraps around
         }
         let doubtful =
             circle.intersects(start, from, 2 * doubt) | circle.intersects(end, to, 2 * doubt);
@@ -165,14 +172,14 @@ impl<'a, T: Real> Members<'a, T> {
         self.weigh(active.less(self.before(start, l)), None, l)
     }
 
-    /// The same where some members are near the boundary or subnormal.
+    /// The same, if some vectors are near the boundary or subnormal.
     #[cold]
     #[inline(never)]
     fn sum_doubtful(&self, q: [T; 2], l: usize, window: Window) -> [f64; 2] {
         let circle = self.circle;
         let width = 2 * window.doubt;
-        let from = window.from.wrapping_add(width + 1); // from here on they are surely active
-        let mut active = self.before(window.end, l) - self.before(circle.seek(from), l);
+        let from = window.from.wrapping_add(width + 1); // active from this angle on, for certain
+        let mut active = self.before(window.end, l) - self.before(circle.lower_bound(from), l);
         if from > window.to {
             active += self.before(circle.sorted(), l);
         }
@@ -180,9 +187,9 @@ impl<'a, T: Real> Members<'a, T> {
         let doubtful = [window.from, window.to].map(|angle| circle.arc(angle, width));
         let subnormal = circle.sorted()..circle.nonzero();
         for places in doubtful.into_iter().flatten().chain([subnormal]) {
-            let (more, none) = self.classify(q, l, places);
-            active += more;
-            zero += none;
+            let (positive, on_boundary) = self.classify(q, l, places);
+            active += positive;
+            zero += on_boundary;
         }
         self.weigh(active, Some(zero), l)
     }
@@ -199,7 +206,7 @@ impl<'a, T: Real> Members<'a, T> {
         self.weigh(active, Some(zero), l)
     }
 
-    /// The sums over those places where `q . v > 0` and where `q . v = 0`, as computed.
+    /// The sums over the places with `q . v > 0` and with `q . v = 0`, as computed.
     fn classify(&self, q: [T; 2], l: usize, places: Range<usize>) -> (DoubleDouble, DoubleDouble) {
         let (mut active, mut zero) = (DoubleDouble::default(), DoubleDouble::default());
         let Range { start: mut s, end } = places;
@@ -207,7 +214,7 @@ impl<'a, T: Real> Members<'a, T> {
             let v = self.circle.vector(s);
             let mut next = s + 1;
             let mut stride = 1;
-            // In the order of the angle equal vectors lie side by side.
+            // Equal vectors are adjacent in the order of the angle.
             while next + stride <= end.min(self.circle.sorted())
                 && self.circle.vector(next + stride - 1) == v
             {
@@ -225,7 +232,7 @@ impl<'a, T: Real> Members<'a, T> {
         (active, zero)
     }
 
-    /// The sum over all, weighed with the slopes.
+    /// The sum over all vectors, weighted by the slopes.
     #[inline(always)]
     fn weigh(&self, active: DoubleDouble, zero: Option<DoubleDouble>, l: usize) -> [f64; 2] {
         let Slopes {

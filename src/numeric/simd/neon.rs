@@ -1,0 +1,57 @@
+//! NEON on AArch64.
+#![expect(
+    unsafe_code,
+    reason = "intrinsics, called only with a value that proves that the processor has them"
+)]
+
+use std::arch::aarch64::*;
+use std::mem::transmute;
+
+use super::Simd;
+use super::level::{level, simd};
+
+level!(
+    /// NEON (Advanced SIMD).
+    Neon: is_aarch64_feature_detected, "neon"
+);
+
+simd! {
+    Neon: f32 x 4 in float32x4_t, mask uint32x4_t;
+    splat: vdupq_n_f32;
+    vector add(a, b) = vaddq_f32(a, b);
+    vector sub(a, b) = vsubq_f32(a, b);
+    vector mul(a, b) = vmulq_f32(a, b);
+    vector mul_add(a, b, c) = vfmaq_f32(c, a, b);
+    vector min(a, b) = vminq_f32(a, b);
+    vector max(a, b) = vmaxq_f32(a, b);
+    vector or(a, b) = vorrq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b));
+    mask less(a, b) = vcltq_f32(a, b);
+    mask less_equal(a, b) = vcleq_f32(a, b);
+    mask has_bit(word, bit) = vtstq_u32(vreinterpretq_u32_f32(word), vreinterpretq_u32_f32(bit));
+    any(mask) = vmaxvq_u32(mask) != 0;
+    select(mask, on, off) = vbslq_f32(mask, on, off);
+    bit(index) = vdupq_n_u32(1 << index);
+    reduce_sum(a) = {
+        let halves = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+        vget_lane_f32::<0>(halves) + vget_lane_f32::<1>(halves)
+    };
+}
+
+simd! {
+    Neon: f64 x 2 in float64x2_t, mask uint64x2_t;
+    splat: vdupq_n_f64;
+    vector add(a, b) = vaddq_f64(a, b);
+    vector sub(a, b) = vsubq_f64(a, b);
+    vector mul(a, b) = vmulq_f64(a, b);
+    vector mul_add(a, b, c) = vfmaq_f64(c, a, b);
+    vector min(a, b) = vminq_f64(a, b);
+    vector max(a, b) = vmaxq_f64(a, b);
+    vector or(a, b) = vorrq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b));
+    mask less(a, b) = vcltq_f64(a, b);
+    mask less_equal(a, b) = vcleq_f64(a, b);
+    mask has_bit(word, bit) = vtstq_u64(vreinterpretq_u64_f64(word), vreinterpretq_u64_f64(bit));
+    any(mask) = vmaxvq_u32(vreinterpretq_u32_u64(mask)) != 0;
+    select(mask, on, off) = vbslq_f64(mask, on, off);
+    bit(index) = vdupq_n_u64(1 << index);
+    reduce_sum(a) = vgetq_lane_f64::<0>(a) + vgetq_lane_f64::<1>(a);
+}

@@ -1,0 +1,70 @@
+//! Casts between a generic scalar and the concrete type that it is.
+
+use std::any::TypeId;
+
+/// Runs `$body` with `$e` as `f32` or `f64`, whichever the scalar `$t` is.
+macro_rules! with_simd_scalar {
+    ($t:ty as $e:ident => $body:expr) => {
+        if crate::numeric::simd::is::<$t, f32>() {
+            type $e = f32;
+            $body
+        } else {
+            type $e = f64;
+            $body
+        }
+    };
+}
+pub(crate) use with_simd_scalar;
+
+/// Returns true if the types are the same.
+#[inline(always)]
+pub(crate) fn is<T: 'static, E: 'static>() -> bool {
+    TypeId::of::<T>() == TypeId::of::<E>()
+}
+
+/// The slice with its type written as `E`.
+///
+/// # Panics
+/// If `E` is not `T`.
+#[inline(always)]
+pub(crate) fn same<T: 'static, E: 'static>(x: &[T]) -> &[E] {
+    assert!(TypeId::of::<T>() == TypeId::of::<E>());
+    // SAFETY: the types are equal, so this is the identity on the slice and its lifetime.
+    #[expect(
+        unsafe_code,
+        reason = "stable Rust has no safe cast of slices of equal types"
+    )]
+    unsafe {
+        std::slice::from_raw_parts(x.as_ptr().cast(), x.len())
+    }
+}
+
+/// As [`same`], mutable.
+#[inline(always)]
+pub(crate) fn same_mut<T: 'static, E: 'static>(x: &mut [T]) -> &mut [E] {
+    assert!(TypeId::of::<T>() == TypeId::of::<E>());
+    // SAFETY: as in `same`; the borrow is unique and passed on.
+    #[expect(unsafe_code, reason = "as in `same`")]
+    unsafe {
+        std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_type_is_the_same_slice() {
+        let mut x = [1.0_f32, 2.0, 3.0];
+        assert_eq!(same::<f32, f32>(&x).as_ptr(), x.as_ptr());
+        same_mut::<f32, f32>(&mut x)[1] = 5.0;
+        assert_eq!(x, [1.0, 5.0, 3.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "TypeId")]
+    fn another_type_is_refused() {
+        let _ = same::<f32, u32>(&[1.0_f32]);
+    }
+}

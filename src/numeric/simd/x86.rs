@@ -1,0 +1,129 @@
+//! AVX-512 and AVX2 on x86-64.
+#![expect(
+    unsafe_code,
+    reason = "intrinsics, called only with a value that proves that the processor has them"
+)]
+
+use std::arch::x86_64::*;
+use std::mem::transmute;
+
+use super::Simd;
+use super::level::{level, simd};
+
+level!(
+    /// AVX2 with FMA (the level x86-64-v3).
+    Avx2: is_x86_feature_detected, "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "bmi1", "bmi2", "fma",
+    "f16c", "lzcnt"
+);
+level!(
+    /// AVX-512 F, BW, CD, DQ and VL (the level x86-64-v4).
+    Avx512: is_x86_feature_detected, "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "bmi1", "bmi2", "fma",
+    "f16c", "lzcnt", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"
+);
+
+simd! {
+    Avx512: f32 x 16 in __m512, mask __mmask16;
+    splat: _mm512_set1_ps;
+    vector add(a, b) = _mm512_add_ps(a, b);
+    vector sub(a, b) = _mm512_sub_ps(a, b);
+    vector mul(a, b) = _mm512_mul_ps(a, b);
+    vector mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c);
+    vector min(a, b) = _mm512_min_ps(a, b);
+    vector max(a, b) = _mm512_max_ps(a, b);
+    vector or(a, b) = _mm512_or_ps(a, b);
+    mask less(a, b) = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+    mask less_equal(a, b) = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
+    mask has_bit(word, bit) =
+        _mm512_test_epi32_mask(_mm512_castps_si512(word), _mm512_castps_si512(bit));
+    any(mask) = _cvtmask16_u32(mask) != 0;
+    select(mask, on, off) = _mm512_mask_blend_ps(mask, off, on);
+    bit(index) = _mm512_set1_epi32(1 << index);
+    reduce_sum(a) = sum_ps(_mm256_add_ps(
+        _mm512_castps512_ps256(a),
+        _mm512_extractf32x8_ps::<1>(a),
+    ));
+}
+
+simd! {
+    Avx512: f64 x 8 in __m512d, mask __mmask8;
+    splat: _mm512_set1_pd;
+    vector add(a, b) = _mm512_add_pd(a, b);
+    vector sub(a, b) = _mm512_sub_pd(a, b);
+    vector mul(a, b) = _mm512_mul_pd(a, b);
+    vector mul_add(a, b, c) = _mm512_fmadd_pd(a, b, c);
+    vector min(a, b) = _mm512_min_pd(a, b);
+    vector max(a, b) = _mm512_max_pd(a, b);
+    vector or(a, b) = _mm512_or_pd(a, b);
+    mask less(a, b) = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b);
+    mask less_equal(a, b) = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(a, b);
+    mask has_bit(word, bit) =
+        _mm512_test_epi64_mask(_mm512_castpd_si512(word), _mm512_castpd_si512(bit));
+    any(mask) = _cvtmask8_u32(mask) != 0;
+    select(mask, on, off) = _mm512_mask_blend_pd(mask, off, on);
+    bit(index) = _mm512_set1_epi64(1 << index);
+    reduce_sum(a) = sum_pd(_mm256_add_pd(
+        _mm512_castpd512_pd256(a),
+        _mm512_extractf64x4_pd::<1>(a),
+    ));
+}
+
+simd! {
+    Avx2: f32 x 8 in __m256, mask __m256;
+    splat: _mm256_set1_ps;
+    vector add(a, b) = _mm256_add_ps(a, b);
+    vector sub(a, b) = _mm256_sub_ps(a, b);
+    vector mul(a, b) = _mm256_mul_ps(a, b);
+    vector mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c);
+    vector min(a, b) = _mm256_min_ps(a, b);
+    vector max(a, b) = _mm256_max_ps(a, b);
+    vector or(a, b) = _mm256_or_ps(a, b);
+    mask less(a, b) = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+    mask less_equal(a, b) = _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
+    mask has_bit(word, bit) = _mm256_castsi256_ps(_mm256_cmpeq_epi32(
+        _mm256_castps_si256(_mm256_and_ps(word, bit)),
+        _mm256_castps_si256(bit),
+    ));
+    any(mask) = _mm256_movemask_ps(mask) != 0;
+    select(mask, on, off) = _mm256_blendv_ps(off, on, mask);
+    bit(index) = _mm256_set1_epi32(1 << index);
+    reduce_sum(a) = sum_ps(a);
+}
+
+simd! {
+    Avx2: f64 x 4 in __m256d, mask __m256d;
+    splat: _mm256_set1_pd;
+    vector add(a, b) = _mm256_add_pd(a, b);
+    vector sub(a, b) = _mm256_sub_pd(a, b);
+    vector mul(a, b) = _mm256_mul_pd(a, b);
+    vector mul_add(a, b, c) = _mm256_fmadd_pd(a, b, c);
+    vector min(a, b) = _mm256_min_pd(a, b);
+    vector max(a, b) = _mm256_max_pd(a, b);
+    vector or(a, b) = _mm256_or_pd(a, b);
+    mask less(a, b) = _mm256_cmp_pd::<_CMP_LT_OQ>(a, b);
+    mask less_equal(a, b) = _mm256_cmp_pd::<_CMP_LE_OQ>(a, b);
+    mask has_bit(word, bit) = _mm256_castsi256_pd(_mm256_cmpeq_epi64(
+        _mm256_castpd_si256(_mm256_and_pd(word, bit)),
+        _mm256_castpd_si256(bit),
+    ));
+    any(mask) = _mm256_movemask_pd(mask) != 0;
+    select(mask, on, off) = _mm256_blendv_pd(off, on, mask);
+    bit(index) = _mm256_set1_epi64x(1 << index);
+    reduce_sum(a) = sum_pd(a);
+}
+
+/// The sum of eight lanes, by halves.
+#[inline]
+#[target_feature(enable = "avx")]
+fn sum_ps(a: __m256) -> f32 {
+    let a = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+    let a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+    _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps::<1>(a, a)))
+}
+
+/// The sum of four lanes, by halves.
+#[inline]
+#[target_feature(enable = "avx")]
+fn sum_pd(a: __m256d) -> f64 {
+    let a = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd::<1>(a));
+    _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a)))
+}
