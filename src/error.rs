@@ -58,6 +58,63 @@ pub struct ParameterError {
     pub value: f64,
 }
 
+impl ParameterError {
+    /// Returns an error unless the requirement holds.
+    ///
+    /// ```
+    /// use wasserflow::prelude::*;
+    ///
+    /// let level = 1.5;
+    /// let error = ParameterError::check(level < 1.0, "level", "below 1", level).unwrap_err();
+    /// assert_eq!(error.to_string(), "level must be below 1, found 1.5");
+    /// ```
+    ///
+    /// # Errors
+    /// The error with the given fields.
+    pub fn check(
+        holds: bool,
+        name: &'static str,
+        requirement: &'static str,
+        value: f64,
+    ) -> Result<(), Self> {
+        if holds {
+            Ok(())
+        } else {
+            Err(Self {
+                name,
+                requirement,
+                value,
+            })
+        }
+    }
+
+    /// Returns an error unless `0 < value < inf`.
+    ///
+    /// # Errors
+    /// The name and the value of the parameter.
+    pub fn check_positive(name: &'static str, value: f64) -> Result<(), Self> {
+        Self::check(
+            value > 0.0 && value.is_finite(),
+            name,
+            "positive and finite",
+            value,
+        )
+    }
+
+    /// Returns an error unless `0 <= value < inf`.
+    ///
+    /// # Errors
+    /// The name and the value of the parameter.
+    pub fn check_nonnegative(name: &'static str, value: f64) -> Result<(), Self> {
+        Self::check(
+            value >= 0.0 && value.is_finite(),
+            name,
+            ">= 0 and finite",
+            value,
+        )
+    }
+}
+
 /// Points and weights that do not define a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]

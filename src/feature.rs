@@ -15,11 +15,12 @@ use crate::numeric::vector::{columns, columns_mut, dot};
 use crate::real::Real;
 
 mod compute;
-mod plain;
+mod provided_batches;
 mod radial;
 mod ridge;
 mod workspace;
 
+pub use provided_batches::ProvidedBatches;
 pub use radial::Radial;
 pub use ridge::Ridge;
 pub use workspace::Workspace;

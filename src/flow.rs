@@ -85,13 +85,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// # Errors
     /// [`ParameterError`] if `dt` is not positive and finite, or a parameter of the integrator is out of its range.
     pub fn new(energy: E, integrator: I, dt: T) -> Result<Self, ParameterError> {
-        if !(dt > T::zero() && dt.is_finite()) {
-            return Err(ParameterError {
-                name: "dt",
-                requirement: "positive and finite",
-                value: to_f64(dt),
-            });
-        }
+        ParameterError::check_positive("dt", to_f64(dt))?;
         integrator.check()?;
         Ok(Self {
             energy,
@@ -234,15 +228,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         time: T,
         observer: &mut (impl Observer<T> + ?Sized),
     ) -> Result<StopReason, StepError> {
-        if to_f64(time).is_nan() {
-            let (name, requirement) = ("time", "a number");
-            return Err(ParameterError {
-                name,
-                requirement,
-                value: f64::NAN,
-            }
-            .into());
-        }
+        ParameterError::check(!to_f64(time).is_nan(), "time", "a number", f64::NAN)?;
         self.prepare(state)?;
         let mut control = observer.observe(state);
         while state.time() < time {
@@ -286,29 +272,15 @@ fn check_dim<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Resu
 
 /// Checks `0 < taken <= dt` and that the proposed step size is positive and finite: otherwise a run might never end.
 fn check_step<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
-    if !(step.taken > T::zero() && step.taken <= dt) {
-        let (name, requirement) = (
-            "the step taken by the integrator",
-            "positive and at most the size requested",
-        );
-        return Err(ParameterError {
-            name,
-            requirement,
-            value: to_f64(step.taken),
-        });
-    }
-    match step.next {
-        Some(next) if !(next > T::zero() && next.is_finite()) => {
-            let (name, requirement) =
-                ("the step proposed by the integrator", "positive and finite");
-            Err(ParameterError {
-                name,
-                requirement,
-                value: to_f64(next),
-            })
-        }
-        _ => Ok(()),
-    }
+    let (name, requirement) = (
+        "the step taken by the integrator",
+        "positive and at most the size requested",
+    );
+    let holds = step.taken > T::zero() && step.taken <= dt;
+    ParameterError::check(holds, name, requirement, to_f64(step.taken))?;
+    step.next.map_or(Ok(()), |next| {
+        ParameterError::check_positive("the step proposed by the integrator", to_f64(next))
+    })
 }
 
 /// Steps that end within this many units of rounding of the requested time end there exactly.

@@ -27,6 +27,13 @@ pub struct Step<T> {
     pub next: Option<T>,
 }
 
+impl<T> Step<T> {
+    /// A step of size `taken`, without a proposal for the next one.
+    pub fn new(taken: T) -> Self {
+        Self { taken, next: None }
+    }
+}
+
 /// A one-step method for the flow `dw_i/dt = -grad_w F'(mu)(w_i)`.
 ///
 /// # Laws
@@ -54,7 +61,7 @@ pub struct Step<T> {
 ///             mu.displace(taken, v);
 ///             state.evaluate(energy);
 ///             if state.energy() <= start.energy() {
-///                 return Ok(Step { taken, next: None });
+///                 return Ok(Step::new(taken));
 ///             }
 ///             state.clone_from(&start);
 ///             taken *= wasserflow::real(0.5);

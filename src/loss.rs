@@ -154,16 +154,3 @@ forward! {
 fn on_domain<T: Real>(inside: bool, value: impl FnOnce() -> T) -> Option<T> {
     Some(if inside { value() } else { real(f64::INFINITY) })
 }
-
-/// Returns an error unless `value` is positive and finite.
-fn check_positive(name: &'static str, value: f64) -> Result<(), ParameterError> {
-    if value > 0.0 && value.is_finite() {
-        Ok(())
-    } else {
-        Err(ParameterError {
-            name,
-            requirement: "positive and finite",
-            value,
-        })
-    }
-}

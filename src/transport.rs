@@ -133,13 +133,6 @@ pub fn wp<T: Real>(
     p: T,
 ) -> Result<Coupling<T>, TransportError> {
     let p = to_f64(p);
-    if !(p >= 1.0 && p.is_finite()) {
-        return Err(ParameterError {
-            name: "p",
-            requirement: "at least 1 and finite",
-            value: p,
-        }
-        .into());
-    }
+    ParameterError::check(p >= 1.0 && p.is_finite(), "p", "at least 1 and finite", p)?;
     Coupling::optimal(mu, nu, p, None)
 }

@@ -185,15 +185,8 @@ impl<T: Real> Gaussian<T> {
     /// # Errors
     /// [`ParameterError`] if the bandwidth is not positive and finite.
     pub fn new(dim: usize, bandwidth: T) -> Result<Self, ParameterError> {
-        if bandwidth > T::zero() && bandwidth.is_finite() {
-            Ok(Self { dim, bandwidth })
-        } else {
-            Err(ParameterError {
-                name: "bandwidth",
-                requirement: "positive and finite",
-                value: to_f64(bandwidth),
-            })
-        }
+        ParameterError::check_positive("bandwidth", to_f64(bandwidth))?;
+        Ok(Self { dim, bandwidth })
     }
 }
 

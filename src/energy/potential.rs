@@ -111,15 +111,8 @@ impl<T: Real> WeightDecay<T> {
     /// # Errors
     /// [`ParameterError`] if `lambda` is negative or not finite.
     pub fn new(lambda: T) -> Result<Self, ParameterError> {
-        if lambda >= T::zero() && lambda.is_finite() {
-            Ok(Self { lambda })
-        } else {
-            Err(ParameterError {
-                name: "lambda",
-                requirement: ">= 0 and finite",
-                value: to_f64(lambda),
-            })
-        }
+        ParameterError::check_nonnegative("lambda", to_f64(lambda))?;
+        Ok(Self { lambda })
     }
 
     /// The strength `lambda`.

@@ -3,9 +3,8 @@
 use nalgebra::DMatrix;
 
 use super::compute::{self, Neurons, Radials};
-use super::plain::Plain;
 use super::ridge::{batches, shapes};
-use super::{FeatureMap, PredictionGradient, Workspace};
+use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace};
 use crate::activation::{Activation, Homogeneous};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;

@@ -3,8 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::compute::{self, Neurons};
-use super::plain::Plain;
-use super::{FeatureMap, PredictionGradient, Workspace};
+use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace};
 use crate::activation::{Activation, Homogeneous};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
@@ -86,7 +85,7 @@ macro_rules! batches {
             ws: &mut Workspace<T>,
         ) {
             if !compute::is_supported::<T>() {
-                return Plain(self).predict(mu, x, out, ws);
+                return ProvidedBatches(self).predict(mu, x, out, ws);
             }
             self.$neurons(mu.points(), x).predict(mu.weights(), out, ws);
         }
@@ -100,7 +99,7 @@ macro_rules! batches {
             ws: &mut Workspace<T>,
         ) -> T {
             if !compute::is_supported::<T>() {
-                return Plain(self).velocity(mu, x, gradient, out, ws);
+                return ProvidedBatches(self).velocity(mu, x, gradient, out, ws);
             }
             self.$neurons(mu.points(), x)
                 .velocity(mu.weights(), gradient, out.as_mut_slice(), ws)
@@ -116,7 +115,7 @@ macro_rules! batches {
             ws: &mut Workspace<T>,
         ) {
             if !compute::is_supported::<T>() {
-                return Plain(self).variation(w, x, g, values, descent, ws);
+                return ProvidedBatches(self).variation(w, x, g, values, descent, ws);
             }
             self.$neurons(w, x)
                 .variation(g, values, descent.as_mut_slice(), ws);
@@ -131,7 +130,7 @@ macro_rules! batches {
             ws: &mut Workspace<T>,
         ) {
             if !compute::is_supported::<T>() {
-                return Plain(self).jvp(mu, v, x, out, ws);
+                return ProvidedBatches(self).jvp(mu, v, x, out, ws);
             }
             self.$neurons(mu.points(), x)
                 .add_jvp(mu.weights(), v.as_slice(), out, ws);

@@ -98,22 +98,11 @@ impl<T: Real> Integrator<T> for Conic {
                 what: "the first variation",
             });
         }
-        Ok(Step {
-            taken: dt,
-            next: None,
-        })
+        Ok(Step::new(dt))
     }
 
     fn check(&self) -> Result<(), ParameterError> {
-        for (name, value) in [("alpha", self.alpha), ("beta", self.beta)] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(ParameterError {
-                    name,
-                    requirement: ">= 0 and finite",
-                    value,
-                });
-            }
-        }
-        Ok(())
+        ParameterError::check_nonnegative("alpha", self.alpha)?;
+        ParameterError::check_nonnegative("beta", self.beta)
     }
 }

@@ -284,22 +284,8 @@ impl<T: Real> Integrator<T> for DormandPrince {
     }
 
     fn check(&self) -> Result<(), ParameterError> {
-        for (name, value) in [("rtol", self.rtol), ("atol", self.atol)] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(ParameterError {
-                    name,
-                    requirement: ">= 0 and finite",
-                    value,
-                });
-            }
-        }
-        if self.rtol + self.atol == 0.0 {
-            return Err(ParameterError {
-                name: "rtol + atol",
-                requirement: "positive",
-                value: 0.0,
-            });
-        }
-        Ok(())
+        ParameterError::check_nonnegative("rtol", self.rtol)?;
+        ParameterError::check_nonnegative("atol", self.atol)?;
+        ParameterError::check(self.rtol + self.atol > 0.0, "rtol + atol", "positive", 0.0)
     }
 }

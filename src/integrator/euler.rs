@@ -46,9 +46,6 @@ impl<T: Real> Integrator<T> for Euler {
         state.evaluate(energy);
         let (mu, v) = state.split_mut();
         mu.displace(dt, v);
-        Ok(Step {
-            taken: dt,
-            next: None,
-        })
+        Ok(Step::new(dt))
     }
 }

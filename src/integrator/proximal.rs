@@ -156,27 +156,11 @@ impl<T: Real> Integrator<T> for Jko {
     ) -> Result<Step<T>, StepError> {
         let tolerance = real(self.tolerance);
         solve::solve(energy, state, T::one() / dt, tolerance, self.iterations)?;
-        Ok(Step {
-            taken: dt,
-            next: None,
-        })
+        Ok(Step::new(dt))
     }
 
     fn check(&self) -> Result<(), ParameterError> {
-        if !(self.tolerance > 0.0 && self.tolerance.is_finite()) {
-            return Err(ParameterError {
-                name: "tolerance",
-                requirement: "positive and finite",
-                value: self.tolerance,
-            });
-        }
-        if self.iterations == 0 {
-            return Err(ParameterError {
-                name: "iterations",
-                requirement: "at least 1",
-                value: 0.0,
-            });
-        }
-        Ok(())
+        ParameterError::check_positive("tolerance", self.tolerance)?;
+        ParameterError::check(self.iterations > 0, "iterations", "at least 1", 0.0)
     }
 }

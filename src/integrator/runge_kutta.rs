@@ -75,10 +75,7 @@ impl<T: Real> Integrator<T> for Heun {
         dt: T,
     ) -> Result<Step<T>, StepError> {
         explicit(&[&[1.0], &[0.5, 0.5]], energy, state, dt);
-        Ok(Step {
-            taken: dt,
-            next: None,
-        })
+        Ok(Step::new(dt))
     }
 }
 
@@ -96,10 +93,7 @@ impl<T: Real> Integrator<T> for Rk4 {
         let b = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0];
         let rows: [&[f64]; 4] = [&[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0], &b];
         explicit(&rows, energy, state, dt);
-        Ok(Step {
-            taken: dt,
-            next: None,
-        })
+        Ok(Step::new(dt))
     }
 }
 

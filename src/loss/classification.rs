@@ -1,6 +1,6 @@
 //! Classification losses: functions of the margin `y h` for labels `y` in {-1, 1}.
 
-use super::{Loss, check_positive, on_domain};
+use super::{Loss, on_domain};
 use crate::activation::{Activation, Softplus, sigmoids};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
@@ -226,6 +226,6 @@ impl<T: Real> Loss<T> for SmoothHinge {
         check_label(target)
     }
     fn check(&self) -> Result<(), ParameterError> {
-        check_positive("the width of the smoothed hinge loss", self.0)
+        ParameterError::check_positive("the width of the smoothed hinge loss", self.0)
     }
 }

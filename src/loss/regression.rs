@@ -1,6 +1,6 @@
 //! Regression losses: functions of the residual `h - y` for finite targets.
 
-use super::{Loss, check_positive, on_domain};
+use super::{Loss, on_domain};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
 
@@ -81,7 +81,7 @@ impl<T: Real> Loss<T> for Huber {
         on_domain(u.abs() <= real(self.0), || u * (u * real(0.5) + target))
     }
     fn check(&self) -> Result<(), ParameterError> {
-        check_positive("the threshold of the Huber loss", self.0)
+        ParameterError::check_positive("the threshold of the Huber loss", self.0)
     }
 }
 
@@ -133,14 +133,12 @@ impl<T: Real> Loss<T> for Quantile {
         on_domain(u >= -q && u <= T::one() - q, || u * target)
     }
     fn check(&self) -> Result<(), ParameterError> {
-        if self.0 > 0.0 && self.0 < 1.0 {
-            Ok(())
-        } else {
-            Err(ParameterError {
-                name: "the level of the quantile loss",
-                requirement: "between 0 and 1",
-                value: self.0,
-            })
-        }
+        let holds = self.0 > 0.0 && self.0 < 1.0;
+        ParameterError::check(
+            holds,
+            "the level of the quantile loss",
+            "between 0 and 1",
+            self.0,
+        )
     }
 }

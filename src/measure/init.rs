@@ -110,14 +110,7 @@ pub fn symmetrised<T: Real>(
     k: usize,
 ) -> Result<EmpiricalMeasure<T>, MeasureError> {
     let (p, m) = mu.points().shape();
-    if k > p {
-        return Err(ParameterError {
-            name: "k",
-            requirement: "at most the dimension of a particle",
-            value: k as f64,
-        }
-        .into());
-    }
+    ParameterError::check(k <= p, "k", "at most the dimension of a particle", k as f64)?;
     let coordinate = |l: usize, i: usize| {
         let w = mu.points()[(l, i % m)];
         if i >= m && l < k { -w } else { w }

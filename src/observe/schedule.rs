@@ -86,19 +86,13 @@ impl<O> LogSpaced<O> {
     /// # Errors
     /// [`ParameterError`] if `ratio` is not above 1 and finite.
     pub fn new(ratio: f64, observer: O) -> Result<Self, ParameterError> {
-        if ratio > 1.0 && ratio.is_finite() {
-            Ok(Self {
-                ratio,
-                next: 0,
-                observer,
-            })
-        } else {
-            Err(ParameterError {
-                name: "ratio",
-                requirement: "above 1 and finite",
-                value: ratio,
-            })
-        }
+        let holds = ratio > 1.0 && ratio.is_finite();
+        ParameterError::check(holds, "ratio", "above 1 and finite", ratio)?;
+        Ok(Self {
+            ratio,
+            next: 0,
+            observer,
+        })
     }
 
     /// Returns the wrapped observer.

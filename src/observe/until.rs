@@ -34,15 +34,9 @@ impl<T: Real> UntilStationary<T> {
     /// # Errors
     /// [`ParameterError`] if the tolerance is negative or NaN.
     pub fn new(tolerance: T) -> Result<Self, ParameterError> {
-        if tolerance >= T::zero() {
-            Ok(Self { tolerance })
-        } else {
-            Err(ParameterError {
-                name: "tolerance",
-                requirement: ">= 0",
-                value: to_f64(tolerance),
-            })
-        }
+        let holds = tolerance >= T::zero();
+        ParameterError::check(holds, "tolerance", ">= 0", to_f64(tolerance))?;
+        Ok(Self { tolerance })
     }
 }
 
@@ -80,15 +74,9 @@ impl<T: Real> UntilTarget<T> {
     /// # Errors
     /// [`ParameterError`] if the target is NaN.
     pub fn new(target: T) -> Result<Self, ParameterError> {
-        if to_f64(target).is_nan() {
-            Err(ParameterError {
-                name: "target",
-                requirement: "a number",
-                value: f64::NAN,
-            })
-        } else {
-            Ok(Self { target })
-        }
+        let value = to_f64(target);
+        ParameterError::check(!value.is_nan(), "target", "a number", value)?;
+        Ok(Self { target })
     }
 }
 

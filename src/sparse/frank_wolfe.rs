@@ -195,13 +195,5 @@ impl FrankWolfe {
 
 /// Checks that a requested gap is non-negative.
 pub(super) fn check_gap<T: Real>(gap: T) -> Result<(), ParameterError> {
-    if gap >= T::zero() {
-        Ok(())
-    } else {
-        Err(ParameterError {
-            name: "gap",
-            requirement: ">= 0",
-            value: to_f64(gap),
-        })
-    }
+    ParameterError::check(gap >= T::zero(), "gap", ">= 0", to_f64(gap))
 }

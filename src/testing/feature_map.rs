@@ -10,11 +10,10 @@ use crate::real::{Real, to_f64};
 
 mod batch;
 mod batches;
-mod provided_batches;
 mod reference;
 
+pub use crate::feature::ProvidedBatches;
 pub use batches::check_batches;
-pub use provided_batches::ProvidedBatches;
 
 /// Checks a feature map: one particle and one sample at a time, then all batch methods.
 ///

@@ -34,14 +34,9 @@ pub fn balanced<T: Real>(
     mu: &EmpiricalMeasure<T>,
     outputs: usize,
 ) -> Result<EmpiricalMeasure<T>, TransportError> {
-    if !(1..mu.dim()).contains(&outputs) {
-        return Err(ParameterError {
-            name: "outputs",
-            requirement: "at least 1 and below the dimension of a particle",
-            value: outputs as f64,
-        }
-        .into());
-    }
+    let holds = (1..mu.dim()).contains(&outputs);
+    let requirement = "at least 1 and below the dimension of a particle";
+    ParameterError::check(holds, "outputs", requirement, outputs as f64)?;
     let norm = |w: &[T]| DVector::from_column_slice(w).norm();
     let mut points = mu.points().clone_owned();
     for mut w in points.column_iter_mut() {

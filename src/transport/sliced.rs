@@ -39,14 +39,7 @@ pub fn sliced_w2<T: Real>(
     directions: &DMatrix<T>,
 ) -> Result<T, TransportError> {
     let count = directions.ncols();
-    if count == 0 {
-        return Err(ParameterError {
-            name: "directions",
-            requirement: "at least one column",
-            value: 0.0,
-        }
-        .into());
-    }
+    ParameterError::check(count > 0, "directions", "at least one column", 0.0)?;
     if directions.nrows() != mu.dim() {
         return Err(TransportError::Dimension {
             mu: mu.dim(),
@@ -62,14 +55,11 @@ pub fn sliced_w2<T: Real>(
     let mut sum = T::zero();
     for (k, t) in directions.column_iter().enumerate() {
         let norm = t.norm();
-        if !(norm.is_finite() && norm > T::zero()) {
-            return Err(ParameterError {
-                name: "directions",
-                requirement: "finite and not zero, column by column",
-                value: k as f64,
-            }
-            .into());
-        }
+        let (holds, requirement) = (
+            norm.is_finite() && norm > T::zero(),
+            "finite and not zero, column by column",
+        );
+        ParameterError::check(holds, "directions", requirement, k as f64)?;
         let projected = |mu: &EmpiricalMeasure<T>| {
             let points = mu.points().tr_mul(&t) / norm;
             let points = DMatrix::from_row_slice(1, mu.len(), points.as_slice());

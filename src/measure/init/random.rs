@@ -55,7 +55,7 @@ pub fn gaussian<T: Real>(
     std: f64,
     rng: &mut (impl Rng + ?Sized),
 ) -> Result<EmpiricalMeasure<T>, MeasureError> {
-    check_nonnegative("std", std)?;
+    ParameterError::check_nonnegative("std", std)?;
     EmpiricalMeasure::uniform(DMatrix::from_fn(p, m, |_, _| {
         real(std * rng.sample::<f64, _>(StandardNormal))
     }))
@@ -84,7 +84,7 @@ pub fn balanced<T: Real>(
     radius: f64,
     rng: &mut (impl Rng + ?Sized),
 ) -> Result<EmpiricalMeasure<T>, MeasureError> {
-    check_nonnegative("radius", radius)?;
+    ParameterError::check_nonnegative("radius", radius)?;
     if d == 0 {
         return Err(MeasureError::Empty { dim: d, len: m });
     }
@@ -111,18 +111,5 @@ fn direction(p: usize, rng: &mut (impl Rng + ?Sized)) -> Vec<f64> {
         if norm > 0.0 || p == 0 {
             return g.iter().map(|g| g / norm).collect();
         }
-    }
-}
-
-/// Returns an error unless `value` is `>= 0` and finite.
-fn check_nonnegative(name: &'static str, value: f64) -> Result<(), ParameterError> {
-    if value >= 0.0 && value.is_finite() {
-        Ok(())
-    } else {
-        Err(ParameterError {
-            name,
-            requirement: ">= 0 and finite",
-            value,
-        })
     }
 }

@@ -1,16 +1,17 @@
-//! A feature map with the provided batch methods.
+//! A feature map with the provided batch methods: the plain reference of an override.
 
-use crate::feature::FeatureMap;
+use super::FeatureMap;
 use crate::real::Real;
 
 /// A feature map that uses the provided batch methods: the reference for a map that overrides them.
 ///
+/// [`Ridge`](super::Ridge) and [`Radial`](super::Radial) use it for scalars without SIMD kernels.
 /// It forwards the sizes and the methods of one particle and one sample, `add_value`, `add_vjp` and
 /// `add_jvp`, and no other method.
 ///
 /// ```
 /// use wasserflow::prelude::*;
-/// use wasserflow::testing::ProvidedBatches;
+/// use wasserflow::feature::ProvidedBatches;
 ///
 /// let phi = ProvidedBatches(Ridge::new(Relu, 2));
 /// assert_eq!(FeatureMap::<f64>::particle_dim(&phi), 3);
