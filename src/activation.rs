@@ -144,6 +144,10 @@ forward! {
 /// assert_eq!(Relu.degree(), 1);
 /// assert_eq!(Ridge::new(Relu, 5).degree(), 2); // a (b.x)_+ is homogeneous of degree 2 in (a, b)
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not positively homogeneous",
+    note = "certificates and `merge` require a homogeneous activation, such as `Relu`"
+)]
 pub trait Homogeneous {
     /// The degree k.
     fn degree(&self) -> u32;

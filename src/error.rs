@@ -255,8 +255,8 @@ pub enum StepError {
         /// The last reduced step size.
         size: f64,
     },
-    /// The energy does not implement an operation that the integrator requires.
-    #[error("the integrator requires {what}, which this energy does not provide")]
+    /// The energy does not implement an operation that the method requires.
+    #[error("the method requires {what}, which this energy does not provide")]
     Unsupported {
         /// The missing operation.
         what: &'static str,

@@ -77,6 +77,14 @@ impl<E, I, T> ParticleFlow<E, I, T> {
     pub fn integrator(&self) -> &I {
         &self.integrator
     }
+
+    /// The energy alone, for example for another integrator.
+    ///
+    /// As `&mut E` is an energy too, two flows can also use one energy in turn:
+    /// `ParticleFlow::new(&mut energy, ..)`.
+    pub fn into_energy(self) -> E {
+        self.energy
+    }
 }
 
 impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
@@ -93,6 +101,16 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             dt,
             kept: None,
         })
+    }
+
+    /// Sets the step size `dt`; a step size proposed by an adaptive method has precedence.
+    ///
+    /// # Errors
+    /// [`ParameterError`] if `dt` is not positive and finite.
+    pub fn set_dt(&mut self, dt: T) -> Result<(), ParameterError> {
+        ParameterError::check_positive("dt", to_f64(dt))?;
+        self.dt = dt;
+        Ok(())
     }
 
     /// The evaluated state of `mu` at time 0.

@@ -72,7 +72,8 @@ impl<T> Step<T> {
 /// # let _: &dyn Integrator<f64> = &Halving;
 /// ```
 pub trait Integrator<T: Real> {
-    /// The order of the method: the exponent of `dt` in the error at a fixed time.
+    /// The order of the method: the exponent of `dt` in the error at a fixed time. The law kit
+    /// checks it; flows do not use it.
     fn order(&self) -> u32;
 
     /// Takes one step of at most `dt > 0` from `state`.

@@ -82,7 +82,9 @@ impl StopReason {
 
 /// A callback for every state of a run, which may stop the run.
 ///
-/// `()` is the observer without effect.
+/// The initial state of a run is observed, then the state after every step; a run that resumes
+/// observes its initial state again. `()` is the observer without effect. Tuples of up to 8
+/// observers and vectors of observers are observers, and [`from_fn`] makes one of a closure.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -106,6 +108,10 @@ impl StopReason {
 /// assert_eq!((reason, state.step()), (StopReason::Requested, 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an observer",
+    note = "wrap a closure in `observe::from_fn`"
+)]
 pub trait Observer<T: Real> {
     /// Processes a state. `Break` stops the run with the given reason.
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason>;
@@ -135,9 +141,25 @@ macro_rules! tuple_observer {
         }
     };
 }
+tuple_observer!(A 0);
 tuple_observer!(A 0, B 1);
 tuple_observer!(A 0, B 1, C 2);
 tuple_observer!(A 0, B 1, C 2, D 3);
+tuple_observer!(A 0, B 1, C 2, D 3, E 4);
+tuple_observer!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple_observer!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple_observer!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+/// Calls all observers in order. The first reason returned stops the run.
+impl<T: Real, O: Observer<T>> Observer<T> for Vec<O> {
+    fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
+        let first = |stop: ControlFlow<_>, o: &mut O| {
+            let next = o.observe(state);
+            if stop.is_break() { stop } else { next }
+        };
+        self.iter_mut().fold(ControlFlow::Continue(()), first)
+    }
+}
 
 /// The observer that calls the closure `f`.
 ///

@@ -20,7 +20,8 @@ use point::EvaluatedPoint;
 ///
 /// Observers, the dissipation and the first stage of every integrator share the one evaluation that the state holds.
 /// Access to the measure for modification marks the evaluation as stale; [`evaluate`](Self::evaluate) recomputes it.
-/// Everything that varies during a run is stored here, so a run resumes bit for bit from the state that it left.
+/// Everything that varies during a run of a deterministic energy is stored here, so that it resumes
+/// bit for bit from the state that it left. The generator of a minibatch belongs to its risk.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -82,12 +83,13 @@ impl<T: Real> State<T> {
         &self.point.velocity
     }
 
-    /// The energy `F(mu_t)`.
+    /// The energy `F(mu_t)`; NaN before the first evaluation.
     pub fn energy(&self) -> T {
         self.point.energy
     }
 
-    /// The dissipation `int |v|^2 dmu_t = sum_i c_i |v_i|^2`, equal to `-dF/dt` for a plain flow.
+    /// The dissipation `int |v|^2 dmu_t = sum_i c_i |v_i|^2`, equal to `-dF/dt` for a plain flow;
+    /// NaN before the first evaluation.
     pub fn dissipation(&self) -> T {
         self.point.dissipation
     }
@@ -115,6 +117,30 @@ impl<T: Real> State<T> {
     /// The memory of the integrator, for modification.
     pub fn memory_mut(&mut self) -> &mut Memory<T> {
         &mut self.control.memory
+    }
+
+    /// Clears the proposed step size and the memory of the integrator; measure and clock remain.
+    ///
+    /// Call it before a run continues with another integrator: the state otherwise carries the step
+    /// size and the memory of the previous one, such as the short steps of an explicit method that
+    /// chatters along a kink.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let energy = || PotentialEnergy::new(WeightDecay::new(0.5).unwrap(), 1);
+    /// let mut adaptive = ParticleFlow::new(energy(), DormandPrince::default(), 1e-3)?;
+    /// let mut state = adaptive.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+    /// adaptive.run(&mut state, 2, &mut ())?;
+    ///
+    /// state.reset_control();
+    /// let step = ParticleFlow::new(energy(), Euler, 0.5)?.advance(&mut state)?;
+    /// assert_eq!((step.taken, state.step()), (0.5, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reset_control(&mut self) {
+        self.control = StepControl::default();
     }
 
     /// Returns true if the measure has changed since velocity and energy were computed.

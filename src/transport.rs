@@ -61,7 +61,7 @@ pub enum TransportError {
         nu: usize,
     },
     /// The total masses are zero or differ by more than rounding.
-    #[error("measures must have equal total mass > 0, found {mu} and {nu}")]
+    #[error("measures must have equal, finite total mass > 0, found {mu} and {nu}")]
     Mass {
         /// The mass of mu.
         mu: f64,

@@ -41,6 +41,11 @@ pub enum Bound {
 /// assert!(is_optimal(&mut energy, &nu));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "no certificate is available for `{Self}`",
+    note = "it exists for `MeanFieldRisk` of `Ridge` with a homogeneous activation, a risk with a \
+            conjugate (`DualRisk`) and a weight decay or no potential (`Decay`), and for `Mmd`"
+)]
 pub trait Certifiable<T: Real>: Energy<T> {
     /// The certificate of `mu` among all measures, or those of norm at most `budget` if that is
     /// finite.

@@ -27,6 +27,10 @@ use crate::risk::Risk;
 /// assert_eq!((WeightDecay::new(0.5)?.strength(), ().strength()), (0.5, 0.0));
 /// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a weight decay",
+    note = "certificates require `WeightDecay` or no potential"
+)]
 pub trait Decay {
     /// The strength `lambda >= 0`.
     fn strength(&self) -> f64;

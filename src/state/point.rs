@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
-use crate::real::Real;
+use crate::real::{Real, real};
 
 /// A measure with its velocity, energy and dissipation, or `stale` if the measure has changed since they were computed.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ impl<T: Real> EvaluatedPoint<T> {
         Self {
             velocity: DMatrix::zeros(mu.dim(), mu.len()),
             measure: mu,
-            energy: T::zero(),
-            dissipation: T::zero(),
+            energy: real(f64::NAN),
+            dissipation: real(f64::NAN),
             stale: true,
         }
     }

@@ -475,3 +475,47 @@ fn a_borrowed_loss_is_checked() {
         &[2]
     );
 }
+
+/// Tuples and vectors call every observer and return the first reason.
+#[test]
+fn observers_in_tuples_and_vectors() {
+    let stop = |at: usize, reason: StopReason| {
+        move |state: &State<f64>| match state.step() >= at {
+            true => std::ops::ControlFlow::Break(reason),
+            false => std::ops::ControlFlow::Continue(()),
+        }
+    };
+    let run = |observer: &mut dyn Observer<f64>| {
+        let energy = PotentialEnergy::new(WeightDecay::new(0.5).unwrap(), 1);
+        let mut flow = ParticleFlow::new(energy, Euler, 0.1).unwrap();
+        let start = EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0)).unwrap();
+        let mut state = flow.start(start).unwrap();
+        let reason = flow.run(&mut state, 20, observer).unwrap();
+        (reason, state.step())
+    };
+    let first = || observe::from_fn(stop(5, StopReason::Target));
+    let second = || observe::from_fn(stop(5, StopReason::Requested));
+    let mut counts = [0; 2];
+    let [one, two] = &mut counts;
+    let mut count_one = observe::from_fn(|_: &State<f64>| {
+        *one += 1;
+        std::ops::ControlFlow::Continue(())
+    });
+    let mut tuple = (&mut count_one, (), first(), second(), (), (), (), ());
+    assert_eq!(run(&mut tuple), (StopReason::Target, 5));
+    let count_two = observe::from_fn(|_: &State<f64>| {
+        *two += 1;
+        std::ops::ControlFlow::Continue(())
+    });
+    let mut list: Vec<Box<dyn Observer<f64> + '_>> =
+        vec![Box::new(second()), Box::new(first()), Box::new(count_two)];
+    assert_eq!(run(&mut list), (StopReason::Requested, 5));
+    drop(list);
+    assert_eq!(
+        counts,
+        [6, 6],
+        "an observer after the first reason is called, too"
+    );
+    let none: &mut Vec<Box<dyn Observer<f64>>> = &mut Vec::new();
+    assert_eq!(run(none), (StopReason::Steps, 20));
+}
