@@ -135,14 +135,14 @@ const CUT: usize = 16;
 const CHATTER: usize = 200 * CUT;
 
 /// What the state stores between steps.
-struct Memory {
+struct ControllerMemory {
     /// The last error relative to the tolerance.
     error: f64,
     /// The chatter count.
     cuts: usize,
 }
 
-impl Memory {
+impl ControllerMemory {
     fn load<T: Real>(state: &State<T>) -> Self {
         match state.memory().scalars[..] {
             [error, cuts] => Self {
@@ -214,7 +214,7 @@ impl<T: Real> Integrator<T> for DormandPrince {
         dt: T,
     ) -> Result<Step<T>, StepError> {
         state.evaluate(energy);
-        let mut memory = Memory::load(state);
+        let mut memory = ControllerMemory::load(state);
         let mut stages = state.take_stages(7);
         start(state, &mut stages);
         let before = energy.inner(state.measure(), &stages[0], &stages[0]);
@@ -245,7 +245,7 @@ impl<T: Real> Integrator<T> for DormandPrince {
                     });
                 }
                 let factor = SAFETY * error.powf(-ALPHA) * memory.error.powf(BETA);
-                memory = Memory {
+                memory = ControllerMemory {
                     error: error.max(LEAST_ERROR),
                     cuts,
                 };

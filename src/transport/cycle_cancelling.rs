@@ -26,7 +26,7 @@ const TOLERANCE: f64 = 32.0 * f64::EPSILON;
 
 /// The current assignment and the state of the label-correcting search.
 #[derive(Debug)]
-struct Assignment {
+struct CorrectedAssignment {
     /// The column of each row, s(i).
     column: Vec<usize>,
     /// The row of each column.
@@ -45,7 +45,7 @@ struct Assignment {
 pub(super) fn solve(mut prices: Prices, columns: &[usize]) -> Option<Solution> {
     let n = columns.len();
     let own_cost = |(i, &j): (usize, &usize)| prices.cost.at(i, j);
-    let mut assignment = Assignment {
+    let mut assignment = CorrectedAssignment {
         column: columns.to_vec(),
         row: vec![NONE; n],
         cost: columns.iter().enumerate().map(own_cost).collect(),
@@ -79,7 +79,7 @@ pub(super) fn solve(mut prices: Prices, columns: &[usize]) -> Option<Solution> {
     })
 }
 
-impl Assignment {
+impl CorrectedAssignment {
     /// Lowers the prices of the columns whose arcs from row `i` are violated by more than
     /// `tolerance`.
     fn scan(&mut self, prices: &mut Prices, i: usize, tolerance: f64) {

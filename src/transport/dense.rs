@@ -28,14 +28,14 @@ pub(super) fn solve(cost: &Cost, list_size: usize) -> Option<Solution> {
     if cost.largest() > f64::from(f32::MAX).sqrt() {
         return None;
     }
-    let assignment = Assignment::new(cost);
+    let assignment = ApproximateAssignment::new(cost);
     let prices = assignment.prices(cost, list_size);
     cycle_cancelling::solve(prices, &assignment.column)
 }
 
 /// A complete assignment that is optimal up to rounding in f32, with the prices of its columns.
 #[derive(Debug)]
-struct Assignment {
+struct ApproximateAssignment {
     costs: CostMatrix,
     /// The prices `v_j`, `-inf` in the padding.
     v: Vec<f32>,
@@ -45,7 +45,7 @@ struct Assignment {
     row: Vec<usize>,
 }
 
-impl Assignment {
+impl ApproximateAssignment {
     fn new(cost: &Cost) -> Self {
         let n = cost.rows();
         let mut costs = CostMatrix::new(cost);
@@ -209,8 +209,14 @@ struct Forest {
 
 impl Forest {
     /// The relaxation of the arcs of row `i`, for `shift = distance_i - u_i`.
-    fn relax<'a>(&'a mut self, c: &'a [f32], v: &'a [f32], shift: f32, i: usize) -> Relax<'a> {
-        Relax {
+    fn relax<'a>(
+        &'a mut self,
+        c: &'a [f32],
+        v: &'a [f32],
+        shift: f32,
+        i: usize,
+    ) -> RelaxStoredRow<'a> {
+        RelaxStoredRow {
             c,
             v,
             shift,
@@ -221,7 +227,7 @@ impl Forest {
 }
 
 /// Relaxes the arcs of one row: `distance_j = min(distance_j, shift + c_j - v_j)`.
-struct Relax<'a> {
+struct RelaxStoredRow<'a> {
     c: &'a [f32],
     v: &'a [f32],
     shift: f32,
@@ -229,7 +235,7 @@ struct Relax<'a> {
     forest: &'a mut Forest,
 }
 
-impl SimdKernel for Relax<'_> {
+impl SimdKernel for RelaxStoredRow<'_> {
     type Scalar = f32;
     /// The nearest unsettled column, with its distance.
     type Output = (usize, f32);

@@ -36,7 +36,7 @@ pub(super) struct CandidateList {
 
 /// The best arc of a row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Best {
+pub(super) struct BestColumn {
     pub(super) arc: Arc,
     /// The least reduced cost of the row, `u_i = min_j c_ij - v_j`.
     pub(super) value: f64,
@@ -156,7 +156,7 @@ impl<'a> Prices<'a> {
 
     /// The best arc of row `i`, or `None` if an omitted arc may be better.
     #[inline]
-    pub(super) fn best_of_list(&self, i: usize) -> Option<Best> {
+    pub(super) fn best_of_list(&self, i: usize) -> Option<BestColumn> {
         let list = &self.lists[i];
         let (mut best, mut value, mut second) = (0, f64::INFINITY, f64::INFINITY);
         for (k, arc) in list.arcs.iter().enumerate() {
@@ -170,7 +170,7 @@ impl<'a> Prices<'a> {
                 second = reduced;
             }
         }
-        (value <= list.omitted_bound).then(|| Best {
+        (value <= list.omitted_bound).then(|| BestColumn {
             arc: list.arcs[best],
             value,
             second: second.min(list.omitted_bound),
@@ -178,7 +178,7 @@ impl<'a> Prices<'a> {
     }
 
     /// The best arc of row `i`; extends its list as far as necessary.
-    pub(super) fn best(&mut self, i: usize) -> Best {
+    pub(super) fn best(&mut self, i: usize) -> BestColumn {
         loop {
             if let Some(best) = self.best_of_list(i) {
                 return best;

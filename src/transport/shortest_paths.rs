@@ -211,7 +211,7 @@ impl ShortestPaths {
     /// are not stored.
     fn scan_all_columns(&mut self, prices: &Prices, u: &[f64], i: usize) {
         let shift = self.row[i].distance - u[i];
-        let mut relax = Relax { paths: self, shift };
+        let mut relax = RelaxTiles { paths: self, shift };
         prices.cost.visit(&[i as u32], &prices.v, &mut relax);
     }
 
@@ -291,13 +291,13 @@ impl ShortestPaths {
 }
 
 /// Relaxes the arcs of one row to whole tiles of columns.
-struct Relax<'a> {
+struct RelaxTiles<'a> {
     paths: &'a mut ShortestPaths,
     /// `distance_i - u_i`.
     shift: f64,
 }
 
-impl Sink for Relax<'_> {
+impl Sink for RelaxTiles<'_> {
     #[inline(always)]
     fn tile(&mut self, i: usize, j0: usize, _: &[f64; LANES], b: &[f64; LANES]) {
         let distance = self.paths.row[i].distance;

@@ -5,7 +5,7 @@ use crate::numeric::error_bounds::CompensatedSum;
 use crate::optimality::piecewise_linear::PiecewiseLinearMap;
 
 /// A unit vector of the plane.
-type Direction = [f64; 2];
+type PlaneDirection = [f64; 2];
 
 /// The largest `|g(b)|` on the unit circle, and its b.
 ///
@@ -18,7 +18,7 @@ type Direction = [f64; 2];
 /// `g(b)` by `EPS |u_j|` at most. `|A b|` is evaluated as the square root of `b.(A^T A) b`: its
 /// error is `EPS size` if `|A b|` is of the order of `size`, and up to `sqrt(EPS) size` if it is
 /// much smaller.
-pub(super) fn maximum(map: &PiecewiseLinearMap) -> (f64, Direction) {
+pub(super) fn maximum(map: &PiecewiseLinearMap) -> (f64, PlaneDirection) {
     let (n, k, slopes) = (map.len(), map.k, map.slopes);
     // The lines b.x_j = 0, sorted by the angle of their upper half, in [0, pi). A linear sigma has
     // none.
@@ -45,7 +45,7 @@ pub(super) fn maximum(map: &PiecewiseLinearMap) -> (f64, Direction) {
     let (mut both_values, mut arc) = (vec![0.0; 2 * k], vec![0.0; 2 * k]);
     write_values(&both, &mut both_values);
 
-    let mut best = Best {
+    let mut best = BestOnCircle {
         value: 0.0,
         maximizer: [1.0, 0.0],
     };
@@ -85,7 +85,7 @@ fn write_values(sums: &[CompensatedSum], out: &mut [f64]) {
 }
 
 /// The direction in the upper half plane, of angle in `[0, pi)`, that is orthogonal to x.
-fn upper_half(x: &[f64]) -> Direction {
+fn upper_half(x: &[f64]) -> PlaneDirection {
     let e = [-x[1], x[0]];
     if e[1] > 0.0 || (e[1] == 0.0 && e[0] > 0.0) {
         e
@@ -100,15 +100,15 @@ fn positive_before_zero(x: &[f64]) -> bool {
 }
 
 /// A number that increases with the angle of `e`, a direction in the upper half plane.
-fn pseudo_angle(e: Direction) -> f64 {
+fn pseudo_angle(e: PlaneDirection) -> f64 {
     1.0 - e[0] / (e[0].abs() + e[1])
 }
 
-fn opposite(e: Direction) -> Direction {
+fn opposite(e: PlaneDirection) -> PlaneDirection {
     [-e[0], -e[1]]
 }
 
-fn cross(a: Direction, b: Direction) -> f64 {
+fn cross(a: PlaneDirection, b: PlaneDirection) -> f64 {
     a[0] * b[1] - a[1] * b[0]
 }
 
@@ -121,13 +121,13 @@ fn gram(a: &[f64], k: usize) -> (f64, f64, f64) {
 }
 
 /// The largest `|A b|` found.
-struct Best {
+struct BestOnCircle {
     value: f64,
-    maximizer: Direction,
+    maximizer: PlaneDirection,
 }
 
-impl Best {
-    fn update(&mut self, value: f64, maximizer: Direction) {
+impl BestOnCircle {
+    fn update(&mut self, value: f64, maximizer: PlaneDirection) {
         if value > self.value {
             *self = Self { value, maximizer };
         }
@@ -135,7 +135,7 @@ impl Best {
 
     /// `|A b|` over the arc from `start` to `end`, at most half of the circle. `end` itself belongs
     /// to the next arc.
-    fn maximise_on_arc(&mut self, a: &[f64], k: usize, start: Direction, end: Direction) {
+    fn maximise_on_arc(&mut self, a: &[f64], k: usize, start: PlaneDirection, end: PlaneDirection) {
         let (s, t, r) = gram(a, k);
         // The Frobenius norm of A bounds |A b|.
         if s + r <= self.value * self.value {
@@ -154,7 +154,7 @@ impl Best {
 }
 
 /// The largest singular value of A and its unit vector, from `A^T A`.
-fn leading_singular_vector((s, t, r): (f64, f64, f64)) -> (f64, Direction) {
+fn leading_singular_vector((s, t, r): (f64, f64, f64)) -> (f64, PlaneDirection) {
     let half = 0.5 * (s - r);
     let radius = (half * half + t * t).sqrt();
     // The form without cancellation.

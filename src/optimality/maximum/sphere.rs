@@ -30,7 +30,7 @@ const CORNER_TOLERANCE: f64 = 4.0 * EPS;
 const EDGE_TOLERANCE: f64 = 8.0 * EPS;
 
 /// A unit vector of `R^3`.
-type Direction = [f64; 3];
+type SpaceDirection = [f64; 3];
 
 /// The result of the search: `|g| <= upper + error` on the unit sphere.
 pub(super) struct BoundedMaximum {
@@ -38,7 +38,7 @@ pub(super) struct BoundedMaximum {
     /// The allowance for rounding errors of corners and coefficients.
     pub(super) error: f64,
     /// The direction of the largest value found.
-    pub(super) maximizer: Direction,
+    pub(super) maximizer: SpaceDirection,
 }
 
 /// A convex cell of the sphere.
@@ -48,7 +48,7 @@ pub(super) struct BoundedMaximum {
 /// ones, which may cross it.
 struct Cell {
     /// Corners, in order round the cell.
-    corners: Vec<Direction>,
+    corners: Vec<SpaceDirection>,
     a: Vec<CompensatedSum>,
     undecided: Vec<u32>,
     /// An upper bound of `|g|` on the cell, up to rounding.
@@ -68,7 +68,7 @@ struct Cell {
 /// error is `EPS size` if `|A b|` is of the order of `size`, and up to `sqrt(EPS) size` if it is
 /// much smaller.
 pub(super) fn maximum(map: &PiecewiseLinearMap, start: &[f64]) -> BoundedMaximum {
-    let mut best = Best {
+    let mut best = BestOnSphere {
         value: norm(&map.evaluate(start)),
         maximizer: [start[0], start[1], start[2]],
     };
@@ -109,13 +109,13 @@ pub(super) fn maximum(map: &PiecewiseLinearMap, start: &[f64]) -> BoundedMaximum
 }
 
 /// The largest `|g(b)|` found.
-struct Best {
+struct BestOnSphere {
     value: f64,
-    maximizer: Direction,
+    maximizer: SpaceDirection,
 }
 
-impl Best {
-    fn update(&mut self, value: f64, maximizer: Direction) {
+impl BestOnSphere {
+    fn update(&mut self, value: f64, maximizer: SpaceDirection) {
         if value > self.value {
             *self = Self { value, maximizer };
         }
@@ -155,7 +155,7 @@ impl Cell {
     /// Decides the circles that do not cross the cell, and computes the bound.
     ///
     /// Without undecided circles the maximum on the cell is computed, and `best` updated.
-    fn classify(&mut self, map: &PiecewiseLinearMap, best: &mut Best) {
+    fn classify(&mut self, map: &PiecewiseLinearMap, best: &mut BestOnSphere) {
         let half = 0.5 * (map.slopes.plus - map.slopes.minus);
         let shortest = self.shortest_combination();
         let mut undecided = std::mem::take(&mut self.undecided);
@@ -204,13 +204,13 @@ impl Cell {
         &self,
         gram: &Matrix3<f64>,
         largest: f64,
-        v: Direction,
-        best: &mut Best,
+        v: SpaceDirection,
+        best: &mut BestOnSphere,
     ) -> f64 {
         if largest <= best.value {
             return largest;
         }
-        let sides = |v: Direction| {
+        let sides = |v: SpaceDirection| {
             let next = self.corners.iter().cycle().skip(1);
             let edges = self.corners.iter().zip(next);
             edges.map(move |(&p, &q)| dot(&cross(p, q), &v))
@@ -248,7 +248,7 @@ impl Cell {
         let half = 0.5 * (map.slopes.plus - map.slopes.minus);
         let others = self.undecided.iter().copied().filter(|&other| other != j);
         let undecided: Vec<u32> = others.collect();
-        let part = |corners: Vec<Direction>, slope: f64| {
+        let part = |corners: Vec<SpaceDirection>, slope: f64| {
             let mut a = self.a.clone();
             map.add_outer(&mut a, j as usize, slope);
             Self {
@@ -264,7 +264,7 @@ impl Cell {
     }
 
     /// The corners of the parts with `b.x >= 0` and `b.x <= 0`.
-    fn split_corners(&self, x: &[f64]) -> (Vec<Direction>, Vec<Direction>) {
+    fn split_corners(&self, x: &[f64]) -> (Vec<SpaceDirection>, Vec<SpaceDirection>) {
         let (mut plus, mut minus) = (Vec::new(), Vec::new());
         for (i, &p) in self.corners.iter().enumerate() {
             let q = self.corners[(i + 1) % self.corners.len()];
@@ -288,7 +288,7 @@ impl Cell {
     }
 }
 
-fn cross(a: Direction, b: Direction) -> Direction {
+fn cross(a: SpaceDirection, b: SpaceDirection) -> SpaceDirection {
     [
         a[1] * b[2] - a[2] * b[1],
         a[2] * b[0] - a[0] * b[2],
@@ -297,7 +297,7 @@ fn cross(a: Direction, b: Direction) -> Direction {
 }
 
 /// `s p + t q`.
-fn combination(s: f64, p: Direction, t: f64, q: Direction) -> Direction {
+fn combination(s: f64, p: SpaceDirection, t: f64, q: SpaceDirection) -> SpaceDirection {
     [
         p[0] * s + q[0] * t,
         p[1] * s + q[1] * t,
@@ -305,7 +305,7 @@ fn combination(s: f64, p: Direction, t: f64, q: Direction) -> Direction {
     ]
 }
 
-fn unit(x: Direction) -> Direction {
+fn unit(x: SpaceDirection) -> SpaceDirection {
     let length = norm(&x);
     x.map(|x| x / length)
 }
@@ -316,13 +316,13 @@ fn gram(a: &[f64], k: usize) -> Matrix3<f64> {
 }
 
 /// `|A v|`.
-fn image_norm(gram: &Matrix3<f64>, v: Direction) -> f64 {
+fn image_norm(gram: &Matrix3<f64>, v: SpaceDirection) -> f64 {
     let v = Vector3::from(v);
     v.dot(&(gram * v)).max(0.0).sqrt()
 }
 
 /// The largest singular value of A and its unit vector.
-fn leading_singular_vector(gram: &Matrix3<f64>) -> (f64, Direction) {
+fn leading_singular_vector(gram: &Matrix3<f64>) -> (f64, SpaceDirection) {
     let eigen = SymmetricEigen::new(*gram);
     let i = eigen.eigenvalues.imax();
     let v = eigen.eigenvectors.column(i);
@@ -332,7 +332,11 @@ fn leading_singular_vector(gram: &Matrix3<f64>) -> (f64, Direction) {
 
 /// `max |A b|` on the edge from p to q: at the leading direction in its plane if that is on the
 /// edge, else at an end.
-fn maximise_on_edge(gram: &Matrix3<f64>, p: Direction, q: Direction) -> (f64, Direction) {
+fn maximise_on_edge(
+    gram: &Matrix3<f64>,
+    p: SpaceDirection,
+    q: SpaceDirection,
+) -> (f64, SpaceDirection) {
     let ends = [p, q].map(|v| (image_norm(gram, v), v));
     let mut best = if ends[0].0 >= ends[1].0 {
         ends[0]
