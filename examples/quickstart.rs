@@ -2,10 +2,10 @@
 //!
 //! The labels are those of a network of three neurons. The flow minimises the regularised risk
 //! `F(mu) = (1/n) sum_j (h_mu(x_j) - y_j)^2 / 2 + lambda int |w|^2 dmu` over the measures `mu` of
-//! neurons `w = (a, b)`, with `h_mu(x) = int a (b.x)_+ dmu(w)`. The certificate bounds `F(mu) - F*`,
-//! where `F*` is the minimum over networks of any width; for inputs in the plane no search is
-//! involved. Proximal steps (`Jko`) converge at the kinks of the rectifier: explicit Euler steps
-//! oscillate there, and the gap is 1.5e-5 after 100 000 of them.
+//! neurons `w = (a, b)`, with `h_mu(x) = int a (b.x)_+ dmu(w)`. The certificate bounds
+//! `F(mu) - F*`, where `F*` is the minimum over networks of any width; for inputs in the plane no
+//! search is involved. Proximal steps (`Jko`) converge at the kinks of the rectifier: explicit
+//! Euler steps oscillate there, and the gap is 1.5e-5 after 100 000 of them.
 //!
 //! ```sh
 //! cargo run --release --example quickstart

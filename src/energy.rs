@@ -26,16 +26,18 @@ pub use sum::Sum;
 /// `F(mu + e (nu - mu)) = F(mu) + e int F'(mu) d(nu - mu) + O(e^2)`.
 ///
 /// # Laws
-/// - `velocity` is the *descent* direction `v_i = -grad_w F'(mu)(w_i)`, never multiplied or divided by a weight:
-///   `c_i v_i = -dF/dw_i`. A particle of weight 0 moves along the flow without contributing to `F` (a probe).
-/// - Invariance: replacing every particle by copies that share its weight, or permuting particles, changes the results
-///   only by rounding.
-/// - Every scalar over particles that an integrator, the driver or a stopping rule uses is computed by
-///   [`inner`](Self::inner), so that ranks that each hold a part of the particles agree.
+/// - `velocity` is the *descent* direction `v_i = -grad_w F'(mu)(w_i)`, never multiplied or divided
+///   by a weight: `c_i v_i = -dF/dw_i`. A particle of weight 0 moves along the flow without
+///   contributing to `F` (a probe).
+/// - Invariance: replacing every particle by copies that share its weight, or permuting particles,
+///   changes the results only by rounding.
+/// - Every scalar over particles that an integrator, the driver or a stopping rule uses is computed
+///   by [`inner`](Self::inner), so that ranks that each hold a part of the particles agree.
 ///
 /// # Panics
-/// The methods panic if a measure or matrix does not have `particle_dim` rows or the numbers of columns differ.
-/// [`ParticleFlow::start`](crate::ParticleFlow::start) checks this once, with a typed error.
+/// The methods panic if a measure or matrix does not have `particle_dim` rows or the numbers of
+/// columns differ. [`ParticleFlow::start`](crate::ParticleFlow::start) checks this once, with a
+/// typed error.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -77,9 +79,11 @@ pub trait Energy<T: Real> {
     /// Writes `v_i = -grad_w F'(mu)(w_i)` to `out` (`p x m`) and returns `F(mu)`.
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T;
 
-    /// The first variation at any points `at` (`p x q`): `values[i] = F'(mu)(at_i)`, `descent_i = -grad_w F'(mu)(at_i)`.
+    /// The first variation at any points `at` (`p x q`): `values[i] = F'(mu)(at_i)`,
+    /// `descent_i = -grad_w F'(mu)(at_i)`.
     ///
-    /// Returns `F(mu)`, or `None` if the first variation is not implemented (the outputs are then unspecified).
+    /// Returns `F(mu)`, or `None` if the first variation is not implemented (the outputs are then
+    /// unspecified).
     fn first_variation(
         &mut self,
         mu: &EmpiricalMeasure<T>,
@@ -93,9 +97,9 @@ pub trait Energy<T: Real> {
 
     /// The Gauss-Newton curvature along a field `v` (`p x m`), written to `out` (`p x m`).
     ///
-    /// Symmetric and positive semidefinite in the inner product of `L2(mu)`: with `J v = sum_i c_i DPhi(w_i) v_i`,
-    /// `out_i = DPhi(w_i)^T R''(h) J v`. `None` if it is not implemented: proximal steps then use differences of
-    /// velocities.
+    /// Symmetric and positive semidefinite in the inner product of `L2(mu)`: with
+    /// `J v = sum_i c_i DPhi(w_i) v_i`, `out_i = DPhi(w_i)^T R''(h) J v`. `None` if it is not
+    /// implemented: proximal steps then use differences of velocities.
     fn curvature(
         &mut self,
         mu: &EmpiricalMeasure<T>,
@@ -111,7 +115,8 @@ pub trait Energy<T: Real> {
         inner(mu, u, v)
     }
 
-    /// Resamples the minibatch (stochastic energies only), once a step; returns true if `F` changed.
+    /// Resamples the minibatch (stochastic energies only), once a step; returns true if `F`
+    /// changed.
     fn refresh(&mut self) -> bool {
         false
     }

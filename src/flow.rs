@@ -32,7 +32,8 @@ pub enum StartError {
     },
 }
 
-/// The Wasserstein gradient flow `dw_i/dt = -grad_w F'(mu)(w_i)` of an energy `F`, by an integrator with step size `dt`.
+/// The Wasserstein gradient flow `dw_i/dt = -grad_w F'(mu)(w_i)` of an energy `F`, by an integrator
+/// with step size `dt`.
 ///
 /// A failed step, or a failed evaluation, leaves the state as it was before the step.
 ///
@@ -88,10 +89,12 @@ impl<E, I, T> ParticleFlow<E, I, T> {
 }
 
 impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
-    /// The flow of `energy` by `integrator` with step size `dt` (for an adaptive method, the size of the first step).
+    /// The flow of `energy` by `integrator` with step size `dt` (for an adaptive method, the size
+    /// of the first step).
     ///
     /// # Errors
-    /// [`ParameterError`] if `dt` is not positive and finite, or a parameter of the integrator is out of its range.
+    /// [`ParameterError`] if `dt` is not positive and finite, or a parameter of the integrator is
+    /// out of its range.
     pub fn new(energy: E, integrator: I, dt: T) -> Result<Self, ParameterError> {
         ParameterError::check_positive("dt", to_f64(dt))?;
         integrator.check()?;
@@ -116,8 +119,8 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// The evaluated state of `mu` at time 0.
     ///
     /// # Errors
-    /// [`StartError`] if the particles do not have the dimension that the energy requires, or if the energy or a
-    /// velocity is not finite.
+    /// [`StartError`] if the particles do not have the dimension that the energy requires, or if
+    /// the energy or a velocity is not finite.
     pub fn start(&mut self, mu: EmpiricalMeasure<T>) -> Result<State<T>, StartError> {
         check::<T, StartError>(&self.energy, &mu)?;
         let mut state = State::new(mu);
@@ -210,8 +213,8 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         Ok(())
     }
 
-    /// Takes `steps` steps, or fewer if the observer stops the run. The observer is called for the initial state and
-    /// after every step.
+    /// Takes `steps` steps, or fewer if the observer stops the run. The observer is called for the
+    /// initial state and after every step.
     ///
     /// # Errors
     /// [`StepError`]; the state is then as before the step that failed.
@@ -233,13 +236,15 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         Ok(control.break_value().unwrap_or(StopReason::Steps))
     }
 
-    /// Runs until exactly `time`, or until the observer stops the run. The observer is called for the initial state and
-    /// after every step.
+    /// Runs until exactly `time`, or until the observer stops the run. The observer is called for
+    /// the initial state and after every step.
     ///
-    /// The last step is shortened. With `time` infinite only the observer ends the run; a time in the past takes no step.
+    /// The last step is shortened. With `time` infinite only the observer ends the run; a time in
+    /// the past takes no step.
     ///
     /// # Errors
-    /// [`StepError`]; the state is then as before the step that failed. [`StepError::Parameter`] if `time` is NaN.
+    /// [`StepError`]; the state is then as before the step that failed. [`StepError::Parameter`] if
+    /// `time` is NaN.
     pub fn run_until(
         &mut self,
         state: &mut State<T>,
@@ -257,7 +262,8 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             if reaches(dt, remaining) {
                 let step = self.advance_by(state, remaining)?;
                 if step.taken == remaining {
-                    // The last step was shortened only to arrive at `time`: the proposal is not reduced by that.
+                    // The last step was shortened only to arrive at `time`: the proposal is not
+                    // reduced by that.
                     state.arrive(time, step.next.map(|next| next.max(dt)));
                 }
             } else {
@@ -288,7 +294,8 @@ fn check_dim<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Resu
     )
 }
 
-/// Checks `0 < taken <= dt` and that the proposed step size is positive and finite: otherwise a run might never end.
+/// Checks `0 < taken <= dt` and that the proposed step size is positive and finite: otherwise a run
+/// might never end.
 fn check_step<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
     let (name, requirement) = (
         "the step taken by the integrator",

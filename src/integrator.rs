@@ -37,12 +37,15 @@ impl<T> Step<T> {
 /// A one-step method for the flow `dw_i/dt = -grad_w F'(mu)(w_i)`.
 ///
 /// # Laws
-/// - `step` moves [`State::measure_mut`] from `t` to `t + taken`, `0 < taken <= dt`. The driver advances the clock.
+/// - `step` moves [`State::measure_mut`] from `t` to `t + taken`, `0 < taken <= dt`. The driver
+///   advances the clock.
 /// - The error of a step is `O(dt^{order + 1})` if the velocity is smooth.
-/// - Everything that a method carries from step to step is in [`State::memory_mut`], so that a run resumes bit for bit.
-///   Buffers may live in the integrator.
-/// - Scalars over particles are computed by [`Energy::inner`], so that ranks agree on every decision.
-/// - After an error the content of the state is unspecified: the driver restores the state before the step.
+/// - Everything that a method carries from step to step is in [`State::memory_mut`], so that a run
+///   resumes bit for bit. Buffers may live in the integrator.
+/// - Scalars over particles are computed by [`Energy::inner`], so that ranks agree on every
+///   decision.
+/// - After an error the content of the state is unspecified: the driver restores the state before
+///   the step.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -87,10 +90,12 @@ pub trait Integrator<T: Real> {
         dt: T,
     ) -> Result<Step<T>, StepError>;
 
-    /// Validates the parameters of the method; called once by [`ParticleFlow::new`](crate::ParticleFlow::new).
+    /// Validates the parameters of the method; called once by
+    /// [`ParticleFlow::new`](crate::ParticleFlow::new).
     ///
     /// # Errors
-    /// [`ParameterError`] with the parameter, its range and its value. The default implementation accepts.
+    /// [`ParameterError`] with the parameter, its range and its value. The default implementation
+    /// accepts.
     fn check(&self) -> Result<(), ParameterError> {
         Ok(())
     }

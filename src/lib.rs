@@ -1,14 +1,17 @@
 //! Wasserstein gradient flows of convex functionals of a measure, by particles.
 //!
 //! $$F(\mu) = R\Big(\int \Phi(w) \thinspace d\mu(w)\Big) + \int V \thinspace d\mu, \qquad
-//! \frac{dw_i}{dt} = -\nabla_w F'(\mu_t)(w_i), \qquad \mu_t = \sum_i c_i \thinspace \delta_{w_i(t)}$$
+//! \frac{dw_i}{dt} = -\nabla_w F'(\mu_t)(w_i), \qquad \mu_t = \sum_i c_i \thinspace
+//! \delta_{w_i(t)}$$
 //!
-//! A measure `mu` over particles `w` predicts `h(x) = int Phi(w)(x) dmu(w)`, and `R` is a convex risk of the predictions.
-//! Training a wide two-layer network by gradient descent is the gradient flow of `F` in the Wasserstein geometry: a
-//! particle is a neuron, `Phi(a, b)(x) = a sigma(b.x)`. `F` is convex in the measure. With 2-homogeneous, sufficiently
-//! regular neurons and an initial measure with mass in all directions, the flow converges to a global minimum if it
-//! converges (Chizat and Bach 2018, arXiv:1805.09545). The rectifier on finitely many samples is not regular in this
-//! sense; for it a [certificate](optimality) bounds the distance of a given measure from the global minimum.
+//! A measure `mu` over particles `w` predicts `h(x) = int Phi(w)(x) dmu(w)`, and `R` is a convex
+//! risk of the predictions. Training a wide two-layer network by gradient descent is the gradient
+//! flow of `F` in the Wasserstein geometry: a particle is a neuron, `Phi(a, b)(x) = a sigma(b.x)`.
+//! `F` is convex in the measure. With 2-homogeneous, sufficiently regular neurons and an initial
+//! measure with mass in all directions, the flow converges to a global minimum if it converges
+//! (Chizat and Bach 2018, arXiv:1805.09545). The rectifier on finitely many samples is not regular
+//! in this sense; for it a [certificate](optimality) bounds the distance of a given measure from
+//! the global minimum.
 //!
 //! ```
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -57,11 +60,11 @@
 //!
 //! # Conventions
 //!
-//! Columns are points: `w` is `p x m`, `x` is `d x n`, `h` is `k x n` with output l of sample j at `h[j k + l]`. The square
-//! loss is `(h - y)^2 / 2`; an empirical risk is `(1/n) sum_j sum_l loss`, or has sample weights. A ridge particle is
-//! `(a_1, .., a_k, b_1, .., b_d)`. The velocity is the *descent* direction `-grad_w F'(mu)(w_i)`, never divided by a
-//! weight, so that particles of weight 0 are probes. A measure may have any mass. Weight decay is
-//! `lambda int |w|^2 dmu`.
+//! Columns are points: `w` is `p x m`, `x` is `d x n`, `h` is `k x n` with output l of sample j at
+//! `h[j k + l]`. The square loss is `(h - y)^2 / 2`; an empirical risk is `(1/n) sum_j sum_l loss`,
+//! or has sample weights. A ridge particle is `(a_1, .., a_k, b_1, .., b_d)`. The velocity is the
+//! *descent* direction `-grad_w F'(mu)(w_i)`, never divided by a weight, so that particles of
+//! weight 0 are probes. A measure may have any mass. Weight decay is `lambda int |w|^2 dmu`.
 //!
 //! # Features
 //!

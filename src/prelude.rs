@@ -1,7 +1,7 @@
 //! Every name of the public contract: `use wasserflow::prelude::*;`.
 //!
-//! Traits, components, drivers and errors, and the modules whose items are written with their path, such as
-//! `init::sphere` or `observe::Trace`.
+//! Traits, components, drivers and errors, and the modules whose items are written with their path,
+//! such as `init::sphere` or `observe::Trace`.
 
 pub use crate::activation::{
     Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu,

@@ -19,10 +19,12 @@ pub use softmax::SoftmaxCrossEntropy;
 ///
 /// # Laws
 /// - Convex: `R((1-t) h + t g) <= (1-t) R(h) + t R(g)`.
-/// - `value_and_gradient` writes the gradient of `value` (a subgradient at kinks) and returns the same value.
-/// - If separable: the values of `value_and_gradient_range` over consecutive ranges of samples add up to `R(h)`, and
-///   their gradients are the parts of `grad R(h)`.
-/// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever that exists.
+/// - `value_and_gradient` writes the gradient of `value` (a subgradient at kinks) and returns the
+///   same value.
+/// - If separable: the values of `value_and_gradient_range` over consecutive ranges of samples add
+///   up to `R(h)`, and their gradients are the parts of `grad R(h)`.
+/// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever
+///   that exists.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -70,16 +72,17 @@ pub trait Risk<T: Real> {
 
     /// Returns true if `R(h)` is a sum over samples, `R(h) = sum_j R_j(h_j)`.
     ///
-    /// A feature map can then evaluate a batch of samples forward and backward while it is in the cache.
+    /// A feature map can then evaluate a batch of samples forward and backward while it is in the
+    /// cache.
     fn is_separable(&self) -> bool {
         false
     }
 
-    /// The contribution of a range of samples to `R(h)`, with its gradient: reads their predictions `h` (`k x len`) and
-    /// writes the gradient there to `out`.
+    /// The contribution of a range of samples to `R(h)`, with its gradient: reads their predictions
+    /// `h` (`k x len`) and writes the gradient there to `out`.
     ///
-    /// Override it together with [`is_separable`](Self::is_separable). The default implementation is that of a risk
-    /// that is not separable: it requires the range of all samples.
+    /// Override it together with [`is_separable`](Self::is_separable). The default implementation
+    /// is that of a risk that is not separable: it requires the range of all samples.
     ///
     /// ```
     /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -107,8 +110,8 @@ pub trait Risk<T: Real> {
 
     /// `out = R''(h) u`, the Gauss-Newton curvature.
     ///
-    /// The default implementation takes central differences of the gradient and allocates. Override it for integrators
-    /// that use curvature.
+    /// The default implementation takes central differences of the gradient and allocates. Override
+    /// it for integrators that use curvature.
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
         let largest = |x: &[T]| x.iter().fold(T::zero(), |max, &x| max.max(x.abs()));
         let size = largest(u);
@@ -145,7 +148,8 @@ forward! {
     }
 }
 
-/// `sum_{j < n} f(j)` in blocks of 64, in a fixed order: the rounding error grows like `n / 64 + 64` instead of `n`.
+/// `sum_{j < n} f(j)` in blocks of 64, in a fixed order: the rounding error grows like
+/// `n / 64 + 64` instead of `n`.
 fn sum<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> T {
     const BLOCK: usize = 64;
     let mut total = T::zero();

@@ -15,13 +15,14 @@ pub use control::Memory;
 use control::StepControl;
 use point::EvaluatedPoint;
 
-/// The state of a flow: the measure `mu_t` with its velocity and energy, the time `t`, the number of steps and the
-/// memory of the integrator.
+/// The state of a flow: the measure `mu_t` with its velocity and energy, the time `t`, the number
+/// of steps and the memory of the integrator.
 ///
-/// Observers, the dissipation and the first stage of every integrator share the one evaluation that the state holds.
-/// Access to the measure for modification marks the evaluation as stale; [`evaluate`](Self::evaluate) recomputes it.
-/// Everything that varies during a run of a deterministic energy is stored here, so that it resumes
-/// bit for bit from the state that it left. The generator of a minibatch belongs to its risk.
+/// Observers, the dissipation and the first stage of every integrator share the one evaluation that
+/// the state holds. Access to the measure for modification marks the evaluation as stale;
+/// [`evaluate`](Self::evaluate) recomputes it. Everything that varies during a run of a
+/// deterministic energy is stored here, so that it resumes bit for bit from the state that it left.
+/// The generator of a minibatch belongs to its risk.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -38,7 +39,8 @@ pub struct State<T> {
     point: EvaluatedPoint<T>,
     clock: Clock<T>,
     control: StepControl<T>,
-    /// Scratch fields of the integrators, which are unit structs. Not part of the state: clones leave it out.
+    /// Scratch fields of the integrators, which are unit structs. Not part of the state: clones
+    /// leave it out.
     stages: Vec<DMatrix<T>>,
 }
 
@@ -63,7 +65,8 @@ impl<T: Clone> Clone for State<T> {
 impl<T: Real> State<T> {
     /// The state of `mu` at time 0, not yet evaluated.
     ///
-    /// [`ParticleFlow::start`](crate::ParticleFlow::start) returns one that is checked and evaluated.
+    /// [`ParticleFlow::start`](crate::ParticleFlow::start) returns one that is checked and
+    /// evaluated.
     pub fn new(mu: EmpiricalMeasure<T>) -> Self {
         Self {
             point: EvaluatedPoint::new(mu),
@@ -159,7 +162,8 @@ impl<T: Real> State<T> {
         &mut self.point.measure
     }
 
-    /// The measure, for modification, and its velocity before the modification; marks the state as stale.
+    /// The measure, for modification, and its velocity before the modification; marks the state as
+    /// stale.
     pub fn split_mut(&mut self) -> (&mut EmpiricalMeasure<T>, &DMatrix<T>) {
         self.invalidate();
         (&mut self.point.measure, &self.point.velocity)
@@ -180,8 +184,8 @@ impl<T: Real> State<T> {
         self.point.is_finite(energy)
     }
 
-    /// `count` scratch fields of the shape of the measure, with unspecified content, to be returned by
-    /// [`give_stages`](Self::give_stages).
+    /// `count` scratch fields of the shape of the measure, with unspecified content, to be returned
+    /// by [`give_stages`](Self::give_stages).
     pub(crate) fn take_stages(&mut self, count: usize) -> Vec<DMatrix<T>> {
         let (p, m) = self.measure().points().shape();
         let mut stages = std::mem::take(&mut self.stages);

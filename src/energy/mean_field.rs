@@ -14,10 +14,11 @@ use crate::numeric::vector::columns;
 use crate::real::Real;
 use crate::risk::Risk;
 
-/// The risk of the mean prediction: `F(mu) = R(h_mu) + int V dmu`, `h_mu(x) = int Phi(w)(x) dmu(w)`.
+/// The risk of the mean prediction: `F(mu) = R(h_mu) + int V dmu`,
+/// `h_mu(x) = int Phi(w)(x) dmu(w)`.
 ///
-/// Training a wide two-layer network is the Wasserstein gradient flow of this energy. It is convex in `mu`, with
-/// `F'(mu)(w) = <grad R(h_mu), Phi(w)> + V(w)` and `v_i = -grad_w F'(mu)(w_i)`.
+/// Training a wide two-layer network is the Wasserstein gradient flow of this energy. It is convex
+/// in `mu`, with `F'(mu)(w) = <grad R(h_mu), Phi(w)> + V(w)` and `v_i = -grad_w F'(mu)(w_i)`.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -34,7 +35,8 @@ use crate::risk::Risk;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Cost of a velocity: that of [`FeatureMap::velocity`], `O(n m d)` for a ridge map, and `O(m p)` for the potential.
+/// Cost of a velocity: that of [`FeatureMap::velocity`], `O(n m d)` for a ridge map, and `O(m p)`
+/// for the potential.
 pub struct MeanFieldRisk<F, R, T, V = ()> {
     features: F,
     risk: R,
@@ -58,8 +60,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
     /// The energy `F(mu) = R(int Phi dmu)`.
     ///
     /// # Errors
-    /// [`ShapeError`] if the dimension of the inputs (`d`) or the number of outputs (`k`) of the map is not that of the
-    /// risk, or if `k` or the dimension of the particles is 0.
+    /// [`ShapeError`] if the dimension of the inputs (`d`) or the number of outputs (`k`) of the
+    /// map is not that of the risk, or if `k` or the dimension of the particles is 0.
     pub fn new(features: F, risk: R) -> Result<Self, ShapeError> {
         let (p, d, k) = (
             features.particle_dim(),
@@ -110,11 +112,13 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
 }
 
 impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
-    /// Declares that this rank holds a part of the particles: predictions and scalars are summed by `all_reduce`.
+    /// Declares that this rank holds a part of the particles: predictions and scalars are summed by
+    /// `all_reduce`.
     ///
-    /// Weights are those of the whole measure, so that `sum_i c_i` over all ranks is its mass. Every rank then computes
-    /// the same `F` and the same inner products, and takes the same decisions. Start all ranks or none: if the measure
-    /// of one rank is refused, the others wait in `all_reduce` for ever.
+    /// Weights are those of the whole measure, so that `sum_i c_i` over all ranks is its mass.
+    /// Every rank then computes the same `F` and the same inner products, and takes the same
+    /// decisions. Start all ranks or none: if the measure of one rank is refused, the others wait
+    /// in `all_reduce` for ever.
     #[must_use]
     pub fn distributed(mut self, all_reduce: impl AllReduce<T> + Send + 'static) -> Self {
         self.ranks = Ranks::of(all_reduce);
@@ -131,7 +135,8 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
         &self.risk
     }
 
-    /// The risk `R`, for modification between steps. Call [`State::invalidate`](crate::State::invalidate) afterwards.
+    /// The risk `R`, for modification between steps. Call
+    /// [`State::invalidate`](crate::State::invalidate) afterwards.
     pub fn risk_mut(&mut self) -> &mut R {
         &mut self.risk
     }
@@ -156,7 +161,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
     /// Writes the predictions `h_mu(x_j)`, `k x n`, at the samples of the risk.
     ///
     /// # Panics
-    /// If the length of `out` is not `k n`, or the dimension of the particles is not that of the map.
+    /// If the length of `out` is not `k n`, or the dimension of the particles is not that of the
+    /// map.
     pub fn predict(&mut self, mu: &EmpiricalMeasure<T>, out: &mut [T]) {
         self.features
             .predict(mu, self.risk.inputs(), out, &mut self.workspace);

@@ -8,7 +8,8 @@ use crate::real::Real;
 /// The sum of vectors over ranks that each hold a part of the particles (an all-reduce).
 ///
 /// # Laws
-/// After `sum`, `x[l]` is the sum of the values of `x[l]` on all ranks: the same number, bit for bit, on every rank.
+/// After `sum`, `x[l]` is the sum of the values of `x[l]` on all ranks: the same number, bit for
+/// bit, on every rank.
 ///
 /// ```
 /// use wasserflow::prelude::*;

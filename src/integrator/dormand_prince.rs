@@ -9,19 +9,24 @@ use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real, to_f64};
 use crate::state::State;
 
-/// The adaptive method of Dormand and Prince: order 5 with an error estimate of order 4, six velocities a step.
+/// The adaptive method of Dormand and Prince: order 5 with an error estimate of order 4, six
+/// velocities a step.
 ///
-/// A step from `mu` is accepted if its estimated error `e` is below the tolerance in the norm of `L2(mu)`:
+/// A step from `mu` is accepted if its estimated error `e` is below the tolerance in the norm of
+/// `L2(mu)`:
 ///
 /// `(int |e|^2 dmu)^(1/2) <= atol + rtol (int |w|^2 dmu)^(1/2)`,
 ///
-/// with the larger of the second moments before and after the step. The left side bounds the Wasserstein distance `W2`
-/// between the measures of order 4 and 5. Particles of weight 0 do not contribute. A PI controller sets the step size.
-/// A step that is not finite is repeated with a shorter step size.
+/// with the larger of the second moments before and after the step. The left side bounds the
+/// Wasserstein distance `W2` between the measures of order 4 and 5. Particles of weight 0 do not
+/// contribute. A PI controller sets the step size. A step that is not finite is repeated with a
+/// shorter step size.
 ///
-/// The last stage is the velocity at the new point, so that it serves as the first stage of the next step.
+/// The last stage is the velocity at the new point, so that it serves as the first stage of the
+/// next step.
 ///
-/// The state stores two scalars, the last error and the chatter count, so that a run resumes bit for bit.
+/// The state stores two scalars, the last error and the chatter count, so that a run resumes bit
+/// for bit.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -36,19 +41,22 @@ use crate::state::State;
 /// ```
 ///
 /// # Chatter
-/// On rectifier networks the velocity jumps where `b.x_j = 0`. If the velocities on both sides of such a kink point
-/// towards it, a particle slides along the kink, and an explicit method must reduce its step at each crossing. The
-/// order of the error distinguishes this from stiffness: halving the step divides the error by 32 if the velocity is
-/// smooth, and by 2 across a jump. A step counts as cut at a kink if its error decreases more slowly than the square of
-/// the step size. Once more than one step in 17 is cut, with an excess of 200 such steps, the step fails with
-/// [`StepError::Chatter`]. The state is then that before the step, from which a [`Jko`](super::Jko) can continue.
+/// On rectifier networks the velocity jumps where `b.x_j = 0`. If the velocities on both sides of
+/// such a kink point towards it, a particle slides along the kink, and an explicit method must
+/// reduce its step at each crossing. The order of the error distinguishes this from stiffness:
+/// halving the step divides the error by 32 if the velocity is smooth, and by 2 across a jump. A
+/// step counts as cut at a kink if its error decreases more slowly than the square of the step
+/// size. Once more than one step in 17 is cut, with an excess of 200 such steps, the step fails
+/// with [`StepError::Chatter`]. The state is then that before the step, from which a
+/// [`Jko`](super::Jko) can continue.
 ///
 /// # Errors
-/// [`StepError::Chatter`] as above; [`StepError::Inner`] if 60 reductions do not reach the tolerance;
-/// [`StepError::NonFinite`] if the last of them is not finite.
+/// [`StepError::Chatter`] as above; [`StepError::Inner`] if 60 reductions do not reach the
+/// tolerance; [`StepError::NonFinite`] if the last of them is not finite.
 ///
-/// Sources: J. Dormand and P. Prince, *A family of embedded Runge-Kutta formulae*, 1980. Controller: E. Hairer,
-/// S. Norsett and G. Wanner, *Solving Ordinary Differential Equations I*, section II.4.
+/// Sources: J. Dormand and P. Prince, *A family of embedded Runge-Kutta formulae*, 1980.
+/// Controller: E. Hairer, S. Norsett and G. Wanner, *Solving Ordinary Differential Equations I*,
+/// section II.4.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DormandPrince {
     rtol: f64,
@@ -56,7 +64,8 @@ pub struct DormandPrince {
 }
 
 impl DormandPrince {
-    /// The method with relative tolerance `rtol >= 0` and absolute tolerance `atol >= 0`, not both 0.
+    /// The method with relative tolerance `rtol >= 0` and absolute tolerance `atol >= 0`, not both
+    /// 0.
     ///
     /// [`ParticleFlow::new`](crate::ParticleFlow::new) checks the ranges.
     pub fn new(rtol: f64, atol: f64) -> Self {
@@ -76,7 +85,8 @@ impl Default for DormandPrince {
     }
 }
 
-/// Rows `a_2, .., a_6, b`; the last is also `a_7`, so that the seventh stage is the velocity at the new point.
+/// Rows `a_2, .., a_6, b`; the last is also `a_7`, so that the seventh stage is the velocity at the
+/// new point.
 const ROWS: [&[f64]; 6] = [
     &[1.0 / 5.0],
     &[3.0 / 40.0, 9.0 / 40.0],
@@ -122,7 +132,8 @@ const SHRINK: f64 = 0.2;
 const GROW: f64 = 5.0;
 /// The least reduction of a refused step, so that attempts end.
 const REFUSED: f64 = 0.5;
-/// Exponents of the PI controller, `dt' = dt SAFETY err^-ALPHA err_old^BETA` (Hairer et al., equation IV.2.43).
+/// Exponents of the PI controller, `dt' = dt SAFETY err^-ALPHA err_old^BETA` (Hairer et al.,
+/// equation IV.2.43).
 const BETA: f64 = 0.04;
 const ALPHA: f64 = 0.2 - 0.75 * BETA;
 /// The least error that the controller uses, so that one exact step does not determine the next.
@@ -164,8 +175,9 @@ impl ControllerMemory {
 }
 
 impl DormandPrince {
-    /// Computes the stages `k_2, .., k_7` of a step and returns its error relative to the tolerance and the energy at
-    /// its end, where the points are left. `before` is the second moment at the start. The error estimate overwrites `k_2`, which has no weight in it.
+    /// Computes the stages `k_2, .., k_7` of a step and returns its error relative to the tolerance
+    /// and the energy at its end, where the points are left. `before` is the second moment at the
+    /// start. The error estimate overwrites `k_2`, which has no weight in it.
     fn attempt<T: Real>(
         &self,
         energy: &mut dyn Energy<T>,

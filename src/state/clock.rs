@@ -4,8 +4,8 @@ use crate::real::Real;
 
 /// The time `t` and the number of steps; the exact sum of the steps is `time - lost`.
 ///
-/// A plain sum of `s` steps is off by up to `s/2` units in the last place, so that a run of a million steps would miss
-/// a requested time visibly in single precision.
+/// A plain sum of `s` steps is off by up to `s/2` units in the last place, so that a run of a
+/// million steps would miss a requested time visibly in single precision.
 ///
 /// Source: W. Kahan, *Further remarks on reducing truncation errors*, 1965.
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use crate::real::Real;
 
 /// The memory of an integrator: fields of the shape of the measure (`p x m`) and scalars.
 ///
-/// Momentum is a field; the last error estimate of a step-size controller is a scalar. Both are part of the state, so
-/// that a run resumes bit for bit. An integrator documents what it stores.
+/// Momentum is a field; the last error estimate of a step-size controller is a scalar. Both are
+/// part of the state, so that a run resumes bit for bit. An integrator documents what it stores.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -29,7 +29,8 @@ pub struct Memory<T> {
 }
 
 impl<T: Real> Memory<T> {
-    /// Field `index` of the given shape: zero on first use, and after particles were added or removed.
+    /// Field `index` of the given shape: zero on first use, and after particles were added or
+    /// removed.
     pub fn field(&mut self, index: usize, (p, m): (usize, usize)) -> &mut DMatrix<T> {
         while self.fields.len() <= index {
             self.fields.push(DMatrix::zeros(p, m));

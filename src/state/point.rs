@@ -6,7 +6,8 @@ use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, real};
 
-/// A measure with its velocity, energy and dissipation, or `stale` if the measure has changed since they were computed.
+/// A measure with its velocity, energy and dissipation, or `stale` if the measure has changed since
+/// they were computed.
 #[derive(Debug)]
 pub(super) struct EvaluatedPoint<T> {
     pub(super) measure: EmpiricalMeasure<T>,
@@ -90,8 +91,8 @@ impl<T: Real> EvaluatedPoint<T> {
 
     /// Returns true if energy, particles and velocities are finite, those of weight 0 included.
     ///
-    /// Decided from scalars on which all ranks agree. A coordinate above the square root of the largest scalar counts
-    /// as infinite.
+    /// Decided from scalars on which all ranks agree. A coordinate above the square root of the
+    /// largest scalar counts as infinite.
     pub(super) fn is_finite(&self, energy: &mut dyn Energy<T>) -> bool {
         let moment = energy.inner(&self.measure, self.measure.points(), self.measure.points());
         self.energy.is_finite() && self.dissipation.is_finite() && moment.is_finite()

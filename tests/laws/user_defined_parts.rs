@@ -243,7 +243,8 @@ mod user {
         }
     }
 
-    /// Gradient descent with momentum `u <- (1 - friction dt) u + dt v`, `w += dt u`, stored in the state.
+    /// Gradient descent with momentum `u <- (1 - friction dt) u + dt v`, `w += dt u`, stored in the
+    /// state.
     #[derive(Debug, Clone, Copy)]
     pub struct Momentum {
         pub friction: f64,
@@ -390,7 +391,8 @@ fn same<T: Real>(a: &State<T>, b: &State<T>) {
     );
 }
 
-/// A field in the memory of the state is part of it: clones, new integrators and failed steps keep it.
+/// A field in the memory of the state is part of it: clones, new integrators and failed steps keep
+/// it.
 #[test]
 fn momentum_resumes_bit_for_bit() {
     fn check<T: Real>() {

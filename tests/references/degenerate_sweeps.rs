@@ -1,4 +1,5 @@
-//! The angular sweep of ridge maps on the plane equals sums over all pairs, on degenerate clouds too.
+//! The angular sweep of ridge maps on the plane equals sums over all pairs, on degenerate clouds
+//! too.
 //!
 //! All shapes are large enough for the sweep: `n m >= 64 (n + m)` in `f64`, twice that in `f32`.
 
@@ -88,7 +89,8 @@ impl<T: Real> Problem<T> {
         Self { k, x, w, c, g }
     }
 
-    /// Compares the sweep with sums over all pairs in `f64`, in units of the sums of the sizes of an output's terms.
+    /// Compares the sweep with sums over all pairs in `f64`, in units of the sums of the sizes of
+    /// an output's terms.
     fn check(&self, [negative, zero, positive]: [f64; 3], what: &str) {
         let Self { k, x, w, c, g } = self;
         let (k, p, n, m) = (*k, k + 2, x.len() / 2, c.len());
