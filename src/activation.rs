@@ -12,9 +12,9 @@ use crate::real::Real;
 mod homogeneous;
 mod smooth;
 
-pub use homogeneous::{Abs, Identity, LeakyRelu, Relu, ReluPower};
+pub use homogeneous::*;
 pub(crate) use smooth::sigmoids;
-pub use smooth::{Erf, Gelu, Sigmoid, Silu, Sine, Softplus, Tanh};
+pub use smooth::*;
 
 /// An activation function `sigma: R -> R` with its derivative `sigma'`.
 ///

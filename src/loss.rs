@@ -3,8 +3,8 @@
 mod classification;
 mod regression;
 
-pub use classification::{Exponential, Hinge, Logistic, SmoothHinge};
-pub use regression::{Huber, Quantile, Square};
+pub use classification::*;
+pub use regression::*;
 
 use std::rc::Rc;
 use std::sync::Arc;
