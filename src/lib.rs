@@ -118,6 +118,8 @@ mod book {
     struct Readme;
     #[doc = include_str!("../docs/src/tutorial.md")]
     struct Tutorial;
+    #[doc = include_str!("../docs/src/choosing.md")]
+    struct Choosing;
     #[doc = include_str!("../docs/src/optimality.md")]
     struct Optimality;
 }
@@ -141,6 +143,8 @@ mod extending {
     struct Kernel;
     #[doc = include_str!("../docs/src/extending/all_reduce.md")]
     struct AllReduce;
+    #[doc = include_str!("../docs/src/extending/certificate.md")]
+    struct Certificate;
     #[doc = include_str!("../docs/src/extending/integrator.md")]
     struct Integrator;
     #[doc = include_str!("../docs/src/extending/observer.md")]

@@ -2,12 +2,12 @@
 //! text.
 //!
 //! Positions on the page are pixels, y downwards, written to a tenth. Styles are SVG attributes, as
-//! in `fill="red"`. The figures of the book, `docs/img/*.svg`, are copies of what the examples
+//! in `fill="red"`. The figures of the book, `docs/src/img/*.svg`, are copies of what the examples
 //! write to `target/` in a full run:
 //!
 //! ```sh
 //! for name in neuron_paths particle_complexity sparse_deconvolution teacher_student transport; do
-//!     cargo run --release --example $name && cp target/$name.svg docs/img/
+//!     cargo run --release --example $name && cp target/$name.svg docs/src/img/
 //! done
 //! ```
 
