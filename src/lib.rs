@@ -10,8 +10,8 @@
 //! `F` is convex in the measure. With 2-homogeneous, sufficiently regular neurons and an initial
 //! measure with mass in all directions, the flow converges to a global minimum if it converges
 //! (Chizat and Bach 2018, arXiv:1805.09545). The rectifier on finitely many samples is not regular
-//! in this sense; for it a [certificate](optimality) bounds the distance of a given measure from
-//! the global minimum.
+//! in this sense; for it a [certificate](optimality) is a proved upper bound of `F(mu) - F*`, the
+//! excess of a given measure over the global minimum.
 //!
 //! ```
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -32,7 +32,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! All names are in [`prelude`]; the most common ones are also at the root.
+//! The traits and components of flows are in [`prelude`], the most common ones also at the root.
+//! Initial measures, observers, certificates, sparse methods and distances are in the modules
+//! [`init`], [`observe`], [`optimality`], [`sparse`] and [`transport`].
 //!
 //! # Modules
 //!

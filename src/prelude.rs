@@ -1,7 +1,7 @@
-//! Every name of the public contract: `use wasserflow::prelude::*;`.
+//! The names that most programs need: `use wasserflow::prelude::*;`.
 //!
-//! Traits, components, drivers and errors, and the modules whose items are written with their path,
-//! such as `init::sphere` or `observe::Trace`.
+//! The traits, components, drivers and errors of flows; and modules whose items are written with
+//! their path, such as `init::sphere`, `observe::Trace` or `optimality::certify`.
 
 pub use crate::activation::{
     Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu,

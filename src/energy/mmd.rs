@@ -33,7 +33,8 @@ use crate::real::{Real, real};
 /// ```
 ///
 /// Cost: with m particles and m' points of the target, a velocity takes `m (m + 1) / 2 + m m'`
-/// evaluations of the kernel and its gradients, usually `O(p)` each. No matrix is stored.
+/// evaluations of the kernel and its gradients, usually `O(p)` each. No matrix is stored. The sums
+/// run over the local particles: this energy cannot be distributed over ranks.
 ///
 /// Source: A. Gretton et al., A kernel two-sample test, 2012; M. Arbel et al., Maximum mean
 /// discrepancy gradient flow, 2019.

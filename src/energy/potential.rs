@@ -178,7 +178,8 @@ pub(super) fn add_hessian_product<T: Real>(
 /// Its flow moves every particle independently, by the gradient flow of `V`. In a
 /// [`Sum`](super::Sum) it confines the particles of another energy. For a
 /// [`MeanFieldRisk`](super::MeanFieldRisk) use
-/// [`regularized`](super::MeanFieldRisk::regularized) instead.
+/// [`regularized`](super::MeanFieldRisk::regularized) instead: this energy sums over the local
+/// particles only, so that it cannot be combined with an energy that is distributed over ranks.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;

@@ -9,6 +9,9 @@ use crate::real::Real;
 
 /// The energy `F(mu) = A(mu) + B(mu)`.
 ///
+/// Inner products are those of A. Particles can be distributed over ranks only if both energies are
+/// distributed.
+///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::prelude::*;
