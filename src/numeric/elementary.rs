@@ -54,13 +54,13 @@ fn polynomial<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
 /// elements hide the latency.
 #[inline(always)]
 fn horner<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
-    c.iter()
-        .rev()
-        .copied()
+    let terms = c.iter().rev().copied();
+    terms
         .reduce(|sum, c| fma::<E, FUSED>(sum, x, c))
         .unwrap_or(E::zero())
 }
 
+/// The nearest number of the format to a constant.
 #[inline(always)]
 fn constant<E: Float>(x: f64) -> E {
     E::narrow(x)
@@ -78,7 +78,7 @@ fn at_most<E: Float>(x: E, most: E) -> E {
     if x > most { most } else { x }
 }
 
-/// `(k + SHIFT, p)` with `exp(x + low) = 2^k (1 + p)`, `|x|` at most `TAIL`, `low` far below it.
+/// `(k + SHIFT, p)` with `exp(x + low) = 2^k (1 + p)`, `|x|` at most `TAIL`, `|low|` far below `|x|`.
 #[inline(always)]
 fn reduced_exp<E: Float, const FUSED: bool>(x: E, low: E) -> (E, E) {
     let shifted = fma::<E, FUSED>(x, constant(std::f64::consts::LOG2_E), E::SHIFT);
@@ -89,6 +89,7 @@ fn reduced_exp<E: Float, const FUSED: bool>(x: E, low: E) -> (E, E) {
     (shifted, fma::<E, FUSED>(r * r, q, r))
 }
 
+/// `exp(x + low)`, `|low|` far below `|x|`.
 #[inline(always)]
 fn exp_sum<E: Float, const FUSED: bool>(x: E, low: E) -> E {
     let x = at_most(at_least(x, -E::TAIL), E::TAIL);
@@ -187,11 +188,8 @@ pub(crate) fn erf<E: Float, const FUSED: bool>(x: E) -> (E, E) {
     let size = x.abs();
     let bell = gauss::<E, FUSED>(x, 1.0);
     let near = fma::<E, FUSED>(size, polynomial::<E, FUSED>(E::ERF, size * size), size);
-    let far = fma::<E, FUSED>(
-        -bell,
-        erfc_scaled::<E, FUSED>(at_most(size, constant(6.0))),
-        E::one(),
-    );
+    let scaled = erfc_scaled::<E, FUSED>(at_most(size, constant(6.0)));
+    let far = fma::<E, FUSED>(-bell, scaled, E::one());
     let erf = if size > E::one() { far } else { near };
     (erf.copysign(x), bell)
 }
