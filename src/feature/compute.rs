@@ -203,8 +203,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     }
 
     fn blocking(&self, stored: Stored, slabs: bool) -> Blocking {
-        let shape = [self.x.len(), self.particles(), self.x.dim(), self.k];
-        Blocking::new::<T>(shape, stored, slabs)
+        let (n, d) = (self.x.len(), self.x.dim());
+        Blocking::new::<T>(n, self.particles(), d, self.k, stored, slabs)
     }
 
     /// The slopes of sigma, if the signs of the preactivations determine the derivatives.

@@ -118,12 +118,12 @@ pub(crate) fn tanh<E: Float, const FUSED: bool>(x: E) -> E {
     let s = size * s_by_x;
     let d = c - s;
     let near = size * t * fma::<E, FUSED>(c, v, s_by_x * s_by_x);
-    let (whole, part) = if size < E::one() {
+    let (limit, numerator) = if size < E::one() {
         (size, near)
     } else {
         (E::one(), d * d)
     };
-    (whole - part / fma::<E, FUSED>(s, s, c * c)).copysign(x)
+    (limit - numerator / fma::<E, FUSED>(s, s, c * c)).copysign(x)
 }
 
 /// `(s(x), s(-x))` with `s(x) = 1 / (1 + exp(-x))`.
@@ -217,15 +217,15 @@ pub(crate) fn sin_cos<E: Float, const FUSED: bool>(x: E) -> (E, E) {
         2.0222662487111665e-21,
         8.4784276603689e-32,
     ];
-    let turn = x.widen();
-    let shifted = turn * std::f64::consts::FRAC_2_PI + f64::SHIFT;
+    let wide = x.widen();
+    let shifted = wide * std::f64::consts::FRAC_2_PI + f64::SHIFT;
     let k = shifted - f64::SHIFT;
     let (r, low) = if E::DOUBLE {
-        let (r, e) = two_sum(turn - k * PARTS[0], -k * PARTS[1]);
+        let (r, e) = two_sum(wide - k * PARTS[0], -k * PARTS[1]);
         let (r, f) = two_sum(r, -k * PARTS[2]);
         two_sum(r, (e + f) - k * PARTS[3])
     } else {
-        ((turn - k * PARTS[0]) - k * PARTS[1], 0.0)
+        ((wide - k * PARTS[0]) - k * PARTS[1], 0.0)
     };
     let z = r * r;
     let sin = r + fma::<f64, FUSED>(r * z, polynomial::<f64, FUSED>(E::SIN, z), low);

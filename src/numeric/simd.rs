@@ -203,6 +203,7 @@ pub(crate) fn multiversion<F: Multiversion>(code: F) -> F::Output {
     dispatch(Versions(code))
 }
 
+/// The kernel that runs scalar code.
 struct Versions<F>(F);
 
 impl<F: Multiversion> SimdKernel for Versions<F> {
@@ -224,6 +225,7 @@ pub(crate) fn rows() -> usize {
     dispatch(Rows)
 }
 
+/// The kernel that returns `R`.
 struct Rows;
 
 impl SimdKernel for Rows {
@@ -241,8 +243,9 @@ pub(crate) fn signs_per_scalar<T>() -> usize {
     8 * size_of::<T>() / rows() * rows()
 }
 
-/// A kernel of one scalar, compiled in this crate and not again for every activation.
+/// A kernel for one scalar type, compiled in this crate and not again for every activation.
 pub(crate) trait Launch {
+    /// Runs the kernel on the best instruction set of this processor.
     fn launch(self);
 }
 

@@ -11,7 +11,7 @@ use super::operands::{Operands, Panel, Rows, STRIP};
 use crate::activation::Slopes;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
-/// The sums of the block of particles from `first` on.
+/// `G_i` for one block of particles.
 pub(super) struct LinearBackward<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) blocking: Blocking,
@@ -21,6 +21,7 @@ pub(super) struct LinearBackward<'a, E> {
     pub(super) g: &'a [E],
     /// The words of sign bits that the forward pass stored, by panels.
     pub(super) words: &'a [E],
+    /// The first particle of the block.
     pub(super) first: usize,
     /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
     pub(super) out: &'a mut [E],
@@ -35,7 +36,7 @@ impl<E: SimdScalar> SimdKernel for LinearBackward<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let (operands, blocking, slopes) = (self.operands, self.blocking, self.slopes);
-        let (d, p) = (operands.d, operands.k + operands.d);
+        let (d, p) = (operands.d, operands.p());
         let mut sides = Rows::<E, 2>::zeros();
         let mut strip = Rows::<E, STRIP>::zeros();
         let (tiles, _) = strip.0.as_chunks_mut::<R>();
@@ -43,8 +44,8 @@ impl<E: SimdScalar> SimdKernel for LinearBackward<'_, E> {
             let last = (first + blocking.panel).min(blocking.padded);
             let n = last - first;
             let (on, off) = sides.first(2, n).split_at_mut(n);
-            let each = on.iter_mut().zip(off.iter_mut());
-            for ((on, off), &g) in each.zip(&self.g[first..last]) {
+            let samples = on.iter_mut().zip(off.iter_mut()).zip(&self.g[first..last]);
+            for ((on, off), &g) in samples {
                 (*on, *off) = (slopes.positive * g, slopes.negative * g);
             }
             let sides = [&*on, &*off];

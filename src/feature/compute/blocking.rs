@@ -57,6 +57,7 @@ pub(super) struct Blocking {
     pub(super) stored_particles: usize,
     /// Scalars stored per sample.
     pub(super) stored_rows: usize,
+    /// True if the work is worth more than one thread.
     pub(super) parallel: bool,
 }
 
@@ -66,7 +67,14 @@ impl Blocking {
     /// Stores as many of the activations `stored` as the memory limits permit. With `slabs`, for
     /// gradients of separable risks, slabs of samples run through both passes, so that the stored
     /// activations stay in the cache.
-    pub(super) fn new<T>([n, m, d, k]: [usize; 4], stored: Stored, slabs: bool) -> Self {
+    pub(super) fn new<T>(
+        n: usize,
+        m: usize,
+        d: usize,
+        k: usize,
+        stored: Stored,
+        slabs: bool,
+    ) -> Self {
         let (width, bytes, rows) = (line::<T>(), size_of::<T>(), simd::rows());
         let padded = n.next_multiple_of(width);
         let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
@@ -80,19 +88,18 @@ impl Blocking {
         let block = m.div_ceil(16).clamp(rows, many).next_multiple_of(rows);
 
         let all = m.next_multiple_of(rows);
-        let (limit, samples) = if slabs {
-            (CACHED, panel)
+        let max_rows = if slabs {
+            CACHED / (panel * bytes)
         } else {
-            (STORED, padded)
+            STORED / (padded * bytes)
         };
-        let max_rows = limit / (samples * bytes);
         let whole_tiles = |scalars: usize| (max_rows / scalars / rows * rows).min(all);
         let (stored_rows, stored_particles) = match stored {
             Stored::Nothing => (0, 0),
-            Stored::Signs { per_word } => (
-                max_rows.min(m.div_ceil(per_word)),
-                (max_rows * per_word).min(all),
-            ),
+            Stored::Signs { per_word } => {
+                let words = max_rows.min(m.div_ceil(per_word));
+                (words, (max_rows * per_word).min(all))
+            }
             Stored::Values => (whole_tiles(1), whole_tiles(1)),
             Stored::ValuesAndDerivatives => (2 * whole_tiles(2), whole_tiles(2)),
         };

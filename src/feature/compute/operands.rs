@@ -23,15 +23,21 @@ pub(super) struct Operands<'a, T> {
 }
 
 impl<'a, T: Real> Operands<'a, T> {
+    /// p, the number of coordinates of a particle.
+    #[inline(always)]
+    pub(super) fn p(&self) -> usize {
+        self.k + self.d
+    }
+
     /// m, the number of particles.
     pub(super) fn particles(&self) -> usize {
-        self.w.len() / (self.k + self.d)
+        self.w.len() / self.p()
     }
 
     /// `b_i, .., b_(i + R - 1)`, 0 beyond the last particle.
     #[inline(always)]
     pub(super) fn directions<const R: usize>(&self, i: usize) -> [&'a [T]; R] {
-        let p = self.k + self.d;
+        let p = self.p();
         std::array::from_fn(|r| {
             let b = self.w.get((i + r) * p + self.k..(i + r + 1) * p);
             b.unwrap_or(self.zeros)
@@ -41,7 +47,7 @@ impl<'a, T: Real> Operands<'a, T> {
     /// `c_i a_il, .., c_(i + R - 1) a_(i + R - 1)l` for output l, 0 beyond the last particle.
     #[inline(always)]
     pub(super) fn coefficients<const R: usize>(&self, i: usize, l: usize) -> [T; R] {
-        let p = self.k + self.d;
+        let p = self.p();
         std::array::from_fn(|r| match self.w.get((i + r) * p + l) {
             Some(&a) => self.c[i + r] * a,
             None => T::zero(),

@@ -83,7 +83,7 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
     ) {
         type Panel<'a, T> = (Parts<'a, T>, (Parts<'a, T>, Parts<'a, T>));
         let (k, panel) = (self.operands.k, self.blocking.panel);
-        let work = |t: usize, (rows, (stored, out)): Panel<'_, T>| {
+        let process = |t: usize, (rows, (stored, out)): Panel<'_, T>| {
             let (first, n) = (t * panel, rows.data.len() / k);
             let samples = self.operands.panel(first, first + n).samples;
             task(samples, rows.data, stored.data);
@@ -94,7 +94,7 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
             }
         };
         let (rows, out) = (Parts::new(rows, panel * k), Parts::new(out, panel * k));
-        for_each((rows, (stored, out)), self.blocking.parallel, &work);
+        for_each((rows, (stored, out)), self.blocking.parallel, &process);
     }
 
     /// One panel of a piecewise linear activation.
@@ -156,26 +156,19 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
     /// stored, by panels.
     pub(super) fn backward(&self, g: &[T], stored: &[T], out: &mut [T]) {
         let block = self.blocking.block;
-        let work = Parts::new(out, block * (self.operands.k + self.operands.d));
-        for_each(
-            work,
-            self.blocking.parallel,
-            &|t, out: Parts<'_, T>| match self.slopes {
-                Some(slopes) => self.linear_block(slopes, g, stored, t * block, out.data),
-                None => self.general_block(g, stored, t * block, out.data),
-            },
-        );
+        let blocks = Parts::new(out, block * self.operands.p());
+        let task = |t: usize, out: Parts<'_, T>| match self.slopes {
+            Some(slopes) => self.linear_block(slopes, g, stored, t * block, out.data),
+            None => self.general_block(g, stored, t * block, out.data),
+        };
+        for_each(blocks, self.blocking.parallel, &task);
     }
 
     /// Replaces the sums in `out` by `da_i = -S_i` and `db_i = -G_i`, and writes `<a_i, S_i>` to
     /// `values` unless it is empty.
     pub(super) fn finish(&self, out: &mut [T], values: &mut [T]) {
-        let (k, p, block) = (
-            self.operands.k,
-            self.operands.k + self.operands.d,
-            self.blocking.block,
-        );
-        let work = |t: usize, (out, values): (Parts<'_, T>, Parts<'_, T>)| {
+        let (k, p, block) = (self.operands.k, self.operands.p(), self.blocking.block);
+        let task = |t: usize, (out, values): (Parts<'_, T>, Parts<'_, T>)| {
             let w = self.operands.w[t * block * p..].chunks_exact(p);
             for (i, (out, w)) in out.data.chunks_exact_mut(p).zip(w).enumerate() {
                 let ((da, db), (a, b)) = (out.split_at_mut(k), w.split_at(k));
@@ -196,10 +189,10 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
         };
         let values_block = if values.is_empty() { 0 } else { block };
         let blocks = (Parts::new(out, block * p), Parts::new(values, values_block));
-        for_each(blocks, self.blocking.parallel, &work);
+        for_each(blocks, self.blocking.parallel, &task);
     }
 
-    /// One block of a piecewise linear activation: `G_i / a_i`.
+    /// One block of a piecewise linear activation, particles from `first` on: `G_i` without `a_i`.
     fn linear_block(&self, slopes: Slopes<T>, g: &[T], words: &[T], first: usize, out: &mut [T]) {
         with_simd_scalar!(T as E => {
             let slopes = same::<_, Slopes<E>>(&[slopes])[0];
@@ -213,10 +206,11 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
         });
     }
 
-    /// One block of a general activation: `(S_i, G_i)`; with one output `G_i` omits `a_i`.
+    /// One block of a general activation, particles from `block` on: `(S_i, G_i)`; with one output
+    /// `G_i` omits `a_i`.
     fn general_block(&self, g: &[T], stored: &[T], block: usize, out: &mut [T]) {
         let (operands, sigma, blocking) = (self.operands, self.sigma, &self.blocking);
-        let (k, p, tile) = (operands.k, operands.k + operands.d, simd::rows());
+        let (k, p, tile) = (operands.k, operands.p(), simd::rows());
         let mut s = Rows::<T, ROWS>::zeros();
         let mut ds = Rows::<T, ROWS>::zeros();
         let mut strip = Rows::<T, STRIP>::zeros();
@@ -291,7 +285,7 @@ fn preactivations<T: Real>(operands: Operands<'_, T>, i: usize, lines: &[T], u: 
     });
 }
 
-/// Adds the outputs of one tile to the rows `h`.
+/// `h_l(x_j) += sum_r c_i a_il values[r][j]`, i running over one tile.
 fn add_outputs<T: Real>(operands: Operands<'_, T>, i: usize, values: &[T], h: &mut [T]) {
     with_simd_scalar!(T as E => {
         let (operands, values, h) = (operands.with_scalar::<E>(), same(values), same_mut(h));

@@ -12,10 +12,12 @@ use crate::numeric::packed::line;
 use crate::numeric::simd::{Multiversion, Simd, SimdKernel, SimdScalar, launch, multiversion};
 use crate::real::Real;
 
-/// `u[r][j] = b_{i + r} . x_j` for the samples of a panel.
+/// `u[r][j] = b_(i + r) . x_j` for the samples of a panel.
 pub(super) struct Preactivations<'a, E> {
     pub(super) operands: Operands<'a, E>,
+    /// The first particle of the tile.
     pub(super) i: usize,
+    /// The panel, in lines.
     pub(super) lines: &'a [E],
     /// Overwritten.
     pub(super) u: &'a mut [E],
@@ -55,7 +57,9 @@ impl<E: SimdScalar> SimdKernel for Preactivations<'_, E> {
 /// `h_l(x_j) += sum_r c_i a_il values[r][j]`, i = `self.i` + r, for all outputs l.
 pub(super) struct Outputs<'a, E> {
     pub(super) operands: Operands<'a, E>,
+    /// The first particle of the tile.
     pub(super) i: usize,
+    /// The rows `sigma(b_i . x_j)` of the tile.
     pub(super) values: &'a [E],
     /// `k x samples` by rows.
     pub(super) h: &'a mut [E],
@@ -80,8 +84,11 @@ impl<E: SimdScalar> SimdKernel for Outputs<'_, E> {
 /// With one output `a_i` is omitted.
 pub(super) struct WeightedValues<'a, E> {
     pub(super) operands: Operands<'a, E>,
+    /// The first particle of the tile.
     pub(super) i: usize,
+    /// The rows `sigma(b_i . x_j)` of the tile.
     pub(super) values: &'a [E],
+    /// The rows `sigma'(b_i . x_j)` of the tile.
     pub(super) derivatives: &'a [E],
     /// `k x samples` by rows, 0 beyond the last sample.
     pub(super) g: &'a [E],
@@ -97,13 +104,13 @@ impl<E: SimdScalar> SimdKernel for WeightedValues<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
-        let Operands { k, d, w, .. } = self.operands;
-        let (p, n) = (k + d, self.values.len() / R);
-        let w = w[self.i * p..].chunks_exact(p);
-        let rows = self
-            .values
-            .chunks_exact(n)
-            .zip(self.derivatives.chunks_exact(n));
+        let Operands { k, w, .. } = self.operands;
+        let (p, n) = (self.operands.p(), self.values.len() / R);
+        let (values, ds) = (
+            self.values.chunks_exact(n),
+            self.derivatives.chunks_exact(n),
+        );
+        let (rows, w) = (values.zip(ds), w[self.i * p..].chunks_exact(p));
         let particles = self.out.chunks_exact_mut(p).zip(w);
         for (((out, w), (values, ds)), t) in particles.zip(rows).zip(self.t) {
             for (sum, g) in out.iter_mut().zip(self.g.chunks_exact(n)) {
@@ -144,9 +151,9 @@ impl<E: SimdScalar> SimdKernel for WeightedFeatures<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
-        let Operands { k, d, .. } = self.operands;
+        let (d, p) = (self.operands.d, self.operands.p());
         let (tiles, _) = self.t.as_chunks();
-        add_weighted_features::<E, S, R, V>(s, tiles, self.panel, d, k + d, self.out);
+        add_weighted_features::<E, S, R, V>(s, tiles, self.panel, d, p, self.out);
     }
 }
 

@@ -119,13 +119,14 @@ fn preactivation<E: SimdScalar, S: Simd<E>, const V: usize, const D: usize>(
     u
 }
 
-/// `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for the block of particles from `first` on.
+/// `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for one block of particles.
 pub(super) struct SmallDimBackward<'a, E> {
     pub(super) operands: Operands<'a, E>,
     /// The slopes of sigma, `zero == negative`.
     pub(super) slopes: Slopes<E>,
     /// `g`, 0 beyond the last sample.
     pub(super) g: &'a [E],
+    /// The first particle of the block.
     pub(super) first: usize,
     /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
     pub(super) out: &'a mut [E],

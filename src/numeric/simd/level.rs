@@ -41,7 +41,7 @@ macro_rules! simd {
     (
         $level:ty: $scalar:ident x $lanes:literal in $register:ty, mask $mask:ty;
         $(vector $op:ident $([$x:ident: $of:ty])? ($($v:ident),*) = $value:expr;)+
-        $(scalar $map:ident $([$y:ident: $in:ty])? ($($u:ident),*) -> $out:ty = $result:expr;)+
+        $(scalar $function:ident $([$y:ident: $in:ty])? ($($u:ident),*) -> $out:ty = $result:expr;)+
     ) => {
         impl Simd<$scalar> for $level {
             type Vector = [$scalar; $lanes];
@@ -78,7 +78,7 @@ macro_rules! simd {
             )+
             $(
                 #[inline(always)]
-                fn $map(self, $($y: $in,)? $($u: [$scalar; $lanes]),*) -> $out {
+                fn $function(self, $($y: $in,)? $($u: [$scalar; $lanes]),*) -> $out {
                     // SAFETY: as for the vector operations; the result is not reinterpreted.
                     unsafe {
                         $(let $u: $register = transmute($u);)*

@@ -237,12 +237,8 @@ impl<'a, T: Real> HalfPlaneSums<'a, T> {
         zero: Option<DoubleDouble>,
         l: usize,
     ) -> [f64; 2] {
-        let Slopes {
-            negative,
-            zero: at_zero,
-            positive,
-        } = self.slopes;
-        let [negative, at_zero, positive] = [negative, at_zero, positive].map(to_f64);
+        let s = self.slopes;
+        let [negative, at_zero, positive] = [s.negative, s.zero, s.positive].map(to_f64);
         let mut sum = active.rounded().map(|s| positive * s);
         if (negative != 0.0) | (at_zero != 0.0) {
             let zero = zero.unwrap_or_default();
