@@ -35,8 +35,8 @@ pub use workspace::Workspace;
 ///
 /// # Laws
 /// - `add_value`, `add_vjp` and `add_jvp` add to `out`; the batch methods overwrite their outputs.
-/// - Adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`, with `add_jvp` on the left and `add_vjp` on
-///   the right.
+/// - Adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`, with `add_jvp` on the left and `add_vjp`
+///   on the right.
 /// - `add_vjp` is the derivative of `add_value`:
 ///   `<g, Phi(w + e v)(x)> = <g, Phi(w)(x)> + e <DPhi^T g, v> + O(e^2)`.
 /// - A batch method equals its default implementation up to rounding.
@@ -85,8 +85,8 @@ pub trait FeatureMap<T: Real> {
     /// Adds the value: `out += scale Phi(w)(x)`, with `w` in `R^p`, `x` in `R^d`, `out` in `R^k`.
     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]);
 
-    /// Adds the vector-Jacobian product: `out += DPhi(w)(x)^T g = grad_w <g, Phi(w)(x)>`, with `g` in
-    /// `R^k`, `out` in `R^p`.
+    /// Adds the vector-Jacobian product: `out += DPhi(w)(x)^T g = grad_w <g, Phi(w)(x)>`, with `g`
+    /// in `R^k`, `out` in `R^p`.
     fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]);
 
     /// Adds the Jacobian-vector product: `out += scale DPhi(w)(x) v`, with `v` in `R^p`, `out` in
@@ -277,8 +277,9 @@ forward! {
 /// The gradient of a risk with respect to the predictions, `h -> (R(h), grad R(h))`, for
 /// [`FeatureMap::velocity`].
 ///
-/// Wraps a function `evaluate(samples, h, g)`: it reads the predictions `h` (`k x len`) at a range of
-/// samples, writes the gradient at these samples to `g` and returns their contribution to `R(h)`.
+/// Wraps a function `evaluate(samples, h, g)`: it reads the predictions `h` (`k x len`) at a range
+/// of samples, writes the gradient at these samples to `g` and returns their contribution to
+/// `R(h)`.
 pub struct PredictionGradient<'a, T> {
     separable: bool,
     evaluate: &'a mut Evaluate<'a, T>,
@@ -288,8 +289,8 @@ pub struct PredictionGradient<'a, T> {
 type Evaluate<'a, T> = dyn FnMut(Range<usize>, &[T], &mut [T]) -> T + 'a;
 
 impl<'a, T> PredictionGradient<'a, T> {
-    /// The gradient computed by `evaluate`; `separable` is true if it may be called with parts of the
-    /// samples.
+    /// The gradient computed by `evaluate`; `separable` is true if it may be called with parts of
+    /// the samples.
     pub fn new(separable: bool, evaluate: &'a mut Evaluate<'a, T>) -> Self {
         Self {
             separable,
@@ -297,8 +298,8 @@ impl<'a, T> PredictionGradient<'a, T> {
         }
     }
 
-    /// Returns true if the risk is a sum over samples, so that ranges of samples can be evaluated one
-    /// after the other.
+    /// Returns true if the risk is a sum over samples, so that ranges of samples can be evaluated
+    /// one after the other.
     pub fn is_separable(&self) -> bool {
         self.separable
     }
@@ -332,8 +333,8 @@ impl<T> fmt::Debug for PredictionGradient<'_, T> {
 /// ```
 ///
 /// # Errors
-/// [`ShapeError`] if the dimension of the inputs (`d`) or particles (`p`) is not that of the map, or
-/// `k = 0`.
+/// [`ShapeError`] if the dimension of the inputs (`d`) or particles (`p`) is not that of the map,
+/// or `k = 0`.
 ///
 /// Allocates its result; in a loop use [`FeatureMap::predict`].
 pub fn predict<T: Real>(

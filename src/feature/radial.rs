@@ -15,7 +15,8 @@ use crate::real::Real;
 /// `sigma`.
 ///
 /// As smooth as `sigma` except at `b = 0`, where value and derivative are defined as 0.
-/// `Radial<Relu>` equals `Ridge<Relu>`. A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`.
+/// `Radial<Relu>` equals `Ridge<Relu>`. A particle is `(a_1, .., a_k, b_1, .., b_d)`, so
+/// `p = k + d`.
 ///
 /// ```
 /// use wasserflow::prelude::*;

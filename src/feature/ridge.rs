@@ -13,8 +13,8 @@ use crate::real::Real;
 /// Ridge function `Phi(a, b)(x) = a sigma(b.x)`: one hidden neuron, with `a` in `R^k` and `b` in
 /// `R^d`.
 ///
-/// A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`. A bias is an additional coordinate of
-/// the inputs ([`with_bias`](crate::inputs::with_bias)). If `sigma` is positively homogeneous of
+/// A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`. A bias is an additional coordinate
+/// of the inputs ([`with_bias`](crate::inputs::with_bias)). If `sigma` is positively homogeneous of
 /// degree r, the map is homogeneous of degree `1 + r`: 2 for [`Relu`](crate::Relu).
 ///
 /// ```

@@ -7,8 +7,8 @@ use crate::real::Real;
 
 /// Scratch memory of the batch operations: nothing is allocated after the first call on a shape.
 ///
-/// The initial content of its slices is unspecified. No result depends on previous calls, so that one
-/// workspace serves any maps and shapes in turn.
+/// The initial content of its slices is unspecified. No result depends on previous calls, so that
+/// one workspace serves any maps and shapes in turn.
 ///
 /// ```
 /// use wasserflow::prelude::*;

@@ -182,8 +182,8 @@ impl<T: Real> AngularOrder<T> {
         }
     }
 
-    /// Writes the normal vectors to `entries`, and the subnormal ones, followed by the zero vectors,
-    /// to `scratch`. Sets the norm bounds and the number of nonzero vectors.
+    /// Writes the normal vectors to `entries`, and the subnormal ones, followed by the zero
+    /// vectors, to `scratch`. Sets the norm bounds and the number of nonzero vectors.
     fn collect_entries(&mut self, len: usize, vector: impl Fn(usize) -> [T; 2]) {
         let min_normal = Format::of::<T>().min_normal;
         let (mut min, mut max) = (f64::INFINITY, 0.0);

@@ -78,7 +78,8 @@ fn at_most<E: Float>(x: E, most: E) -> E {
     if x > most { most } else { x }
 }
 
-/// `(k + SHIFT, p)` with `exp(x + low) = 2^k (1 + p)`, `|x|` at most `TAIL`, `|low|` far below `|x|`.
+/// `(k + SHIFT, p)` with `exp(x + low) = 2^k (1 + p)`, `|x|` at most `TAIL`, `|low|` far below
+/// `|x|`.
 #[inline(always)]
 fn reduced_exp<E: Float, const FUSED: bool>(x: E, low: E) -> (E, E) {
     let shifted = fma::<E, FUSED>(x, constant(std::f64::consts::LOG2_E), E::SHIFT);

@@ -128,8 +128,8 @@ impl<T: Real> Lines<T> {
     }
 }
 
-/// Packs the samples `x` (`d x n`), `W` at a time, in groups of `rows x W` scalars. After a group is
-/// set to 0, `copy(w, x, group)` writes its sample w.
+/// Packs the samples `x` (`d x n`), `W` at a time, in groups of `rows x W` scalars. After a group
+/// is set to 0, `copy(w, x, group)` writes its sample w.
 fn pack<T: Real>(
     x: &[T],
     d: usize,

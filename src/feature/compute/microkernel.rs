@@ -131,8 +131,8 @@ pub(super) fn add_weighted_features<E: SimdScalar, S: Simd<E>, const R: usize, c
     }
 }
 
-/// `sum_j t[r][j] x[j][f]` for one line of features from f on, as a sum of outer products: lanes are
-/// features.
+/// `sum_j t[r][j] x[j][f]` for one line of features from f on, as a sum of outer products: lanes
+/// are features.
 #[inline(always)]
 fn feature_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,

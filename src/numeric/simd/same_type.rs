@@ -27,28 +27,24 @@ pub(crate) fn is_supported<T: 'static>() -> bool {
 /// # Panics
 /// If `E` is not `T`.
 #[inline(always)]
+#[expect(
+    unsafe_code,
+    reason = "stable Rust has no safe cast of slices of equal types"
+)]
 pub(crate) fn same<T: 'static, E: 'static>(x: &[T]) -> &[E] {
     assert!(TypeId::of::<T>() == TypeId::of::<E>());
     // SAFETY: `T` and `E` are one type, by the assertion, so pointer, length and validity are those
     // of `x`. The result borrows `x`: both lifetimes are the same.
-    #[expect(
-        unsafe_code,
-        reason = "stable Rust has no safe cast of slices of equal types"
-    )]
-    unsafe {
-        std::slice::from_raw_parts(x.as_ptr().cast(), x.len())
-    }
+    unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) }
 }
 
 /// As [`same`], mutable.
 #[inline(always)]
+#[expect(unsafe_code, reason = "as in `same`")]
 pub(crate) fn same_mut<T: 'static, E: 'static>(x: &mut [T]) -> &mut [E] {
     assert!(TypeId::of::<T>() == TypeId::of::<E>());
     // SAFETY: as in `same`; `x` is reborrowed uniquely for the lifetime of the result.
-    #[expect(unsafe_code, reason = "as in `same`")]
-    unsafe {
-        std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len())
-    }
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
 }
 
 #[cfg(test)]
