@@ -54,8 +54,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)`, written to `out` (`k x n`).
     pub(super) fn predict(&self, c: &[T], out: &mut [T], ws: &mut Workspace<T>) {
         if let Some(sweep) = self.angular_sweep() {
-            sweep.sort(ws.sweep());
-            if sweep.predict(c, out, ws.sweep()) {
+            sweep.sort(ws.sweep_buffers());
+            if sweep.predict(c, out, ws.sweep_buffers()) {
                 return;
             }
         }
@@ -76,10 +76,10 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         let sweep = self.angular_sweep();
         if let Some(sweep) = &sweep {
             let ([h, g], ws) = ws.nest([self.k * n, self.k * n]);
-            sweep.sort(ws.sweep());
-            if sweep.predict(c, h, ws.sweep()) {
+            sweep.sort(ws.sweep_buffers());
+            if sweep.predict(c, h, ws.sweep_buffers()) {
                 let risk = gradient.evaluate(0..n, h, g);
-                if !sweep.variation(g, &mut [], out, ws.sweep()) {
+                if !sweep.variation(g, &mut [], out, ws.sweep_buffers()) {
                     self.variation_by_tiles(g, &mut [], out, ws);
                 }
                 return risk;
@@ -154,8 +154,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         ws: &mut Workspace<T>,
     ) {
         if let Some(sweep) = self.angular_sweep() {
-            sweep.sort(ws.sweep());
-            if sweep.variation(g, values, descent, ws.sweep()) {
+            sweep.sort(ws.sweep_buffers());
+            if sweep.variation(g, values, descent, ws.sweep_buffers()) {
                 return;
             }
         }

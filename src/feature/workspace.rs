@@ -41,7 +41,7 @@ impl<T: Real> Workspace<T> {
     }
 
     /// The buffers of the angular sweep (`d = 2`).
-    pub(super) fn sweep(&mut self) -> &mut SweepBuffers<T> {
+    pub(super) fn sweep_buffers(&mut self) -> &mut SweepBuffers<T> {
         &mut self.sweep
     }
 

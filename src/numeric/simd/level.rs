@@ -33,7 +33,7 @@ macro_rules! level {
     };
 }
 
-/// Implements [`Simd`]: each operation is an expression in registers.
+/// Implements [`Simd`](super::Simd): each operation is an expression in registers.
 ///
 /// `vector` operations return a vector, `scalar` operations any other type. The arguments in
 /// parentheses are vectors; an argument of another type precedes them in brackets.
