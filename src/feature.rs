@@ -25,19 +25,23 @@ pub use radial::Radial;
 pub use ridge::Ridge;
 pub use workspace::Workspace;
 
-/// A feature map `Phi: R^p -> (R^d -> R^k)`: the function of a sample `x` that one particle `w` represents.
+/// A feature map `Phi: R^p -> (R^d -> R^k)`: the function of a sample `x` that one particle `w`
+/// represents.
 ///
-/// The first six methods define the map for one particle and one sample; four of them are required. The batch methods
-/// evaluate all particles at all samples. Their default implementations are correct; override them to fuse the loops
-/// over particles and samples. One call evaluates a whole batch, so a boxed map costs nothing.
+/// The first six methods define the map for one particle and one sample; four of them are required.
+/// The batch methods evaluate all particles at all samples. Their default implementations are
+/// correct; override them to fuse the loops over particles and samples. One call evaluates a whole
+/// batch, so dynamic dispatch has no measurable cost.
 ///
 /// # Laws
 /// - `add_value`, `add_vjp` and `add_jvp` add to `out`; the batch methods overwrite their outputs.
-/// - Adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`, with `add_jvp` on the left and `add_vjp` on the right.
+/// - Adjoint: `<g, DPhi(w)(x) v> = <DPhi(w)(x)^T g, v>`, with `add_jvp` on the left and `add_vjp`
+///   on the right.
 /// - `add_vjp` is the derivative of `add_value`:
 ///   `<g, Phi(w + e v)(x)> = <g, Phi(w)(x)> + e <DPhi^T g, v> + O(e^2)`.
 /// - A batch method equals its default implementation up to rounding.
-/// - No result depends on the previous content of `out` (unless it is added to) or of the workspace.
+/// - No result depends on the previous content of `out` (unless the method adds to it) or of the
+///   workspace.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -81,14 +85,15 @@ pub trait FeatureMap<T: Real> {
     /// Adds the value: `out += scale Phi(w)(x)`, with `w` in `R^p`, `x` in `R^d`, `out` in `R^k`.
     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]);
 
-    /// Adds the vector-Jacobian product: `out += DPhi(w)(x)^T g = grad_w <g, Phi(w)(x)>`, with `g` in `R^k`,
-    /// `out` in `R^p`.
+    /// Adds the vector-Jacobian product: `out += DPhi(w)(x)^T g = grad_w <g, Phi(w)(x)>`, with `g`
+    /// in `R^k`, `out` in `R^p`.
     fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]);
 
-    /// Adds the Jacobian-vector product: `out += scale DPhi(w)(x) v`, with `v` in `R^p`, `out` in `R^k`.
+    /// Adds the Jacobian-vector product: `out += scale DPhi(w)(x) v`, with `v` in `R^p`, `out` in
+    /// `R^k`.
     ///
-    /// The default implementation calls `add_vjp` k times and allocates. Override it if the map is used with an
-    /// integrator that needs curvature.
+    /// The default implementation calls `add_vjp` k times and allocates. Override it if the map is
+    /// used with an integrator that requires curvature.
     fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
         let mut e = vec![T::zero(); out.len()];
         let mut row = vec![T::zero(); v.len()];
@@ -122,12 +127,14 @@ pub trait FeatureMap<T: Real> {
         }
     }
 
-    /// Velocities `v_i = -sum_j DPhi(w_i)(x_j)^T g_j`, `g = grad R(h)`, written to `out` (`p x m`); returns `R(h)`.
+    /// Velocities `v_i = -sum_j DPhi(w_i)(x_j)^T g_j`, `g = grad R(h)`, written to `out` (`p x m`);
+    /// returns `R(h)`.
     ///
-    /// Forward pass, gradient of the risk, backward pass. For a separable risk the gradient may be evaluated for
-    /// consecutive ranges of samples that together cover `0..n`, in order and each sample once: an implementation can
-    /// then run both passes on a batch of samples while its activations are in the cache, without recomputation. For
-    /// any other risk it is evaluated once, for `0..n`.
+    /// Forward pass, gradient of the risk, backward pass. For a separable risk the gradient may be
+    /// evaluated for consecutive ranges of samples that together cover `0..n`, in order and each
+    /// sample once. An implementation can then run both passes on a batch of samples while its
+    /// activations are in the cache, without recomputation. For any other risk the gradient is
+    /// evaluated once, for `0..n`.
     ///
     /// ```
     /// use wasserflow::feature::PredictionGradient;
@@ -139,8 +146,9 @@ pub trait FeatureMap<T: Real> {
     /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[0.5, 2.0]))?;
     ///
     /// let (phi, mut v) = (Ridge::new(Tanh, 1), DMatrix::zeros(2, 1));
-    /// let mut gradient = |samples, h: &[f64], g: &mut [f64]| risk.value_and_gradient_range(samples, h, g);
-    /// let gradient = &mut PredictionGradient::new(risk.is_separable(), &mut gradient);
+    /// let mut evaluate =
+    ///     |samples, h: &[f64], g: &mut [f64]| risk.value_and_gradient_range(samples, h, g);
+    /// let gradient = &mut PredictionGradient::new(risk.is_separable(), &mut evaluate);
     /// let value = phi.velocity(&mu, risk.inputs(), gradient, &mut v, &mut Workspace::default());
     ///
     /// let mut energy = MeanFieldRisk::new(phi, risk)?;
@@ -166,8 +174,9 @@ pub trait FeatureMap<T: Real> {
         risk
     }
 
-    /// The linear functional of `g` (`k x n`) at any points `w` (`p x q`): `values[i] = sum_j <g_j, Phi(w_i)(x_j)>` and
-    /// its descent direction `descent_i = -sum_j DPhi(w_i)(x_j)^T g_j`.
+    /// The linear functional of `g` (`k x n`) at any points `w` (`p x q`):
+    /// `values[i] = sum_j <g_j, Phi(w_i)(x_j)>` and its descent direction
+    /// `descent_i = -sum_j DPhi(w_i)(x_j)^T g_j`.
     ///
     /// # Panics
     /// If the shapes do not match the map.
@@ -198,8 +207,8 @@ pub trait FeatureMap<T: Real> {
         }
     }
 
-    /// The derivative of the predictions along a field `v` (`p x m`): `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written
-    /// to `out[j k + l]` (`k x n`).
+    /// The derivative of the predictions along a field `v` (`p x m`):
+    /// `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written to `out[j k + l]` (`k x n`).
     ///
     /// # Panics
     /// If the shapes do not match the map.
@@ -230,7 +239,13 @@ forward! {
         fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]);
         fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]);
         fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]);
-        fn predict(&self, mu: &EmpiricalMeasure<T>, x: &Inputs<T>, out: &mut [T], ws: &mut Workspace<T>);
+        fn predict(
+            &self,
+            mu: &EmpiricalMeasure<T>,
+            x: &Inputs<T>,
+            out: &mut [T],
+            ws: &mut Workspace<T>
+        );
         fn velocity(
             &self,
             mu: &EmpiricalMeasure<T>,
@@ -259,10 +274,12 @@ forward! {
     }
 }
 
-/// The gradient of a risk with respect to the predictions, `h -> (R(h), grad R(h))`, for [`FeatureMap::velocity`].
+/// The gradient of a risk with respect to the predictions, `h -> (R(h), grad R(h))`, for
+/// [`FeatureMap::velocity`].
 ///
-/// Wraps a function `evaluate(samples, h, g)`: it reads the predictions `h` (`k x len`) at a range of samples, writes
-/// the gradient there to `g` and returns the contribution of these samples to `R(h)`.
+/// Wraps a function `evaluate(samples, h, g)`: it reads the predictions `h` (`k x len`) at a range
+/// of samples, writes the gradient at these samples to `g` and returns their contribution to
+/// `R(h)`.
 pub struct PredictionGradient<'a, T> {
     separable: bool,
     evaluate: &'a mut Evaluate<'a, T>,
@@ -272,7 +289,8 @@ pub struct PredictionGradient<'a, T> {
 type Evaluate<'a, T> = dyn FnMut(Range<usize>, &[T], &mut [T]) -> T + 'a;
 
 impl<'a, T> PredictionGradient<'a, T> {
-    /// The gradient computed by `evaluate`; `separable` if it may be called with parts of the samples.
+    /// The gradient computed by `evaluate`; `separable` is true if it may be called with parts of
+    /// the samples.
     pub fn new(separable: bool, evaluate: &'a mut Evaluate<'a, T>) -> Self {
         Self {
             separable,
@@ -280,12 +298,14 @@ impl<'a, T> PredictionGradient<'a, T> {
         }
     }
 
-    /// Returns true if the risk is a sum over samples, so that ranges of samples can be evaluated one after the other.
+    /// Returns true if the risk is a sum over samples, so that ranges of samples can be evaluated
+    /// one after the other.
     pub fn is_separable(&self) -> bool {
         self.separable
     }
 
-    /// Evaluates the gradient at a range of samples: `0..n` unless [`is_separable`](Self::is_separable).
+    /// Evaluates the gradient at a range of samples: `0..n` unless
+    /// [`is_separable`](Self::is_separable).
     pub fn evaluate(&mut self, samples: Range<usize>, h: &[T], g: &mut [T]) -> T {
         (self.evaluate)(samples, h, g)
     }
@@ -313,7 +333,8 @@ impl<T> fmt::Debug for PredictionGradient<'_, T> {
 /// ```
 ///
 /// # Errors
-/// [`ShapeError`] if the dimension of the inputs (`d`) or particles (`p`) is not that of the map, or `k = 0`.
+/// [`ShapeError`] if the dimension of the inputs (`d`) or particles (`p`) is not that of the map,
+/// or `k = 0`.
 ///
 /// Allocates its result; in a loop use [`FeatureMap::predict`].
 pub fn predict<T: Real>(
@@ -322,20 +343,10 @@ pub fn predict<T: Real>(
     x: &Inputs<T>,
 ) -> Result<DMatrix<T>, ShapeError> {
     ShapeError::check("dimension of the inputs", features.input_dim(), x.dim())?;
-    ShapeError::check(
-        "dimension of the particles",
-        features.particle_dim(),
-        mu.dim(),
-    )?;
+    let p = features.particle_dim();
+    ShapeError::check("dimension of the particles", p, mu.dim())?;
     let k = features.output_dim();
-    if k == 0 {
-        let what = "number of outputs of the feature map";
-        return Err(ShapeError {
-            what,
-            expected: 1,
-            found: 0,
-        });
-    }
+    ShapeError::check("number of outputs of the feature map", k.max(1), k)?;
     let mut h = DMatrix::zeros(k, x.len());
     features.predict(mu, x, h.as_mut_slice(), &mut Workspace::default());
     Ok(h)

@@ -3,9 +3,9 @@
 /// Implements a trait for pointers by forwarding every listed method.
 ///
 /// The provided methods are listed too: with the default implementation a pointer would lose a
-/// fused or vectorised override. A trait whose methods all take `&self` is forwarded to `&`, `&mut`,
-/// `Box`, `Rc` and `Arc`; one with a method on `&mut self` to `&mut` and `Box`. `Rc` and `Arc` are
-/// left out if the trait requires `Sync` but not `Send`.
+/// fused or vectorised override. A trait whose methods all have the receiver `&self` is forwarded
+/// to `&`, `&mut`, `Box`, `Rc` and `Arc`; one with a method on `&mut self` to `&mut` and `Box`.
+/// `Rc` and `Arc` are omitted if the trait requires `Sync` but not `Send`.
 ///
 /// ```text
 /// forward! {

@@ -61,21 +61,13 @@ impl<T: Real> Inputs<T> {
     /// # Errors
     /// As [`Inputs::new`]; [`RiskError::Shape`] if the length is not a multiple of `dim`.
     pub fn from_slice(dim: usize, points: &[T]) -> Result<Self, RiskError> {
+        let len = points.len();
         if dim == 0 {
-            return Err(RiskError::Empty {
-                dim,
-                len: points.len(),
-            });
+            return Err(RiskError::Empty { dim, len });
         }
-        let n = points.len() / dim;
-        if n * dim != points.len() {
-            return Err(ShapeError {
-                what: "length of the points, a multiple of their dimension,",
-                expected: (n + 1) * dim,
-                found: points.len(),
-            }
-            .into());
-        }
+        let n = len.div_ceil(dim);
+        let what = "length of the points, a multiple of their dimension,";
+        ShapeError::check(what, n * dim, len)?;
         Self::new(DMatrix::from_column_slice(dim, n, points))
     }
 
@@ -166,14 +158,14 @@ impl<T: Real> Inputs<T> {
 
 /// Returns an error for the first coordinate that is not finite.
 fn check<T: Real>(points: &[T], dim: usize) -> Result<(), RiskError> {
-    match points.iter().position(|x| !x.is_finite()) {
-        Some(i) => Err(RiskError::Input {
-            sample: i / dim,
-            coordinate: i % dim,
-            value: to_f64(points[i]),
-        }),
-        None => Ok(()),
-    }
+    let Some(i) = points.iter().position(|x| !x.is_finite()) else {
+        return Ok(());
+    };
+    Err(RiskError::Input {
+        sample: i / dim,
+        coordinate: i % dim,
+        value: to_f64(points[i]),
+    })
 }
 
 /// Appends the coordinate 1 to every sample, `x -> (x, 1)`, to represent neurons with a bias.

@@ -12,7 +12,8 @@ pub(crate) mod vector;
 
 use crate::real::{Real, epsilon};
 
-/// The relative step of a central difference, `eps^(1/3)`, which balances truncation and rounding errors.
+/// The relative step of a central difference, `eps^(1/3)`, which balances truncation and rounding
+/// errors.
 pub(crate) fn difference_step<T: Real>() -> T {
     epsilon::<T>().cbrt()
 }

@@ -4,18 +4,19 @@
 //! An evaluation is two passes over packed operands. In the forward pass each task owns a panel of
 //! samples and iterates over all particles; in the backward pass each task owns a block of
 //! particles and iterates over the panels. So every output has one owner that sums in a fixed
-//! order: without a reduction over threads, the results do not depend on their number.
+//! order. The results do not depend on the number of threads, as no sum is reduced over them.
 //!
 //! The `n x m` preactivations are computed by microkernels in tiles that stay in the L1 cache. For
 //! a piecewise linear activation only their signs are stored. For any other activation and a
 //! separable risk, a slab of panels runs forward and then backward while its values and derivatives
 //! are in the last-level cache, so each is evaluated once. Otherwise values are stored up to a
-//! fixed budget, and recomputed beyond it ([`blocking`]).
+//! memory limit, and recomputed beyond it ([`blocking`]).
 
 use super::{PredictionGradient, Workspace};
 use crate::activation::{Activation, Slopes};
 use crate::inputs::Inputs;
-use crate::numeric::simd;
+pub(super) use crate::numeric::simd::is_supported;
+use crate::numeric::simd::signs_per_scalar;
 use crate::real::Real;
 
 mod angular_sweep;
@@ -29,18 +30,14 @@ mod pointwise;
 mod radial;
 mod small_dim;
 
-use blocking::{Blocking, Keep};
+use angular_sweep::AngularSweep;
+use blocking::{Blocking, Stored};
 use operands::{Operands, Panel};
-use passes::BackwardInput;
+use passes::Passes;
 pub(super) use radial::Radials;
 
 /// Dimension d from which loading a stored preactivation is faster than recomputing it.
 const DEEP: usize = 64;
-
-/// Returns true if `T` has a SIMD implementation.
-pub(super) fn is_supported<T: 'static>() -> bool {
-    simd::is::<T, f32>() || simd::is::<T, f64>()
-}
 
 /// A ridge map with its particles, evaluated on samples.
 #[derive(Debug)]
@@ -56,25 +53,14 @@ pub(super) struct Neurons<'a, T: Real, A> {
 impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)`, written to `out` (`k x n`).
     pub(super) fn predict(&self, c: &[T], out: &mut [T], ws: &mut Workspace<T>) {
-        if let Some(slopes) = self.sweep_slopes() {
-            let sweep = ws.sweep();
-            sweep.sort(self.w, self.k);
-            if sweep.predict(self.x.angular_order(), (self.w, c), self.k, slopes, out) {
+        if let Some(sweep) = self.angular_sweep() {
+            sweep.sort(ws.sweep_buffers());
+            if sweep.predict(c, out, ws.sweep_buffers()) {
                 return;
             }
         }
-        let blocking = self.blocking(Keep::Nothing, false);
-        let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
-        zeros.fill(T::zero());
-        passes::forward(
-            &blocking,
-            self.operands(c, zeros),
-            self.sigma,
-            self.slopes(),
-            rows,
-            &mut [],
-            out,
-        );
+        let (passes, rows) = self.passes_without_storage(c, ws);
+        passes.forward(rows, &mut [], out);
     }
 
     /// `v_i = -sum_j DPhi(w_i)(x_j)^T g_j` with `g = grad R(h)`, written to `out` (`p x m`);
@@ -87,99 +73,75 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         ws: &mut Workspace<T>,
     ) -> T {
         let (d, n) = (self.x.dim(), self.x.len());
-        if let Some(slopes) = self.sweep_slopes() {
+        let sweep = self.angular_sweep();
+        if let Some(sweep) = &sweep {
             let ([h, g], ws) = ws.nest([self.k * n, self.k * n]);
-            ws.sweep().sort(self.w, self.k);
-            if ws
-                .sweep()
-                .predict(self.x.angular_order(), (self.w, c), self.k, slopes, h)
-            {
+            sweep.sort(ws.sweep_buffers());
+            if sweep.predict(c, h, ws.sweep_buffers()) {
                 let risk = gradient.evaluate(0..n, h, g);
-                if !ws.sweep().add_vjp(
-                    self.x.angular_order(),
-                    g,
-                    (self.w, self.k),
-                    slopes,
-                    None,
-                    out,
-                ) {
+                if !sweep.variation(g, &mut [], out, ws.sweep_buffers()) {
                     self.variation_by_tiles(g, &mut [], out, ws);
                 }
                 return risk;
             }
         }
-        let from_values = pointwise::from_values::<T, A>(self.sigma);
-        let slabs =
-            gradient.is_separable() && self.slopes().is_none() && self.sweep_slopes().is_none();
-        let keep = match self.slopes() {
-            Some(_) if d <= small_dim::INPUTS => Keep::Nothing,
-            Some(_) => Keep::Signs {
-                signs: simd::signs::<T>(),
+        let slabs = gradient.is_separable() && self.slopes().is_none() && sweep.is_none();
+        let stored = match self.slopes() {
+            Some(_) if d <= small_dim::INPUTS => Stored::Nothing,
+            Some(_) => Stored::Signs {
+                per_word: signs_per_scalar::<T>(),
             },
-            None if from_values => Keep::Values,
-            None if slabs => Keep::Both,
-            None if 2 * n * c.len() * size_of::<T>() <= blocking::CACHED => Keep::Both,
-            None if d >= DEEP => Keep::Values,
-            None => Keep::Nothing,
+            None if pointwise::derivative_is_function_of_value(self.sigma) => Stored::Values,
+            None if slabs => Stored::ValuesAndDerivatives,
+            None if 2 * n * c.len() * size_of::<T>() <= blocking::CACHED => {
+                Stored::ValuesAndDerivatives
+            }
+            None if d >= DEEP => Stored::Values,
+            None => Stored::Nothing,
         };
-        let blocking = self.blocking(keep, slabs);
-        let batch = if slabs {
+        let blocking = self.blocking(stored, slabs);
+        let chunk = if slabs {
             blocking.panel
         } else {
             blocking.padded
         };
-        self.slabs(&blocking, batch, c, gradient, out, ws)
+        self.velocity_by_slabs(blocking, chunk, c, gradient, out, ws)
     }
 
     /// Runs forward and backward through one slab of samples after the other, with the gradient of
-    /// `batch` samples at a time.
-    fn slabs(
+    /// `chunk` samples at a time.
+    fn velocity_by_slabs(
         &self,
-        blocking: &Blocking,
-        batch: usize,
+        blocking: Blocking,
+        chunk: usize,
         c: &[T],
         gradient: &mut PredictionGradient<'_, T>,
         out: &mut [T],
         ws: &mut Workspace<T>,
     ) -> T {
         let (k, n, slab) = (self.k, self.x.len(), blocking.slab.min(blocking.padded));
-        let lens = [
-            self.x.dim(),
-            k * slab,
-            k * slab,
-            k * slab,
-            blocking.kept_len(),
-        ];
-        let [zeros, rows, h, g, kept] = ws.split(lens);
-        zeros.fill(T::zero());
-        let (operands, sigma, slopes) = (self.operands(c, zeros), self.sigma, self.slopes());
+        let len = k * slab;
+        let lens = [self.x.dim(), len, len, len, blocking.stored_len()];
+        let [zeros, rows, h, g, stored] = ws.split(lens);
+        let passes = self.passes(blocking, c, zeros);
         let mut risk = T::zero();
         out.fill(T::zero());
         for first in (0..blocking.padded).step_by(slab) {
             let last = (first + slab).min(blocking.padded);
-            let (blocking, operands) = (blocking.part(last - first), operands.part(first, last));
+            let part = passes.part(first, last);
+            let rows = &mut rows[..k * (last - first)];
+            let stored = &mut stored[..part.blocking.stored_len()];
             let len = k * (last.min(n) - first);
-            let (rows, kept) = (
-                &mut rows[..k * blocking.padded],
-                &mut kept[..blocking.kept_len()],
-            );
             let (h, g) = (&mut h[..len], &mut g[..len]);
-            passes::forward(&blocking, operands, sigma, slopes, rows, kept, h);
-            let batches = h.chunks(k * batch).zip(g.chunks_mut(k * batch));
-            for ((h, g), first) in batches.zip((first..).step_by(batch)) {
+            part.forward(rows, stored, h);
+            let chunks = h.chunks(k * chunk).zip(g.chunks_mut(k * chunk));
+            for ((h, g), first) in chunks.zip((first..).step_by(chunk)) {
                 risk += gradient.evaluate(first..first + h.len() / k, h, g);
             }
-            self.pack(&blocking, g, rows);
-            passes::backward(
-                &blocking,
-                operands,
-                sigma,
-                slopes,
-                BackwardInput { g: rows, kept },
-                out,
-            );
+            part.pack_gradient(g, rows);
+            part.backward(rows, stored, out);
         }
-        passes::finish(blocking, operands, slopes.is_some(), out, &mut []);
+        passes.finish(out, &mut []);
         risk
     }
 
@@ -191,19 +153,16 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         descent: &mut [T],
         ws: &mut Workspace<T>,
     ) {
-        if let Some(slopes) = self.sweep_slopes() {
-            ws.sweep().sort(self.w, self.k);
-            let (w, values) = ((self.w, self.k), Some(&mut *values));
-            if ws
-                .sweep()
-                .add_vjp(self.x.angular_order(), g, w, slopes, values, descent)
-            {
+        if let Some(sweep) = self.angular_sweep() {
+            sweep.sort(ws.sweep_buffers());
+            if sweep.variation(g, values, descent, ws.sweep_buffers()) {
                 return;
             }
         }
         self.variation_by_tiles(g, values, descent, ws);
     }
 
+    /// [`variation`](Self::variation) without the angular sweep; `values` may be empty.
     fn variation_by_tiles(
         &self,
         g: &[T],
@@ -211,91 +170,84 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         descent: &mut [T],
         ws: &mut Workspace<T>,
     ) {
-        let blocking = self.blocking(Keep::Nothing, false);
-        let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
-        zeros.fill(T::zero());
-        self.pack(&blocking, g, rows);
-        let input = BackwardInput { g: rows, kept: &[] };
-        let operands = self.operands(&[], zeros);
+        let (passes, rows) = self.passes_without_storage(&[], ws);
+        passes.pack_gradient(g, rows);
         descent.fill(T::zero());
-        passes::backward(
-            &blocking,
-            operands,
-            self.sigma,
-            self.slopes(),
-            input,
-            descent,
-        );
-        passes::finish(
-            &blocking,
-            operands,
-            self.slopes().is_some(),
-            descent,
-            values,
-        );
+        passes.backward(rows, &[], descent);
+        passes.finish(descent, values);
     }
 
     /// `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written to `out` (`k x n`).
-    pub(super) fn add_jvp(&self, c: &[T], v: &[T], out: &mut [T], ws: &mut Workspace<T>) {
-        let blocking = self.blocking(Keep::Nothing, false);
-        let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
-        zeros.fill(T::zero());
-        passes::add_jvp(&blocking, self.operands(c, zeros), self.sigma, v, rows, out);
+    pub(super) fn jvp(&self, c: &[T], v: &[T], out: &mut [T], ws: &mut Workspace<T>) {
+        let (passes, rows) = self.passes_without_storage(c, ws);
+        passes.jvp(v, rows, out);
     }
 
-    /// The slopes of the activation if the angular sweep is applicable and profitable.
-    fn sweep_slopes(&self) -> Option<Slopes<T>> {
-        let m = self.w.len() / (self.k + self.x.dim());
-        if self.x.dim() == 2 && angular_sweep::is_profitable::<T>(self.x.len(), m) {
-            self.sigma.slopes()
-        } else {
-            None
+    /// The angular sweep, if it is applicable and profitable.
+    fn angular_sweep(&self) -> Option<AngularSweep<'_, T>> {
+        if self.x.dim() != 2 || !angular_sweep::is_profitable::<T>(self.x.len(), self.particles()) {
+            return None;
         }
-    }
-
-    fn blocking(&self, keep: Keep, slabs: bool) -> Blocking {
-        let m = self.w.len() / (self.k + self.x.dim());
-        Blocking::new::<T>([self.x.len(), m, self.x.dim(), self.k], keep, slabs)
-    }
-
-    /// The slopes to the left and right of 0, if the signs of the preactivations determine the
-    /// derivatives.
-    fn slopes(&self) -> Option<(T, T)> {
         let slopes = self.sigma.slopes()?;
-        (self.k == 1 && slopes.zero == slopes.negative)
-            .then_some((slopes.negative, slopes.positive))
+        Some(AngularSweep {
+            samples: self.x.angular_order(),
+            w: self.w,
+            k: self.k,
+            slopes,
+        })
     }
 
-    fn operands<'b>(&'b self, c: &'b [T], zeros: &'b [T]) -> Operands<'b, T> {
-        let (k, d) = (self.k, self.x.dim());
-        let x = Panel {
-            samples: self.x.packed().samples(),
-            features: self.x.packed().features(),
-        };
-        Operands {
+    /// m, the number of particles.
+    fn particles(&self) -> usize {
+        self.w.len() / (self.k + self.x.dim())
+    }
+
+    fn blocking(&self, stored: Stored, slabs: bool) -> Blocking {
+        let (n, d) = (self.x.len(), self.x.dim());
+        Blocking::new::<T>(n, self.particles(), d, self.k, stored, slabs)
+    }
+
+    /// The slopes of sigma, if the signs of the preactivations determine the derivatives.
+    fn slopes(&self) -> Option<Slopes<T>> {
+        let slopes = self.sigma.slopes()?;
+        (self.k == 1 && slopes.zero == slopes.negative).then_some(slopes)
+    }
+
+    /// The passes over all samples with weights `c`; overwrites the d entries of `zeros`.
+    fn passes<'b>(
+        &'b self,
+        blocking: Blocking,
+        c: &'b [T],
+        zeros: &'b mut [T],
+    ) -> Passes<'b, T, A> {
+        zeros.fill(T::zero());
+        let operands = Operands {
             w: self.w,
             c,
-            k,
-            d,
+            k: self.k,
+            d: self.x.dim(),
             zeros,
-            x,
+            x: Panel {
+                samples: self.x.packed().samples(),
+                features: self.x.packed().features(),
+            },
+        };
+        Passes {
+            blocking,
+            operands,
+            sigma: self.sigma,
+            slopes: self.slopes(),
         }
     }
 
-    /// Packs `g` (`k x n`) in panels, each `k x samples` by rows, with 0 beyond the last sample.
-    fn pack(&self, blocking: &Blocking, g: &[T], rows: &mut [T]) {
-        let k = self.k;
-        for (g, rows) in g
-            .chunks(blocking.panel * k)
-            .zip(rows.chunks_mut(blocking.panel * k))
-        {
-            let n = rows.len() / k;
-            for (l, row) in rows.chunks_exact_mut(n).enumerate() {
-                row.fill(T::zero());
-                for (to, &g) in row.iter_mut().zip(g[l..].iter().step_by(k)) {
-                    *to = g;
-                }
-            }
-        }
+    /// The passes without stored activations, and their scratch rows.
+    fn passes_without_storage<'b>(
+        &'b self,
+        c: &'b [T],
+        ws: &'b mut Workspace<T>,
+    ) -> (Passes<'b, T, A>, &'b mut [T]) {
+        let blocking = self.blocking(Stored::Nothing, false);
+        let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
+        (self.passes(blocking, c, zeros), rows)
     }
 }

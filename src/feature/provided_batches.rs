@@ -1,4 +1,4 @@
-//! A feature map with the provided batch methods: the plain reference of an override.
+//! A feature map with the provided batch methods, the reference of an override.
 
 use super::FeatureMap;
 use crate::real::Real;

@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::compute::{self, Neurons, Radials};
-use super::ridge::{batches, shapes};
+use super::ridge::{constructors, sizes_and_batches};
 use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace};
 use crate::activation::{Activation, Homogeneous};
 use crate::inputs::Inputs;
@@ -11,10 +11,12 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{dot, norm};
 use crate::real::Real;
 
-/// Radial ridge function `Phi(a, b)(x) = a |b| sigma(b.x / |b|)`: homogeneous of degree 2 for every `sigma`.
+/// Radial ridge function `Phi(a, b)(x) = a |b| sigma(b.x / |b|)`: homogeneous of degree 2 for every
+/// `sigma`.
 ///
-/// As smooth as `sigma` except at `b = 0`, where value and derivative are defined as 0. `Radial<Relu>` equals
-/// `Ridge<Relu>`. A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`.
+/// As smooth as `sigma` except at `b = 0`, where value and derivative are defined as 0.
+/// `Radial<Relu>` equals `Ridge<Relu>`. A particle is `(a_1, .., a_k, b_1, .., b_d)`, so
+/// `p = k + d`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -32,7 +34,7 @@ pub struct Radial<A> {
     output_dim: usize,
 }
 
-shapes!(Radial);
+constructors!(Radial);
 
 impl<A> Homogeneous for Radial<A> {
     fn degree(&self) -> u32 {
@@ -41,17 +43,7 @@ impl<A> Homogeneous for Radial<A> {
 }
 
 impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
-    fn particle_dim(&self) -> usize {
-        self.particle_dim()
-    }
-
-    fn input_dim(&self) -> usize {
-        self.input_dim
-    }
-
-    fn output_dim(&self) -> usize {
-        self.output_dim
-    }
+    sizes_and_batches!(radials);
 
     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
         let (a, b) = w.split_at(self.output_dim);
@@ -99,11 +91,10 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
             *out += scale * (da * (r * s) + a * slope);
         }
     }
-
-    batches!(radials);
 }
 
 impl<A> Radial<A> {
+    /// The map with the particles `w` and the samples `x`.
     fn radials<'a, T: Real>(&'a self, w: &'a DMatrix<T>, x: &'a Inputs<T>) -> Radials<'a, T, A> {
         Radials(Neurons {
             sigma: &self.activation,

@@ -10,11 +10,12 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::dot;
 use crate::real::Real;
 
-/// Ridge function `Phi(a, b)(x) = a sigma(b.x)`: one hidden neuron, with `a` in `R^k` and `b` in `R^d`.
+/// Ridge function `Phi(a, b)(x) = a sigma(b.x)`: one hidden neuron, with `a` in `R^k` and `b` in
+/// `R^d`.
 ///
-/// A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`. A bias is an additional coordinate of the inputs
-/// ([`with_bias`](crate::inputs::with_bias)). If `sigma` is positively homogeneous of degree r, the map is homogeneous of
-/// degree `1 + r`: 2 for [`Relu`](crate::Relu).
+/// A particle is `(a_1, .., a_k, b_1, .., b_d)`, so `p = k + d`. A bias is an additional coordinate
+/// of the inputs ([`with_bias`](crate::inputs::with_bias)). If `sigma` is positively homogeneous of
+/// degree r, the map is homogeneous of degree `1 + r`: 2 for [`Relu`](crate::Relu).
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -33,7 +34,7 @@ pub struct Ridge<A> {
 }
 
 /// Constructors and dimensions of a map of neurons `(a, b)`.
-macro_rules! shapes {
+macro_rules! constructors {
     ($map:ident) => {
         impl<A> $map<A> {
             /// The map with one output (`k = 1`) on inputs in `R^d`, `d = input_dim`.
@@ -72,11 +73,24 @@ macro_rules! shapes {
         }
     };
 }
-pub(super) use shapes;
+pub(super) use constructors;
 
-/// The batch methods: fused if the scalar has a SIMD implementation, else the default ones.
-macro_rules! batches {
+/// The sizes and the batch methods of [`FeatureMap`]. These are fused if the scalar has a SIMD
+/// implementation, and the default ones otherwise.
+macro_rules! sizes_and_batches {
     ($neurons:ident) => {
+        fn particle_dim(&self) -> usize {
+            self.particle_dim()
+        }
+
+        fn input_dim(&self) -> usize {
+            self.input_dim
+        }
+
+        fn output_dim(&self) -> usize {
+            self.output_dim
+        }
+
         fn predict(
             &self,
             mu: &EmpiricalMeasure<T>,
@@ -133,13 +147,13 @@ macro_rules! batches {
                 return ProvidedBatches(self).jvp(mu, v, x, out, ws);
             }
             self.$neurons(mu.points(), x)
-                .add_jvp(mu.weights(), v.as_slice(), out, ws);
+                .jvp(mu.weights(), v.as_slice(), out, ws);
         }
     };
 }
-pub(super) use batches;
+pub(super) use sizes_and_batches;
 
-shapes!(Ridge);
+constructors!(Ridge);
 
 impl<A: Homogeneous> Homogeneous for Ridge<A> {
     fn degree(&self) -> u32 {
@@ -148,17 +162,7 @@ impl<A: Homogeneous> Homogeneous for Ridge<A> {
 }
 
 impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
-    fn particle_dim(&self) -> usize {
-        self.particle_dim()
-    }
-
-    fn input_dim(&self) -> usize {
-        self.input_dim
-    }
-
-    fn output_dim(&self) -> usize {
-        self.output_dim
-    }
+    sizes_and_batches!(neurons);
 
     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
         let (a, b) = w.split_at(self.output_dim);
@@ -190,11 +194,10 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
             *out += scale * (da * s + a * r);
         }
     }
-
-    batches!(neurons);
 }
 
 impl<A> Ridge<A> {
+    /// The map with the particles `w` and the samples `x`.
     fn neurons<'a, T: Real>(&'a self, w: &'a DMatrix<T>, x: &'a Inputs<T>) -> Neurons<'a, T, A> {
         Neurons {
             sigma: &self.activation,

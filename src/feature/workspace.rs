@@ -7,8 +7,8 @@ use crate::real::Real;
 
 /// Scratch memory of the batch operations: nothing is allocated after the first call on a shape.
 ///
-/// The initial content of its slices is unspecified. Nothing is carried from one call to the next, so that one workspace
-/// serves any maps and shapes in turn.
+/// The initial content of its slices is unspecified. No result depends on previous calls, so that
+/// one workspace serves any maps and shapes in turn.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -37,36 +37,37 @@ impl<T> Default for Workspace<T> {
 impl<T: Real> Workspace<T> {
     /// Returns disjoint slices of the given lengths with unspecified content.
     pub fn split<const N: usize>(&mut self, lens: [usize; N]) -> [&mut [T]; N] {
-        carve(&mut self.buffer, lens)
+        split_at_lines(&mut self.buffer, lens)
     }
 
     /// The buffers of the angular sweep (`d = 2`).
-    pub(super) fn sweep(&mut self) -> &mut SweepBuffers<T> {
+    pub(super) fn sweep_buffers(&mut self) -> &mut SweepBuffers<T> {
         &mut self.sweep
     }
 
-    /// Like [`split`](Self::split), with a second workspace for operations called while the slices are in use.
+    /// Like [`split`](Self::split), with a second workspace for operations called while the slices
+    /// are in use.
     pub fn nest<const N: usize>(&mut self, lens: [usize; N]) -> ([&mut [T]; N], &mut Self) {
-        (
-            carve(&mut self.buffer, lens),
-            self.inner.get_or_insert_default(),
-        )
+        let inner = self.inner.get_or_insert_default();
+        (split_at_lines(&mut self.buffer, lens), inner)
     }
 }
 
 /// Splits the buffer into slices that start at cache lines.
-fn carve<T: Real, const N: usize>(buffer: &mut Aligned<T>, lens: [usize; N]) -> [&mut [T]; N] {
-    let whole = lens.map(|len| len.next_multiple_of(line::<T>()));
-    let total = whole.iter().sum();
+fn split_at_lines<T: Real, const N: usize>(
+    buffer: &mut Aligned<T>,
+    lens: [usize; N],
+) -> [&mut [T]; N] {
+    let padded = |len: usize| len.next_multiple_of(line::<T>());
+    let total = lens.map(padded).iter().sum();
     if buffer.len() < total {
         buffer.resize(total, T::zero());
     }
     let mut rest = buffer.as_mut_slice();
-    let mut lens = lens.into_iter();
-    whole.map(|whole| {
-        let (slice, tail) = std::mem::take(&mut rest).split_at_mut(whole);
+    lens.map(|len| {
+        let (slice, tail) = std::mem::take(&mut rest).split_at_mut(padded(len));
         rest = tail;
-        &mut slice[..lens.next().unwrap_or(whole)]
+        &mut slice[..len]
     })
 }
 

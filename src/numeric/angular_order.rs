@@ -72,24 +72,21 @@ pub(crate) struct Format {
 }
 
 impl Format {
+    /// The format of `T`.
     pub(crate) fn of<T: Real>() -> Self {
         // The rounding error of the two products and their sum is at most eps |q| |v|, that of the
         // two angles one unit each; the remaining units cover rounding up.
         let angle_tolerance = 4 + (to_f64(T::default_epsilon()) * f64::from(QUARTER)) as u32;
-        if size_of::<T>() == size_of::<f32>() {
-            Self {
-                angle_tolerance,
-                min_normal: f32::MIN_POSITIVE.into(),
-                min_subnormal: f32::from_bits(1).into(),
-                overflow_bound: 0.25 * f64::from(f32::MAX),
-            }
+        let [min_normal, min_subnormal, max] = if size_of::<T>() == size_of::<f32>() {
+            [f32::MIN_POSITIVE, f32::from_bits(1), f32::MAX].map(f64::from)
         } else {
-            Self {
-                angle_tolerance,
-                min_normal: f64::MIN_POSITIVE,
-                min_subnormal: f64::from_bits(1),
-                overflow_bound: 0.25 * f64::MAX,
-            }
+            [f64::MIN_POSITIVE, f64::from_bits(1), f64::MAX]
+        };
+        Self {
+            angle_tolerance,
+            min_normal,
+            min_subnormal,
+            overflow_bound: 0.25 * max,
         }
     }
 }
@@ -158,15 +155,15 @@ impl<T: Real> AngularOrder<T> {
     /// Sorts `len < 2^32` vectors. Allocates nothing if at least as many were sorted before.
     pub(crate) fn sort(&mut self, len: usize, vector: impl Fn(usize) -> [T; 2]) {
         self.collect_entries(len, &vector);
-        // `scratch` holds the subnormal and zero vectors, which `index` keeps during the sort.
+        // `scratch` holds the subnormal and zero vectors; `index` stores them during the sort.
+        let original = |&entry: &u64| entry as u32;
         self.index.clear();
-        self.index
-            .extend(self.scratch.iter().map(|&entry| entry as u32));
+        self.index.extend(self.scratch.iter().map(original));
         radix::sort(&mut self.entries, &mut self.scratch);
 
         self.angles.clear();
-        self.angles
-            .extend(self.entries.iter().map(|&entry| (entry >> 32) as u32));
+        let angle = |&entry: &u64| (entry >> 32) as u32;
+        self.angles.extend(self.entries.iter().map(angle));
         self.group_equal_vectors(&vector);
         self.fill_buckets();
         self.sorted = self.angles.len();
@@ -174,20 +171,19 @@ impl<T: Real> AngularOrder<T> {
         self.angles.extend([u32::MAX; SCAN]);
 
         let others = self.index.len();
-        self.index
-            .extend(self.entries.iter().map(|&entry| entry as u32));
+        self.index.extend(self.entries.iter().map(original));
         self.index.rotate_left(others);
         self.vectors.clear();
-        self.vectors
-            .extend(self.index.iter().map(|&i| vector(i as usize)));
+        let vectors = self.index.iter().map(|&i| vector(i as usize));
+        self.vectors.extend(vectors);
         self.position.resize(len, 0);
         for (s, &i) in self.index.iter().enumerate() {
             self.position[i as usize] = s as u32;
         }
     }
 
-    /// Writes the normal vectors to `entries`, and the subnormal ones, followed by the zeros, to
-    /// `scratch`. Sets the norm bounds and the number of nonzero vectors.
+    /// Writes the normal vectors to `entries`, and the subnormal ones, followed by the zero
+    /// vectors, to `scratch`. Sets the norm bounds and the number of nonzero vectors.
     fn collect_entries(&mut self, len: usize, vector: impl Fn(usize) -> [T; 2]) {
         let min_normal = Format::of::<T>().min_normal;
         let (mut min, mut max) = (f64::INFINITY, 0.0);
@@ -202,9 +198,7 @@ impl<T: Real> AngularOrder<T> {
         self.scratch.clear();
         self.nonzero = len;
         if min < min_normal {
-            let Self {
-                entries, scratch, ..
-            } = self;
+            let (entries, scratch) = (&mut self.entries, &mut self.scratch);
             let norm = |entry: u64| max_norm(widen(vector(entry as u32 as usize)));
             min = f64::INFINITY;
             entries.retain(|&entry| {
@@ -315,30 +309,22 @@ impl<T: Real> AngularOrder<T> {
     #[inline(always)]
     pub(crate) fn lower_bound(&self, angle: u32) -> usize {
         let bucket = (angle >> self.shift) as usize;
-        let (start, end) = (
-            self.buckets[bucket] as usize,
-            self.buckets[bucket + 1] as usize,
-        );
+        let [start, end] = [bucket, bucket + 1].map(|bucket| self.buckets[bucket] as usize);
         if end - start > SCAN {
             return start + self.angles[start..end].partition_point(|&a| a < angle);
         }
         // Angles from `end` on belong to later buckets, hence are not smaller.
-        let candidates = &self.angles[start..start + SCAN];
-        candidates
-            .iter()
-            .fold(start, |s, &a| s + usize::from(a < angle))
+        let candidates = self.angles[start..start + SCAN].iter();
+        candidates.fold(start, |s, &a| s + usize::from(a < angle))
     }
 
     /// Returns true if some angle lies in the closed arc from `angle` to `angle + width`, given
     /// `position = lower_bound(angle)`.
     #[inline(always)]
     pub(crate) fn intersects(&self, position: usize, angle: u32, width: u32) -> bool {
-        let next = self.angles[position];
-        let next = if position == self.sorted {
-            self.first
-        } else {
-            next
-        };
+        // The angle is loaded in both cases, so that the choice needs no branch.
+        let (next, first) = (self.angles[position], self.first);
+        let next = if position == self.sorted { first } else { next };
         next.wrapping_sub(angle) <= width
     }
 
@@ -360,9 +346,8 @@ impl<T: Real> AngularOrder<T> {
         if smallest >= underflow {
             return Some(format.angle_tolerance);
         }
-        let tolerance = format
-            .angle_tolerance
-            .saturating_add((underflow / smallest) as u32);
+        let extra = (underflow / smallest) as u32;
+        let tolerance = format.angle_tolerance.saturating_add(extra);
         (tolerance < QUARTER / 4).then_some(tolerance)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Error-free additions are TwoSum (D. E. Knuth, The Art of Computer Programming, vol. 2, 4.2.2).
 
-use std::ops::{Add, AddAssign, Neg, Sub};
+use std::ops::{Add, AddAssign, Sub};
 
 /// A vector `hi + lo` of the plane, `|lo|` about `2^-53 |hi|`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,7 +21,7 @@ impl DoubleDouble {
     /// `self - other` with an error of at most one rounding of the difference, in half the
     /// operations of `-`.
     #[inline(always)]
-    pub(crate) fn less(self, other: Self) -> Self {
+    pub(crate) fn fast_difference(self, other: Self) -> Self {
         let hi = [self.hi[0] - other.hi[0], self.hi[1] - other.hi[1]];
         let lo = [self.lo[0] - other.lo[0], self.lo[1] - other.lo[1]];
         Self { hi, lo }
@@ -66,22 +66,10 @@ impl Add for DoubleDouble {
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         let (hi, e) = two_sums(self.hi, other.hi);
-        let lo = [
-            e[0] + (self.lo[0] + other.lo[0]),
-            e[1] + (self.lo[1] + other.lo[1]),
-        ];
-        Self { hi, lo }
-    }
-}
-
-impl Neg for DoubleDouble {
-    type Output = Self;
-
-    #[inline(always)]
-    fn neg(self) -> Self {
+        let lo = |r: usize| e[r] + (self.lo[r] + other.lo[r]);
         Self {
-            hi: self.hi.map(|s| -s),
-            lo: self.lo.map(|s| -s),
+            hi,
+            lo: [lo(0), lo(1)],
         }
     }
 }
@@ -91,21 +79,18 @@ impl Sub for DoubleDouble {
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        self.add(-other)
+        let [hi, lo] = [other.hi, other.lo].map(|v| v.map(|s| -s));
+        self.add(Self { hi, lo })
     }
 }
 
-impl AddAssign<[f64; 2]> for DoubleDouble {
+impl<V> AddAssign<V> for DoubleDouble
+where
+    Self: Add<V, Output = Self>,
+{
     #[inline(always)]
-    fn add_assign(&mut self, term: [f64; 2]) {
+    fn add_assign(&mut self, term: V) {
         *self = *self + term;
-    }
-}
-
-impl AddAssign for DoubleDouble {
-    #[inline(always)]
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
     }
 }
 
@@ -124,15 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_is_seen_at_the_end() {
+    fn an_overflow_persists() {
         let mut sum = DoubleDouble::default();
-        for term in [
-            [f64::MAX, 0.0],
-            [f64::MAX, 0.0],
-            [-f64::MAX, 0.0],
-            [-f64::MAX, 0.0],
-        ] {
-            sum += term;
+        for term in [f64::MAX, f64::MAX, -f64::MAX, -f64::MAX] {
+            sum += [term, 0.0];
         }
         assert!(!sum.is_finite());
     }

@@ -54,13 +54,13 @@ fn polynomial<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
 /// elements hide the latency.
 #[inline(always)]
 fn horner<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
-    c.iter()
-        .rev()
-        .copied()
+    let terms = c.iter().rev().copied();
+    terms
         .reduce(|sum, c| fma::<E, FUSED>(sum, x, c))
         .unwrap_or(E::zero())
 }
 
+/// The nearest number of the format to a constant.
 #[inline(always)]
 fn constant<E: Float>(x: f64) -> E {
     E::narrow(x)
@@ -78,7 +78,8 @@ fn at_most<E: Float>(x: E, most: E) -> E {
     if x > most { most } else { x }
 }
 
-/// `(k + SHIFT, p)` with `exp(x + low) = 2^k (1 + p)`, `|x|` at most `TAIL`, `low` far below it.
+/// `(k + SHIFT, p)` with `exp(x + low) = 2^k (1 + p)`, `|x|` at most `TAIL`, `|low|` far below
+/// `|x|`.
 #[inline(always)]
 fn reduced_exp<E: Float, const FUSED: bool>(x: E, low: E) -> (E, E) {
     let shifted = fma::<E, FUSED>(x, constant(std::f64::consts::LOG2_E), E::SHIFT);
@@ -89,6 +90,7 @@ fn reduced_exp<E: Float, const FUSED: bool>(x: E, low: E) -> (E, E) {
     (shifted, fma::<E, FUSED>(r * r, q, r))
 }
 
+/// `exp(x + low)`, `|low|` far below `|x|`.
 #[inline(always)]
 fn exp_sum<E: Float, const FUSED: bool>(x: E, low: E) -> E {
     let x = at_most(at_least(x, -E::TAIL), E::TAIL);
@@ -117,12 +119,12 @@ pub(crate) fn tanh<E: Float, const FUSED: bool>(x: E) -> E {
     let s = size * s_by_x;
     let d = c - s;
     let near = size * t * fma::<E, FUSED>(c, v, s_by_x * s_by_x);
-    let (whole, part) = if size < E::one() {
+    let (limit, numerator) = if size < E::one() {
         (size, near)
     } else {
         (E::one(), d * d)
     };
-    (whole - part / fma::<E, FUSED>(s, s, c * c)).copysign(x)
+    (limit - numerator / fma::<E, FUSED>(s, s, c * c)).copysign(x)
 }
 
 /// `(s(x), s(-x))` with `s(x) = 1 / (1 + exp(-x))`.
@@ -187,11 +189,8 @@ pub(crate) fn erf<E: Float, const FUSED: bool>(x: E) -> (E, E) {
     let size = x.abs();
     let bell = gauss::<E, FUSED>(x, 1.0);
     let near = fma::<E, FUSED>(size, polynomial::<E, FUSED>(E::ERF, size * size), size);
-    let far = fma::<E, FUSED>(
-        -bell,
-        erfc_scaled::<E, FUSED>(at_most(size, constant(6.0))),
-        E::one(),
-    );
+    let scaled = erfc_scaled::<E, FUSED>(at_most(size, constant(6.0)));
+    let far = fma::<E, FUSED>(-bell, scaled, E::one());
     let erf = if size > E::one() { far } else { near };
     (erf.copysign(x), bell)
 }
@@ -219,15 +218,15 @@ pub(crate) fn sin_cos<E: Float, const FUSED: bool>(x: E) -> (E, E) {
         2.0222662487111665e-21,
         8.4784276603689e-32,
     ];
-    let turn = x.widen();
-    let shifted = turn * std::f64::consts::FRAC_2_PI + f64::SHIFT;
+    let wide = x.widen();
+    let shifted = wide * std::f64::consts::FRAC_2_PI + f64::SHIFT;
     let k = shifted - f64::SHIFT;
     let (r, low) = if E::DOUBLE {
-        let (r, e) = two_sum(turn - k * PARTS[0], -k * PARTS[1]);
+        let (r, e) = two_sum(wide - k * PARTS[0], -k * PARTS[1]);
         let (r, f) = two_sum(r, -k * PARTS[2]);
         two_sum(r, (e + f) - k * PARTS[3])
     } else {
-        ((turn - k * PARTS[0]) - k * PARTS[1], 0.0)
+        ((wide - k * PARTS[0]) - k * PARTS[1], 0.0)
     };
     let z = r * r;
     let sin = r + fma::<f64, FUSED>(r * z, polynomial::<f64, FUSED>(E::SIN, z), low);

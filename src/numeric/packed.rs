@@ -1,4 +1,4 @@
-//! Packing of samples in lines, the layout of the kernels' operands.
+//! Packed layouts of samples: the operands of the microkernels, in lines of 64 bytes.
 
 use crate::real::Real;
 
@@ -104,45 +104,46 @@ impl<T: Real> Lines<T> {
     /// Copies the samples `x` (`d x n`, columns are points).
     pub(crate) fn fill(&mut self, x: &[T], d: usize) {
         let width = line::<T>();
-        let lines = (x.len() / d).div_ceil(width);
-        self.samples.resize(lines * d * width, T::zero());
-        for (group, to) in x
-            .chunks(width * d)
-            .zip(self.samples.as_mut_slice().chunks_exact_mut(width * d))
-        {
-            to.fill(T::zero());
-            for (w, x) in group.chunks_exact(d).enumerate() {
-                for (&x, to) in x.iter().zip(to[w..].iter_mut().step_by(width)) {
-                    *to = x;
-                }
+        pack(x, d, d, &mut self.samples, |w, x, to| {
+            for (&x, to) in x.iter().zip(to[w..].iter_mut().step_by(width)) {
+                *to = x;
             }
-        }
-        let whole = whole_lines::<T>(d);
-        self.features.resize(lines * whole * width, T::zero());
-        for (group, to) in x.chunks(width * d).zip(
-            self.features
-                .as_mut_slice()
-                .chunks_exact_mut((whole * width).max(1)),
-        ) {
-            to.fill(T::zero());
-            for (w, x) in group.chunks_exact(d).enumerate() {
-                for (x, to) in x
-                    .chunks_exact(width)
-                    .zip(to[w * width..].chunks_mut(width * width))
-                {
-                    to[..width].copy_from_slice(x);
-                }
+        });
+        pack(x, d, whole_lines::<T>(d), &mut self.features, |w, x, to| {
+            let lines = to[w * width..].chunks_mut(width * width);
+            for (x, to) in x.chunks_exact(width).zip(lines) {
+                to[..width].copy_from_slice(x);
             }
-        }
+        });
     }
 
-    /// Lines of samples.
+    /// The lines of samples.
     pub(crate) fn samples(&self) -> &[T] {
         self.samples.as_slice()
     }
 
-    /// Lines of features.
+    /// The lines of features.
     pub(crate) fn features(&self) -> &[T] {
         self.features.as_slice()
+    }
+}
+
+/// Packs the samples `x` (`d x n`), `W` at a time, in groups of `rows x W` scalars. After a group
+/// is set to 0, `copy(w, x, group)` writes its sample w.
+fn pack<T: Real>(
+    x: &[T],
+    d: usize,
+    rows: usize,
+    out: &mut Aligned<T>,
+    copy: impl Fn(usize, &[T], &mut [T]),
+) {
+    let width = line::<T>();
+    out.resize((x.len() / d).div_ceil(width) * rows * width, T::zero());
+    let groups = out.as_mut_slice().chunks_exact_mut((rows * width).max(1));
+    for (samples, group) in x.chunks(width * d).zip(groups) {
+        group.fill(T::zero());
+        for (w, x) in samples.chunks_exact(d).enumerate() {
+            copy(w, x, group);
+        }
     }
 }

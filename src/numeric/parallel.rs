@@ -1,9 +1,10 @@
 //! Parallel loops over independent tasks, each of which owns a part of the output.
 
-/// Work that can be split into `len` tasks.
+/// Work that consists of independent tasks.
 pub(crate) trait Work: Send + Sized {
+    /// The number of tasks.
     fn len(&self) -> usize;
-    /// The first `at` tasks, and the others.
+    /// The first `at` tasks, and the remaining ones.
     fn split(self, at: usize) -> (Self, Self);
 }
 
@@ -14,6 +15,12 @@ pub(crate) struct Parts<'a, T> {
     pub(crate) size: usize,
 }
 
+impl<'a, T> Parts<'a, T> {
+    pub(crate) fn new(data: &'a mut [T], size: usize) -> Self {
+        Self { data, size }
+    }
+}
+
 impl<T: Send> Work for Parts<'_, T> {
     fn len(&self) -> usize {
         self.data.len().div_ceil(self.size.max(1))
@@ -22,20 +29,11 @@ impl<T: Send> Work for Parts<'_, T> {
     fn split(self, at: usize) -> (Self, Self) {
         let at = (at * self.size).min(self.data.len());
         let (left, right) = self.data.split_at_mut(at);
-        (
-            Self {
-                data: left,
-                size: self.size,
-            },
-            Self {
-                data: right,
-                size: self.size,
-            },
-        )
+        (Self::new(left, self.size), Self::new(right, self.size))
     }
 }
 
-/// Parts of the same tasks; the first determines their number.
+/// Two parts of each task; the first component determines the number of tasks.
 impl<A: Work, B: Work> Work for (A, B) {
     fn len(&self) -> usize {
         self.0.len()
@@ -50,17 +48,17 @@ impl<A: Work, B: Work> Work for (A, B) {
 /// Calls `task(t, part)` for every task t, on the threads of the current pool if `parallel`.
 ///
 /// A task owns its part, so the results do not depend on the number of threads.
-pub(crate) fn each<W: Work>(work: W, parallel: bool, task: &(impl Fn(usize, W) + Sync)) {
+pub(crate) fn for_each<W: Work>(work: W, parallel: bool, task: &(impl Fn(usize, W) + Sync)) {
     #[cfg(feature = "rayon")]
     if parallel && rayon::current_num_threads() > 1 {
-        return halve(work, 0, task);
+        return fork_join(work, 0, task);
     }
     let _ = parallel;
-    let mut rest = work;
-    for t in 0..rest.len() {
-        let (part, others) = rest.split(1);
+    let mut remaining = work;
+    for t in 0..remaining.len() {
+        let (part, rest) = remaining.split(1);
         task(t, part);
-        rest = others;
+        remaining = rest;
     }
 }
 
@@ -72,16 +70,18 @@ pub(crate) fn threads() -> usize {
     1
 }
 
+/// [`for_each`] in parallel; the first task has the number `first`.
 #[cfg(feature = "rayon")]
-fn halve<W: Work>(work: W, first: usize, task: &(impl Fn(usize, W) + Sync)) {
+fn fork_join<W: Work>(work: W, first: usize, task: &(impl Fn(usize, W) + Sync)) {
     match work.len() {
         0 => {}
         1 => task(first, work),
         len => {
             let (left, right) = work.split(len / 2);
+            let middle = first + len / 2;
             rayon::join(
-                || halve(left, first, task),
-                || halve(right, first + len / 2, task),
+                || fork_join(left, first, task),
+                || fork_join(right, middle, task),
             );
         }
     }

@@ -1,5 +1,4 @@
-//! SIMD: vector operations on `f32` and `f64`, dispatched at run time to the widest instruction
-//! set.
+//! Vector operations on `f32` and `f64`, dispatched at run time to the widest instruction set.
 //!
 //! | level | processors | vector | tile `R x V` |
 //! |---|---|---|---|
@@ -9,14 +8,15 @@
 //! | `Portable` | all others | one scalar | 2 x 16 (`f32`), 2 x 8 (`f64`) |
 //!
 //! A tile is what a microkernel keeps in registers: `R` rows of `V` vectors, where `V` vectors are
-//! one line of 64 bytes. A value of a level exists only after the processor has been found to have
-//! its instructions, so all operations are safe to call. Every operation has a fixed order of
-//! evaluation; results differ between levels only in the fused multiply-adds (none on `Portable`)
-//! and in the grouping of sums.
+//! one line of 64 bytes. A value of a level is constructed only after its instructions have been
+//! detected, so all operations are safe to call. Every operation has a fixed order of evaluation.
+//! Results differ between levels only in the fused multiply-adds (`Portable` rounds twice) and in
+//! the grouping of sums.
 
 use std::fmt::Debug;
 use std::sync::OnceLock;
 
+use crate::numeric::packed::line;
 use crate::real::Real;
 
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
@@ -31,12 +31,15 @@ mod x86;
 #[cfg(target_arch = "aarch64")]
 use neon::Neon;
 use portable::Portable;
-pub(crate) use same_type::{is, same, same_mut, with_simd_scalar};
+pub(crate) use same_type::{is_supported, same, same_mut, with_simd_scalar};
 #[cfg(target_arch = "x86_64")]
 use x86::{Avx2, Avx512};
 
-/// Vectors of `E` on one instruction set; a value proves that the processor has it.
+/// Vectors of `E` on one instruction set. A value proves that the processor supports it.
 pub(crate) trait Simd<E>: Copy {
+    /// True if [`mul_add`](Self::mul_add) is one instruction.
+    const FUSED: bool;
+
     /// Lanes in memory order, aligned as one `E`.
     type Vector: Copy + Debug;
     /// A truth value for each lane.
@@ -57,7 +60,7 @@ pub(crate) trait Simd<E>: Copy {
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// `a b + c`, rounded once except on `Portable`.
+    /// `a b + c`, rounded once if [`FUSED`](Self::FUSED).
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// The smaller lanes; on x86-64 `b` if either is NaN.
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -70,7 +73,7 @@ pub(crate) trait Simd<E>: Copy {
     fn less(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
     /// `a <= b`
     fn less_equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
-    /// True if any lane of the mask is.
+    /// True if any lane of the mask is true.
     fn any(self, mask: Self::Mask) -> bool;
     /// `mask ? on : off`
     fn select(self, mask: Self::Mask, on: Self::Vector, off: Self::Vector) -> Self::Vector;
@@ -143,20 +146,6 @@ impl Level {
         }
         Self::Portable(Portable)
     }
-
-    /// `R`, the rows of a tile.
-    #[inline]
-    fn rows(self) -> usize {
-        match self {
-            Self::Portable(_) => 2,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => 6,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => 12,
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon(_) => 6,
-        }
-    }
 }
 
 /// `f32` or `f64`.
@@ -166,7 +155,7 @@ pub(crate) trait SimdScalar: Real {
 }
 
 macro_rules! simd_scalar {
-    ($scalar:ty, portable vectors in a line: $v:literal) => {
+    ($scalar:ty) => {
         impl SimdScalar for $scalar {
             #[inline]
             fn dispatch<K: SimdKernel<Scalar = Self>>(kernel: K) -> K::Output {
@@ -175,7 +164,7 @@ macro_rules! simd_scalar {
                 where
                     K: SimdKernel<Scalar = $scalar>,
                 {
-                    kernel.run::<_, 2, $v>(simd)
+                    kernel.run::<_, 2, { line::<$scalar>() }>(simd)
                 }
                 match Level::get() {
                     #[cfg(target_arch = "x86_64")]
@@ -199,8 +188,8 @@ macro_rules! simd_scalar {
         }
     };
 }
-simd_scalar!(f32, portable vectors in a line: 16);
-simd_scalar!(f64, portable vectors in a line: 8);
+simd_scalar!(f32);
+simd_scalar!(f64);
 
 /// Runs the kernel on the best instruction set of this processor.
 #[inline]
@@ -211,28 +200,52 @@ pub(crate) fn dispatch<K: SimdKernel>(kernel: K) -> K::Output {
 /// Runs scalar code, compiled for the best instruction set of this processor.
 #[inline]
 pub(crate) fn multiversion<F: Multiversion>(code: F) -> F::Output {
-    match Level::get() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512(simd) => simd.vectorize(
-            #[inline(always)]
-            move || code.run::<true>(),
-        ),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2(simd) => simd.vectorize(
-            #[inline(always)]
-            move || code.run::<true>(),
-        ),
-        #[cfg(target_arch = "aarch64")]
-        Level::Neon(simd) => simd.vectorize(
-            #[inline(always)]
-            move || code.run::<true>(),
-        ),
-        Level::Portable(_) => code.run::<false>(),
+    dispatch(Versions(code))
+}
+
+/// The kernel that runs scalar code.
+struct Versions<F>(F);
+
+impl<F: Multiversion> SimdKernel for Versions<F> {
+    type Scalar = f32;
+    type Output = F::Output;
+
+    #[inline(always)]
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, _: S) -> F::Output {
+        if S::FUSED {
+            self.0.run::<true>()
+        } else {
+            self.0.run::<false>()
+        }
     }
 }
 
-/// A kernel of one scalar, compiled in this crate and not again for every activation.
+/// `R`, the rows of a tile on this processor.
+pub(crate) fn rows() -> usize {
+    dispatch(Rows)
+}
+
+/// The kernel that returns `R`.
+struct Rows;
+
+impl SimdKernel for Rows {
+    type Scalar = f32;
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, _: S) -> usize {
+        R
+    }
+}
+
+/// Sign bits stored in one scalar: those of whole tiles.
+pub(crate) fn signs_per_scalar<T>() -> usize {
+    8 * size_of::<T>() / rows() * rows()
+}
+
+/// A kernel for one scalar type, compiled in this crate and not again for every activation.
 pub(crate) trait Launch {
+    /// Runs the kernel on the best instruction set of this processor.
     fn launch(self);
 }
 
@@ -252,17 +265,6 @@ macro_rules! launch {
 }
 pub(crate) use launch;
 
-/// `R`, the rows of a tile on this processor.
-#[inline]
-pub(crate) fn rows() -> usize {
-    Level::get().rows()
-}
-
-/// Sign bits stored in one scalar: those of whole tiles.
-pub(crate) fn signs<T>() -> usize {
-    8 * size_of::<T>() / rows() * rows()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,66 +281,64 @@ mod tests {
                     let entry = |l| list[(from + step * l) % list.len()];
                     (0..16).map(entry).collect()
                 };
+                let if_else = |is, on, off| if is { on } else { off };
                 for from in 0..list.len() {
                     let [x, y, z] = [cycle(from, 1), cycle(from / 2, 3), cycle(3, 5)];
                     let [a, b, c] = [&x, &y, &z].map(|x| S::vectors(x)[0]);
                     let lanes = S::lanes(&a).len();
-                    let assert = |name, v: &[$scalar], expected: &dyn Fn(usize) -> $scalar| {
-                        for (l, (&v, e)) in v.iter().zip((0..).map(expected)).enumerate() {
+                    let (zero, one, bit) = (simd.zero(), simd.splat(1.0), simd.bit(from));
+                    let (less, less_equal) = (simd.less(a, b), simd.less_equal(a, b));
+                    let has_bit = simd.has_bit(a, bit);
+                    // Adding 0 removes the sign of a zero, which depends on the level.
+                    let unsigned = |v| simd.add(v, zero);
+                    type Expected<'a> = &'a dyn Fn(usize) -> $scalar;
+                    let operations: [(&str, S::Vector, Expected<'_>); 15] = [
+                        ("zero", zero, &|_| 0.0),
+                        ("splat", simd.splat(x[0]), &|_| x[0]),
+                        ("add", simd.add(a, b), &|l| x[l] + y[l]),
+                        ("sub", simd.sub(a, b), &|l| x[l] - y[l]),
+                        ("mul", simd.mul(a, b), &|l| x[l] * y[l]),
+                        ("mul_add", simd.mul_add(a, b, c), &|l| {
+                            if_else(S::FUSED, x[l].mul_add(y[l], z[l]), x[l] * y[l] + z[l])
+                        }),
+                        ("min", unsigned(simd.min(a, b)), &|l| x[l].min(y[l]) + 0.0),
+                        ("max", unsigned(simd.max(a, b)), &|l| x[l].max(y[l]) + 0.0),
+                        ("positive_part", unsigned(simd.positive_part(a)), &|l| {
+                            x[l].max(0.0) + 0.0
+                        }),
+                        ("select_positive", simd.select_positive(a, b, c), &|l| {
+                            if_else(x[l] > 0.0, y[l], z[l])
+                        }),
+                        ("less", simd.select(less, b, c), &|l| {
+                            if_else(x[l] < y[l], y[l], z[l])
+                        }),
+                        ("less_equal", simd.select(less_equal, b, c), &|l| {
+                            if_else(x[l] <= y[l], y[l], z[l])
+                        }),
+                        ("bit", bit, &|_| <$scalar>::from_bits(1 << from)),
+                        ("or", simd.or(a, bit), &|l| {
+                            <$scalar>::from_bits(x[l].to_bits() | 1 << from)
+                        }),
+                        ("has_bit", simd.select(has_bit, one, zero), &|l| {
+                            (x[l].to_bits() >> from & 1) as _
+                        }),
+                    ];
+                    for (name, v, expected) in operations {
+                        for (l, &v) in S::lanes(&v).iter().enumerate() {
+                            let (e, [x, y, z]) = (expected(l), [x[l], y[l], z[l]]);
                             let equal = v.to_bits() == e.to_bits() || v.is_nan() && e.is_nan();
-                            let [x, y, z] = [x[l], y[l], z[l]];
                             assert!(equal, "{name}({x}, {y}, {z}) = {v}, not {e}");
                         }
-                    };
-                    let if_else = |is, on, off| if is { on } else { off };
-                    let (zero, one, bit) = (simd.zero(), simd.splat(1.0), simd.bit(from));
-                    assert("zero", S::lanes(&zero), &|_| 0.0);
-                    assert("splat", S::lanes(&simd.splat(x[0])), &|_| x[0]);
-                    assert("add", S::lanes(&simd.add(a, b)), &|l| x[l] + y[l]);
-                    assert("sub", S::lanes(&simd.sub(a, b)), &|l| x[l] - y[l]);
-                    assert("mul", S::lanes(&simd.mul(a, b)), &|l| x[l] * y[l]);
-                    let fused = simd.mul_add(a, b, c);
-                    assert("mul_add", S::lanes(&fused), &|l| x[l].mul_add(y[l], z[l]));
-                    // Adding 0 removes the sign of a zero, which depends on the level.
-                    let [least, most] = [simd.min(a, b), simd.max(a, b)].map(|v| simd.add(v, zero));
-                    assert("min", S::lanes(&least), &|l| x[l].min(y[l]) + 0.0);
-                    assert("max", S::lanes(&most), &|l| x[l].max(y[l]) + 0.0);
-                    let positive = simd.add(simd.positive_part(a), zero);
-                    assert("positive_part", S::lanes(&positive), &|l| {
-                        x[l].max(0.0) + 0.0
-                    });
-                    let selected = simd.select_positive(a, b, c);
-                    assert("positive", S::lanes(&selected), &|l| {
-                        if_else(x[l] > 0.0, y[l], z[l])
-                    });
-                    let (less, less_equal) = (simd.less(a, b), simd.less_equal(a, b));
-                    let selected = simd.select(less, b, c);
-                    assert("less", S::lanes(&selected), &|l| {
-                        if_else(x[l] < y[l], y[l], z[l])
-                    });
-                    let selected = simd.select(less_equal, b, c);
-                    assert("less_equal", S::lanes(&selected), &|l| {
-                        if_else(x[l] <= y[l], y[l], z[l])
-                    });
+                    }
                     assert_eq!(simd.any(less), (0..lanes).any(|l| x[l] < y[l]));
                     assert_eq!(simd.any(less_equal), (0..lanes).any(|l| x[l] <= y[l]));
-                    assert("bit", S::lanes(&bit), &|_| <$scalar>::from_bits(1 << from));
-                    let word = |l: usize| <$scalar>::from_bits(x[l].to_bits() | 1 << from);
-                    assert("or", S::lanes(&simd.or(a, bit)), &word);
-                    let selected = simd.select(simd.has_bit(a, bit), one, zero);
-                    assert("has_bit", S::lanes(&selected), &|l| {
-                        (x[l].to_bits() >> from & 1) as _
-                    });
                 }
                 let terms: Vec<$scalar> = (0..16).map(|l| 0.1 + 0.7 * l as $scalar).collect();
                 let a = S::vectors(&terms)[0];
                 let mut halves = S::lanes(&a).to_vec();
                 while halves.len() > 1 {
                     let upper = halves.split_off(halves.len() / 2);
-                    halves
-                        .iter_mut()
-                        .zip(upper)
-                        .for_each(|(sum, upper)| *sum += upper);
+                    halves = halves.iter().zip(upper).map(|(a, b)| a + b).collect();
                 }
                 assert_eq!(simd.reduce_sum(a), halves[0]);
             }
@@ -349,20 +349,18 @@ mod tests {
 
     #[test]
     fn every_level_computes_as_scalar_arithmetic() {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = Avx2::detect() {
-            check_f32(simd);
-            check_f64(simd);
+        fn check<S: Simd<f32> + Simd<f64>>(level: Option<S>) {
+            if let Some(simd) = level {
+                check_f32(simd);
+                check_f64(simd);
+            }
         }
+        check(Some(Portable));
         #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = Avx512::detect() {
-            check_f32(simd);
-            check_f64(simd);
-        }
+        check(Avx2::detect());
+        #[cfg(target_arch = "x86_64")]
+        check(Avx512::detect());
         #[cfg(target_arch = "aarch64")]
-        if let Some(simd) = Neon::detect() {
-            check_f32(simd);
-            check_f64(simd);
-        }
+        check(Neon::detect());
     }
 }

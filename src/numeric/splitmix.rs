@@ -1,6 +1,7 @@
 //! SplitMix64: a small generator of fixed sequences, for searches and for the law kit.
 //!
-//! Source: G. L. Steele, D. Lea and C. H. Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
+//! Source: G. L. Steele, D. Lea and C. H. Flood, *Fast splittable pseudorandom number generators*,
+//! OOPSLA 2014.
 
 /// The state of the generator: a counter.
 #[derive(Debug, Clone)]

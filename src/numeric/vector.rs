@@ -14,11 +14,13 @@ pub(crate) fn dot<T: Real>(u: &[T], v: &[T]) -> T {
 
 /// The Euclidean norm `|v|`; the squares neither overflow nor underflow.
 ///
-/// Sums the squares directly if their sum is well inside the range of `T`, and otherwise scales by the largest entry.
+/// Sums the squares directly if their sum is well inside the range of `T`, and otherwise scales by
+/// the largest entry.
 #[inline]
 pub(crate) fn norm<T: Real>(v: &[T]) -> T {
     let squares = dot(v, v);
-    // Above 1 / (max eps^2) the squares that underflow are far below the rounding error of their sum.
+    // Above 1 / (max eps^2) the squares that underflow are far below the rounding error of their
+    // sum.
     let eps = T::default_epsilon();
     let in_range = T::max_value().is_some_and(|max| squares * (max * eps * eps) > T::one());
     if in_range && squares.is_finite() {
@@ -28,9 +30,8 @@ pub(crate) fn norm<T: Real>(v: &[T]) -> T {
     if largest == T::zero() || !largest.is_finite() {
         return largest;
     }
-    let sum = v
-        .iter()
-        .fold(T::zero(), |sum, &v| sum + (v / largest) * (v / largest));
+    let square = |v: T| (v / largest) * (v / largest);
+    let sum = v.iter().fold(T::zero(), |sum, &v| sum + square(v));
     largest * sum.sqrt()
 }
 

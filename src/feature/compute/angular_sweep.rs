@@ -31,22 +31,34 @@ use half_plane_sums::{HalfPlaneSums, in_blocks};
 /// Returns true if a sweep over n samples and m particles with one output is faster than the tiles.
 ///
 /// Measured: a sweep costs 19 ns per vector at 600 vectors and 25 ns at 20 000. The tiles cost
-/// 0.32 ns per pair on one thread in `f64`, half of that in `f32`, and half again on two threads, which
-/// are faster from about a million pairs.
-pub(crate) fn is_profitable<T: Real>(n: usize, m: usize) -> bool {
+/// 0.32 ns per pair on one thread in `f64`, half of that in `f32`, and half again on two threads,
+/// which are faster from about a million pairs.
+pub(super) fn is_profitable<T: Real>(n: usize, m: usize) -> bool {
     let (n, m) = (n as f64, m as f64);
-    let lane_ratio = size_of::<f64>() as f64 / size_of::<T>() as f64;
-    let crossing = lane_ratio * if n * m < 1e6 { 64.0 } else { 160.0 };
+    let lanes_per_f64_lane = size_of::<f64>() as f64 / size_of::<T>() as f64;
+    let crossing = lanes_per_f64_lane * if n * m < 1e6 { 64.0 } else { 160.0 };
     n.max(m) <= f64::from(u32::MAX) && n * m >= crossing * (n + m)
 }
 
-impl<T: Real> SweepBuffers<T> {
-    /// Sorts the particles `w` (`(k + 2) x m`, each `(a, b)`) by the angle of b. Required once
-    /// before [`predict`](Self::predict) and [`add_vjp`](Self::add_vjp).
-    pub(crate) fn sort(&mut self, w: &[T], k: usize) {
-        let p = k + 2;
-        self.particles
-            .sort(w.len() / p, |i| [w[i * p + k], w[i * p + k + 1]]);
+/// The operands of a sweep.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AngularSweep<'a, T> {
+    pub(super) samples: &'a AngularOrder<T>,
+    /// The particles `(a_i, b_i)`, `(k + 2) x m`.
+    pub(super) w: &'a [T],
+    /// The number of outputs.
+    pub(super) k: usize,
+    /// The slopes of sigma.
+    pub(super) slopes: Slopes<T>,
+}
+
+impl<T: Real> AngularSweep<'_, T> {
+    /// Sorts the particles by the angle of b. Required once before [`predict`](Self::predict) and
+    /// [`variation`](Self::variation).
+    pub(super) fn sort(&self, buffers: &mut SweepBuffers<T>) {
+        let (w, k, p) = (self.w, self.k, self.k + 2);
+        let direction = |i| [w[i * p + k], w[i * p + k + 1]];
+        buffers.particles.sort(w.len() / p, direction);
     }
 
     /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` into `out` (`k x n`).
@@ -54,27 +66,20 @@ impl<T: Real> SweepBuffers<T> {
     /// Returns false, with `out` unspecified, if a prefix sum overflows; the sums over tiles may
     /// still be finite.
     #[must_use]
-    pub(crate) fn predict(
-        &mut self,
-        samples: &AngularOrder<T>,
-        (w, c): (&[T], &[T]),
-        k: usize,
-        slopes: Slopes<T>,
-        out: &mut [T],
-    ) -> bool {
-        let p = k + 2;
-        let (particles, sums) = (&self.particles, &mut self.sums);
+    pub(super) fn predict(&self, c: &[T], out: &mut [T], buffers: &mut SweepBuffers<T>) -> bool {
+        let (samples, w, k, p) = (self.samples, self.w, self.k, self.k + 2);
         let term = |i: usize, b: [f64; 2], l: usize| {
             let ca = to_f64(c[i]) * to_f64(w[i * p + l]);
             b.map(|b| ca * b)
         };
-        let half_planes = HalfPlaneSums::new(particles, k, slopes, sums, term);
+        let (particles, sums) = (&buffers.particles, &mut buffers.sums);
+        let half_planes = HalfPlaneSums::new(particles, k, self.slopes, sums, term);
         if !half_planes.is_finite() {
             return false;
         }
-        self.halves.resize(samples.len() * k, [0.0; 2]);
-        half_planes.sweep(samples, &mut self.halves);
-        let halves = &self.halves;
+        buffers.halves.resize(samples.len() * k, [0.0; 2]);
+        half_planes.sweep(samples, &mut buffers.halves);
+        let halves = &buffers.halves;
         in_blocks(out, k, |first, out| {
             for (j, out) in (first..).zip(out.chunks_exact_mut(k)) {
                 let s = samples.position(j);
@@ -87,39 +92,37 @@ impl<T: Real> SweepBuffers<T> {
         true
     }
 
-    /// The VJP of `g` (`k x n`): optional `values[i] = sum_j <g_j, a_i sigma(b_i . x_j)>`, and
-    /// `descent` (`(k + 2) x m`), minus their gradient: `-sum_j g_j sigma(b_i . x_j)` in a,
-    /// `-sum_j <g_j, a_i> sigma'(b_i . x_j) x_j` in b.
+    /// The linear functional of `g` (`k x n`): `values[i] = sum_j <g_j, a_i sigma(b_i . x_j)>`, and
+    /// `descent` (`(k + 2) x m`), minus its gradient: `-sum_j g_j sigma(b_i . x_j)` in a,
+    /// `-sum_j <g_j, a_i> sigma'(b_i . x_j) x_j` in b. `values` may be empty.
     ///
     /// Returns false, with the outputs unspecified, if a prefix sum overflows; the sums over tiles
     /// may still be finite.
     #[must_use]
-    pub(crate) fn add_vjp(
-        &mut self,
-        samples: &AngularOrder<T>,
+    pub(super) fn variation(
+        &self,
         g: &[T],
-        (w, k): (&[T], usize),
-        slopes: Slopes<T>,
-        values: Option<&mut [T]>,
+        values: &mut [T],
         descent: &mut [T],
+        buffers: &mut SweepBuffers<T>,
     ) -> bool {
-        let p = k + 2;
-        let (particles, sums) = (&self.particles, &mut self.sums);
+        let (samples, w, k, p) = (self.samples, self.w, self.k, self.k + 2);
+        let (order, sums) = (&buffers.particles, &mut buffers.sums);
         let term = |j: usize, x: [f64; 2], l: usize| {
             let g = to_f64(g[j * k + l]);
             x.map(|x| g * x)
         };
-        let half_planes = HalfPlaneSums::new(samples, k, slopes, sums, term);
+        let half_planes = HalfPlaneSums::new(samples, k, self.slopes, sums, term);
         if !half_planes.is_finite() {
             return false;
         }
-        self.halves.resize(particles.len() * k, [0.0; 2]);
-        half_planes.sweep(particles, &mut self.halves);
-        let halves = &self.halves;
+        buffers.halves.resize(order.len() * k, [0.0; 2]);
+        half_planes.sweep(order, &mut buffers.halves);
+        let halves = &buffers.halves;
         in_blocks(descent, p, |first, descent| {
             let particles = (first..).zip(w[first * p..].chunks_exact(p));
             for ((i, w), v) in particles.zip(descent.chunks_exact_mut(p)) {
-                let s = self.particles.position(i);
+                let s = order.position(i);
                 let b = [to_f64(w[k]), to_f64(w[k + 1])];
                 let mut db = [0.0; 2];
                 for l in 0..k {
@@ -130,14 +133,10 @@ impl<T: Real> SweepBuffers<T> {
                 (v[k], v[k + 1]) = (real(db[0]), real(db[1]));
             }
         });
-        if let Some(values) = values {
-            let particles = w.chunks_exact(p).zip(descent.chunks_exact(p));
-            for ((w, v), value) in particles.zip(values) {
-                *value = w[..k]
-                    .iter()
-                    .zip(v)
-                    .fold(T::zero(), |sum, (&a, &da)| sum - a * da);
-            }
+        let particles = w.chunks_exact(p).zip(descent.chunks_exact(p));
+        for (value, (w, v)) in values.iter_mut().zip(particles) {
+            let products = w[..k].iter().zip(v);
+            *value = products.fold(T::zero(), |sum, (&a, &da)| sum - a * da);
         }
         true
     }
@@ -154,42 +153,41 @@ mod tests {
         positive: 1.0,
     };
 
-    fn circle(x: &[f64]) -> AngularOrder<f64> {
-        let mut circle = AngularOrder::default();
-        circle.fill(x);
-        circle
+    fn angular_order(x: &[f64]) -> AngularOrder<f64> {
+        let mut order = AngularOrder::default();
+        order.fill(x);
+        order
     }
 
-    /// With terms `2^j` every sum is exact and is the set of the active samples, written in binary.
+    /// With terms `2^j` every sum is exact; its binary digits indicate the active samples.
     #[test]
     fn membership_is_the_computed_sign() {
         // A lattice: parallel and orthogonal vectors, equal vectors, and zeros of both signs.
         let x: Vec<f64> = (0..80).map(|r| 0.1 * f64::from(r * r % 7 - 3)).collect();
         let b: Vec<f64> = (0..80).map(|r| -0.3 * f64::from(r * 5 % 7 - 3)).collect();
-        let (samples, queries, mut sums) = (circle(&x), circle(&b), Vec::new());
+        let (samples, queries, mut sums) = (angular_order(&x), angular_order(&b), Vec::new());
         let term = |j: usize, _: [f64; 2], _: usize| [2_f64.powi(j as i32), 0.0];
         let half_planes = HalfPlaneSums::new(&samples, 1, RELU, &mut sums, term);
         let mut halves = vec![[0.0; 2]; 40];
         half_planes.sweep(&queries, &mut halves);
         for (i, b) in b.as_chunks::<2>().0.iter().enumerate() {
-            let active = x.as_chunks().0.iter().map(|&x| dot(*b, x) > 0.0);
-            let terms = active
-                .zip(0..)
-                .map(|(active, j)| if active { 2_f64.powi(j) } else { 0.0 });
-            assert_eq!(
-                halves[queries.position(i)][0],
-                terms.sum::<f64>(),
-                "particle {i}"
-            );
+            let samples = x.as_chunks().0.iter().zip(0..);
+            let active = samples.filter(|&(&x, _)| dot(*b, x) > 0.0);
+            let sum: f64 = active.map(|(_, j)| 2_f64.powi(j)).sum();
+            assert_eq!(halves[queries.position(i)][0], sum, "particle {i}");
         }
     }
 
     #[test]
     fn an_overflow_of_the_sums_is_reported() {
-        let x = circle(&[1e-300, 1e-300, 2e-300, -1e-300]);
-        let w = [1.0, 1e308, 1e308, 1.0, 1e308, 1e307];
-        let mut sweep = SweepBuffers::default();
-        sweep.sort(&w, 1);
-        assert!(!sweep.predict(&x, (&w, &[1.0, 1.0]), 1, RELU, &mut [0.0; 2]));
+        let sweep = AngularSweep {
+            samples: &angular_order(&[1e-300, 1e-300, 2e-300, -1e-300]),
+            w: &[1.0, 1e308, 1e308, 1.0, 1e308, 1e307],
+            k: 1,
+            slopes: RELU,
+        };
+        let mut buffers = SweepBuffers::default();
+        sweep.sort(&mut buffers);
+        assert!(!sweep.predict(&[1.0, 1.0], &mut [0.0; 2], &mut buffers));
     }
 }

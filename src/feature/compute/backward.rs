@@ -5,21 +5,23 @@
 //! `sum_j g_j sigma(b_i . x_j) = b_i . G_i`. Each sum runs over the panels in order, j = 1, .., n;
 //! the tiles of a panel are summed separately.
 
-use super::blocking::{Blocking, Keep, SAMPLES};
-use super::microkernel::{preactivations, sums};
-use super::operands::{Operands, Panel, Rows, STRIP, Strip};
+use super::blocking::{Blocking, SAMPLES, Stored};
+use super::microkernel::{add_weighted_features, preactivations};
+use super::operands::{Operands, Panel, Rows, STRIP};
+use crate::activation::Slopes;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
-/// The sums of the block of particles from `first` on.
+/// `G_i` for one block of particles.
 pub(super) struct LinearBackward<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) blocking: Blocking,
-    /// `sigma'` to the left and right of 0.
-    pub(super) slopes: (E, E),
+    /// The slopes of sigma, `zero == negative`.
+    pub(super) slopes: Slopes<E>,
     /// `g`, 0 beyond the last sample.
     pub(super) g: &'a [E],
     /// The words of sign bits that the forward pass stored, by panels.
-    pub(super) kept: &'a [E],
+    pub(super) words: &'a [E],
+    /// The first particle of the block.
     pub(super) first: usize,
     /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
     pub(super) out: &'a mut [E],
@@ -33,47 +35,42 @@ impl<E: SimdScalar> SimdKernel for LinearBackward<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
-        let Self {
-            operands,
-            blocking,
-            slopes: (left, right),
-            g,
-            kept,
-            first: block,
-            out,
-        } = self;
-        let p = operands.k + operands.d;
-        let mut sides = Rows::<E, 2>::new();
-        let mut strip = Strip::<E>::new();
+        let (operands, blocking, slopes) = (self.operands, self.blocking, self.slopes);
+        let (d, p) = (operands.d, operands.p());
+        let mut sides = Rows::<E, 2>::zeros();
+        let mut strip = Rows::<E, STRIP>::zeros();
         let (tiles, _) = strip.0.as_chunks_mut::<R>();
         for first in (0..blocking.padded).step_by(blocking.panel) {
             let last = (first + blocking.panel).min(blocking.padded);
             let n = last - first;
-            let (on, off) = sides.of(2, n).split_at_mut(n);
-            for ((on, off), &g) in on.iter_mut().zip(off.iter_mut()).zip(&g[first..last]) {
-                (*on, *off) = (right * g, left * g);
+            let (on, off) = sides.first(2, n).split_at_mut(n);
+            let samples = on.iter_mut().zip(off.iter_mut()).zip(&self.g[first..last]);
+            for ((on, off), &g) in samples {
+                (*on, *off) = (slopes.positive * g, slopes.negative * g);
             }
             let sides = [&*on, &*off];
             let panel = operands.panel(first, last);
-            let kept = &kept[first * blocking.kept_rows..last * blocking.kept_rows];
-            for (i, out) in out.chunks_mut(STRIP * p).enumerate() {
-                let i = block + i * STRIP;
+            let words = &self.words[first * blocking.stored_rows..last * blocking.stored_rows];
+            let strips = self.out.chunks_mut(STRIP * p);
+            for (i, out) in (self.first..).step_by(STRIP).zip(strips) {
                 let tiles = &mut tiles[..out.len().div_ceil(R * p)];
                 for (t, i) in tiles.iter_mut().zip((i..).step_by(R)) {
-                    match blocking.keep {
-                        Keep::Signs { signs } if i < blocking.kept => {
-                            expand::<E, S, R>(s, &kept[i / signs * n..][..n], i % signs, sides, t);
+                    match blocking.stored {
+                        Stored::Signs { per_word } if i < blocking.stored_particles => {
+                            let words = &words[i / per_word * n..][..n];
+                            expand::<E, S, R>(s, words, i % per_word, sides, t);
                         }
                         _ => recompute::<E, S, R, V>(s, operands.directions(i), panel, sides, t),
                     }
                 }
-                sums::<E, S, R, V>(s, tiles, panel, (operands.d, p), out);
+                add_weighted_features::<E, S, R, V>(s, tiles, panel, d, p, out);
             }
         }
     }
 }
 
-/// `t[r][j] = g_j sigma'(b_i . x_j)`, from the stored signs.
+/// `t[r][j] = g_j sigma'(b_(i + r) . x_j)`, from the stored signs; `sides` are the values for
+/// positive and for other preactivations.
 #[inline(always)]
 fn expand<E: SimdScalar, S: Simd<E>, const R: usize>(
     s: S,
@@ -92,7 +89,7 @@ fn expand<E: SimdScalar, S: Simd<E>, const R: usize>(
     }
 }
 
-/// `t[r][j] = g_j sigma'(b_i . x_j)`, from recomputed preactivations.
+/// `t[r][j] = g_j sigma'(b_(i + r) . x_j)`, from recomputed preactivations.
 #[inline(always)]
 fn recompute<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,

@@ -18,7 +18,7 @@ const BLOCK: usize = 64 << 10;
 
 /// Bytes of the `n x m` preactivations that may be stored between the passes; the others are
 /// recomputed.
-const KEPT: usize = 256 << 20;
+const STORED: usize = 256 << 20;
 
 /// Bytes stored for a panel at most, and for a slab on one thread, if the backward pass follows
 /// immediately: a part of the last-level cache.
@@ -29,17 +29,18 @@ const SERIAL: f64 = 2e6;
 
 /// The activations that the forward pass stores for the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(super) enum Stored {
     /// None: the preactivations are recomputed.
     Nothing,
-    /// The signs of the preactivations, `signs` bits in each scalar.
-    Signs { signs: usize },
+    /// The signs of the preactivations, `per_word` bits in each scalar.
+    Signs { per_word: usize },
     /// The preactivations, or the values if the derivative is a function of the value.
     Values,
     /// Values and derivatives.
-    Both,
+    ValuesAndDerivatives,
 }
 
+/// Numbers of samples and particles that a pass processes at a time, and what it stores.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Blocking {
     /// Samples in whole lines: n rounded up.
@@ -50,71 +51,77 @@ pub(super) struct Blocking {
     pub(super) panel: usize,
     /// Particles of a backward task, whole tiles.
     pub(super) block: usize,
-    /// The stored activations, for the particles `i < kept`.
-    pub(super) keep: Keep,
-    pub(super) kept: usize,
+    /// The stored activations.
+    pub(super) stored: Stored,
+    /// The activations of the particles `i < stored_particles` are stored.
+    pub(super) stored_particles: usize,
     /// Scalars stored per sample.
-    pub(super) kept_rows: usize,
+    pub(super) stored_rows: usize,
+    /// True if the work is worth more than one thread.
     pub(super) parallel: bool,
 }
 
 impl Blocking {
     /// The blocking for n samples and m particles in `R^d` with k outputs.
     ///
-    /// Stores `keep` as far as it fits. With `slabs`, for gradients of separable risks, slabs of
-    /// samples run through both passes, so that the stored activations stay in the cache.
-    pub(super) fn new<T>([n, m, d, k]: [usize; 4], keep: Keep, slabs: bool) -> Self {
+    /// Stores as many of the activations `stored` as the memory limits permit. With `slabs`, for
+    /// gradients of separable risks, slabs of samples run through both passes, so that the stored
+    /// activations stay in the cache.
+    pub(super) fn new<T>(
+        n: usize,
+        m: usize,
+        d: usize,
+        k: usize,
+        stored: Stored,
+        slabs: bool,
+    ) -> Self {
         let (width, bytes, rows) = (line::<T>(), size_of::<T>(), simd::rows());
         let padded = n.next_multiple_of(width);
         let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
         // Enough panels for the threads, but long enough to amortise the initialisation of a tile
         // and the horizontal sums of its lanes.
-        let shortest = if d < 24 {
-            n.div_ceil(4).clamp(128, SAMPLES)
-        } else {
-            2 * width
-        };
+        let short = n.div_ceil(4).clamp(128, SAMPLES);
+        let shortest = if d < 24 { short } else { 2 * width };
         let shared = n.div_ceil(if slabs { 8 } else { 16 }).max(shortest);
         let panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
-        let block = m
-            .div_ceil(16)
-            .clamp(rows, (BLOCK / ((k + d) * bytes)).max(192))
-            .next_multiple_of(rows);
-        let fit = if slabs {
+        let many = (BLOCK / ((k + d) * bytes)).max(192);
+        let block = m.div_ceil(16).clamp(rows, many).next_multiple_of(rows);
+
+        let all = m.next_multiple_of(rows);
+        let max_rows = if slabs {
             CACHED / (panel * bytes)
         } else {
-            KEPT / (padded * bytes)
+            STORED / (padded * bytes)
         };
-        let fit_tiles =
-            |scalars: usize| (fit / scalars / rows * rows).min(m.next_multiple_of(rows));
-        let (kept_rows, kept) = match keep {
-            Keep::Nothing => (0, 0),
-            Keep::Signs { signs } => (
-                fit.min(m.div_ceil(signs)),
-                (fit * signs).min(m.next_multiple_of(rows)),
-            ),
-            Keep::Values => (fit_tiles(1), fit_tiles(1)),
-            Keep::Both => (2 * fit_tiles(2), fit_tiles(2)),
+        let whole_tiles = |scalars: usize| (max_rows / scalars / rows * rows).min(all);
+        let (stored_rows, stored_particles) = match stored {
+            Stored::Nothing => (0, 0),
+            Stored::Signs { per_word } => {
+                let words = max_rows.min(m.div_ceil(per_word));
+                (words, (max_rows * per_word).min(all))
+            }
+            Stored::Values => (whole_tiles(1), whole_tiles(1)),
+            Stored::ValuesAndDerivatives => (2 * whole_tiles(2), whole_tiles(2)),
         };
+
         let parallel = n as f64 * m as f64 * (d + k) as f64 > SERIAL;
         // Sums run over panels, so the results do not depend on the slab, which may have a panel
         // for each thread.
-        let panels =
-            (CACHED / (panel * kept_rows * bytes).max(1)).max(if parallel { threads() } else { 1 });
-        let slab = if slabs { panels * panel } else { padded };
+        let tasks = if parallel { threads() } else { 1 };
+        let panels = (CACHED / (panel * stored_rows * bytes).max(1)).max(tasks);
         Self {
             padded,
-            slab,
+            slab: if slabs { panels * panel } else { padded },
             panel,
             block,
-            keep,
-            kept,
-            kept_rows,
+            stored,
+            stored_particles,
+            stored_rows,
             parallel,
         }
     }
 
-    /// The blocking for some of the samples only, whole panels.
+    /// The blocking for a part of the samples, whole panels.
     pub(super) fn part(&self, samples: usize) -> Self {
         Self {
             padded: samples,
@@ -123,7 +130,7 @@ impl Blocking {
     }
 
     /// Scalars stored at a time.
-    pub(super) fn kept_len(&self) -> usize {
-        self.kept_rows * self.padded.min(self.slab)
+    pub(super) fn stored_len(&self) -> usize {
+        self.stored_rows * self.padded.min(self.slab)
     }
 }

@@ -12,14 +12,14 @@ use crate::numeric::simd::{Simd, SimdScalar};
 /// of a tile and the line stay in the L1 cache.
 const DEPTH: usize = 1024;
 
-/// The slices, cut to `len` entries from `first` on.
+/// The `len` entries from `first` on of each row.
 #[inline(always)]
-fn cut<'a, X, const R: usize>(rows: &[&'a [X]; R], first: usize, len: usize) -> [&'a [X]; R] {
-    let mut cut = [&rows[0][..0]; R];
+fn columns<'a, X, const R: usize>(rows: &[&'a [X]; R], first: usize, len: usize) -> [&'a [X]; R] {
+    let mut columns = [&rows[0][..0]; R];
     for r in 0..R {
-        cut[r] = &rows[r][first..][..len];
+        columns[r] = &rows[r][first..][..len];
     }
-    cut
+    columns
 }
 
 /// `u[r][w] = init + sum_f b[r][f] x[f][w]` for the features in one line `x` (`d x W`).
@@ -30,7 +30,7 @@ fn products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     x: &[[S::Vector; V]],
     mut u: [[S::Vector; V]; R],
 ) -> [[S::Vector; V]; R] {
-    let b = cut(b, 0, x.len());
+    let b = columns(b, 0, x.len());
     for f in 0..x.len() {
         let x = x[f];
         for r in 0..R {
@@ -44,10 +44,10 @@ fn products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
 }
 
 /// Computes `u = b.x` for `R` particles `b` and the samples `x` in `lines` lines (each `d x W`),
-/// and calls `emit(line, u)` while it is in registers. Long products are accumulated in rows of
+/// and calls `emit(line, u)` while u is in registers. Long products are accumulated in rows of
 /// partial sums.
 ///
-/// Callers cut the output of `emit` to `lines` lines, so that bounds checks are elided.
+/// Callers restrict the output of `emit` to `lines` lines, so that bounds checks are elided.
 #[inline(always)]
 pub(super) fn preactivations<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
@@ -67,40 +67,40 @@ pub(super) fn preactivations<E: SimdScalar, S: Simd<E>, const R: usize, const V:
         }
         return;
     }
-    let mut partial = Rows::<E, R>::new();
+    let mut partial = Rows::<E, R>::zeros();
     let (partial, _) = S::vectors_mut(partial.0.as_flattened_mut()).as_chunks_mut::<V>();
     let partial = &mut partial.as_chunks_mut::<R>().0[..lines];
     for first in (0..last).step_by(depth) {
-        let b = cut(&b, first, depth);
+        let b = columns(&b, first, depth);
         for (x, u) in x.chunks_exact(d).zip(partial.iter_mut()) {
             let init = if first == 0 { zero } else { *u };
             *u = products::<E, S, R, V>(s, &b, &x[first..first + depth], init);
         }
     }
-    let b = cut(&b, last, d - last);
+    let b = columns(&b, last, d - last);
     for l in 0..lines {
-        emit(
-            l,
-            &products::<E, S, R, V>(s, &b, &x[l * d..][last..d], partial[l]),
-        );
+        let x = &x[l * d..][last..d];
+        emit(l, &products::<E, S, R, V>(s, &b, x, partial[l]));
     }
 }
 
 /// `G[r] += sum_j t[r][j] x_j` for the samples of a panel and the particles r of all tiles, with
-/// `G[r]` the last d of the p entries of column r of `out`. All tiles use one line of features
-/// before the next is loaded.
+/// `G[r]` the last d of the p entries of column r of `out`.
+///
+/// All tiles use one line of features before the next is loaded.
 #[inline(always)]
-pub(super) fn sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
+pub(super) fn add_weighted_features<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     tiles: &[[[E; SAMPLES]; R]],
     panel: Panel<'_, E>,
-    (d, p): (usize, usize),
+    d: usize,
+    p: usize,
     out: &mut [E],
 ) {
     let (mut f, width, whole) = (0, line::<E>(), whole_lines::<E>(d));
     while f < whole {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
-            let sums = outer::<E, S, R, V>(s, t, panel.features, whole, f);
+            let sums = feature_lane_sums::<E, S, R, V>(s, t, panel.features, whole, f);
             // A counted loop, so that the sums stay in registers.
             for r in 0..R.min(out.len() / p) {
                 let g = S::vectors_mut(&mut out[r * p + p - d + f..][..width]);
@@ -113,7 +113,7 @@ pub(super) fn sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     }
     while f + 2 <= d {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
-            let sums = inner::<E, S, R, V, 2>(s, t, panel.samples, d, f);
+            let sums = sample_lane_sums::<E, S, R, V, 2>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
                 g[p - d + f] += sums[0];
                 g[p - d + f + 1] += sums[1];
@@ -123,7 +123,7 @@ pub(super) fn sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     }
     if f < d {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
-            let sums = inner::<E, S, R, V, 1>(s, t, panel.samples, d, f);
+            let sums = sample_lane_sums::<E, S, R, V, 1>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
                 g[p - 1] += sums[0];
             }
@@ -131,9 +131,10 @@ pub(super) fn sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     }
 }
 
-/// `sum_j t[r][j] x[j][f]` for one line of features from f on: lanes are features.
+/// `sum_j t[r][j] x[j][f]` for one line of features from f on, as a sum of outer products: lanes
+/// are features.
 #[inline(always)]
-fn outer<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
+fn feature_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     t: &[[E; SAMPLES]; R],
     features: &[E],
@@ -142,11 +143,8 @@ fn outer<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
 ) -> [[S::Vector; V]; R] {
     let width = line::<E>();
     let mut sums = [[s.zero(); V]; R];
-    for (l, x) in features
-        .chunks_exact(width * whole)
-        .take(SAMPLES / width)
-        .enumerate()
-    {
+    let groups = features.chunks_exact(width * whole).take(SAMPLES / width);
+    for (l, x) in groups.enumerate() {
         let (x, _) = S::vectors(&x[f * width..][..width * width]).as_chunks::<V>();
         let x = &x[..width];
         let mut rows = [&t[0][..]; R];
@@ -165,9 +163,9 @@ fn outer<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     sums
 }
 
-/// `sum_j t[r][j] x[j][f]` for `F` features from f on: lanes are samples.
+/// `sum_j t[r][j] x[j][f]` for `F` features from f on, as inner products: lanes are samples.
 #[inline(always)]
-fn inner<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, const F: usize>(
+fn sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, const F: usize>(
     s: S,
     t: &[[E; SAMPLES]; R],
     lines: &[E],
@@ -176,11 +174,8 @@ fn inner<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, const F: usi
 ) -> [[E; F]; R] {
     let (lines, _) = S::vectors(lines).as_chunks::<V>();
     let mut sums = [[s.zero(); F]; R];
-    for (l, x) in lines
-        .chunks_exact(d)
-        .take(SAMPLES / line::<E>())
-        .enumerate()
-    {
+    let lines = lines.chunks_exact(d).take(SAMPLES / line::<E>());
+    for (l, x) in lines.enumerate() {
         let x = &x[f..f + F];
         for v in 0..V {
             for r in 0..R {
@@ -200,14 +195,17 @@ fn inner<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, const F: usi
     totals
 }
 
-/// Each entry in all lanes.
+/// Vectors with `c[r]` in all lanes.
 #[inline(always)]
-pub(super) fn all<E: SimdScalar, S: Simd<E>, const R: usize>(s: S, c: [E; R]) -> [S::Vector; R] {
-    let mut all = [s.zero(); R];
+pub(super) fn broadcast<E: SimdScalar, S: Simd<E>, const R: usize>(
+    s: S,
+    c: [E; R],
+) -> [S::Vector; R] {
+    let mut vectors = [s.zero(); R];
     for r in 0..R {
-        all[r] = s.splat(c[r]);
+        vectors[r] = s.splat(c[r]);
     }
-    all
+    vectors
 }
 
 /// `y += sum_r c[r] x[r]`, with the rows r of `x` one after the other.
@@ -219,7 +217,7 @@ pub(super) fn combine<E: SimdScalar, S: Simd<E>, const R: usize>(
     y: &mut [E],
 ) {
     let n = y.len();
-    let c = all(s, c);
+    let c = broadcast(s, c);
     let y = S::vectors_mut(y);
     let mut rows = [S::vectors(&x[..n]); R];
     for r in 0..R {
@@ -239,15 +237,15 @@ pub(super) fn combine<E: SimdScalar, S: Simd<E>, const R: usize>(
 pub(super) fn dot<E: SimdScalar, S: Simd<E>, const V: usize>(s: S, x: &[E], y: &[E]) -> E {
     // At least four independent sums hide the latency of a multiply-add.
     if V < 4 {
-        chains::<E, S, 4>(s, x, y)
+        independent_sums::<E, S, 4>(s, x, y)
     } else {
-        chains::<E, S, V>(s, x, y)
+        independent_sums::<E, S, V>(s, x, y)
     }
 }
 
 /// `<x, y>` as `N` independent sums.
 #[inline(always)]
-fn chains<E: SimdScalar, S: Simd<E>, const N: usize>(s: S, x: &[E], y: &[E]) -> E {
+fn independent_sums<E: SimdScalar, S: Simd<E>, const N: usize>(s: S, x: &[E], y: &[E]) -> E {
     let (x, x_rest) = S::vectors(x).as_chunks::<N>();
     let (y, y_rest) = S::vectors(y).as_chunks::<N>();
     let mut sums = [s.zero(); N];

@@ -8,48 +8,53 @@ use crate::real::Real;
 /// Particles and samples of a pass.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operands<'a, T> {
-    /// The particles, `p x m`, p = k + d.
+    /// The particles `(a_i, b_i)`, `p x m`, p = k + d.
     pub(super) w: &'a [T],
-    /// Their weights, or empty if they do not enter.
+    /// The weights `c_i`; empty in a pass that does not depend on them.
     pub(super) c: &'a [T],
     /// The number of outputs.
     pub(super) k: usize,
     /// The number of inputs.
     pub(super) d: usize,
-    /// d zeros, in place of particles beyond the last.
+    /// d zeros, in place of `b_i` beyond the last particle.
     pub(super) zeros: &'a [T],
     /// All samples, packed.
     pub(super) x: Panel<'a, T>,
 }
 
 impl<'a, T: Real> Operands<'a, T> {
-    pub(super) fn particles(&self) -> usize {
-        self.w.len() / (self.k + self.d)
+    /// p, the number of coordinates of a particle.
+    #[inline(always)]
+    pub(super) fn p(&self) -> usize {
+        self.k + self.d
     }
 
-    /// `b_i .. b_{i + R - 1}`, 0 beyond the last.
+    /// m, the number of particles.
+    pub(super) fn particles(&self) -> usize {
+        self.w.len() / self.p()
+    }
+
+    /// `b_i, .., b_(i + R - 1)`, 0 beyond the last particle.
     #[inline(always)]
     pub(super) fn directions<const R: usize>(&self, i: usize) -> [&'a [T]; R] {
-        let p = self.k + self.d;
-        std::array::from_fn(
-            |r| match self.w.get((i + r) * p + self.k..(i + r + 1) * p) {
-                Some(b) => b,
-                None => self.zeros,
-            },
-        )
+        let p = self.p();
+        std::array::from_fn(|r| {
+            let b = self.w.get((i + r) * p + self.k..(i + r + 1) * p);
+            b.unwrap_or(self.zeros)
+        })
     }
 
-    /// Output l of `c_i a_i`, .., 0 beyond the last.
+    /// `c_i a_il, .., c_(i + R - 1) a_(i + R - 1)l` for output l, 0 beyond the last particle.
     #[inline(always)]
     pub(super) fn coefficients<const R: usize>(&self, i: usize, l: usize) -> [T; R] {
-        let p = self.k + self.d;
+        let p = self.p();
         std::array::from_fn(|r| match self.w.get((i + r) * p + l) {
             Some(&a) => self.c[i + r] * a,
             None => T::zero(),
         })
     }
 
-    /// The samples from `first` to `last` (of the padded ones).
+    /// The padded samples from `first` to `last`, whole lines.
     pub(super) fn panel(&self, first: usize, last: usize) -> Panel<'a, T> {
         let (d, whole) = (self.d, whole_lines::<T>(self.d));
         Panel {
@@ -58,7 +63,7 @@ impl<'a, T: Real> Operands<'a, T> {
         }
     }
 
-    /// The same particles on the samples from `first` to `last` (of the padded ones).
+    /// The same particles on the padded samples from `first` to `last`, whole lines.
     pub(super) fn part(&self, first: usize, last: usize) -> Self {
         Self {
             x: self.panel(first, last),
@@ -66,7 +71,7 @@ impl<'a, T: Real> Operands<'a, T> {
         }
     }
 
-    /// The same operands with the scalar written as `E`, which is `T`.
+    /// The same operands with the scalar type written as `E`, which must be `T`.
     pub(super) fn with_scalar<E: SimdScalar>(&self) -> Operands<'a, E> {
         Operands {
             w: simd::same(self.w),
@@ -87,6 +92,7 @@ pub(super) struct Panel<'a, T> {
 }
 
 impl<'a, T: Real> Panel<'a, T> {
+    /// The same panel with the scalar type written as `E`, which must be `T`.
     pub(super) fn with_scalar<E: SimdScalar>(&self) -> Panel<'a, E> {
         Panel {
             samples: simd::same(self.samples),
@@ -95,36 +101,27 @@ impl<'a, T: Real> Panel<'a, T> {
     }
 }
 
+/// Maximal number of rows of a tile, over all SIMD levels.
+pub(super) const ROWS: usize = 12;
+
 /// Rows of the tiles that use a line of features while it is in the L1 cache: a multiple of the
 /// rows of a tile at every SIMD level.
 pub(super) const STRIP: usize = 24;
 
-/// The rows of [`STRIP`] particles on a panel, on the stack.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(super) struct Strip<T>(pub(super) [[T; SAMPLES]; STRIP]);
-
-impl<T: Real> Strip<T> {
-    #[inline(always)]
-    pub(super) fn new() -> Self {
-        Self([[T::zero(); SAMPLES]; STRIP])
-    }
-}
-
-/// `R` rows of a panel, on the stack.
+/// `R` rows on a panel, on the stack.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Rows<T, const R: usize>(pub(super) [[T; SAMPLES]; R]);
 
 impl<T: Real, const R: usize> Rows<T, R> {
     #[inline(always)]
-    pub(super) fn new() -> Self {
+    pub(super) fn zeros() -> Self {
         Self([[T::zero(); SAMPLES]; R])
     }
 
-    /// The first `rows` rows of a panel of n samples, one after the other.
+    /// The first `rows` rows on a panel of n samples, one after the other.
     #[inline(always)]
-    pub(super) fn of(&mut self, rows: usize, n: usize) -> &mut [T] {
+    pub(super) fn first(&mut self, rows: usize, n: usize) -> &mut [T] {
         &mut self.0.as_flattened_mut()[..rows * n]
     }
 }

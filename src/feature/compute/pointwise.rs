@@ -5,20 +5,19 @@
 //! compiled for each instruction set in the crate that defines it.
 
 use super::blocking::SAMPLES;
-use super::microkernel::{combine, dot, preactivations, sums};
+use super::microkernel::{add_weighted_features, combine, dot, preactivations};
 use super::operands::{Operands, Panel};
 use crate::activation::Activation;
 use crate::numeric::packed::line;
 use crate::numeric::simd::{Multiversion, Simd, SimdKernel, SimdScalar, launch, multiversion};
 use crate::real::Real;
 
-/// Maximal number of rows of a tile, over all SIMD levels.
-pub(super) const ROWS: usize = 12;
-
-/// `u[r][j] = b_{i + r} . x_j` for the samples of a panel.
+/// `u[r][j] = b_(i + r) . x_j` for the samples of a panel.
 pub(super) struct Preactivations<'a, E> {
     pub(super) operands: Operands<'a, E>,
+    /// The first particle of the tile.
     pub(super) i: usize,
+    /// The panel, in lines.
     pub(super) lines: &'a [E],
     /// Overwritten.
     pub(super) u: &'a mut [E],
@@ -36,9 +35,8 @@ impl<E: SimdScalar> SimdKernel for Preactivations<'_, E> {
         let lines = n / line::<E>();
         let mut rows = self.u.chunks_exact_mut(n);
         let mut out: [_; R] = std::array::from_fn(|_| {
-            &mut S::vectors_mut(rows.next().unwrap_or_default())
-                .as_chunks_mut::<V>()
-                .0[..lines]
+            let row = S::vectors_mut(rows.next().unwrap_or_default());
+            &mut row.as_chunks_mut::<V>().0[..lines]
         });
         let b = self.operands.directions::<R>(self.i);
         preactivations::<E, S, R, V>(
@@ -59,7 +57,9 @@ impl<E: SimdScalar> SimdKernel for Preactivations<'_, E> {
 /// `h_l(x_j) += sum_r c_i a_il values[r][j]`, i = `self.i` + r, for all outputs l.
 pub(super) struct Outputs<'a, E> {
     pub(super) operands: Operands<'a, E>,
+    /// The first particle of the tile.
     pub(super) i: usize,
+    /// The rows `sigma(b_i . x_j)` of the tile.
     pub(super) values: &'a [E],
     /// `k x samples` by rows.
     pub(super) h: &'a mut [E],
@@ -78,14 +78,17 @@ impl<E: SimdScalar> SimdKernel for Outputs<'_, E> {
     }
 }
 
-/// `S_il += sum_j g_jl values[r][j]` and `t[r][j] = <g_j, a_i> derivatives[r][j]`, i = `self.i` +
-/// r.
+/// `S_il += sum_j g_jl values[r][j]` and `t[r][j] = <g_j, a_i> derivatives[r][j]` for the particles
+/// i = `self.i` + r of a tile.
 ///
 /// With one output `a_i` is omitted.
 pub(super) struct WeightedValues<'a, E> {
     pub(super) operands: Operands<'a, E>,
+    /// The first particle of the tile.
     pub(super) i: usize,
+    /// The rows `sigma(b_i . x_j)` of the tile.
     pub(super) values: &'a [E],
+    /// The rows `sigma'(b_i . x_j)` of the tile.
     pub(super) derivatives: &'a [E],
     /// `k x samples` by rows, 0 beyond the last sample.
     pub(super) g: &'a [E],
@@ -101,31 +104,29 @@ impl<E: SimdScalar> SimdKernel for WeightedValues<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
-        let Operands { k, d, w, .. } = self.operands;
-        let (p, n) = (k + d, self.values.len() / R);
-        let particles = self
-            .out
-            .chunks_exact_mut(p)
-            .zip(w[self.i * p..].chunks_exact(p));
-        let rows = self
-            .values
-            .chunks_exact(n)
-            .zip(self.derivatives.chunks_exact(n));
+        let Operands { k, w, .. } = self.operands;
+        let (p, n) = (self.operands.p(), self.values.len() / R);
+        let (values, ds) = (
+            self.values.chunks_exact(n),
+            self.derivatives.chunks_exact(n),
+        );
+        let (rows, w) = (values.zip(ds), w[self.i * p..].chunks_exact(p));
+        let particles = self.out.chunks_exact_mut(p).zip(w);
         for (((out, w), (values, ds)), t) in particles.zip(rows).zip(self.t) {
             for (sum, g) in out.iter_mut().zip(self.g.chunks_exact(n)) {
                 *sum += dot::<E, S, V>(s, values, g);
             }
-            let mut mixed;
+            let mut products;
             let q = if k == 1 {
                 self.g
             } else {
-                mixed = [E::zero(); SAMPLES];
+                products = [E::zero(); SAMPLES]; // <g_j, a_i>
                 for (&a, g) in w[..k].iter().zip(self.g.chunks_exact(n)) {
-                    for (q, &g) in mixed.iter_mut().zip(g) {
+                    for (q, &g) in products.iter_mut().zip(g) {
                         *q += a * g;
                     }
                 }
-                &mixed
+                &products
             };
             for ((t, &ds), &q) in t.iter_mut().zip(ds).zip(q) {
                 *t = ds * q;
@@ -150,8 +151,9 @@ impl<E: SimdScalar> SimdKernel for WeightedFeatures<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
-        let Operands { k, d, .. } = self.operands;
-        sums::<E, S, R, V>(s, self.t.as_chunks().0, self.panel, (d, k + d), self.out);
+        let (d, p) = (self.operands.d, self.operands.p());
+        let (tiles, _) = self.t.as_chunks();
+        add_weighted_features::<E, S, R, V>(s, tiles, self.panel, d, p, self.out);
     }
 }
 
@@ -169,23 +171,15 @@ pub(super) fn values_and_derivatives<T: Real, A: Activation<T>>(
     multiversion(ApplyWithDerivative { sigma, u, ds });
 }
 
-/// `ds <- sigma'` from the values `s = sigma(u)`; returns false, with `ds` unchanged, unless
-/// `sigma'` is a function of `sigma`.
-pub(super) fn derivatives_from_values<T: Real, A: Activation<T>>(
-    sigma: &A,
-    s: &[T],
-    ds: &mut [T],
-) -> bool {
-    let is_function_of_value = from_values::<T, A>(sigma);
-    if is_function_of_value {
-        multiversion(DerivativesFromValues { sigma, s, ds });
-    }
-    is_function_of_value
+/// `ds <- sigma'(u)` from the values `s = sigma(u)`, if
+/// [`derivative_is_function_of_value`].
+pub(super) fn derivatives_from_values<T: Real, A: Activation<T>>(sigma: &A, s: &[T], ds: &mut [T]) {
+    multiversion(DerivativesFromValues { sigma, s, ds });
 }
 
-/// Returns true if `sigma'` is a function of `sigma`.
+/// Returns true if `sigma'(u)` can be computed from `sigma(u)`.
 #[inline]
-pub(super) fn from_values<T: Real, A: Activation<T>>(sigma: &A) -> bool {
+pub(super) fn derivative_is_function_of_value<T: Real, A: Activation<T>>(sigma: &A) -> bool {
     sigma.derivative_from_value(T::zero()).is_some()
 }
 

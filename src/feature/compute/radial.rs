@@ -17,14 +17,13 @@ pub(in crate::feature) struct Radials<'a, T: Real, A>(pub(in crate::feature) Neu
 impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
     /// `h(x_j) = sum_i c_i a_i r_i sigma(e_i . x_j)`.
     pub(in crate::feature) fn predict(&self, c: &[T], out: &mut [T], ws: &mut Workspace<T>) {
-        let m = c.len();
-        let ([w, r, cr], ws) = ws.nest([self.0.w.len(), m, m]);
+        let ([w, r, cr], ws) = ws.nest([self.0.w.len(), c.len(), c.len()]);
         self.polar(w, r);
         products(c, r, cr);
         self.ridge(w).predict(cr, out, ws);
     }
 
-    /// The velocities, and the risk.
+    /// The velocities, written to `out` (`p x m`); returns the risk.
     pub(in crate::feature) fn velocity(
         &self,
         c: &[T],
@@ -32,8 +31,7 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
         out: &mut [T],
         ws: &mut Workspace<T>,
     ) -> T {
-        let m = c.len();
-        let ([w, r, cr], ws) = ws.nest([self.0.w.len(), m, m]);
+        let ([w, r, cr], ws) = ws.nest([self.0.w.len(), c.len(), c.len()]);
         self.polar(w, r);
         products(c, r, cr);
         let risk = self.ridge(w).velocity(cr, gradient, out, ws);
@@ -41,7 +39,7 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
         risk
     }
 
-    /// The linear form of `g` and its descent directions.
+    /// The linear functional of `g` and its descent directions.
     pub(in crate::feature) fn variation(
         &self,
         g: &[T],
@@ -60,22 +58,13 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
 
     /// The derivatives of the predictions along `v`: those of the ridge map along
     /// `(r alpha + a (e.beta), beta - e (e.beta))`, by the derivatives of `e` and `r`.
-    pub(in crate::feature) fn add_jvp(
-        &self,
-        c: &[T],
-        v: &[T],
-        out: &mut [T],
-        ws: &mut Workspace<T>,
-    ) {
+    pub(in crate::feature) fn jvp(&self, c: &[T], v: &[T], out: &mut [T], ws: &mut Workspace<T>) {
         let (k, p) = (self.0.k, self.0.k + self.0.x.dim());
         let ([w, r, tangent], ws) = ws.nest([self.0.w.len(), c.len(), v.len()]);
         self.polar(w, r);
         tangent.copy_from_slice(v);
-        for ((v, w), &r) in tangent
-            .chunks_exact_mut(p)
-            .zip(w.chunks_exact(p))
-            .zip(r.iter())
-        {
+        let particles = w.chunks_exact(p).zip(r.iter());
+        for (v, (w, &r)) in tangent.chunks_exact_mut(p).zip(particles) {
             let ((alpha, beta), (a, e)) = (v.split_at_mut(k), w.split_at(k));
             if r == T::zero() {
                 beta.fill(T::zero());
@@ -88,10 +77,10 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
                 *beta -= e * along;
             }
         }
-        self.ridge(w).add_jvp(c, tangent, out, ws);
+        self.ridge(w).jvp(c, tangent, out, ws);
     }
 
-    /// Writes `(a_i, e_i)` and `r_i`.
+    /// Writes `(a_i, e_i)` to `w` and `r_i` to `r`.
     fn polar(&self, w: &mut [T], r: &mut [T]) {
         let (k, p) = (self.0.k, self.0.k + self.0.x.dim());
         w.copy_from_slice(self.0.w);
@@ -105,16 +94,12 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
         }
     }
 
+    /// The ridge map with the particles `w`, `(a_i, e_i)`.
     fn ridge<'b>(&'b self, w: &'b [T]) -> Neurons<'b, T, A> {
-        Neurons {
-            sigma: self.0.sigma,
-            w,
-            k: self.0.k,
-            x: self.0.x,
-        }
+        Neurons { w, ..self.0 }
     }
 
-    /// `(-S_i, -G_i)` to `(da_i, db_i)`.
+    /// Replaces `(-S_i, -G_i)` in `out` by `(da_i, db_i)`.
     fn to_radial_derivative(&self, w: &[T], r: &[T], out: &mut [T]) {
         let (k, p) = (self.0.k, self.0.k + self.0.x.dim());
         for ((v, w), &r) in out.chunks_exact_mut(p).zip(w.chunks_exact(p)).zip(r) {
@@ -133,6 +118,7 @@ impl<T: Real, A: Activation<T>> Radials<'_, T, A> {
     }
 }
 
+/// `cr_i = c_i r_i`
 fn products<T: Real>(c: &[T], r: &[T], cr: &mut [T]) {
     for ((cr, &c), &r) in cr.iter_mut().zip(c).zip(r) {
         *cr = c * r;

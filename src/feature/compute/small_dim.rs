@@ -2,6 +2,7 @@
 //! registers, with preactivations recomputed in the backward pass.
 
 use super::operands::Operands;
+use crate::activation::Slopes;
 use crate::numeric::packed::line;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
@@ -14,8 +15,8 @@ const RUN: usize = 4096;
 /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` for the samples of one panel.
 pub(super) struct SmallDimForward<'a, E> {
     pub(super) operands: Operands<'a, E>,
-    /// `sigma'` to the left and right of 0.
-    pub(super) slopes: (E, E),
+    /// The slopes of sigma, `zero == negative`.
+    pub(super) slopes: Slopes<E>,
     /// The panel, in lines.
     pub(super) lines: &'a [E],
     /// Overwritten.
@@ -30,15 +31,16 @@ impl<E: SimdScalar> SimdKernel for SmallDimForward<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
-        match (self.operands.d, self.slopes.0 == E::zero()) {
-            (1, true) => self.lines::<S, V, 1, false>(s),
-            (1, false) => self.lines::<S, V, 1, true>(s),
-            (2, true) => self.lines::<S, V, 2, false>(s),
-            (2, false) => self.lines::<S, V, 2, true>(s),
-            (3, true) => self.lines::<S, V, 3, false>(s),
-            (3, false) => self.lines::<S, V, 3, true>(s),
-            (_, true) => self.lines::<S, V, 4, false>(s),
-            (_, false) => self.lines::<S, V, 4, true>(s),
+        let leaky = self.slopes.negative != E::zero();
+        match (self.operands.d, leaky) {
+            (1, false) => self.lines::<S, V, 1, false>(s),
+            (1, true) => self.lines::<S, V, 1, true>(s),
+            (2, false) => self.lines::<S, V, 2, false>(s),
+            (2, true) => self.lines::<S, V, 2, true>(s),
+            (3, false) => self.lines::<S, V, 3, false>(s),
+            (3, true) => self.lines::<S, V, 3, true>(s),
+            (_, false) => self.lines::<S, V, 4, false>(s),
+            (_, true) => self.lines::<S, V, 4, true>(s),
         }
     }
 }
@@ -47,43 +49,37 @@ impl<E: SimdScalar> SmallDimForward<'_, E> {
     /// Two lines at a time, so that four independent sums hide the latency.
     #[inline(always)]
     fn lines<S: Simd<E>, const V: usize, const D: usize, const LEAKY: bool>(self, s: S) {
+        let Self {
+            operands, slopes, ..
+        } = self;
         let (lines, _) = S::vectors(self.lines).as_chunks::<V>();
         let (h, _) = S::vectors_mut(self.h).as_chunks_mut::<V>();
         let (pairs, last) = lines.as_chunks::<D>().0.as_chunks::<2>();
         let (h_of_pairs, h_of_last) = h.as_chunks_mut::<2>();
         for (x, h) in pairs.iter().zip(h_of_pairs) {
-            predict::<E, S, V, D, 2, LEAKY>(s, &self.operands, self.slopes, x, h);
+            predict::<E, S, V, D, 2, LEAKY>(s, &operands, slopes, x, h);
         }
         if let (Some(&x), Some(h)) = (last.first(), h_of_last.first_mut()) {
-            predict::<E, S, V, D, 1, LEAKY>(
-                s,
-                &self.operands,
-                self.slopes,
-                &[x],
-                std::array::from_mut(h),
-            );
+            let h = std::array::from_mut(h);
+            predict::<E, S, V, D, 1, LEAKY>(s, &operands, slopes, &[x], h);
         }
     }
 }
 
 /// The predictions for `L` lines `x`.
 #[inline(always)]
-fn predict<
-    E: SimdScalar,
-    S: Simd<E>,
-    const V: usize,
-    const D: usize,
-    const L: usize,
-    const LEAKY: bool,
->(
+fn predict<E, S, const V: usize, const D: usize, const L: usize, const LEAKY: bool>(
     s: S,
     operands: &Operands<'_, E>,
-    (left, right): (E, E),
+    slopes: Slopes<E>,
     x: &[[[S::Vector; V]; D]; L],
     h: &mut [[S::Vector; V]; L],
-) {
+) where
+    E: SimdScalar,
+    S: Simd<E>,
+{
     let mut sums = [[s.zero(); V]; L];
-    let (on, off) = (s.splat(right), s.splat(left));
+    let (on, off) = (s.splat(slopes.positive), s.splat(slopes.negative));
     for (w, &c) in operands.w.chunks_exact(D + 1).zip(operands.c) {
         let ca = s.splat(c * w[0]);
         for l in 0..L {
@@ -100,11 +96,8 @@ fn predict<
     }
     for l in 0..L {
         for v in 0..V {
-            h[l][v] = if LEAKY {
-                sums[l][v]
-            } else {
-                s.mul(on, sums[l][v])
-            };
+            let sum = sums[l][v];
+            h[l][v] = if LEAKY { sum } else { s.mul(on, sum) };
         }
     }
 }
@@ -126,13 +119,14 @@ fn preactivation<E: SimdScalar, S: Simd<E>, const V: usize, const D: usize>(
     u
 }
 
-/// `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for the block of particles from `first` on.
+/// `G_i = sum_j g_j sigma'(b_i . x_j) x_j` for one block of particles.
 pub(super) struct SmallDimBackward<'a, E> {
     pub(super) operands: Operands<'a, E>,
-    /// `sigma'` to the left and right of 0.
-    pub(super) slopes: (E, E),
+    /// The slopes of sigma, `zero == negative`.
+    pub(super) slopes: Slopes<E>,
     /// `g`, 0 beyond the last sample.
     pub(super) g: &'a [E],
+    /// The first particle of the block.
     pub(super) first: usize,
     /// Columns `(., G_i)`, `p x particles`: `G_i` is added.
     pub(super) out: &'a mut [E],
@@ -144,20 +138,22 @@ impl<E: SimdScalar> SimdKernel for SmallDimBackward<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
-        match (self.operands.d, self.slopes.0 == E::zero()) {
-            (1, true) => self.particles::<S, V, 1, 6, false>(s),
-            (1, false) => self.particles::<S, V, 1, 6, true>(s),
-            (2, true) => self.particles::<S, V, 2, 4, false>(s),
-            (2, false) => self.particles::<S, V, 2, 4, true>(s),
-            (3, true) => self.particles::<S, V, 3, 2, false>(s),
-            (3, false) => self.particles::<S, V, 3, 2, true>(s),
-            (_, true) => self.particles::<S, V, 4, 2, false>(s),
-            (_, false) => self.particles::<S, V, 4, 2, true>(s),
+        let leaky = self.slopes.negative != E::zero();
+        match (self.operands.d, leaky) {
+            (1, false) => self.particles::<S, V, 1, 6, false>(s),
+            (1, true) => self.particles::<S, V, 1, 6, true>(s),
+            (2, false) => self.particles::<S, V, 2, 4, false>(s),
+            (2, true) => self.particles::<S, V, 2, 4, true>(s),
+            (3, false) => self.particles::<S, V, 3, 2, false>(s),
+            (3, true) => self.particles::<S, V, 3, 2, true>(s),
+            (_, false) => self.particles::<S, V, 4, 2, false>(s),
+            (_, true) => self.particles::<S, V, 4, 2, true>(s),
         }
     }
 }
 
 impl<E: SimdScalar> SmallDimBackward<'_, E> {
+    /// `Q` particles at a time, so that their sums stay in registers.
     #[inline(always)]
     fn particles<S: Simd<E>, const V: usize, const D: usize, const Q: usize, const LEAKY: bool>(
         self,
@@ -183,23 +179,19 @@ impl<E: SimdScalar> SmallDimBackward<'_, E> {
 
 /// `Q` particles `w` of [`SmallDimBackward`] and the lines `x` with `g`.
 #[inline(always)]
-fn tile<
-    E: SimdScalar,
-    S: Simd<E>,
-    const V: usize,
-    const D: usize,
-    const Q: usize,
-    const LEAKY: bool,
->(
+fn tile<E, S, const V: usize, const D: usize, const Q: usize, const LEAKY: bool>(
     s: S,
-    (left, right): (E, E),
+    slopes: Slopes<E>,
     w: &[E],
     x: &[[[S::Vector; V]; D]],
     g: &[[S::Vector; V]],
     out: &mut [E],
-) {
+) where
+    E: SimdScalar,
+    S: Simd<E>,
+{
     let zero = s.zero();
-    let (left, on) = (s.splat(left), s.splat(right));
+    let (on, off) = (s.splat(slopes.positive), s.splat(slopes.negative));
     let mut b = [[zero; D]; Q];
     for q in 0..Q {
         for f in 0..D {
@@ -215,7 +207,7 @@ fn tile<
                     u = s.mul_add(b[q][f], x[f][v], u);
                 }
                 let t = if LEAKY {
-                    s.mul(s.select_positive(u, on, left), g[v])
+                    s.mul(s.select_positive(u, on, off), g[v])
                 } else {
                     s.select_positive(u, g[v], zero)
                 };
@@ -228,7 +220,7 @@ fn tile<
     for q in 0..Q {
         for f in 0..D {
             let sum = s.reduce_sum(sums[q][f]);
-            out[q * (D + 1) + 1 + f] += if LEAKY { sum } else { right * sum };
+            out[q * (D + 1) + 1 + f] += if LEAKY { sum } else { slopes.positive * sum };
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::real::{Real, to_f64};
 
 /// `f32` or `f64`.
 pub(crate) trait Float: Real {
-    /// Adding it rounds a number to an integer, which the low bits then hold: 1.5 times the power
-    /// of two whose last bit is 1.
+    /// 1.5 times the power of two whose last bit has the weight 1. Adding it rounds a number to an
+    /// integer, which the low bits then hold.
     const SHIFT: Self;
     /// `exp(-TAIL)` rounds to 0, and `exp(TAIL)` to infinity.
     const TAIL: Self;
@@ -22,16 +22,18 @@ pub(crate) trait Float: Real {
     /// `erf(x)/x - 1` in `x^2 <= 1`, error relative to `erf(x)/x`.
     const ERF: &'static [Self];
     /// `(1 + 2 x) exp(x^2) erfc(x)` in `t = (x - c)/(x + c)`, `0 <= x <= 29` (11 in `f32`),
-    /// relative error; and c.
+    /// relative error.
     const ERFC: &'static [Self];
+    /// The centre c of [`ERFC`](Self::ERFC).
     const ERFC_CENTRE: Self;
-    /// `S` and `V` of `tanh`, for `|x| <= TANH_END`, where it rounds to 1; relative error of
-    /// `tanh`.
+    /// `S` and `V` of `tanh`, for `|x| <= TANH_END`; relative error of `tanh`.
     const TANH: [&'static [Self]; 2];
+    /// The argument from which `tanh` rounds to 1.
     const TANH_END: Self;
     /// `(sin r - r)/r^3` and `(cos r - 1 + r^2/2)/r^4` in `r^2`, `|r| <= pi/4`; evaluated in `f64`
     /// for `f32` too.
     const SIN: &'static [f64];
+    /// See [`SIN`](Self::SIN).
     const COS: &'static [f64];
     /// True if the distance from a multiple of `pi/2` is required to the last bits of `f64`.
     const DOUBLE: bool;
@@ -164,7 +166,8 @@ impl Float for f64 {
     fn powers(shifted: f64) -> [f64; 2] {
         let k = shifted.to_bits().wrapping_sub(Self::SHIFT.to_bits() - 2048); // k + 2048
         let half = k >> 1;
-        [half - 1, k.wrapping_sub(half + 1)].map(|k| f64::from_bits(k << 52)) // the bias 1023 is 1024 - 1
+        // The bias 1023 is 1024 - 1.
+        [half - 1, k.wrapping_sub(half + 1)].map(|k| f64::from_bits(k << 52))
     }
 
     #[inline(always)]
@@ -241,7 +244,8 @@ impl Float for f32 {
     fn powers(shifted: f32) -> [f32; 2] {
         let k = shifted.to_bits().wrapping_sub(Self::SHIFT.to_bits() - 256); // k + 256
         let half = k >> 1;
-        [half - 1, k.wrapping_sub(half + 1)].map(|k| f32::from_bits(k << 23)) // the bias 127 is 128 - 1
+        // The bias 127 is 128 - 1.
+        [half - 1, k.wrapping_sub(half + 1)].map(|k| f32::from_bits(k << 23))
     }
 
     #[inline(always)]

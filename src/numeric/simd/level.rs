@@ -7,6 +7,8 @@
 macro_rules! level {
     ($(#[$doc:meta])* $level:ident: $detected:ident, $($feature:tt),+) => {
         $(#[$doc])*
+        ///
+        /// The field is private: a value exists only if `detect` has detected all features.
         #[derive(Debug, Clone, Copy)]
         pub(super) struct $level(());
 
@@ -23,47 +25,40 @@ macro_rules! level {
                 fn enabled<O>(code: impl FnOnce() -> O) -> O {
                     code()
                 }
-                // SAFETY: `self` was constructed after all of the features had been detected.
+                // SAFETY: `self` exists only if `detect` has detected every feature that `enabled`
+                // requires: both are generated from one list.
                 unsafe { enabled(code) }
             }
         }
     };
 }
 
-/// Implements [`Simd`]: each operation is an expression in registers.
+/// Implements [`Simd`](super::Simd): each operation is an expression in registers.
+///
+/// `vector` operations return a vector, `scalar` operations any other type. The arguments in
+/// parentheses are vectors; an argument of another type precedes them in brackets.
 macro_rules! simd {
     (
         $level:ty: $scalar:ident x $lanes:literal in $register:ty, mask $mask:ty;
-        splat: $splat:expr;
-        $(vector $op:ident($($v:ident),*) = $value:expr;)+
-        $(mask $test:ident($x:ident, $y:ident) = $truth:expr;)+
-        any($any:ident) = $is_any:expr;
-        select($m:ident, $on:ident, $off:ident) = $selected:expr;
-        bit($index:ident) = $bit:expr;
-        reduce_sum($sum:ident) = $total:expr;
+        $(vector $op:ident $([$x:ident: $of:ty])? ($($v:ident),*) = $value:expr;)+
+        $(scalar $function:ident $([$y:ident: $in:ty])? ($($u:ident),*) -> $out:ty = $result:expr;)+
     ) => {
-        // SAFETY (all blocks): a value of the level exists only if the processor has its features,
-        // hence the intrinsics; arrays and registers have equal sizes and no invalid bit patterns.
         impl Simd<$scalar> for $level {
             type Vector = [$scalar; $lanes];
             type Mask = $mask;
+            const FUSED: bool = true;
 
             #[inline(always)]
             fn vectors(x: &[$scalar]) -> &[[$scalar; $lanes]] {
                 x.as_chunks().0
             }
             #[inline(always)]
-            fn lanes(vector: &[$scalar; $lanes]) -> &[$scalar] {
-                vector
-            }
-            #[inline(always)]
             fn vectors_mut(x: &mut [$scalar]) -> &mut [[$scalar; $lanes]] {
                 x.as_chunks_mut().0
             }
             #[inline(always)]
-            fn splat(self, x: $scalar) -> [$scalar; $lanes] {
-                // SAFETY: see above.
-                unsafe { transmute($splat(x)) }
+            fn lanes(vector: &[$scalar; $lanes]) -> &[$scalar] {
+                vector
             }
             #[inline(always)]
             fn zero(self) -> [$scalar; $lanes] {
@@ -71,8 +66,10 @@ macro_rules! simd {
             }
             $(
                 #[inline(always)]
-                fn $op(self, $($v: [$scalar; $lanes]),*) -> [$scalar; $lanes] {
-                    // SAFETY: see above.
+                fn $op(self, $($x: $of,)? $($v: [$scalar; $lanes]),*) -> [$scalar; $lanes] {
+                    // SAFETY: `self` exists only if the processor has the features of the level,
+                    // which include those of the intrinsics. The compiler checks that arrays and
+                    // registers have equal sizes; all bit patterns are valid for both.
                     unsafe {
                         $(let $v: $register = transmute($v);)*
                         transmute($value)
@@ -81,47 +78,14 @@ macro_rules! simd {
             )+
             $(
                 #[inline(always)]
-                fn $test(self, $x: [$scalar; $lanes], $y: [$scalar; $lanes]) -> $mask {
-                    // SAFETY: see above.
+                fn $function(self, $($y: $in,)? $($u: [$scalar; $lanes]),*) -> $out {
+                    // SAFETY: as for the vector operations; the result is not reinterpreted.
                     unsafe {
-                        let $x: $register = transmute($x);
-                        let $y: $register = transmute($y);
-                        $truth
+                        $(let $u: $register = transmute($u);)*
+                        $result
                     }
                 }
             )+
-            #[inline(always)]
-            fn any(self, $any: $mask) -> bool {
-                // SAFETY: see above.
-                unsafe { $is_any }
-            }
-            #[inline(always)]
-            fn select(
-                self,
-                $m: $mask,
-                $on: [$scalar; $lanes],
-                $off: [$scalar; $lanes],
-            ) -> [$scalar; $lanes] {
-                // SAFETY: see above.
-                unsafe {
-                    let $on: $register = transmute($on);
-                    let $off: $register = transmute($off);
-                    transmute($selected)
-                }
-            }
-            #[inline(always)]
-            fn bit(self, $index: usize) -> [$scalar; $lanes] {
-                // SAFETY: see above.
-                unsafe { transmute($bit) }
-            }
-            #[inline(always)]
-            fn reduce_sum(self, $sum: [$scalar; $lanes]) -> $scalar {
-                // SAFETY: see above.
-                unsafe {
-                    let $sum: $register = transmute($sum);
-                    $total
-                }
-            }
         }
     };
 }

@@ -1,7 +1,7 @@
 //! NEON on AArch64.
 #![expect(
     unsafe_code,
-    reason = "intrinsics, called only with a value that proves that the processor has them"
+    reason = "intrinsics, called only with a value that proves that the processor supports them"
 )]
 
 use std::arch::aarch64::*;
@@ -17,7 +17,7 @@ level!(
 
 simd! {
     Neon: f32 x 4 in float32x4_t, mask uint32x4_t;
-    splat: vdupq_n_f32;
+    vector splat[x: f32]() = vdupq_n_f32(x);
     vector add(a, b) = vaddq_f32(a, b);
     vector sub(a, b) = vsubq_f32(a, b);
     vector mul(a, b) = vmulq_f32(a, b);
@@ -25,13 +25,14 @@ simd! {
     vector min(a, b) = vminq_f32(a, b);
     vector max(a, b) = vmaxq_f32(a, b);
     vector or(a, b) = vorrq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b));
-    mask less(a, b) = vcltq_f32(a, b);
-    mask less_equal(a, b) = vcleq_f32(a, b);
-    mask has_bit(word, bit) = vtstq_u32(vreinterpretq_u32_f32(word), vreinterpretq_u32_f32(bit));
-    any(mask) = vmaxvq_u32(mask) != 0;
-    select(mask, on, off) = vbslq_f32(mask, on, off);
-    bit(index) = vdupq_n_u32(1 << index);
-    reduce_sum(a) = {
+    vector select[mask: uint32x4_t](on, off) = vbslq_f32(mask, on, off);
+    vector bit[index: usize]() = vdupq_n_u32(1 << index);
+    scalar less(a, b) -> uint32x4_t = vcltq_f32(a, b);
+    scalar less_equal(a, b) -> uint32x4_t = vcleq_f32(a, b);
+    scalar has_bit(word, bit) -> uint32x4_t =
+        vtstq_u32(vreinterpretq_u32_f32(word), vreinterpretq_u32_f32(bit));
+    scalar any[mask: uint32x4_t]() -> bool = vmaxvq_u32(mask) != 0;
+    scalar reduce_sum(a) -> f32 = {
         let halves = vadd_f32(vget_low_f32(a), vget_high_f32(a));
         vget_lane_f32::<0>(halves) + vget_lane_f32::<1>(halves)
     };
@@ -39,7 +40,7 @@ simd! {
 
 simd! {
     Neon: f64 x 2 in float64x2_t, mask uint64x2_t;
-    splat: vdupq_n_f64;
+    vector splat[x: f64]() = vdupq_n_f64(x);
     vector add(a, b) = vaddq_f64(a, b);
     vector sub(a, b) = vsubq_f64(a, b);
     vector mul(a, b) = vmulq_f64(a, b);
@@ -47,11 +48,12 @@ simd! {
     vector min(a, b) = vminq_f64(a, b);
     vector max(a, b) = vmaxq_f64(a, b);
     vector or(a, b) = vorrq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b));
-    mask less(a, b) = vcltq_f64(a, b);
-    mask less_equal(a, b) = vcleq_f64(a, b);
-    mask has_bit(word, bit) = vtstq_u64(vreinterpretq_u64_f64(word), vreinterpretq_u64_f64(bit));
-    any(mask) = vmaxvq_u32(vreinterpretq_u32_u64(mask)) != 0;
-    select(mask, on, off) = vbslq_f64(mask, on, off);
-    bit(index) = vdupq_n_u64(1 << index);
-    reduce_sum(a) = vgetq_lane_f64::<0>(a) + vgetq_lane_f64::<1>(a);
+    vector select[mask: uint64x2_t](on, off) = vbslq_f64(mask, on, off);
+    vector bit[index: usize]() = vdupq_n_u64(1 << index);
+    scalar less(a, b) -> uint64x2_t = vcltq_f64(a, b);
+    scalar less_equal(a, b) -> uint64x2_t = vcleq_f64(a, b);
+    scalar has_bit(word, bit) -> uint64x2_t =
+        vtstq_u64(vreinterpretq_u64_f64(word), vreinterpretq_u64_f64(bit));
+    scalar any[mask: uint64x2_t]() -> bool = vmaxvq_u32(vreinterpretq_u32_u64(mask)) != 0;
+    scalar reduce_sum(a) -> f64 = vgetq_lane_f64::<0>(a) + vgetq_lane_f64::<1>(a);
 }

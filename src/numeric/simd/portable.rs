@@ -6,11 +6,18 @@ use super::Simd;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Portable;
 
+/// Implements [`Simd`] for each scalar: a vector is one scalar, and a mask a `bool`.
 macro_rules! portable {
-    ($scalar:ty) => {
+    ($($scalar:ty),+; $operations:tt) => {
+        $(portable!(@impl $scalar; $operations);)+
+    };
+    (@impl $scalar:ty; {
+        $(fn $op:ident($($x:ident: $of:ty),*) -> $out:ty = $value:expr;)+
+    }) => {
         impl Simd<$scalar> for Portable {
             type Vector = $scalar;
             type Mask = bool;
+            const FUSED: bool = false;
 
             #[inline(always)]
             fn vectors(x: &[$scalar]) -> &[$scalar] {
@@ -24,72 +31,36 @@ macro_rules! portable {
             fn lanes(vector: &$scalar) -> &[$scalar] {
                 std::slice::from_ref(vector)
             }
-            #[inline(always)]
-            fn splat(self, x: $scalar) -> $scalar {
-                x
-            }
-            #[inline(always)]
-            fn zero(self) -> $scalar {
-                0.0
-            }
-            #[inline(always)]
-            fn add(self, a: $scalar, b: $scalar) -> $scalar {
-                a + b
-            }
-            #[inline(always)]
-            fn sub(self, a: $scalar, b: $scalar) -> $scalar {
-                a - b
-            }
-            #[inline(always)]
-            fn mul(self, a: $scalar, b: $scalar) -> $scalar {
-                a * b
-            }
-            #[inline(always)]
-            fn mul_add(self, a: $scalar, b: $scalar, c: $scalar) -> $scalar {
-                a * b + c
-            }
-            #[inline(always)]
-            fn min(self, a: $scalar, b: $scalar) -> $scalar {
-                a.min(b)
-            }
-            #[inline(always)]
-            fn max(self, a: $scalar, b: $scalar) -> $scalar {
-                a.max(b)
-            }
-            #[inline(always)]
-            fn reduce_sum(self, a: $scalar) -> $scalar {
-                a
-            }
-            #[inline(always)]
-            fn less(self, a: $scalar, b: $scalar) -> bool {
-                a < b
-            }
-            #[inline(always)]
-            fn less_equal(self, a: $scalar, b: $scalar) -> bool {
-                a <= b
-            }
-            #[inline(always)]
-            fn any(self, mask: bool) -> bool {
-                mask
-            }
-            #[inline(always)]
-            fn select(self, mask: bool, on: $scalar, off: $scalar) -> $scalar {
-                if mask { on } else { off }
-            }
-            #[inline(always)]
-            fn bit(self, index: usize) -> $scalar {
-                <$scalar>::from_bits(1 << index)
-            }
-            #[inline(always)]
-            fn or(self, a: $scalar, b: $scalar) -> $scalar {
-                <$scalar>::from_bits(a.to_bits() | b.to_bits())
-            }
-            #[inline(always)]
-            fn has_bit(self, word: $scalar, bit: $scalar) -> bool {
-                word.to_bits() & bit.to_bits() == bit.to_bits()
-            }
+            $(
+                #[inline(always)]
+                fn $op(self, $($x: $of),*) -> $out {
+                    $value
+                }
+            )+
         }
     };
 }
-portable!(f32);
-portable!(f64);
+
+portable! {
+    f32, f64; {
+        fn splat(x: Self::Vector) -> Self::Vector = x;
+        fn zero() -> Self::Vector = 0.0;
+        fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector = a + b;
+        fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector = a - b;
+        fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector = a * b;
+        fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector = a * b + c;
+        fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector = a.min(b);
+        fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector = a.max(b);
+        fn reduce_sum(a: Self::Vector) -> Self::Vector = a;
+        fn less(a: Self::Vector, b: Self::Vector) -> bool = a < b;
+        fn less_equal(a: Self::Vector, b: Self::Vector) -> bool = a <= b;
+        fn any(mask: bool) -> bool = mask;
+        fn select(mask: bool, on: Self::Vector, off: Self::Vector) -> Self::Vector =
+            if mask { on } else { off };
+        fn bit(index: usize) -> Self::Vector = <Self::Vector>::from_bits(1 << index);
+        fn or(a: Self::Vector, b: Self::Vector) -> Self::Vector =
+            <Self::Vector>::from_bits(a.to_bits() | b.to_bits());
+        fn has_bit(word: Self::Vector, bit: Self::Vector) -> bool =
+            word.to_bits() & bit.to_bits() == bit.to_bits();
+    }
+}

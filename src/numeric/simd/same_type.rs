@@ -1,11 +1,11 @@
-//! Casts between a generic scalar and the concrete type that it is.
+//! Casts between a generic scalar and the concrete type that it stands for.
 
 use std::any::TypeId;
 
-/// Runs `$body` with `$e` as `f32` or `f64`, whichever the scalar `$t` is.
+/// Evaluates `$body` with `$e` as `f32` or `f64`, whichever the scalar `$t` is.
 macro_rules! with_simd_scalar {
     ($t:ty as $e:ident => $body:expr) => {
-        if crate::numeric::simd::is::<$t, f32>() {
+        if std::any::TypeId::of::<$t>() == std::any::TypeId::of::<f32>() {
             type $e = f32;
             $body
         } else {
@@ -16,10 +16,10 @@ macro_rules! with_simd_scalar {
 }
 pub(crate) use with_simd_scalar;
 
-/// Returns true if the types are the same.
+/// Returns true if `T` has a SIMD implementation: `f32` or `f64`.
 #[inline(always)]
-pub(crate) fn is<T: 'static, E: 'static>() -> bool {
-    TypeId::of::<T>() == TypeId::of::<E>()
+pub(crate) fn is_supported<T: 'static>() -> bool {
+    TypeId::of::<T>() == TypeId::of::<f32>() || TypeId::of::<T>() == TypeId::of::<f64>()
 }
 
 /// The slice with its type written as `E`.
@@ -27,27 +27,24 @@ pub(crate) fn is<T: 'static, E: 'static>() -> bool {
 /// # Panics
 /// If `E` is not `T`.
 #[inline(always)]
+#[expect(
+    unsafe_code,
+    reason = "stable Rust has no safe cast of slices of equal types"
+)]
 pub(crate) fn same<T: 'static, E: 'static>(x: &[T]) -> &[E] {
     assert!(TypeId::of::<T>() == TypeId::of::<E>());
-    // SAFETY: the types are equal, so this is the identity on the slice and its lifetime.
-    #[expect(
-        unsafe_code,
-        reason = "stable Rust has no safe cast of slices of equal types"
-    )]
-    unsafe {
-        std::slice::from_raw_parts(x.as_ptr().cast(), x.len())
-    }
+    // SAFETY: `T` and `E` are one type, by the assertion, so pointer, length and validity are those
+    // of `x`. The result borrows `x`: both lifetimes are the same.
+    unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) }
 }
 
 /// As [`same`], mutable.
 #[inline(always)]
+#[expect(unsafe_code, reason = "as in `same`")]
 pub(crate) fn same_mut<T: 'static, E: 'static>(x: &mut [T]) -> &mut [E] {
     assert!(TypeId::of::<T>() == TypeId::of::<E>());
-    // SAFETY: as in `same`; the borrow is unique and passed on.
-    #[expect(unsafe_code, reason = "as in `same`")]
-    unsafe {
-        std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len())
-    }
+    // SAFETY: as in `same`; `x` is reborrowed uniquely for the lifetime of the result.
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! AVX-512 and AVX2 on x86-64.
 #![expect(
     unsafe_code,
-    reason = "intrinsics, called only with a value that proves that the processor has them"
+    reason = "intrinsics, called only with a value that proves that the processor supports them"
 )]
 
 use std::arch::x86_64::*;
@@ -12,18 +12,19 @@ use super::level::{level, simd};
 
 level!(
     /// AVX2 with FMA (the level x86-64-v3).
-    Avx2: is_x86_feature_detected, "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "bmi1", "bmi2", "fma",
-    "f16c", "lzcnt"
+    Avx2: is_x86_feature_detected, "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2",
+    "bmi1", "bmi2", "fma", "f16c", "lzcnt"
 );
 level!(
     /// AVX-512 F, BW, CD, DQ and VL (the level x86-64-v4).
-    Avx512: is_x86_feature_detected, "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "bmi1", "bmi2", "fma",
-    "f16c", "lzcnt", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"
+    Avx512: is_x86_feature_detected, "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2",
+    "bmi1", "bmi2", "fma", "f16c", "lzcnt", "avx512f", "avx512bw", "avx512cd", "avx512dq",
+    "avx512vl"
 );
 
 simd! {
     Avx512: f32 x 16 in __m512, mask __mmask16;
-    splat: _mm512_set1_ps;
+    vector splat[x: f32]() = _mm512_set1_ps(x);
     vector add(a, b) = _mm512_add_ps(a, b);
     vector sub(a, b) = _mm512_sub_ps(a, b);
     vector mul(a, b) = _mm512_mul_ps(a, b);
@@ -31,14 +32,14 @@ simd! {
     vector min(a, b) = _mm512_min_ps(a, b);
     vector max(a, b) = _mm512_max_ps(a, b);
     vector or(a, b) = _mm512_or_ps(a, b);
-    mask less(a, b) = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
-    mask less_equal(a, b) = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
-    mask has_bit(word, bit) =
+    vector select[mask: __mmask16](on, off) = _mm512_mask_blend_ps(mask, off, on);
+    vector bit[index: usize]() = _mm512_set1_epi32(1 << index);
+    scalar less(a, b) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+    scalar less_equal(a, b) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
+    scalar has_bit(word, bit) -> __mmask16 =
         _mm512_test_epi32_mask(_mm512_castps_si512(word), _mm512_castps_si512(bit));
-    any(mask) = _cvtmask16_u32(mask) != 0;
-    select(mask, on, off) = _mm512_mask_blend_ps(mask, off, on);
-    bit(index) = _mm512_set1_epi32(1 << index);
-    reduce_sum(a) = sum_ps(_mm256_add_ps(
+    scalar any[mask: __mmask16]() -> bool = _cvtmask16_u32(mask) != 0;
+    scalar reduce_sum(a) -> f32 = sum_ps(_mm256_add_ps(
         _mm512_castps512_ps256(a),
         _mm512_extractf32x8_ps::<1>(a),
     ));
@@ -46,7 +47,7 @@ simd! {
 
 simd! {
     Avx512: f64 x 8 in __m512d, mask __mmask8;
-    splat: _mm512_set1_pd;
+    vector splat[x: f64]() = _mm512_set1_pd(x);
     vector add(a, b) = _mm512_add_pd(a, b);
     vector sub(a, b) = _mm512_sub_pd(a, b);
     vector mul(a, b) = _mm512_mul_pd(a, b);
@@ -54,14 +55,14 @@ simd! {
     vector min(a, b) = _mm512_min_pd(a, b);
     vector max(a, b) = _mm512_max_pd(a, b);
     vector or(a, b) = _mm512_or_pd(a, b);
-    mask less(a, b) = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b);
-    mask less_equal(a, b) = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(a, b);
-    mask has_bit(word, bit) =
+    vector select[mask: __mmask8](on, off) = _mm512_mask_blend_pd(mask, off, on);
+    vector bit[index: usize]() = _mm512_set1_epi64(1 << index);
+    scalar less(a, b) -> __mmask8 = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b);
+    scalar less_equal(a, b) -> __mmask8 = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(a, b);
+    scalar has_bit(word, bit) -> __mmask8 =
         _mm512_test_epi64_mask(_mm512_castpd_si512(word), _mm512_castpd_si512(bit));
-    any(mask) = _cvtmask8_u32(mask) != 0;
-    select(mask, on, off) = _mm512_mask_blend_pd(mask, off, on);
-    bit(index) = _mm512_set1_epi64(1 << index);
-    reduce_sum(a) = sum_pd(_mm256_add_pd(
+    scalar any[mask: __mmask8]() -> bool = _cvtmask8_u32(mask) != 0;
+    scalar reduce_sum(a) -> f64 = sum_pd(_mm256_add_pd(
         _mm512_castpd512_pd256(a),
         _mm512_extractf64x4_pd::<1>(a),
     ));
@@ -69,7 +70,7 @@ simd! {
 
 simd! {
     Avx2: f32 x 8 in __m256, mask __m256;
-    splat: _mm256_set1_ps;
+    vector splat[x: f32]() = _mm256_set1_ps(x);
     vector add(a, b) = _mm256_add_ps(a, b);
     vector sub(a, b) = _mm256_sub_ps(a, b);
     vector mul(a, b) = _mm256_mul_ps(a, b);
@@ -77,21 +78,21 @@ simd! {
     vector min(a, b) = _mm256_min_ps(a, b);
     vector max(a, b) = _mm256_max_ps(a, b);
     vector or(a, b) = _mm256_or_ps(a, b);
-    mask less(a, b) = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
-    mask less_equal(a, b) = _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
-    mask has_bit(word, bit) = _mm256_castsi256_ps(_mm256_cmpeq_epi32(
+    vector select[mask: __m256](on, off) = _mm256_blendv_ps(off, on, mask);
+    vector bit[index: usize]() = _mm256_set1_epi32(1 << index);
+    scalar less(a, b) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+    scalar less_equal(a, b) -> __m256 = _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
+    scalar has_bit(word, bit) -> __m256 = _mm256_castsi256_ps(_mm256_cmpeq_epi32(
         _mm256_castps_si256(_mm256_and_ps(word, bit)),
         _mm256_castps_si256(bit),
     ));
-    any(mask) = _mm256_movemask_ps(mask) != 0;
-    select(mask, on, off) = _mm256_blendv_ps(off, on, mask);
-    bit(index) = _mm256_set1_epi32(1 << index);
-    reduce_sum(a) = sum_ps(a);
+    scalar any[mask: __m256]() -> bool = _mm256_movemask_ps(mask) != 0;
+    scalar reduce_sum(a) -> f32 = sum_ps(a);
 }
 
 simd! {
     Avx2: f64 x 4 in __m256d, mask __m256d;
-    splat: _mm256_set1_pd;
+    vector splat[x: f64]() = _mm256_set1_pd(x);
     vector add(a, b) = _mm256_add_pd(a, b);
     vector sub(a, b) = _mm256_sub_pd(a, b);
     vector mul(a, b) = _mm256_mul_pd(a, b);
@@ -99,16 +100,16 @@ simd! {
     vector min(a, b) = _mm256_min_pd(a, b);
     vector max(a, b) = _mm256_max_pd(a, b);
     vector or(a, b) = _mm256_or_pd(a, b);
-    mask less(a, b) = _mm256_cmp_pd::<_CMP_LT_OQ>(a, b);
-    mask less_equal(a, b) = _mm256_cmp_pd::<_CMP_LE_OQ>(a, b);
-    mask has_bit(word, bit) = _mm256_castsi256_pd(_mm256_cmpeq_epi64(
+    vector select[mask: __m256d](on, off) = _mm256_blendv_pd(off, on, mask);
+    vector bit[index: usize]() = _mm256_set1_epi64x(1 << index);
+    scalar less(a, b) -> __m256d = _mm256_cmp_pd::<_CMP_LT_OQ>(a, b);
+    scalar less_equal(a, b) -> __m256d = _mm256_cmp_pd::<_CMP_LE_OQ>(a, b);
+    scalar has_bit(word, bit) -> __m256d = _mm256_castsi256_pd(_mm256_cmpeq_epi64(
         _mm256_castpd_si256(_mm256_and_pd(word, bit)),
         _mm256_castpd_si256(bit),
     ));
-    any(mask) = _mm256_movemask_pd(mask) != 0;
-    select(mask, on, off) = _mm256_blendv_pd(off, on, mask);
-    bit(index) = _mm256_set1_epi64x(1 << index);
-    reduce_sum(a) = sum_pd(a);
+    scalar any[mask: __m256d]() -> bool = _mm256_movemask_pd(mask) != 0;
+    scalar reduce_sum(a) -> f64 = sum_pd(a);
 }
 
 /// The sum of eight lanes, by halves.
