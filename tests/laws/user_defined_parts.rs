@@ -424,6 +424,20 @@ fn momentum_resumes_bit_for_bit() {
         same(&failed, &interrupted);
         assert_eq!(failed.memory(), interrupted.memory());
 
+        // So does a step that fails after others, when the copy that it restores is reused.
+        let mut later = interrupted.clone();
+        let mut flow = ParticleFlow::new(energy(), Momentum { friction: 0.5 }, real(0.05)).unwrap();
+        flow.run(&mut later, 3, &mut ()).unwrap();
+        let before = later.clone();
+        flow.set_dt(T::max_value().unwrap()).unwrap();
+        flow.advance(&mut later).unwrap_err();
+        same(&later, &before);
+        assert_eq!(later.memory(), before.memory());
+        let mut copied = interrupted.clone();
+        copied.clone_from(&before);
+        assert_eq!(copied.memory(), before.memory());
+        flow.set_dt(real(0.05)).unwrap();
+
         // Particles that were added start without momentum.
         let mut grown = interrupted;
         *grown.measure_mut() = grid(9);
