@@ -246,7 +246,7 @@ impl Elementary for Sine {
 
     #[inline(always)]
     fn covers<E: Float>(u: E) -> bool {
-        u.abs() <= E::narrow(elementary::TURNS)
+        u.abs() <= E::narrow(elementary::SIN_COS_MAX)
     }
 
     #[inline(always)]

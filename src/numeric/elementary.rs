@@ -206,9 +206,9 @@ pub(crate) fn normal<E: Float, const FUSED: bool>(x: E) -> (E, E) {
 }
 
 /// Largest `|x|` for which [`sin_cos`] is accurate.
-pub(crate) const TURNS: f64 = 1e6;
+pub(crate) const SIN_COS_MAX: f64 = 1e6;
 
-/// `(sin x, cos x)` for `|x| <= TURNS`: `x = k pi/2 + r`, `|r|` at most `pi/4`.
+/// `(sin x, cos x)` for `|x| <= SIN_COS_MAX`: `x = k pi/2 + r`, `|r|` at most `pi/4`.
 #[inline(always)]
 pub(crate) fn sin_cos<E: Float, const FUSED: bool>(x: E) -> (E, E) {
     // pi/2 in parts of 33 bits, whose multiples are exact, and the rest.
