@@ -218,10 +218,10 @@ fn polish_reports_its_evaluations() {
             state.evaluate(&mut energy);
             energy.velocities.set(0);
             if let Ok(work) = polish(&mut energy, &mut state, 3000) {
-                let told = energy.velocities.get() + energy.products.get();
+                let provided = energy.velocities.get() + energy.products.get();
                 assert_eq!(
                     work.evaluations + work.products,
-                    told,
+                    provided,
                     "{family}, {available:?}: {work:?}"
                 );
                 polished += 1;
