@@ -113,12 +113,12 @@ impl<T: Real, E: Energy<T>> Energy<T> for Counted<E> {
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
-        let told = self
+        let result = self
             .variation
             .then(|| self.energy.first_variation(mu, at, values, descent))?;
         self.velocities
-            .set(self.velocities.get() + usize::from(told.is_some()));
-        told
+            .set(self.velocities.get() + usize::from(result.is_some()));
+        result
     }
     fn curvature(
         &mut self,
@@ -126,9 +126,9 @@ impl<T: Real, E: Energy<T>> Energy<T> for Counted<E> {
         v: &DMatrix<T>,
         out: &mut DMatrix<T>,
     ) -> Option<()> {
-        let told = self.curvature.then(|| self.energy.curvature(mu, v, out))?;
+        let result = self.curvature.then(|| self.energy.curvature(mu, v, out))?;
         self.products
-            .set(self.products.get() + usize::from(told.is_some()));
-        told
+            .set(self.products.get() + usize::from(result.is_some()));
+        result
     }
 }
