@@ -15,7 +15,7 @@ pub(crate) fn dot<T: Real>(u: &[T], v: &[T]) -> T {
 /// The Euclidean norm `|v|`; the squares neither overflow nor underflow.
 ///
 /// Sums the squares directly if their sum is well inside the range of `T`, and otherwise scales by
-/// the largest entry.
+/// the largest entry. NaN if an entry is NaN.
 #[inline]
 pub(crate) fn norm<T: Real>(v: &[T]) -> T {
     let squares = dot(v, v);
@@ -25,6 +25,9 @@ pub(crate) fn norm<T: Real>(v: &[T]) -> T {
     let in_range = T::max_value().is_some_and(|max| squares * (max * eps * eps) > T::one());
     if in_range && squares.is_finite() {
         return squares.sqrt();
+    }
+    if squares.partial_cmp(&squares).is_none() {
+        return squares; // `max` below would discard a NaN
     }
     let largest = v.iter().fold(T::zero(), |max, v| max.max(v.abs()));
     if largest == T::zero() || !largest.is_finite() {
@@ -45,4 +48,33 @@ pub(crate) fn columns<T>(matrix: &[T], rows: usize) -> impl Iterator<Item = &[T]
 #[inline]
 pub(crate) fn columns_mut<T>(matrix: &mut [T], rows: usize) -> impl Iterator<Item = &mut [T]> {
     matrix.chunks_exact_mut(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn norms_at_all_scales() {
+        for exponent in -1074..1021 {
+            let s = f64::powi(2.0, exponent / 2) * f64::powi(2.0, exponent - exponent / 2);
+            assert_eq!(
+                norm(&[3.0 * s, 0.0, -4.0 * s]),
+                5.0 * s,
+                "f64, 2^{exponent}"
+            );
+        }
+        for exponent in -149..125 {
+            let s = f32::powi(2.0, exponent / 2) * f32::powi(2.0, exponent - exponent / 2);
+            assert_eq!(
+                norm(&[3.0 * s, 0.0, -4.0 * s]),
+                5.0 * s,
+                "f32, 2^{exponent}"
+            );
+        }
+        assert_eq!(norm::<f64>(&[]), 0.0);
+        assert_eq!(norm(&[0.0, f64::NEG_INFINITY]), f64::INFINITY);
+        assert!(norm(&[0.0, f64::NAN]).is_nan() && norm(&[f32::NAN, f32::INFINITY]).is_nan());
+        assert_eq!(norm(&[1e200, 1e-200]), 1e200);
+    }
 }
