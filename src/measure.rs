@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::error::MeasureError;
+use crate::error::{MeasureError, ParameterError};
 use crate::real::{Real, real, to_f64};
 
 mod closeness;
@@ -144,6 +144,38 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// The total mass `sum_i c_i`.
     pub fn mass(&self) -> T {
         self.weights.sum()
+    }
+
+    /// The probability measure `mu / mu(R^p)`: the same particles with the weights `c_i / sum_j c_j`.
+    ///
+    /// The new weights have a sum of 1 up to rounding. Weights below the smallest positive number
+    /// times the largest weight become 0; the sum neither overflows nor underflows. Weights that
+    /// were normalised in another precision have a sum that differs from 1 by its rounding, and
+    /// optimal [`transport`](crate::transport) requires equal masses.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::{DMatrix, DVector};
+    /// use wasserflow::prelude::*;
+    ///
+    /// let weights = DVector::from_vec(vec![3e300, 1e300]);
+    /// let mu = EmpiricalMeasure::weighted(DMatrix::zeros(1, 2), weights)?.normalised()?;
+    /// assert_eq!(mu.weights(), &[0.75, 0.25]);
+    /// # Ok::<(), wasserflow::prelude::MeasureError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`MeasureError::Parameter`] if all weights are 0; those of [`check`](Self::check).
+    pub fn normalised(&self) -> Result<Self, MeasureError> {
+        self.check()?;
+        let largest = self.weights.max();
+        ParameterError::check_positive("total mass", to_f64(largest))?;
+        let scaled = &self.weights / largest;
+        // In f64, so that in f32 the sum is accurate for any number of weights.
+        let sum: f64 = scaled.iter().map(|&c| to_f64(c)).sum();
+        Ok(Self {
+            points: self.points.clone(),
+            weights: scaled / real::<T>(sum),
+        })
     }
 
     /// The particle `w_i` in `R^p`.

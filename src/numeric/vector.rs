@@ -29,13 +29,26 @@ pub(crate) fn norm<T: Real>(v: &[T]) -> T {
     if squares.partial_cmp(&squares).is_none() {
         return squares; // `max` below would discard a NaN
     }
+    let (largest, ratio) = scaled_norm(v);
+    if largest.is_finite() {
+        largest * ratio
+    } else {
+        largest
+    }
+}
+
+/// The Euclidean norm of a finite vector as a product, `|v| = s r`, where s is the largest entry
+/// in magnitude and `1 <= r <= n^(1/2)`; `(0, 0)` for the zero vector.
+///
+/// Unlike their product, both factors are representable and accurate for all finite vectors.
+pub(crate) fn scaled_norm<T: Real>(v: &[T]) -> (T, T) {
     let largest = v.iter().fold(T::zero(), |max, v| max.max(v.abs()));
-    if largest == T::zero() || !largest.is_finite() {
-        return largest;
+    if largest == T::zero() {
+        return (largest, largest);
     }
     let square = |v: T| (v / largest) * (v / largest);
     let sum = v.iter().fold(T::zero(), |sum, &v| sum + square(v));
-    largest * sum.sqrt()
+    (largest, sum.sqrt())
 }
 
 /// The columns of a column-major matrix with `rows` rows.
@@ -76,5 +89,8 @@ mod tests {
         assert_eq!(norm(&[0.0, f64::NEG_INFINITY]), f64::INFINITY);
         assert!(norm(&[0.0, f64::NAN]).is_nan() && norm(&[f32::NAN, f32::INFINITY]).is_nan());
         assert_eq!(norm(&[1e200, 1e-200]), 1e200);
+        assert_eq!(scaled_norm(&[-5e-324, 5e-324]), (5e-324, 2.0_f64.sqrt()));
+        assert_eq!(scaled_norm(&[f64::MAX; 4]), (f64::MAX, 2.0));
+        assert_eq!(scaled_norm(&[0.0]), (0.0, 0.0));
     }
 }
