@@ -60,13 +60,29 @@ pub enum TransportError {
         /// Coordinates of a point of nu.
         nu: usize,
     },
-    /// The total masses are zero or differ by more than rounding.
-    #[error("measures must have equal, finite total mass > 0, found {mu} and {nu}")]
+    /// The total masses are zero or differ by more than rounding;
+    /// [`EmpiricalMeasure::normalised`] makes both equal to 1.
+    #[error(
+        "measures must have equal, finite total mass > 0, as after `normalised`, \
+         found {mu} and {nu}"
+    )]
     Mass {
         /// The mass of mu.
         mu: f64,
         /// The mass of nu.
         nu: f64,
+    },
+    /// A measure is not the one that was coupled.
+    #[error("the {what} of {measure} must be {expected} as in the coupling, found {found}")]
+    Uncoupled {
+        /// "mu" or "nu".
+        measure: &'static str,
+        /// The property that differs.
+        what: &'static str,
+        /// The value in the coupling.
+        expected: f64,
+        /// The value of the measure.
+        found: f64,
     },
     /// A measure has an invalid point or weight.
     #[error(transparent)]

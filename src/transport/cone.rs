@@ -6,12 +6,14 @@ use nalgebra::DVector;
 use super::{Coupling, TransportError, w2};
 use crate::error::ParameterError;
 use crate::measure::EmpiricalMeasure;
-use crate::real::Real;
+use crate::numeric::vector::scaled_norm;
+use crate::real::{Real, epsilon};
 
 /// Balanced neurons: each `(a, b)`, a in `R^k` for `outputs` k, becomes `(t a, b / t)` with
 /// `t = (|b| / |a|)^(1/2)`.
 ///
-/// If a or b is 0, so is the balanced neuron. For a 1-homogeneous activation the function
+/// If a or b is 0, so is the balanced neuron. The norms neither overflow nor underflow: the balanced
+/// neuron of `(1e200, 1e-200)` is `(1, 1)`. For a 1-homogeneous activation the function
 /// `a sigma(b.x)` does not change. The balanced neuron is the point of the cone over the sphere of
 /// `R^p` with radius `r = (2 |a| |b|)^(1/2)` and direction `(a / |a|, b / |b|) / 2^(1/2)`. Its
 /// squared radius is the mass that the 2-homogeneous projection of the measure puts on that
@@ -29,7 +31,7 @@ use crate::real::Real;
 ///
 /// # Errors
 /// [`TransportError::Parameter`] if `outputs` is not between 1 and `p - 1`;
-/// [`TransportError::Measure`] if the balanced points or the weights are invalid.
+/// [`TransportError::Measure`] if `mu` is invalid, or if a coordinate of a balanced neuron overflows.
 pub fn balanced<T: Real>(
     mu: &EmpiricalMeasure<T>,
     outputs: usize,
@@ -37,21 +39,34 @@ pub fn balanced<T: Real>(
     let holds = (1..mu.dim()).contains(&outputs);
     let requirement = "at least 1 and below the dimension of a particle";
     ParameterError::check(holds, "outputs", requirement, outputs as f64)?;
-    let norm = |w: &[T]| DVector::from_column_slice(w).norm();
+    mu.check()?;
     let mut points = mu.points().clone_owned();
     for mut w in points.column_iter_mut() {
         let (a, b) = w.as_mut_slice().split_at_mut(outputs);
-        let (root_a, root_b) = (norm(a).sqrt(), norm(b).sqrt());
-        if root_a > T::zero() && root_b > T::zero() {
-            let (t, inverse) = (root_b / root_a, root_a / root_b);
-            a.iter_mut().for_each(|a| *a *= t);
-            b.iter_mut().for_each(|b| *b *= inverse);
+        // |a| = s_a r_a and |b| = s_b r_b: both parts have norm (s_a s_b)^(1/2) (r_a r_b)^(1/2).
+        let ((s_a, r_a), (s_b, r_b)) = (scaled_norm(a), scaled_norm(b));
+        if s_a > T::zero() && s_b > T::zero() {
+            let (size, t) = (geometric_mean(s_a, s_b), (r_b / r_a).sqrt());
+            a.iter_mut().for_each(|a| *a = *a / s_a * (size * t));
+            b.iter_mut().for_each(|b| *b = *b / s_b * (size / t));
         } else {
             w.fill(T::zero());
         }
     }
     let weights = DVector::from_column_slice(mu.weights());
     Ok(EmpiricalMeasure::weighted(points, weights)?)
+}
+
+/// `(s t)^(1/2)` for `s, t > 0`: the root of the product if that is well inside the range of `T`,
+/// so that the mean of 8 and 2 is 4, and otherwise the product of the roots.
+fn geometric_mean<T: Real>(s: T, t: T) -> T {
+    let (product, eps) = (s * t, epsilon::<T>());
+    let in_range = T::max_value().is_some_and(|max| product * (max * eps * eps) > T::one());
+    if in_range && product.is_finite() {
+        product.sqrt()
+    } else {
+        s.sqrt() * t.sqrt()
+    }
 }
 
 /// The optimal 2-Wasserstein coupling of neurons `(a, b)`, a in `R^k`, for the metric of the cone

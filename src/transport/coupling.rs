@@ -7,9 +7,12 @@ use super::cost::{power, squared_distance};
 use super::plan::Solution;
 use super::problem::Problem;
 use super::solve::solve;
-use crate::error::MeasureError;
+use crate::error::ParameterError;
 use crate::measure::EmpiricalMeasure;
-use crate::real::{Real, real, to_f64};
+use crate::real::{Real, epsilon, real, to_f64};
+
+/// The quantum of mass relative to the total mass, with a factor of 2 for the remainder.
+const QUANTUM: f64 = 1.0 / (1_u64 << 61) as f64;
 
 /// An optimal coupling `pi` of `mu = sum_i a_i delta(x_i)` and `nu = sum_j b_j delta(y_j)` for the
 /// cost `|x - y|^p`.
@@ -124,14 +127,29 @@ impl<T: Real> Coupling<T> {
     ///
     /// For p > 1 it is a geodesic: `W_p(mu_s, mu_t) = |t - s| W_p(mu, nu)` for s, t in \[0, 1\].
     /// `mu` and `nu` are the measures that this coupling was computed for. The atoms of `mu_t` are
-    /// the entries of the [`plan`](Self::plan), in its order.
+    /// the entries of the [`plan`](Self::plan), in its order, and have their masses. The ends are
+    /// therefore mu and nu up to the accuracy of the plan: atoms are split, and those that are
+    /// lighter than 2^-62 of the mass, or of weight 0, may have no entry.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(1, 2, &[0.0, 1.0]))?;
+    /// let nu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(1, 2, &[6.0, 4.0]))?;
+    /// let coupling = transport::w2(&mu, &nu)?;
+    /// // 0 moves to 4, and 1 to 6.
+    /// let middle = coupling.interpolate(&mu, &nu, 0.5)?;
+    /// assert_eq!(middle.points().as_slice(), &[2.0, 3.5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`MeasureError`] if t is not finite, or if the numbers of atoms are not those of the coupled
-    /// measures.
-    ///
-    /// # Panics
-    /// May panic if `mu` and `nu` have different dimensions.
+    /// - [`TransportError::Parameter`] if t is not finite.
+    /// - [`TransportError::Dimension`] if `mu` and `nu` have different dimensions.
+    /// - [`TransportError::Uncoupled`] if the numbers of atoms are not those of the coupled
+    ///   measures, or if a weight is not that of the plan up to its accuracy.
+    /// - [`TransportError::Measure`] if `mu` or `nu` is invalid, or if a point of `mu_t` overflows.
     ///
     /// Source: R. J. McCann, A convexity principle for interacting gases, Adv. Math. 128 (1997).
     pub fn interpolate(
@@ -139,13 +157,17 @@ impl<T: Real> Coupling<T> {
         mu: &EmpiricalMeasure<T>,
         nu: &EmpiricalMeasure<T>,
         t: T,
-    ) -> Result<EmpiricalMeasure<T>, MeasureError> {
-        let found = [mu.len(), nu.len()];
-        for (expected, found) in [self.phi.len(), self.psi.len()].into_iter().zip(found) {
-            if expected != found {
-                return Err(MeasureError::Weights { expected, found });
-            }
+    ) -> Result<EmpiricalMeasure<T>, TransportError> {
+        ParameterError::check(t.is_finite(), "t", "finite", to_f64(t))?;
+        if mu.dim() != nu.dim() {
+            return Err(TransportError::Dimension {
+                mu: mu.dim(),
+                nu: nu.dim(),
+            });
         }
+        mu.check()?;
+        nu.check()?;
+        self.check_marginals(mu, nu)?;
         let points = self.plan.iter().flat_map(|&(i, j, _)| {
             let pairs = mu.particle(i).iter().zip(nu.particle(j));
             pairs.map(move |(&x, &y)| x * (T::one() - t) + y * t)
@@ -153,7 +175,50 @@ impl<T: Real> Coupling<T> {
         let points = DMatrix::from_iterator(mu.dim(), self.plan.len(), points);
         let weights =
             DVector::from_iterator(self.plan.len(), self.plan.iter().map(|entry| entry.2));
-        EmpiricalMeasure::weighted(points, weights)
+        Ok(EmpiricalMeasure::weighted(points, weights)?)
+    }
+
+    /// Checks that the marginals of the plan are the weights of `mu` and `nu`, up to rounding and
+    /// the quanta of mass.
+    fn check_marginals(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+        nu: &EmpiricalMeasure<T>,
+    ) -> Result<(), TransportError> {
+        let entries = |side: usize| {
+            let plan = self.plan.iter();
+            plan.map(move |&(i, j, mass)| (if side == 0 { i } else { j }, mass))
+        };
+        for (side, (measure, atoms)) in [(mu, self.phi.len()), (nu, self.psi.len())]
+            .into_iter()
+            .enumerate()
+        {
+            let uncoupled = |what, expected, found| TransportError::Uncoupled {
+                measure: ["mu", "nu"][side],
+                what,
+                expected,
+                found,
+            };
+            if measure.len() != atoms {
+                let (expected, found) = (atoms as f64, measure.len() as f64);
+                return Err(uncoupled("number of atoms", expected, found));
+            }
+            let mut marginal = vec![0.0; atoms];
+            for (i, mass) in entries(side) {
+                marginal[i] += to_f64(mass);
+            }
+            let mass: f64 = marginal.iter().sum();
+            let count = (self.phi.len() + self.psi.len()) as f64;
+            let rounding = 4.0 * count * to_f64(epsilon::<T>());
+            for (&found, &expected) in measure.weights().iter().zip(&marginal) {
+                let found = to_f64(found);
+                let allowed = rounding * expected.max(found) + count * QUANTUM * mass;
+                if (found - expected).abs() > allowed {
+                    return Err(uncoupled("weight of an atom", expected, found));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The transport plan: the entries `(i, j, pi_ij)` with `pi_ij > 0`, sorted by i, then j.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::{Coupling, w2};
 use crate::measure::EmpiricalMeasure;
 use crate::observe::{Observer, StopReason};
-use crate::real::Real;
+use crate::real::{Real, real};
 use crate::state::State;
 
 /// The speed of a run between two successive states, mu_k and mu_{k+1}.
@@ -14,12 +14,13 @@ use crate::state::State;
 pub struct Speed<T> {
     /// The time of the later state.
     pub time: T,
-    /// `W_2(mu_k, mu_{k+1})`.
+    /// `W_2(mu_k, mu_{k+1})`, infinite if the masses differ by more than rounding.
     pub distance: T,
     /// The metric speed `W_2(mu_k, mu_{k+1}) / dt`.
     pub metric: T,
-    /// The speed `(int |v|^2 dmu)^(1/2)` by the dissipation, at the earlier state. Along a smooth
-    /// gradient flow it agrees with the metric speed as `dt -> 0`.
+    /// The speed `(int |v|^2 dmu)^(1/2)` at the earlier state, the root of the dissipation. Along a
+    /// smooth gradient flow it agrees with the metric speed as `dt -> 0`. It is 0 if the squares
+    /// underflow, below about 1e-162 (f32: 1e-23).
     pub velocity: T,
 }
 
@@ -27,8 +28,13 @@ pub struct Speed<T> {
 /// of its dissipation.
 ///
 /// `W_2` is at most the root mean square displacement of the particles. It is less if another
-/// assignment of the particles is shorter. A step that takes no time or changes the mass is not
-/// recorded.
+/// assignment of the particles is shorter.
+///
+/// - If the mass changes by more than rounding, no coupling exists: `distance` and `metric` are
+///   infinite.
+/// - A step that takes no time is not recorded.
+/// - A state of fewer steps, of an earlier time or of another dimension than the previous one is the
+///   start of another run: it is not compared with the previous one.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -59,6 +65,7 @@ pub struct MetricSpeed<T> {
 #[derive(Debug, Clone)]
 struct Previous<T> {
     measure: EmpiricalMeasure<T>,
+    step: usize,
     time: T,
     /// `(int |v|^2 dmu)^(1/2)`.
     velocity: T,
@@ -86,29 +93,44 @@ impl<T> MetricSpeed<T> {
     }
 }
 
+impl<T: Real> MetricSpeed<T> {
+    /// Records the step from the previous state to a state of `measure` at `time`.
+    fn record(&mut self, previous: &Previous<T>, measure: &EmpiricalMeasure<T>, time: T) {
+        let coupling = match &self.coupling {
+            Some(coupling) => coupling.update(&previous.measure, measure),
+            None => w2(&previous.measure, measure),
+        };
+        // The measures of states are valid and of one dimension, so that an error is one of mass.
+        let distance = match &coupling {
+            Ok(coupling) => coupling.distance(),
+            Err(_) => real(f64::INFINITY),
+        };
+        self.records.push(Speed {
+            time,
+            distance,
+            metric: distance / (time - previous.time),
+            velocity: previous.velocity,
+        });
+        self.coupling = coupling.ok();
+    }
+}
+
 impl<T: Real> Observer<T> for MetricSpeed<T> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        let (measure, time) = (state.measure(), state.time());
-        if let Some(previous) = &self.previous
-            && time > previous.time
-        {
-            let coupling = match &self.coupling {
-                Some(coupling) => coupling.update(&previous.measure, measure),
-                None => w2(&previous.measure, measure),
-            };
-            if let Ok(coupling) = &coupling {
-                let distance = coupling.distance();
-                self.records.push(Speed {
-                    time,
-                    distance,
-                    metric: distance / (time - previous.time),
-                    velocity: previous.velocity,
-                });
+        let (measure, step, time) = (state.measure(), state.step(), state.time());
+        if let Some(previous) = self.previous.take() {
+            let same_run = previous.step <= step
+                && previous.time <= time
+                && previous.measure.dim() == measure.dim();
+            if !same_run {
+                self.coupling = None;
+            } else if previous.time < time {
+                self.record(&previous, measure, time);
             }
-            self.coupling = coupling.ok();
         }
         self.previous = Some(Previous {
             measure: measure.clone(),
+            step,
             time,
             velocity: state.dissipation().sqrt(),
         });
