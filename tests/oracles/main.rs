@@ -6,3 +6,5 @@ mod exact_flows;
 mod order;
 mod transport;
 mod transport_along_flows;
+mod transport_exact;
+mod transport_periphery;

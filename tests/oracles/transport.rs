@@ -445,7 +445,7 @@ fn errors_name_what_was_found() {
     assert_eq!(error, TransportError::Mass { mu: 1.0, nu: 2.0 });
     assert_eq!(
         error.to_string(),
-        "measures must have equal, finite total mass > 0, found 1 and 2"
+        "measures must have equal, finite total mass > 0, as after `normalised`, found 1 and 2"
     );
     let empty = weighted(2, vec![0.0; 4], vec![0.0, 0.0]);
     assert_eq!(
