@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::error::ParameterError;
 use crate::forward::forward;
 use crate::real::Real;
 
@@ -97,6 +98,16 @@ pub trait Activation<T: Real>: Sync {
         let _ = s;
         None
     }
+
+    /// Checks the parameters of the activation. Provided: an activation without parameters.
+    ///
+    /// Feature maps return the result from [`FeatureMap::check`](crate::feature::FeatureMap::check).
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first parameter outside its range.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
 }
 
 /// The slopes of a positively 1-homogeneous activation, see [`Activation::slopes`].
@@ -129,6 +140,7 @@ forward! {
         fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]);
         fn slopes(&self) -> Option<Slopes<T>>;
         fn derivative_from_value(&self, s: T) -> Option<T>;
+        fn check(&self) -> Result<(), ParameterError>;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 
+use crate::error::{EnergyError, assert_size};
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, dot};
@@ -35,9 +36,9 @@ pub use sum::Sum;
 ///   by [`inner`](Self::inner), so that ranks that each hold a part of the particles agree.
 ///
 /// # Panics
-/// The methods panic if a measure or matrix does not have `particle_dim` rows or the numbers of
-/// columns differ. [`ParticleFlow::start`](crate::ParticleFlow::start) checks this once, with a
-/// typed error.
+/// The methods panic if a measure or matrix does not have `particle_dim` rows, or if the sizes of
+/// outputs differ from those of the points. A [`ParticleFlow`](crate::ParticleFlow) checks the
+/// dimension before every step, with a typed error.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -111,8 +112,20 @@ pub trait Energy<T: Real> {
     }
 
     /// The inner product `sum_i c_i <u_i, v_i>` of two fields (`p x m`) in `L2(mu)`.
+    ///
+    /// Provided: the sum over the local particles, then over [`ranks`](Self::ranks).
     fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
-        inner(mu, u, v)
+        let mut sum = [inner(mu, u, v)];
+        if let Some(ranks) = self.ranks() {
+            ranks.sum(&mut sum);
+        }
+        sum[0]
+    }
+
+    /// The ranks over which the particles are distributed. `None` (provided) if this process holds
+    /// all of them.
+    fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
+        None
     }
 
     /// Resamples the minibatch (stochastic energies only), once a step; returns true if `F`
@@ -120,10 +133,64 @@ pub trait Energy<T: Real> {
     fn refresh(&mut self) -> bool {
         false
     }
+
+    /// Checks that the parts of the energy fit together and that its parameters are in their
+    /// ranges. Provided: accepts.
+    ///
+    /// A [`ParticleFlow`](crate::ParticleFlow) calls it before every step, because the energy can
+    /// be modified between steps. It takes `O(1)` operations.
+    ///
+    /// # Errors
+    /// [`EnergyError`] with the first size or parameter that is not valid.
+    fn check(&self) -> Result<(), EnergyError> {
+        Ok(())
+    }
+}
+
+/// Asserts the shapes of [`Energy::velocity`] with particles in `R^p`.
+#[track_caller]
+fn assert_velocity<T: Real>(p: usize, mu: &EmpiricalMeasure<T>, out: &DMatrix<T>) {
+    assert_dim(p, mu);
+    assert_size("shape of the velocities", mu.points().shape(), out.shape());
+}
+
+/// Asserts that the particles of a measure are in `R^p`.
+#[track_caller]
+fn assert_dim<T: Real>(p: usize, mu: &EmpiricalMeasure<T>) {
+    assert_size("particle dimension of the measure", p, mu.dim());
+}
+
+/// Asserts the shapes of [`Energy::first_variation`] with particles in `R^p`.
+#[track_caller]
+fn assert_first_variation<T: Real>(
+    p: usize,
+    mu: &EmpiricalMeasure<T>,
+    at: &DMatrix<T>,
+    values: &[T],
+    descent: &DMatrix<T>,
+) {
+    assert_dim(p, mu);
+    assert_size("dimension of the points", p, at.nrows());
+    assert_size("number of values", at.ncols(), values.len());
+    assert_size(
+        "shape of the descent directions",
+        at.shape(),
+        descent.shape(),
+    );
+}
+
+/// Asserts the shapes of [`Energy::curvature`] with particles in `R^p`.
+#[track_caller]
+fn assert_curvature<T: Real>(p: usize, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>, out: &DMatrix<T>) {
+    assert_dim(p, mu);
+    assert_size("shape of the field", mu.points().shape(), v.shape());
+    assert_size("shape of the product", mu.points().shape(), out.shape());
 }
 
 /// `sum_i c_i <u_i, v_i>` over the local particles.
 fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
+    assert_size("shape of the first field", mu.points().shape(), u.shape());
+    assert_size("shape of the second field", mu.points().shape(), v.shape());
     let p = mu.dim();
     let mut sum = T::zero();
     for ((u, v), &c) in columns(u.as_slice(), p)
@@ -154,6 +221,8 @@ forward! {
             out: &mut DMatrix<T>
         ) -> Option<()>;
         fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T;
+        fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>>;
         fn refresh(&mut self) -> bool;
+        fn check(&self) -> Result<(), EnergyError>;
     }
 }

@@ -3,7 +3,30 @@
 //! Constructors validate sizes, parameters and data, and return one of the first four types.
 //! [`StepError`] reports failures while a flow runs.
 
+use std::fmt::Debug;
+
 use thiserror::Error;
+
+/// Asserts that two sizes agree, with the message of a [`ShapeError`].
+///
+/// The seams of methods that are infallible in a step call it: a slice of the wrong length would
+/// otherwise be truncated in silence.
+#[inline]
+#[track_caller]
+pub(crate) fn assert_size<S: PartialEq + Debug>(what: &str, expected: S, found: S) {
+    assert!(
+        expected == found,
+        "{what} must be {expected:?}, found {found:?}"
+    );
+}
+
+/// Returns true if `rows x columns` scalars of type `T` are a valid size of an allocation.
+pub(crate) fn is_allocatable<T>(rows: usize, columns: usize) -> bool {
+    let bytes = rows
+        .checked_mul(columns)
+        .and_then(|len| len.checked_mul(size_of::<T>().max(1)));
+    bytes.is_some_and(|bytes| isize::try_from(bytes).is_ok())
+}
 
 /// Two sizes that must agree differ.
 ///
@@ -115,6 +138,28 @@ impl ParameterError {
     }
 }
 
+/// Parts of an energy that do not fit together, or a parameter outside its range.
+///
+/// ```
+/// use wasserflow::nalgebra::{DMatrix, DVector};
+/// use wasserflow::prelude::*;
+///
+/// let risk = EmpiricalRisk::new(Square, DMatrix::<f64>::zeros(2, 3), DVector::zeros(3))?;
+/// let error = MeanFieldRisk::new(Ridge::new(Relu, 4), risk).unwrap_err();
+/// assert_eq!(error.to_string(), "input dimension of the feature map must be 2, found 4");
+/// # Ok::<(), RiskError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Error)]
+#[non_exhaustive]
+pub enum EnergyError {
+    /// Two sizes that must agree differ.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A parameter of the activation, the loss or another part is outside its range.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+}
+
 /// Points and weights that do not define a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
@@ -212,10 +257,9 @@ pub enum RiskError {
 
 /// A failure while a flow runs; the state keeps the last finite measure.
 ///
-/// Parameters of energies and integrators are validated when a flow is constructed and reported
-/// there. The variants [`Measure`](Self::Measure), [`Shape`](Self::Shape) and
-/// [`Parameter`](Self::Parameter) report what exists only at run time: a state that was modified
-/// between steps, and the arguments of the run itself.
+/// The variants [`Measure`](Self::Measure), [`Shape`](Self::Shape) and
+/// [`Parameter`](Self::Parameter) report invalid input at run time: a state or an energy that was
+/// modified between steps, and the arguments of the run itself.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
 pub enum StepError {
@@ -264,10 +308,32 @@ pub enum StepError {
     /// The measure of the state is not valid.
     #[error(transparent)]
     Measure(#[from] MeasureError),
-    /// The particles of the state do not have the dimension of the energy.
+    /// The particles of the state do not have the dimension of the energy, or the parts of the
+    /// energy no longer fit together.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A parameter of the run, such as its final time, is outside its range.
+    /// A parameter of the run, such as its final time, or of the energy is outside its range.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
+    /// The measure or the energy of another rank is not valid; that rank returns the reason.
+    #[error("the measure or the energy of another rank is not valid")]
+    Rank,
+}
+
+impl From<EnergyError> for RiskError {
+    fn from(error: EnergyError) -> Self {
+        match error {
+            EnergyError::Shape(error) => Self::Shape(error),
+            EnergyError::Parameter(error) => Self::Parameter(error),
+        }
+    }
+}
+
+impl From<EnergyError> for StepError {
+    fn from(error: EnergyError) -> Self {
+        match error {
+            EnergyError::Shape(error) => Self::Shape(error),
+            EnergyError::Parameter(error) => Self::Parameter(error),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
-use crate::error::ShapeError;
+use crate::error::{ParameterError, ShapeError, assert_size, is_allocatable};
 use crate::forward::forward;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
@@ -18,11 +18,13 @@ mod compute;
 mod provided_batches;
 mod radial;
 mod ridge;
+mod sizes;
 mod workspace;
 
 pub use provided_batches::ProvidedBatches;
 pub use radial::Radial;
 pub use ridge::Ridge;
+use sizes::Sizes;
 pub use workspace::Workspace;
 
 /// A feature map `Phi: R^p -> (R^d -> R^k)`: the function of a sample `x` that one particle `w`
@@ -42,6 +44,10 @@ pub use workspace::Workspace;
 /// - A batch method equals its default implementation up to rounding.
 /// - No result depends on the previous content of `out` (unless the method adds to it) or of the
 ///   workspace.
+///
+/// # Panics
+/// The methods panic if a slice, a measure or a matrix does not have the documented shape, or if
+/// the number of outputs is 0.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -95,6 +101,8 @@ pub trait FeatureMap<T: Real> {
     /// The default implementation calls `add_vjp` k times and allocates. Override it if the map is
     /// used with an integrator that requires curvature.
     fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+        assert_size("length of the direction", self.particle_dim(), v.len());
+        assert_size("number of outputs", self.output_dim(), out.len());
         let mut e = vec![T::zero(); out.len()];
         let mut row = vec![T::zero(); v.len()];
         for l in 0..out.len() {
@@ -118,6 +126,7 @@ pub trait FeatureMap<T: Real> {
         ws: &mut Workspace<T>,
     ) {
         let _ = ws;
+        sizes(self).assert_predict(mu.points(), x, out.len());
         let k = self.output_dim();
         out.fill(T::zero());
         for (j, h) in out.chunks_exact_mut(k).enumerate() {
@@ -166,6 +175,7 @@ pub trait FeatureMap<T: Real> {
         out: &mut DMatrix<T>,
         ws: &mut Workspace<T>,
     ) -> T {
+        sizes(self).assert_velocity(mu.points(), x, out);
         let kn = self.output_dim() * x.len();
         let ([h, g, values], ws) = ws.nest([kn, kn, mu.len()]);
         self.predict(mu, x, h, ws);
@@ -189,6 +199,7 @@ pub trait FeatureMap<T: Real> {
         descent: &mut DMatrix<T>,
         ws: &mut Workspace<T>,
     ) {
+        sizes(self).assert_variation(w, x, g.len(), values.len(), descent);
         let (p, k) = (self.particle_dim(), self.output_dim());
         let [phi] = ws.split([k]);
         let points = columns(w.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p));
@@ -221,6 +232,7 @@ pub trait FeatureMap<T: Real> {
         ws: &mut Workspace<T>,
     ) {
         let _ = ws;
+        sizes(self).assert_jvp(mu.points(), v, x, out.len());
         let (p, k) = (self.particle_dim(), self.output_dim());
         out.fill(T::zero());
         for (j, u) in out.chunks_exact_mut(k).enumerate() {
@@ -228,6 +240,26 @@ pub trait FeatureMap<T: Real> {
                 self.add_jvp(mu.particle(i), x.point(j), v, mu.weight(i), u);
             }
         }
+    }
+
+    /// Checks the parameters of the map. Provided: a map without parameters.
+    ///
+    /// [`MeanFieldRisk`](crate::MeanFieldRisk) calls it at construction and in
+    /// [`Energy::check`](crate::energy::Energy::check), once a step: it takes `O(1)` operations.
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first parameter outside its range.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
+}
+
+/// The sizes of a map, for the asserts of its batch methods.
+fn sizes<T: Real, F: FeatureMap<T> + ?Sized>(map: &F) -> Sizes {
+    Sizes {
+        p: map.particle_dim(),
+        d: map.input_dim(),
+        k: map.output_dim(),
     }
 }
 
@@ -271,6 +303,7 @@ forward! {
             out: &mut [T],
             ws: &mut Workspace<T>
         );
+        fn check(&self) -> Result<(), ParameterError>;
     }
 }
 
@@ -306,7 +339,11 @@ impl<'a, T> PredictionGradient<'a, T> {
 
     /// Evaluates the gradient at a range of samples: `0..n` unless
     /// [`is_separable`](Self::is_separable).
+    ///
+    /// # Panics
+    /// If `h` and `g` differ in length.
     pub fn evaluate(&mut self, samples: Range<usize>, h: &[T], g: &mut [T]) -> T {
+        assert_size("length of the gradient", h.len(), g.len());
         (self.evaluate)(samples, h, g)
     }
 }
@@ -334,7 +371,7 @@ impl<T> fmt::Debug for PredictionGradient<'_, T> {
 ///
 /// # Errors
 /// [`ShapeError`] if the dimension of the inputs (`d`) or particles (`p`) is not that of the map,
-/// or `k = 0`.
+/// if `k = 0`, or if `k n` predictions do not fit in memory.
 ///
 /// Allocates its result; in a loop use [`FeatureMap::predict`].
 pub fn predict<T: Real>(
@@ -347,6 +384,13 @@ pub fn predict<T: Real>(
     ShapeError::check("dimension of the particles", p, mu.dim())?;
     let k = features.output_dim();
     ShapeError::check("number of outputs of the feature map", k.max(1), k)?;
+    if !is_allocatable::<T>(k, x.len()) {
+        return Err(ShapeError {
+            what: "number of predictions (at most)",
+            expected: isize::MAX as usize / size_of::<T>().max(1),
+            found: k.saturating_mul(x.len()),
+        });
+    }
     let mut h = DMatrix::zeros(k, x.len());
     features.predict(mu, x, h.as_mut_slice(), &mut Workspace::default());
     Ok(h)

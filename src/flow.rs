@@ -3,20 +3,28 @@
 use thiserror::Error;
 
 use crate::energy::Energy;
-use crate::error::{MeasureError, ParameterError, ShapeError, StepError};
+use crate::error::{EnergyError, MeasureError, ParameterError, ShapeError, StepError, assert_size};
 use crate::integrator::{Integrator, Step};
 use crate::measure::EmpiricalMeasure;
 use crate::observe::{Observer, StopReason};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::state::State;
 
+mod attempt;
+
+use attempt::Attempt;
+
 /// The reason why a flow cannot start from a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The particles do not have the dimension that the energy requires.
+    /// The particles do not have the dimension that the energy requires, or the parts of the energy
+    /// do not fit together.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// A parameter of the energy is outside its range.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     /// The measure is invalid after a modification of its points or weights.
     #[error(transparent)]
     Measure(#[from] MeasureError),
@@ -30,12 +38,34 @@ pub enum StartError {
         /// `int |v|^2 dmu`.
         dissipation: f64,
     },
+    /// The measure or the energy of another rank is not valid; that rank returns the reason.
+    #[error("the measure or the energy of another rank is not valid")]
+    Rank,
+}
+
+impl From<EnergyError> for StartError {
+    fn from(error: EnergyError) -> Self {
+        match error {
+            EnergyError::Shape(error) => Self::Shape(error),
+            EnergyError::Parameter(error) => Self::Parameter(error),
+        }
+    }
 }
 
 /// The Wasserstein gradient flow `dw_i/dt = -grad_w F'(mu)(w_i)` of an energy `F`, by an integrator
 /// with step size `dt`.
 ///
-/// A failed step, or a failed evaluation, leaves the state as it was before the step.
+/// A failed step, or a failed evaluation, leaves the state as it was before the step. So does a
+/// panic in a user-defined component during a step, if the caller catches it: state and flow remain
+/// usable. An observer that panics leaves the state after the step that it observes.
+///
+/// Before every step the flow checks that the state has the dimension of the energy, and
+/// [`Energy::check`]. After a modification of the energy, and for a state that was evaluated with
+/// another energy, call [`State::invalidate`].
+///
+/// On [ranks](Energy::ranks) all processes call the same methods. Observers have to decide by
+/// quantities on which ranks agree, such as energy, dissipation and time: if only some ranks stop,
+/// the others wait for ever.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -119,10 +149,12 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// The evaluated state of `mu` at time 0.
     ///
     /// # Errors
-    /// [`StartError`] if the particles do not have the dimension that the energy requires, or if
-    /// the energy or a velocity is not finite.
+    /// [`StartError`] if the particles do not have the dimension that the energy requires, if
+    /// [`Energy::check`] fails, or if the energy or a velocity is not finite. On ranks, if that
+    /// holds for any rank.
     pub fn start(&mut self, mu: EmpiricalMeasure<T>) -> Result<State<T>, StartError> {
-        check::<T, StartError>(&self.energy, &mu)?;
+        let checked = check(&self.energy, &mu).and_then(|()| Ok(mu.check()?));
+        agree(&mut self.energy, checked, StartError::Rank)?;
         let mut state = State::new(mu);
         state.evaluate(&mut self.energy);
         if state.is_finite(&mut self.energy) {
@@ -141,6 +173,8 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// # Panics
     /// If `mu` does not have the dimension that the energy requires.
     pub fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        let p = self.energy.particle_dim();
+        assert_size("particle dimension of the measure", p, mu.dim());
         self.energy.value(mu)
     }
 
@@ -156,60 +190,45 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// Takes one step of at most `dt`.
     fn advance_by(&mut self, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
         self.prepare(state)?;
-        let first = self.kept.is_none();
-        let kept = self.kept.get_or_insert_with(|| state.clone());
-        kept.clone_from(state);
-        let mut resampled = false;
-        let step = self
-            .integrator
-            .step(&mut self.energy, state, dt)
-            .and_then(|step| {
-                check_step(step, dt)?;
-                check_dim(&self.energy, state.measure())?;
-                resampled = self.energy.refresh();
-                if resampled {
-                    state.invalidate();
-                }
-                state.evaluate(&mut self.energy);
-                if !state.is_finite(&mut self.energy) {
-                    return Err(StepError::NonFinite {
-                        step: kept.step(),
-                        time: to_f64(kept.time()),
-                    });
-                }
-                state.measure().check()?; // an integrator that changes weights may have made one negative
-                Ok(step)
-            });
-        match step {
-            Ok(step) => {
-                state.complete(step.taken, step.next);
-                if first {
-                    kept.clone_from(state); // allocates for the integrator's memory, once
-                }
-            }
-            Err(_) => {
-                std::mem::swap(state, kept);
-                if resampled {
-                    state.invalidate(); // velocity and energy belong to the previous minibatch
-                }
-            }
+        let Self {
+            energy,
+            integrator,
+            kept,
+            ..
+        } = self;
+        let mut attempt = Attempt::new(state, kept);
+        let step = integrator.step(energy, attempt.state, dt)?;
+        check_step(step, dt)?;
+        check_dim(energy, attempt.state.measure())?;
+        attempt.energy_changed = true; // until `refresh` returns, in case that it panics
+        attempt.energy_changed = energy.refresh();
+        if attempt.energy_changed {
+            attempt.state.invalidate();
         }
-        step
+        attempt.state.evaluate(energy);
+        if !attempt.state.is_finite(energy) {
+            return Err(attempt.non_finite());
+        }
+        attempt.state.measure().check()?; // an integrator may have made a weight negative
+        attempt.state.complete(step.taken, step.next);
+        attempt.complete();
+        Ok(step)
     }
 
-    /// Checks and evaluates a state that was modified between steps.
+    /// Checks the state and the energy, and evaluates a state that was modified between steps.
     fn prepare(&mut self, state: &mut State<T>) -> Result<(), StepError> {
-        if state.is_stale() {
-            check::<T, StepError>(&self.energy, state.measure())?;
-            state.evaluate(&mut self.energy);
-            if !state.is_finite(&mut self.energy) {
-                state.invalidate(); // so that the next call checks again
-                return Err(StepError::NonFinite {
-                    step: state.step(),
-                    time: to_f64(state.time()),
-                });
-            }
+        let checked = check(&self.energy, state.measure());
+        if !state.is_stale() {
+            return checked;
         }
+        let checked = checked.and_then(|()| Ok(state.measure().check()?));
+        agree(&mut self.energy, checked, StepError::Rank)?;
+        let attempt = Attempt::new(state, &mut self.kept);
+        attempt.state.evaluate(&mut self.energy);
+        if !attempt.state.is_finite(&mut self.energy) {
+            return Err(attempt.non_finite()); // stale again, so that the next call checks again
+        }
+        attempt.complete();
         Ok(())
     }
 
@@ -275,14 +294,31 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     }
 }
 
-/// Checks that `mu` is a valid measure of the dimension that the energy requires.
+/// Returns the error of this rank, or else `other` if another rank has one, so that no rank waits
+/// for one that has stopped. A single rank sends no message.
+fn agree<T: Real, E>(
+    energy: &mut impl Energy<T>,
+    checked: Result<(), E>,
+    other: E,
+) -> Result<(), E> {
+    let mut failures = [if checked.is_ok() { T::zero() } else { T::one() }];
+    if let Some(ranks) = energy.ranks() {
+        ranks.sum(&mut failures);
+    }
+    if checked.is_ok() && failures[0] > T::zero() {
+        return Err(other);
+    }
+    checked
+}
+
+/// Checks the energy, and that `mu` has the dimension that it requires, in `O(1)`.
 fn check<T, E>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), E>
 where
     T: Real,
-    E: From<ShapeError> + From<MeasureError>,
+    E: From<ShapeError> + From<EnergyError>,
 {
-    check_dim(energy, mu)?;
-    Ok(mu.check()?)
+    energy.check()?;
+    Ok(check_dim(energy, mu)?)
 }
 
 /// Checks that the particles of `mu` have the dimension that the energy requires.

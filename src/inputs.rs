@@ -126,8 +126,9 @@ impl<T: Real> Inputs<T> {
     /// If `j >= n`, as indexing does.
     #[inline]
     pub fn point(&self, j: usize) -> &[T] {
-        let d = self.dim();
-        &self.points.as_slice()[j * d..(j + 1) * d]
+        let (d, n) = self.points.shape();
+        assert!(j < n, "index {j} of a sample must be below {n}"); // j d may overflow
+        &self.points.as_slice()[j * d..][..d]
     }
 
     /// The samples sorted by angle (`d = 2` only).
@@ -171,7 +172,7 @@ fn check<T: Real>(points: &[T], dim: usize) -> Result<(), RiskError> {
 /// Appends the coordinate 1 to every sample, `x -> (x, 1)`, to represent neurons with a bias.
 ///
 /// For `b = (b', beta)` in `R^(d+1)` the preactivation is `b.(x, 1) = b'.x + beta`. Maps a `d x n`
-/// matrix to a `(d + 1) x n` matrix.
+/// matrix to a `(d + 1) x n` matrix. Panics if the result does not fit in memory.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;

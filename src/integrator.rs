@@ -44,8 +44,8 @@ impl<T> Step<T> {
 ///   resumes bit for bit. Buffers may live in the integrator.
 /// - Scalars over particles are computed by [`Energy::inner`], so that ranks agree on every
 ///   decision.
-/// - After an error the content of the state is unspecified: the driver restores the state before
-///   the step.
+/// - After an error or a panic the content of the state is unspecified: the driver restores the
+///   state before the step.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -83,6 +83,9 @@ pub trait Integrator<T: Real> {
     ///
     /// # Errors
     /// [`StepError`] if the step cannot be taken.
+    ///
+    /// # Panics
+    /// If the state does not have the dimension that the energy requires.
     fn step(
         &mut self,
         energy: &mut dyn Energy<T>,

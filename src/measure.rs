@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::error::{MeasureError, ParameterError};
+use crate::error::{MeasureError, ParameterError, assert_size};
 use crate::real::{Real, real, to_f64};
 
 mod closeness;
@@ -12,8 +12,8 @@ pub mod init;
 ///
 /// `m >= 1` particles in `R^p`, `p >= 1`, with weights `c_i >= 0`; all numbers are finite.
 /// Columns are points: particle i is column i of a `p x m` matrix. The total mass `sum_i c_i` is
-/// any number `>= 0`. A particle of weight 0 is a probe: it moves with the flow and does not
-/// influence it.
+/// any number `>= 0`, 0 included. A particle of weight 0 is a probe: it moves with the flow and does
+/// not influence it. The weight -0 is 0.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -60,11 +60,10 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// # Errors
     /// [`MeasureError`] if `p = 0`, `m = 0`, or a coordinate is not finite.
     pub fn uniform(points: DMatrix<T>) -> Result<Self, MeasureError> {
-        let m = points.ncols();
-        Self::weighted(
-            points,
-            DVector::from_element(m, T::one() / real(m.max(1) as f64)),
-        )
+        // A matrix without rows may have more columns than there is memory for weights.
+        let m = if points.is_empty() { 0 } else { points.ncols() };
+        let weight = T::one() / real(m.max(1) as f64);
+        Self::weighted(points, DVector::from_element(m, weight))
     }
 
     /// The measure `sum_i c_i delta(w_i)` on the columns of `points` (`p x m`).
@@ -184,8 +183,9 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// If `i >= m`, as indexing does.
     #[inline]
     pub fn particle(&self, i: usize) -> &[T] {
-        let p = self.dim();
-        &self.points.as_slice()[i * p..(i + 1) * p]
+        let (p, m) = self.points.shape();
+        assert!(i < m, "index {i} of a particle must be below {m}"); // i p may overflow
+        &self.points.as_slice()[i * p..][..p]
     }
 
     /// The weight `c_i`.
@@ -255,11 +255,7 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// # Panics
     /// If `v` does not have the shape `p x m`.
     pub fn displace(&mut self, s: T, v: &DMatrix<T>) {
-        assert_eq!(
-            self.points.shape(),
-            v.shape(),
-            "the field must have the shape p x m of the particles"
-        );
+        assert_size("shape of the field", self.points.shape(), v.shape());
         for (w, &v) in self.points.as_mut_slice().iter_mut().zip(v.as_slice()) {
             *w += s * v;
         }

@@ -11,7 +11,9 @@ pub use crate::energy::{
     AllReduce, ArcCosine, Energy, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential, PotentialEnergy,
     Sum, WeightDecay, WithOutputWeight,
 };
-pub use crate::error::{MeasureError, ParameterError, RiskError, ShapeError, StepError};
+pub use crate::error::{
+    EnergyError, MeasureError, ParameterError, RiskError, ShapeError, StepError,
+};
 pub use crate::feature::{FeatureMap, PredictionGradient, Radial, Ridge, Workspace, predict};
 pub use crate::flow::{ParticleFlow, StartError};
 pub use crate::inputs::{Inputs, with_bias};

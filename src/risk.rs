@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::error::{ParameterError, assert_size};
 use crate::forward::forward;
 use crate::inputs::Inputs;
 use crate::numeric::difference_step;
@@ -25,6 +26,9 @@ pub use softmax::SoftmaxCrossEntropy;
 ///   up to `R(h)`, and their gradients are the parts of `grad R(h)`.
 /// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever
 ///   that exists.
+///
+/// # Panics
+/// The methods panic if a slice does not have the length `k n`, or `k len` for a range of samples.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -98,7 +102,7 @@ pub trait Risk<T: Real> {
     /// ```
     ///
     /// # Panics
-    /// The default implementation, if `samples` is not `0..n`.
+    /// If `samples` is not within `0..n`. The default implementation, if it is not `0..n`.
     fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
         assert_eq!(
             samples,
@@ -113,6 +117,8 @@ pub trait Risk<T: Real> {
     /// The default implementation takes central differences of the gradient and allocates. Override
     /// it for integrators that use curvature.
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
+        assert_size("length of the field", h.len(), u.len());
+        assert_size("length of the product", h.len(), out.len());
         let largest = |x: &[T]| x.iter().fold(T::zero(), |max, &x| max.max(x.abs()));
         let size = largest(u);
         out.fill(T::zero());
@@ -133,6 +139,17 @@ pub trait Risk<T: Real> {
     fn refresh(&mut self) -> bool {
         false
     }
+
+    /// Checks the parameters of the risk. Provided: a risk without parameters.
+    ///
+    /// [`Energy::check`](crate::energy::Energy::check) of a mean-field risk calls it, once a step:
+    /// it takes `O(1)` operations.
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first parameter outside its range.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
 }
 
 forward! {
@@ -145,7 +162,26 @@ forward! {
         fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T;
         fn curvature(&self, h: &[T], u: &[T], out: &mut [T]);
         fn refresh(&mut self) -> bool;
+        fn check(&self) -> Result<(), ParameterError>;
     }
+}
+
+/// Asserts that predictions, and a slice of their shape such as the gradient, have `len` entries.
+#[inline]
+#[track_caller]
+fn assert_lengths(len: usize, h: usize, out: usize) {
+    assert_size("length of the predictions", len, h);
+    assert_size("length of the gradient or product", len, out);
+}
+
+/// Asserts that a range of samples is within `0..n`.
+#[inline]
+#[track_caller]
+fn assert_range(samples: &Range<usize>, n: usize) {
+    assert!(
+        samples.start <= samples.end && samples.end <= n,
+        "the range of samples must be within 0..{n}, found {samples:?}"
+    );
 }
 
 /// `sum_{j < n} f(j)` in blocks of 64, in a fixed order: the rounding error grows like

@@ -170,6 +170,11 @@ impl<T: Real> State<T> {
     }
 
     /// Computes velocity, energy and dissipation if they are stale.
+    ///
+    /// If the energy panics, the state remains stale.
+    ///
+    /// # Panics
+    /// If the particles do not have the dimension that the energy requires.
     pub fn evaluate(&mut self, energy: &mut dyn Energy<T>) {
         self.point.evaluate(energy);
     }
@@ -182,6 +187,12 @@ impl<T: Real> State<T> {
     /// Returns true if energy, particles and velocities are finite.
     pub(crate) fn is_finite(&self, energy: &mut dyn Energy<T>) -> bool {
         self.point.is_finite(energy)
+    }
+
+    /// Returns true if the memory of the integrator has as many fields and scalars as the other.
+    pub(crate) fn has_memory_like(&self, other: &Self) -> bool {
+        let (a, b) = (self.memory(), other.memory());
+        a.fields.len() == b.fields.len() && a.scalars.len() == b.scalars.len()
     }
 
     /// `count` scratch fields of the shape of the measure, with unspecified content, to be returned

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::error::ParameterError;
+use crate::error::{ParameterError, assert_size};
 use crate::forward::forward;
 use crate::real::{Real, real, to_f64};
 
@@ -18,6 +18,9 @@ pub use arc_cosine::ArcCosine;
 /// - `gradient` adds `scale grad_w K(w, v)` to `out`, the gradient in the *first* argument.
 /// - `value_and_gradient` and `value_and_gradients` agree with `value` and `gradient` up to
 ///   rounding.
+///
+/// # Panics
+/// The methods panic if a slice does not have the length `p`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -124,7 +127,7 @@ pub struct WithOutputWeight<K>(
 
 impl<T: Real, K: Kernel<T>> Kernel<T> for WithOutputWeight<K> {
     fn dim(&self) -> usize {
-        1 + self.0.dim()
+        self.0.dim().saturating_add(1) // no point has usize::MAX coordinates
     }
 
     fn value(&self, w: &[T], v: &[T]) -> T {
@@ -164,6 +167,14 @@ impl<T: Real, K: Kernel<T>> Kernel<T> for WithOutputWeight<K> {
     }
 }
 
+/// Asserts that two points, or two gradients, are in `R^p`.
+#[inline]
+#[track_caller]
+fn assert_points<T>(p: usize, w: &[T], v: &[T]) {
+    assert_size("length of the first point or gradient", p, w.len());
+    assert_size("length of the second point or gradient", p, v.len());
+}
+
 /// The Gaussian kernel `K(w, v) = exp(-|w - v|^2 / (2 s^2))` of bandwidth `s > 0`.
 ///
 /// ```
@@ -183,9 +194,16 @@ impl<T: Real> Gaussian<T> {
     /// The kernel on `R^p`, `p = dim`, of bandwidth `s`.
     ///
     /// # Errors
-    /// [`ParameterError`] if the bandwidth is not positive and finite.
+    /// [`ParameterError`] if the bandwidth is not positive and finite, or `1/s^2` overflows: the
+    /// gradients would be NaN.
     pub fn new(dim: usize, bandwidth: T) -> Result<Self, ParameterError> {
         ParameterError::check_positive("bandwidth", to_f64(bandwidth))?;
+        ParameterError::check(
+            (T::one() / (bandwidth * bandwidth)).is_finite(),
+            "bandwidth",
+            "large enough for a finite 1 / bandwidth^2",
+            to_f64(bandwidth),
+        )?;
         Ok(Self { dim, bandwidth })
     }
 }
@@ -196,6 +214,7 @@ impl<T: Real> Kernel<T> for Gaussian<T> {
     }
 
     fn value(&self, w: &[T], v: &[T]) -> T {
+        assert_points(self.dim, w, v);
         let mut r = T::zero();
         for (&w, &v) in w.iter().zip(v) {
             let z = (w - v) / self.bandwidth;
@@ -210,6 +229,7 @@ impl<T: Real> Kernel<T> for Gaussian<T> {
 
     fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
         let k = self.value(w, v);
+        assert_size("length of the gradient", self.dim, out.len());
         let s = scale * k / (self.bandwidth * self.bandwidth);
         for ((out, &w), &v) in out.iter_mut().zip(w).zip(v) {
             *out += s * (v - w);
@@ -226,6 +246,7 @@ impl<T: Real> Kernel<T> for Gaussian<T> {
         grad_v: &mut [T],
     ) -> T {
         let k = self.value(w, v);
+        assert_points(self.dim, grad_w, grad_v);
         let [s, t] = scales.map(|scale| scale * k / (self.bandwidth * self.bandwidth));
         for ((grad_w, grad_v), (&w, &v)) in grad_w.iter_mut().zip(grad_v).zip(w.iter().zip(v)) {
             *grad_w += s * (v - w);

@@ -6,8 +6,10 @@ use nalgebra::DMatrix;
 
 use super::potential::{add_hessian_product, integral, subtract_gradient};
 use super::ranks::{AllReduce, Ranks};
-use super::{Energy, Potential, inner};
-use crate::error::ShapeError;
+use super::{
+    Energy, Potential, assert_curvature, assert_dim, assert_first_variation, assert_velocity,
+};
+use crate::error::{EnergyError, ParameterError, ShapeError, assert_size, is_allocatable};
 use crate::feature::{FeatureMap, PredictionGradient, Workspace};
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::columns;
@@ -60,28 +62,12 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
     /// The energy `F(mu) = R(int Phi dmu)`.
     ///
     /// # Errors
-    /// [`ShapeError`] if the dimension of the inputs (`d`) or the number of outputs (`k`) of the
-    /// map is not that of the risk, or if `k` or the dimension of the particles is 0.
-    pub fn new(features: F, risk: R) -> Result<Self, ShapeError> {
-        let (p, d, k) = (
-            features.particle_dim(),
-            features.input_dim(),
-            features.output_dim(),
-        );
-        ShapeError::check("input dimension of the feature map", risk.inputs().dim(), d)?;
-        ShapeError::check("number of outputs of the feature map", risk.output_dim(), k)?;
-        for (what, found) in [
-            ("particle dimension of the feature map", p),
-            ("number of outputs of the feature map", k),
-        ] {
-            if found == 0 {
-                return Err(ShapeError {
-                    what,
-                    expected: 1,
-                    found,
-                });
-            }
-        }
+    /// [`EnergyError::Shape`] if the dimension of the inputs (`d`) or the number of outputs (`k`)
+    /// of the map is not that of the risk, or if `k` or the dimension of the particles is 0.
+    /// [`EnergyError::Parameter`] if a parameter of the map or of the risk is outside its range, or
+    /// if `k n` predictions do not fit in memory.
+    pub fn new(features: F, risk: R) -> Result<Self, EnergyError> {
+        check(&features, &risk)?;
         let workspace = Workspace::default();
         Ok(Self {
             features,
@@ -117,8 +103,12 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
     ///
     /// Weights are those of the whole measure, so that `sum_i c_i` over all ranks is its mass.
     /// Every rank then computes the same `F` and the same inner products, and takes the same
-    /// decisions. Start all ranks or none: if the measure of one rank is refused, the others wait
-    /// in `all_reduce` for ever.
+    /// decisions.
+    ///
+    /// If the measure of one rank is refused by [`ParticleFlow`](crate::ParticleFlow), the others
+    /// return an error as well. A state or an energy that is modified between steps has to be
+    /// modified, and the state invalidated, on all ranks. A panic on one rank has to abort the
+    /// others: they otherwise wait in `all_reduce` for ever.
     #[must_use]
     pub fn distributed(mut self, all_reduce: impl AllReduce<T> + Send + 'static) -> Self {
         self.ranks = Ranks::of(all_reduce);
@@ -137,6 +127,9 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
 
     /// The risk `R`, for modification between steps. Call
     /// [`State::invalidate`](crate::State::invalidate) afterwards.
+    ///
+    /// The methods of the energy panic if the modified risk does not fit the feature map; a flow
+    /// returns an error.
     pub fn risk_mut(&mut self) -> &mut R {
         &mut self.risk
     }
@@ -164,20 +157,55 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
     /// If the length of `out` is not `k n`, or the dimension of the particles is not that of the
     /// map.
     pub fn predict(&mut self, mu: &EmpiricalMeasure<T>, out: &mut [T]) {
+        assert_dim(self.features.particle_dim(), mu);
+        assert_size("length of the predictions", self.predictions(), out.len());
         self.features
             .predict(mu, self.risk.inputs(), out, &mut self.workspace);
         self.ranks.sum(out);
     }
 
     /// `k n`, the number of predictions.
+    ///
+    /// Asserts that map and risk fit together: the risk may have been replaced.
+    #[track_caller]
     fn predictions(&self) -> usize {
-        self.risk.output_dim() * self.risk.inputs().len()
+        let (d, k) = (self.risk.inputs().dim(), self.risk.output_dim());
+        assert_size(
+            "input dimension of the feature map",
+            d,
+            self.features.input_dim(),
+        );
+        assert_size(
+            "number of outputs of the feature map",
+            k,
+            self.features.output_dim(),
+        );
+        k * self.risk.inputs().len()
     }
 
     /// `int V dmu` over all ranks.
     fn potential_energy(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         self.ranks.sum_scalar(integral(&self.potential, mu))
     }
+}
+
+/// Checks that a feature map fits a risk, and the parameters of both.
+fn check<F: FeatureMap<T>, R: Risk<T>, T: Real>(features: &F, risk: &R) -> Result<(), EnergyError> {
+    let (p, k) = (features.particle_dim(), features.output_dim());
+    let (d, n) = (risk.inputs().dim(), risk.inputs().len());
+    let input_dim = features.input_dim();
+    ShapeError::check("input dimension of the feature map", d, input_dim)?;
+    ShapeError::check("number of outputs of the feature map", risk.output_dim(), k)?;
+    ShapeError::check("particle dimension of the feature map", p.max(1), p)?;
+    ShapeError::check("number of outputs of the feature map", k.max(1), k)?;
+    ParameterError::check(
+        is_allocatable::<T>(k, n),
+        "number of predictions",
+        "a number that fits in memory",
+        k as f64 * n as f64,
+    )?;
+    features.check()?;
+    Ok(risk.check()?)
 }
 
 impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
@@ -188,6 +216,7 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
     }
 
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        assert_dim(self.features.particle_dim(), mu);
         let kn = self.predictions();
         let Self {
             features,
@@ -203,6 +232,7 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        assert_velocity(self.features.particle_dim(), mu, out);
         let kn = self.predictions();
         let Self {
             features,
@@ -237,6 +267,7 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
+        assert_first_variation(self.features.particle_dim(), mu, at, values, descent);
         let kn = self.predictions();
         let Self {
             features,
@@ -263,6 +294,7 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         v: &DMatrix<T>,
         out: &mut DMatrix<T>,
     ) -> Option<()> {
+        assert_curvature(self.features.particle_dim(), mu, v, out);
         let kn = self.predictions();
         let Self {
             features,
@@ -284,11 +316,15 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         Some(())
     }
 
-    fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
-        self.ranks.sum_scalar(inner(mu, u, v))
+    fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
+        self.ranks.all_reduce()
     }
 
     fn refresh(&mut self) -> bool {
         self.risk.refresh()
+    }
+
+    fn check(&self) -> Result<(), EnergyError> {
+        check(&self.features, &self.risk)
     }
 }

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Energy, Kernel};
+use super::{Energy, Kernel, assert_dim, assert_first_variation, assert_velocity};
 use crate::error::ShapeError;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut};
@@ -149,11 +149,13 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
     }
 
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        assert_dim(self.kernel.dim(), mu);
         let cross = energy_between(&self.kernel, mu, &self.target);
         self.discrepancy(energy_within(&self.kernel, mu), cross)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        assert_velocity(self.kernel.dim(), mu, out);
         let (p, kernel) = (mu.dim(), &self.kernel);
         let (mut within, mut cross) = (T::zero(), T::zero());
         out.fill(T::zero());
@@ -180,6 +182,7 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
+        assert_first_variation(self.kernel.dim(), mu, at, values, descent);
         let p = at.nrows();
         descent.fill(T::zero());
         let points = columns(at.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
-use super::Energy;
-use crate::error::ParameterError;
+use super::{Energy, assert_curvature, assert_dim, assert_first_variation, assert_velocity};
+use crate::error::{ParameterError, assert_size};
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut, dot};
@@ -20,6 +20,9 @@ use crate::real::{Real, real, to_f64};
 /// - `gradient` adds `scale grad V(w)` to `out`.
 /// - `curvature` adds `A v` with a symmetric positive semidefinite matrix `A` that depends on `w`
 ///   only.
+///
+/// # Panics
+/// The methods panic if slices differ in length.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -126,12 +129,14 @@ impl<T: Real> Potential<T> for WeightDecay<T> {
         self.lambda * dot(w, w)
     }
     fn gradient(&self, w: &[T], scale: T, out: &mut [T]) {
+        assert_size("length of the gradient", w.len(), out.len());
         let s = real::<T>(2.0) * self.lambda * scale;
         for (out, &w) in out.iter_mut().zip(w) {
             *out += s * w;
         }
     }
-    fn curvature(&self, _: &[T], v: &[T], out: &mut [T]) {
+    fn curvature(&self, w: &[T], v: &[T], out: &mut [T]) {
+        assert_size("length of the direction", w.len(), v.len());
         self.gradient(v, T::one(), out);
     }
 }
@@ -217,10 +222,12 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
     }
 
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        assert_dim(self.particle_dim, mu);
         integral(&self.potential, mu)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        assert_velocity(self.particle_dim, mu, out);
         out.fill(T::zero());
         subtract_gradient(&self.potential, mu.points(), out);
         integral(&self.potential, mu)
@@ -233,6 +240,7 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
+        assert_first_variation(self.particle_dim, mu, at, values, descent);
         for (w, value) in columns(at.as_slice(), at.nrows()).zip(values) {
             *value = self.potential.value(w);
         }
@@ -247,6 +255,7 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
         v: &DMatrix<T>,
         out: &mut DMatrix<T>,
     ) -> Option<()> {
+        assert_curvature(self.particle_dim, mu, v, out);
         out.fill(T::zero());
         add_hessian_product(&self.potential, mu.points(), v, out);
         Some(())

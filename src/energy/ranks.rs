@@ -56,6 +56,11 @@ impl<T: Real> Ranks<T> {
         Self(Some(Box::new(all_reduce)))
     }
 
+    /// The all-reduce; `None` for a single rank.
+    pub(super) fn all_reduce(&mut self) -> Option<&mut dyn AllReduce<T>> {
+        self.0.as_mut().map(|all_reduce| all_reduce as _)
+    }
+
     /// Replaces `x[l]` by its sum over all ranks, for every l.
     pub(super) fn sum(&mut self, x: &mut [T]) {
         if let Some(all_reduce) = &mut self.0 {

@@ -2,15 +2,17 @@
 
 use nalgebra::DMatrix;
 
-use super::Energy;
-use crate::error::ShapeError;
+use super::{
+    AllReduce, Energy, assert_curvature, assert_dim, assert_first_variation, assert_velocity,
+};
+use crate::error::{EnergyError, ShapeError};
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
 
 /// The energy `F(mu) = A(mu) + B(mu)`.
 ///
 /// Inner products are those of A. Particles can be distributed over ranks only if both energies are
-/// distributed.
+/// distributed: a local term counts the particles of this rank only, so that ranks would disagree.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -34,12 +36,18 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Sum<A, B, T> {
     /// `A + B`, on particles of the same dimension.
     ///
     /// # Errors
-    /// [`ShapeError`] if the dimensions differ.
-    pub fn new(first: A, second: B) -> Result<Self, ShapeError> {
+    /// [`ShapeError`] if the dimensions differ, or one energy is distributed over
+    /// [`ranks`](Energy::ranks) and the other is not.
+    pub fn new(mut first: A, mut second: B) -> Result<Self, ShapeError> {
         ShapeError::check(
             "particle dimension of the second energy",
             first.particle_dim(),
             second.particle_dim(),
+        )?;
+        ShapeError::check(
+            "number of all-reduces of the second energy",
+            usize::from(first.ranks().is_some()),
+            usize::from(second.ranks().is_some()),
         )?;
         Ok(Self {
             first,
@@ -70,10 +78,12 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
     }
 
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        assert_dim(self.particle_dim(), mu);
         self.first.value(mu) + self.second.value(mu)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        assert_velocity(self.particle_dim(), mu, out);
         let mut field = self.field(out);
         let value = self.first.velocity(mu, out) + self.second.velocity(mu, &mut field);
         *out += &field;
@@ -88,6 +98,7 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
         values: &mut [T],
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
+        assert_first_variation(self.particle_dim(), mu, at, values, descent);
         let mut field = self.field(descent);
         self.values.resize(values.len(), T::zero());
         let value =
@@ -111,6 +122,7 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
         v: &DMatrix<T>,
         out: &mut DMatrix<T>,
     ) -> Option<()> {
+        assert_curvature(self.particle_dim(), mu, v, out);
         let mut field = self.field(out);
         let both = self
             .first
@@ -126,8 +138,17 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
         self.first.inner(mu, u, v)
     }
 
+    fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
+        self.first.ranks()
+    }
+
     fn refresh(&mut self) -> bool {
         // Not `||`: both resample.
         self.first.refresh() | self.second.refresh()
+    }
+
+    fn check(&self) -> Result<(), EnergyError> {
+        self.first.check()?;
+        self.second.check()
     }
 }

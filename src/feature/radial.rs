@@ -4,8 +4,9 @@ use nalgebra::DMatrix;
 
 use super::compute::{self, Neurons, Radials};
 use super::ridge::{constructors, sizes_and_batches};
-use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace};
+use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace, sizes};
 use crate::activation::{Activation, Homogeneous};
+use crate::error::{ParameterError, assert_size};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{dot, norm};
@@ -46,6 +47,7 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
     sizes_and_batches!(radials);
 
     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        self.assert_lengths(w.len(), x.len(), out.len());
         let (a, b) = w.split_at(self.output_dim);
         let r = norm(b);
         if r == T::zero() {
@@ -58,6 +60,8 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
     }
 
     fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        self.assert_lengths(w.len(), x.len(), g.len());
+        assert_size("length of the product", w.len(), out.len());
         let (a, b) = w.split_at(self.output_dim);
         let (da, db) = out.split_at_mut(self.output_dim);
         let r = norm(b);
@@ -78,6 +82,8 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Radial<A> {
     }
 
     fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+        self.assert_lengths(w.len(), x.len(), out.len());
+        assert_size("length of the direction", w.len(), v.len());
         let (a, b) = w.split_at(self.output_dim);
         let (da, db) = v.split_at(self.output_dim);
         let r = norm(b);

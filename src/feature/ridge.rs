@@ -3,8 +3,9 @@
 use nalgebra::DMatrix;
 
 use super::compute::{self, Neurons};
-use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace};
+use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace, sizes};
 use crate::activation::{Activation, Homogeneous};
+use crate::error::{ParameterError, assert_size};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::dot;
@@ -56,9 +57,9 @@ macro_rules! constructors {
                 &self.activation
             }
 
-            /// `p = k + d`.
+            /// `p = k + d`, or `usize::MAX` if the sum exceeds it: no measure has this dimension.
             pub fn particle_dim(&self) -> usize {
-                self.output_dim + self.input_dim
+                self.output_dim.saturating_add(self.input_dim)
             }
 
             /// `d`.
@@ -69,6 +70,15 @@ macro_rules! constructors {
             /// `k`.
             pub fn output_dim(&self) -> usize {
                 self.output_dim
+            }
+
+            /// Asserts the lengths of a particle, a sample and the outputs of a sample.
+            #[inline]
+            #[track_caller]
+            fn assert_lengths(&self, w: usize, x: usize, outputs: usize) {
+                assert_size("length of the particle", self.particle_dim(), w);
+                assert_size("length of the sample", self.input_dim, x);
+                assert_size("number of outputs", self.output_dim, outputs);
             }
         }
     };
@@ -101,6 +111,7 @@ macro_rules! sizes_and_batches {
             if !compute::is_supported::<T>() {
                 return ProvidedBatches(self).predict(mu, x, out, ws);
             }
+            sizes::<T, _>(self).assert_predict(mu.points(), x, out.len());
             self.$neurons(mu.points(), x).predict(mu.weights(), out, ws);
         }
 
@@ -115,6 +126,7 @@ macro_rules! sizes_and_batches {
             if !compute::is_supported::<T>() {
                 return ProvidedBatches(self).velocity(mu, x, gradient, out, ws);
             }
+            sizes::<T, _>(self).assert_velocity(mu.points(), x, out);
             self.$neurons(mu.points(), x)
                 .velocity(mu.weights(), gradient, out.as_mut_slice(), ws)
         }
@@ -131,6 +143,7 @@ macro_rules! sizes_and_batches {
             if !compute::is_supported::<T>() {
                 return ProvidedBatches(self).variation(w, x, g, values, descent, ws);
             }
+            sizes::<T, _>(self).assert_variation(w, x, g.len(), values.len(), descent);
             self.$neurons(w, x)
                 .variation(g, values, descent.as_mut_slice(), ws);
         }
@@ -146,8 +159,13 @@ macro_rules! sizes_and_batches {
             if !compute::is_supported::<T>() {
                 return ProvidedBatches(self).jvp(mu, v, x, out, ws);
             }
+            sizes::<T, _>(self).assert_jvp(mu.points(), v, x, out.len());
             self.$neurons(mu.points(), x)
                 .jvp(mu.weights(), v.as_slice(), out, ws);
+        }
+
+        fn check(&self) -> Result<(), ParameterError> {
+            self.activation.check()
         }
     };
 }
@@ -165,6 +183,7 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
     sizes_and_batches!(neurons);
 
     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        self.assert_lengths(w.len(), x.len(), out.len());
         let (a, b) = w.split_at(self.output_dim);
         let s = scale * self.activation.value(dot(b, x));
         for (out, &a) in out.iter_mut().zip(a) {
@@ -173,6 +192,8 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
     }
 
     fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        self.assert_lengths(w.len(), x.len(), g.len());
+        assert_size("length of the product", w.len(), out.len());
         let (a, b) = w.split_at(self.output_dim);
         let (da, db) = out.split_at_mut(self.output_dim);
         let (s, ds) = self.activation.value_and_derivative(dot(b, x));
@@ -186,6 +207,8 @@ impl<T: Real, A: Activation<T>> FeatureMap<T> for Ridge<A> {
     }
 
     fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
+        self.assert_lengths(w.len(), x.len(), out.len());
+        assert_size("length of the direction", w.len(), v.len());
         let (a, b) = w.split_at(self.output_dim);
         let (da, db) = v.split_at(self.output_dim);
         let (s, ds) = self.activation.value_and_derivative(dot(b, x));

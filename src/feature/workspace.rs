@@ -36,6 +36,9 @@ impl<T> Default for Workspace<T> {
 
 impl<T: Real> Workspace<T> {
     /// Returns disjoint slices of the given lengths with unspecified content.
+    ///
+    /// # Panics
+    /// If the slices do not fit in memory.
     pub fn split<const N: usize>(&mut self, lens: [usize; N]) -> [&mut [T]; N] {
         split_at_lines(&mut self.buffer, lens)
     }
@@ -47,6 +50,9 @@ impl<T: Real> Workspace<T> {
 
     /// Like [`split`](Self::split), with a second workspace for operations called while the slices
     /// are in use.
+    ///
+    /// # Panics
+    /// If the slices do not fit in memory.
     pub fn nest<const N: usize>(&mut self, lens: [usize; N]) -> ([&mut [T]; N], &mut Self) {
         let inner = self.inner.get_or_insert_default();
         (split_at_lines(&mut self.buffer, lens), inner)
@@ -59,7 +65,14 @@ fn split_at_lines<T: Real, const N: usize>(
     lens: [usize; N],
 ) -> [&mut [T]; N] {
     let padded = |len: usize| len.next_multiple_of(line::<T>());
-    let total = lens.map(padded).iter().sum();
+    // Lengths that overflow would wrap, and the slices below would be empty.
+    let limit = isize::MAX as usize / size_of::<T>().max(1) / 2;
+    let within = |total: &usize| *total <= limit;
+    let total = lens.iter().try_fold(0_usize, |total, &len| {
+        let len = Some(len).filter(within)?;
+        total.checked_add(padded(len)).filter(within)
+    });
+    let total = total.unwrap_or_else(|| panic!("slices of lengths {lens:?} exceed the memory"));
     if buffer.len() < total {
         buffer.resize(total, T::zero());
     }

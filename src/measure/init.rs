@@ -44,25 +44,15 @@ pub fn grid<T: Real>(
             len: points,
         });
     }
-    let count = u32::try_from(p)
-        .ok()
-        .and_then(|p| points.checked_pow(p))
-        .and_then(|m| m.checked_mul(p).map(|_| m));
-    let Some(m) = count.filter(|&m| {
-        m.checked_mul(p * size_of::<T>())
-            .is_some_and(|bytes| bytes < isize::MAX as usize)
-    }) else {
-        return Err(ParameterError {
-            name: "points^p",
-            requirement: "a number of particles that fits in memory",
-            value: (points as f64).powf(p as f64),
-        }
-        .into());
+    let count = u32::try_from(p).ok().and_then(|p| points.checked_pow(p));
+    let Some(m) = count else {
+        return Err(too_large("points^p", (points as f64).powf(p as f64)).into());
     };
-    let centre = |i: usize| real(low + (high - low) * (i as f64 + 0.5) / points as f64);
-    EmpiricalMeasure::uniform(DMatrix::from_fn(p, m, |axis, i| {
-        centre(i / points.pow(axis as u32) % points)
-    }))
+    let centre = |i: usize| real::<T>(low + (high - low) * (i as f64 + 0.5) / points as f64);
+    let coordinate = |axis, i| centre(i / points.pow(axis as u32) % points);
+    uniform(p, m, |i, w| {
+        w.extend((0..p).map(|axis| coordinate(axis, i)))
+    })
 }
 
 /// The uniform measure on `m` equidistant points of a circle in the plane, `p = 2`.
@@ -78,12 +68,41 @@ pub fn grid<T: Real>(
 /// ```
 ///
 /// # Errors
-/// [`MeasureError`] if `m = 0` or the radius is not finite.
+/// [`MeasureError`] if `m = 0`, the radius is not finite, or the particles do not fit in memory.
 pub fn circle<T: Real>(m: usize, radius: f64) -> Result<EmpiricalMeasure<T>, MeasureError> {
-    EmpiricalMeasure::uniform(DMatrix::from_fn(2, m, |axis, i| {
+    uniform(2, m, |i, w| {
         let (sin, cos) = (std::f64::consts::TAU * i as f64 / m as f64).sin_cos();
-        real(radius * if axis == 0 { cos } else { sin })
-    }))
+        w.extend([radius * cos, radius * sin].map(real::<T>));
+    })
+}
+
+/// The uniform measure on `m` particles in `R^p`: `append(i, w)` appends the coordinates of
+/// particle i to `w`. Sizes that do not fit in memory are an error, before anything is computed.
+fn uniform<T: Real>(
+    p: usize,
+    m: usize,
+    mut append: impl FnMut(usize, &mut Vec<T>),
+) -> Result<EmpiricalMeasure<T>, MeasureError> {
+    if p == 0 || m == 0 {
+        return Err(MeasureError::Empty { dim: p, len: m });
+    }
+    let mut points = Vec::new();
+    p.checked_mul(m)
+        .and_then(|len| points.try_reserve_exact(len).ok())
+        .ok_or_else(|| too_large("m p", m as f64 * p as f64))?;
+    for i in 0..m {
+        append(i, &mut points);
+    }
+    EmpiricalMeasure::uniform(DMatrix::from_vec(p, m, points))
+}
+
+/// The error of a size that does not fit in memory.
+fn too_large(name: &'static str, value: f64) -> ParameterError {
+    ParameterError {
+        name,
+        requirement: "a number that fits in memory",
+        value,
+    }
 }
 
 /// The symmetrised measure `(mu + S mu) / 2`, with the reflection `S(a, b) = (-a, b)`, `a` in

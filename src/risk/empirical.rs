@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Risk, reciprocal, sum};
-use crate::error::{RiskError, ShapeError};
+use super::{Risk, assert_lengths, assert_range, reciprocal, sum};
+use crate::error::{ParameterError, RiskError, ShapeError, assert_size};
 use crate::inputs::Inputs;
 use crate::loss::Loss;
 use crate::real::{Real, to_f64};
@@ -174,6 +174,7 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
     }
 
     fn value(&self, h: &[T]) -> T {
+        assert_size("length of the predictions", self.targets.len(), h.len());
         let (k, y) = (self.targets.nrows(), self.targets.as_slice());
         sum(self.inputs.len(), |j| {
             let mut losses = T::zero();
@@ -185,6 +186,7 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
     }
 
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
+        assert_lengths(self.targets.len(), h.len(), out.len());
         self.range_value_and_gradient(0, h, out)
     }
 
@@ -193,15 +195,24 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
     }
 
     fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
+        let (k, n) = self.targets.shape();
+        assert_range(&samples, n);
+        assert_lengths(k * samples.len(), h.len(), out.len());
         self.range_value_and_gradient(samples.start, h, out)
     }
 
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
+        assert_lengths(self.targets.len(), h.len(), out.len());
+        assert_size("length of the field", self.targets.len(), u.len());
         let (k, y) = (self.targets.nrows(), self.targets.as_slice());
         for (i, out) in out.iter_mut().enumerate() {
             let product = self.loss.second_derivative(y[i], h[i]) * u[i];
             *out = weighted(self.weights[i / k], product);
         }
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        self.loss.check()
     }
 }
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use nalgebra::DMatrix;
 
-use super::{Risk, reciprocal, sum};
-use crate::error::{RiskError, ShapeError};
+use super::{Risk, assert_lengths, assert_range, reciprocal, sum};
+use crate::error::{ParameterError, RiskError, ShapeError, assert_size, is_allocatable};
 use crate::inputs::Inputs;
 use crate::real::Real;
 
@@ -38,7 +38,8 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
     ///
     /// # Errors
     /// [`RiskError`] if `d = 0`, `n = 0`, `classes = 0`, a coordinate is not finite, a label is
-    /// out of range, or the number of labels is not n.
+    /// out of range, the number of labels is not n, or `classes n` predictions do not fit in
+    /// memory.
     pub fn new(x: DMatrix<T>, labels: Vec<usize>, classes: usize) -> Result<Self, RiskError> {
         let inputs = Inputs::new(x)?;
         ShapeError::check("number of labels", inputs.len(), labels.len())?;
@@ -50,6 +51,12 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
             }
             .into());
         }
+        ParameterError::check(
+            is_allocatable::<T>(classes, labels.len()),
+            "classes",
+            "a number with predictions that fit in memory",
+            classes as f64,
+        )?;
         if let Some(sample) = labels.iter().position(|&y| y >= classes) {
             return Err(RiskError::Target {
                 sample,
@@ -113,6 +120,7 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
 
     fn value(&self, h: &[T]) -> T {
         let (n, k) = (self.labels.len(), self.classes);
+        assert_size("length of the predictions", n * k, h.len());
         let losses = sum(n, |j| {
             log_sum_exp(&h[j * k..(j + 1) * k], None) - h[j * k + self.labels[j]]
         });
@@ -120,6 +128,7 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
     }
 
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
+        assert_lengths(self.classes * self.labels.len(), h.len(), out.len());
         self.range_value_and_gradient(0, h, out)
     }
 
@@ -128,12 +137,16 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
     }
 
     fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
+        assert_range(&samples, self.labels.len());
+        assert_lengths(self.classes * samples.len(), h.len(), out.len());
         self.range_value_and_gradient(samples.start, h, out)
     }
 
     /// For each sample, `R'' u = (1/n) (p u - p <p, u>)` with `p = softmax(h)`.
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
         let (n, k) = (self.labels.len(), self.classes);
+        assert_lengths(n * k, h.len(), out.len());
+        assert_size("length of the field", n * k, u.len());
         let c = reciprocal::<T>(n);
         for j in 0..n {
             let outputs = j * k..(j + 1) * k;

@@ -3,6 +3,7 @@
 use nalgebra::DMatrix;
 
 use crate::energy::Energy;
+use crate::error::assert_size;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, real};
 
@@ -61,6 +62,8 @@ impl<T: Real> EvaluatedPoint<T> {
 
     /// Computes velocity, energy and dissipation if they are stale.
     pub(super) fn evaluate(&mut self, energy: &mut dyn Energy<T>) {
+        let p = energy.particle_dim();
+        assert_size("particle dimension of the measure", p, self.measure.dim());
         if !self.stale {
             return;
         }

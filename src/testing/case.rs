@@ -66,6 +66,9 @@ impl Case {
     }
 
     /// A measure of m particles in `R^p`, as [`CaseRng::measure`].
+    ///
+    /// # Panics
+    /// If `m = 0` or `p = 0`.
     pub fn measure<T: Real>(&self, p: usize) -> EmpiricalMeasure<T> {
         self.rng(5).measure(p, self.m)
     }
@@ -141,7 +144,14 @@ impl CaseRng {
     ///
     /// With probability 1/2 the weights are equal. Otherwise they are uniform in
     /// `{0, 1, .., 8} / (8 m)`, and not all 0.
+    ///
+    /// # Panics
+    /// If `m = 0` or `p = 0`.
     pub fn measure<T: Real>(&mut self, p: usize, m: usize) -> EmpiricalMeasure<T> {
+        assert!(
+            p > 0 && m > 0,
+            "a measure needs p >= 1 and m >= 1, found p = {p}, m = {m}"
+        );
         let equal = self.index(2) == 0;
         let weight = |_, _| real(if equal { 8.0 } else { self.index(9) as f64 });
         let mut weights = DVector::from_fn(m, weight);

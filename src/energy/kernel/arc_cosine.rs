@@ -4,7 +4,8 @@
 //! computed by the stable formula of W. Kahan, How futile are mindless assessments of roundoff,
 //! 2006 ("Mangled angles").
 
-use super::Kernel;
+use super::{Kernel, assert_points};
+use crate::error::assert_size;
 use crate::real::{Real, real};
 
 /// The arc-cosine kernel `K(w, v) = E[(w.x)_+ (v.x)_+]`, `x ~ N(0, I_d)`.
@@ -201,6 +202,7 @@ impl<T: Real> Kernel<T> for ArcCosine {
     }
 
     fn value(&self, w: &[T], v: &[T]) -> T {
+        assert_points(self.input_dim, w, v);
         Pair::new(w, v).map_or(T::zero(), |pair| pair.value())
     }
 
@@ -209,6 +211,8 @@ impl<T: Real> Kernel<T> for ArcCosine {
     }
 
     fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
+        assert_points(self.input_dim, w, v);
+        assert_size("length of the gradient", self.input_dim, out.len());
         let Some(pair) = Pair::new(w, v) else {
             return T::zero();
         };
@@ -224,6 +228,8 @@ impl<T: Real> Kernel<T> for ArcCosine {
         grad_w: &mut [T],
         grad_v: &mut [T],
     ) -> T {
+        assert_points(self.input_dim, w, v);
+        assert_points(self.input_dim, grad_w, grad_v);
         let Some(pair) = Pair::new(w, v) else {
             return T::zero();
         };

@@ -1,10 +1,9 @@
 //! Random initial measures.
 
-use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-use super::EmpiricalMeasure;
+use super::{EmpiricalMeasure, uniform};
 use crate::error::{MeasureError, ParameterError};
 use crate::real::{Real, real};
 
@@ -20,7 +19,8 @@ use crate::real::{Real, real};
 /// ```
 ///
 /// # Errors
-/// [`MeasureError::Empty`] if `p = 0` or `m = 0`.
+/// [`MeasureError::Empty`] if `p = 0` or `m = 0`; [`MeasureError::Parameter`] if the particles do not
+/// fit in memory.
 ///
 /// Source: M. E. Muller, A note on a method for generating points uniformly on n-dimensional
 /// spheres, 1959 (normalised Gaussian vectors).
@@ -29,11 +29,7 @@ pub fn sphere<T: Real>(
     m: usize,
     rng: &mut (impl Rng + ?Sized),
 ) -> Result<EmpiricalMeasure<T>, MeasureError> {
-    let mut points = DMatrix::zeros(p, m);
-    for i in 0..m {
-        points.column_mut(i).copy_from_slice(&direction(p, rng));
-    }
-    EmpiricalMeasure::uniform(points.map(real))
+    uniform(p, m, |_, w| w.extend(direction(p, rng).map(real::<T>)))
 }
 
 /// The uniform measure on `m` independent particles in `R^p` with coordinates `N(0, std^2)`.
@@ -48,7 +44,8 @@ pub fn sphere<T: Real>(
 /// ```
 ///
 /// # Errors
-/// [`MeasureError`] if `p = 0`, `m = 0`, or `std` is negative or not finite.
+/// [`MeasureError`] if `p = 0`, `m = 0`, `std` is negative or not finite, or the particles do not fit
+/// in memory.
 pub fn gaussian<T: Real>(
     p: usize,
     m: usize,
@@ -56,9 +53,9 @@ pub fn gaussian<T: Real>(
     rng: &mut (impl Rng + ?Sized),
 ) -> Result<EmpiricalMeasure<T>, MeasureError> {
     ParameterError::check_nonnegative("std", std)?;
-    EmpiricalMeasure::uniform(DMatrix::from_fn(p, m, |_, _| {
-        real(std * rng.sample::<f64, _>(StandardNormal))
-    }))
+    uniform(p, m, |_, w| {
+        w.extend((0..p).map(|_| real::<T>(std * rng.sample::<f64, _>(StandardNormal))));
+    })
 }
 
 /// The uniform measure on `m` independent balanced neurons `(a, b)` in `R^(1 + d)`.
@@ -77,7 +74,8 @@ pub fn gaussian<T: Real>(
 /// ```
 ///
 /// # Errors
-/// [`MeasureError`] if `d = 0`, `m = 0`, or `radius` is negative or not finite.
+/// [`MeasureError`] if `d = 0`, `m = 0`, `radius` is negative or not finite, or the particles do not
+/// fit in memory.
 pub fn balanced<T: Real>(
     d: usize,
     m: usize,
@@ -88,28 +86,21 @@ pub fn balanced<T: Real>(
     if d == 0 {
         return Err(MeasureError::Empty { dim: d, len: m });
     }
-    let mut points = DMatrix::zeros(1 + d, m);
-    for mut w in points.column_iter_mut() {
-        w[0] = if rng.random_bool(0.5) {
-            radius
-        } else {
-            -radius
-        };
-        for (w, b) in w.iter_mut().skip(1).zip(direction(d, rng)) {
-            *w = radius * b;
-        }
-    }
-    EmpiricalMeasure::uniform(points.map(real))
+    uniform(d.saturating_add(1), m, |_, w| {
+        let positive = rng.random_bool(0.5);
+        w.push(real(if positive { radius } else { -radius }));
+        w.extend(direction(d, rng).map(|b| real::<T>(radius * b)));
+    })
 }
 
-/// A uniformly distributed point on the unit sphere of `R^p`: a normalised Gaussian vector.
-fn direction(p: usize, rng: &mut (impl Rng + ?Sized)) -> Vec<f64> {
+/// A uniformly distributed point on the unit sphere of `R^p`, `p >= 1`: a normalised Gaussian vector.
+fn direction(p: usize, rng: &mut (impl Rng + ?Sized)) -> impl Iterator<Item = f64> {
     loop {
         let g: Vec<f64> = (0..p).map(|_| rng.sample(StandardNormal)).collect();
         let norm = g.iter().map(|g| g * g).sum::<f64>().sqrt();
-        // Norm 0 has probability 0: only a faulty generator repeats the loop. Callers reject p = 0.
-        if norm > 0.0 || p == 0 {
-            return g.iter().map(|g| g / norm).collect();
+        // Norm 0 has probability 0: only a faulty generator repeats the loop.
+        if norm > 0.0 {
+            return g.into_iter().map(move |g| g / norm);
         }
     }
 }
