@@ -275,8 +275,7 @@ pub enum StepError {
         /// The time at which the step began, which is that of the state kept.
         time: f64,
     },
-    /// The inner solver of an implicit step, or the step-size selection of an adaptive one, did
-    /// not reach its tolerance.
+    /// The inner solver of an implicit step did not reach its tolerance.
     #[error(
         "the inner solver stopped after {iterations} iterations with residual {residual}: \
          reduce the step size or increase the tolerance"
@@ -287,16 +286,38 @@ pub enum StepError {
         /// The remaining residual, in the unit that the integrator documents.
         residual: f64,
     },
-    /// Chattering of an explicit adaptive method: particles slide along a kink of the energy, and
-    /// the step size is reduced repeatedly without recovering.
+    /// Chattering of an adaptive explicit method: particles slide along a kink of the energy, which
+    /// limits the steps.
     #[error(
-        "chattering at time {time}: the step size is reduced repeatedly, to {size}, at kinks: \
+        "chattering at time {time}: particles slide along kinks, which limits the steps to {size}: \
          use a proximal integrator"
     )]
     Chatter {
         /// The time at which chattering was detected, which is that of the state kept.
         time: f64,
-        /// The last reduced step size.
+        /// The last step size.
+        size: f64,
+    },
+    /// Stiffness: an adaptive explicit method remains at the limit of its stability.
+    #[error(
+        "stiff at time {time}: steps of {size} are limited by stability, not by accuracy: \
+         use a proximal integrator"
+    )]
+    Stiff {
+        /// The time at which stiffness was detected, which is that of the state kept.
+        time: f64,
+        /// The last step size.
+        size: f64,
+    },
+    /// The steps are too short to reach the requested time, or to move the particles.
+    #[error(
+        "no progress at time {time} with steps of {size}: use longer steps, a larger tolerance, \
+         or a proximal integrator"
+    )]
+    Crawl {
+        /// The time of the state kept.
+        time: f64,
+        /// The last step size.
         size: f64,
     },
     /// The energy does not implement an operation that the method requires.

@@ -190,6 +190,8 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// Takes one step of at most `dt`.
     fn advance_by(&mut self, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
         self.prepare(state)?;
+        let end = state.time() + dt;
+        ParameterError::check(end.is_finite(), "time + dt", "finite", to_f64(end))?;
         let Self {
             energy,
             integrator,
@@ -261,9 +263,12 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// The last step is shortened. With `time` infinite only the observer ends the run; a time in
     /// the past takes no step.
     ///
+    /// A run to a finite time ends: at most 10 000 steps of a call may be shorter than `1e-9` times
+    /// the remaining time. A fixed step below that size is such a step too.
+    ///
     /// # Errors
-    /// [`StepError`]; the state is then as before the step that failed. [`StepError::Parameter`] if
-    /// `time` is NaN.
+    /// [`StepError`]; the state is then as before the step that failed. [`StepError::Crawl`] if more
+    /// than 10 000 steps are as short as above. [`StepError::Parameter`] if `time` is NaN.
     pub fn run_until(
         &mut self,
         state: &mut State<T>,
@@ -273,11 +278,17 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         ParameterError::check(!to_f64(time).is_nan(), "time", "a number", f64::NAN)?;
         self.prepare(state)?;
         let mut control = observer.observe(state);
+        let mut short = 0;
         while state.time() < time {
             if let Some(reason) = control.break_value() {
                 return Ok(reason);
             }
             let (dt, remaining) = (state.next().unwrap_or(self.dt), state.remaining(time));
+            short += usize::from(is_short(dt, remaining));
+            if short > SHORT_STEPS {
+                let (time, size) = (to_f64(state.time()), to_f64(dt));
+                return Err(StepError::Crawl { time, size });
+            }
             if reaches(dt, remaining) {
                 let step = self.advance_by(state, remaining)?;
                 if step.taken == remaining {
@@ -342,6 +353,14 @@ fn check_step<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
     step.next.map_or(Ok(()), |next| {
         ParameterError::check_positive("the step proposed by the integrator", to_f64(next))
     })
+}
+
+/// The steps of a run to a finite time that may be short.
+const SHORT_STEPS: usize = 10_000;
+
+/// Returns true if a billion steps of `dt` do not reach the remaining time, if that is finite.
+fn is_short<T: Real>(dt: T, remaining: T) -> bool {
+    remaining.is_finite() && dt < remaining * real(1e-9)
 }
 
 /// Steps that end within this many units of rounding of the requested time end there exactly.

@@ -3,7 +3,7 @@
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::forward::forward;
-use crate::real::Real;
+use crate::real::{Real, real};
 use crate::state::State;
 
 mod conic;
@@ -102,6 +102,21 @@ pub trait Integrator<T: Real> {
     fn check(&self) -> Result<(), ParameterError> {
         Ok(())
     }
+}
+
+/// Returns an error unless the value is positive and finite in the scalar `T` that uses it.
+fn check_positive_in<T: Real>(name: &'static str, value: f64) -> Result<(), ParameterError> {
+    let rounded = real::<T>(value);
+    let holds = rounded > T::zero() && rounded.is_finite();
+    let requirement = "positive and finite in the precision of the flow";
+    ParameterError::check(holds, name, requirement, value)
+}
+
+/// Returns an error unless the value is >= 0, and finite in the scalar `T` that uses it.
+fn check_nonnegative_in<T: Real>(name: &'static str, value: f64) -> Result<(), ParameterError> {
+    let holds = value >= 0.0 && real::<T>(value).is_finite();
+    let requirement = ">= 0 and finite in the precision of the flow";
+    ParameterError::check(holds, name, requirement, value)
 }
 
 forward! {

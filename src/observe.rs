@@ -32,7 +32,7 @@ mod until;
 
 pub use record::{Record, Snapshots, Trace};
 pub use schedule::{Every, LogSpaced};
-pub use until::{UntilStationary, UntilTarget};
+pub use until::{UntilRising, UntilStationary, UntilTarget};
 
 /// The reason why a run stopped.
 ///
@@ -65,6 +65,8 @@ pub enum StopReason {
         /// An upper bound of `F(mu) - F*`, infinite if none is available.
         gap: f64,
     },
+    /// The energy rises: the steps are too long for an explicit method.
+    Rising,
     /// A user-defined observer stopped the run.
     Requested,
 }

@@ -176,8 +176,7 @@ pub fn slope(widths: &[Width]) -> f64 {
 /// The Wilson score interval `(low, high)` at 95 % for a success rate; `(0, 1)` without trials.
 ///
 /// With z = 1.96, rate r and n trials:
-/// `(r + z^2 / 2n -+ z (r (1 - r) / n + z^2 / 4n^2)^(1/2)) / (1 + z^2 / n)`. `successes` must be at
-/// most `trials`.
+/// `(r + z^2 / 2n -+ z (r (1 - r) / n + z^2 / 4n^2)^(1/2)) / (1 + z^2 / n)`.
 ///
 /// ```
 /// let (low, high) = wasserflow::study::wilson(0, 20);
@@ -185,9 +184,16 @@ pub fn slope(widths: &[Width]) -> f64 {
 /// assert!((high - 0.161).abs() < 1e-3);
 /// ```
 ///
+/// # Panics
+/// If `successes > trials`.
+///
 /// Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, J.
 /// Am. Stat. Assoc. 22 (1927).
 pub fn wilson(successes: usize, trials: usize) -> (f64, f64) {
+    assert!(
+        successes <= trials,
+        "successes must be at most trials = {trials}, found {successes}"
+    );
     if trials == 0 {
         return (0.0, 1.0);
     }

@@ -3,11 +3,15 @@
 use nalgebra::DMatrix;
 
 use super::runge_kutta::{stage, start};
-use super::{Integrator, Step};
+use super::{Integrator, Step, check_nonnegative_in};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
-use crate::real::{Real, real, to_f64};
+use crate::real::{Real, epsilon, real, to_f64};
 use crate::state::State;
+
+mod diagnosis;
+
+use diagnosis::{Controller, TRIAL, Trial};
 
 /// The adaptive method of Dormand and Prince: order 5 with an error estimate of order 4, six
 /// velocities a step.
@@ -15,18 +19,17 @@ use crate::state::State;
 /// A step from `mu` is accepted if its estimated error `e` is below the tolerance in the norm of
 /// `L2(mu)`:
 ///
-/// `(int |e|^2 dmu)^(1/2) <= atol + rtol (int |w|^2 dmu)^(1/2)`,
+/// `(int |e|^2 dmu)^(1/2) <= max(atol + rtol |w|, 8 eps |w|)`, `|w| = (int |w|^2 dmu)^(1/2)`,
 ///
-/// with the larger of the second moments before and after the step. The left side bounds the
-/// Wasserstein distance `W2` between the measures of order 4 and 5. Particles of weight 0 do not
-/// contribute. A PI controller sets the step size. A step that is not finite is repeated with a
-/// shorter step size.
+/// with the larger of the second moments before and after the step, and the machine epsilon `eps`
+/// of the scalar. The bound `8 eps |w|` replaces a smaller tolerance: the estimate of a smaller
+/// error consists of rounding. In `f32` it is `1e-6 |w|`. The left side bounds the Wasserstein
+/// distance `W2` between the measures of order 4 and 5. Particles of weight 0 do not contribute. A
+/// PI controller sets the step size. A step that is not finite is repeated with a shorter step size.
 ///
 /// The last stage is the velocity at the new point, so that it serves as the first stage of the
-/// next step.
-///
-/// The state stores two scalars, the last error and the chatter count, so that a run resumes bit
-/// for bit.
+/// next step. The state stores the last error and the counts of the diagnosis below, so that a run
+/// resumes bit for bit.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -40,23 +43,38 @@ use crate::state::State;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # Chatter
+/// # Chatter and stiffness
 /// On rectifier networks the velocity jumps where `b.x_j = 0`. If the velocities on both sides of
-/// such a kink point towards it, a particle slides along the kink, and an explicit method must
-/// reduce its step at each crossing. The order of the error distinguishes this from stiffness:
-/// halving the step divides the error by 32 if the velocity is smooth, and by 2 across a jump. A
-/// step counts as cut at a kink if its error decreases more slowly than the square of the step
-/// size. Once more than one step in 17 is cut, with an excess of 200 such steps, the step fails
-/// with [`StepError::Chatter`]. The state is then that before the step, from which a
-/// [`Jko`](super::Jko) can continue.
+/// such a kink point towards it, a particle slides along the kink, and an explicit method crosses it
+/// with every short step. Steps may be accepted all the same, so refusals do not reveal chatter.
+/// After every 2000 steps the next 32 are therefore trials, whose proposed size is doubled. If a
+/// trial is refused, the error at the reduced size shows what limits the steps:
+///
+/// - Jumps: halving the step divides the error by 32 if the velocity is smooth, and by 2 across a
+///   jump. A trial meets a jump if its error decreases more slowly than the square of the step size.
+///   Jumps that are only crossed satisfy `-dF/dt = int |v|^2 dmu`; along a kink the velocities of
+///   both sides cancel. [`StepError::Chatter`] is returned if 4 trials meet a jump and `F` has fallen
+///   by less than 0.9 times the integral of the dissipation, three times in succession.
+/// - The domain of `F`: [`StepError::NonFinite`] if 4 trials are not finite, three times in
+///   succession.
+/// - Stability: 16 smooth trials exceed the stability limit, `dt |f(y) - f(z)| / |y - z| > 3.25` for
+///   the last two stages `y, z`. A gradient flow near its limit is in this state, without harm. A
+///   flow that remains in it for a million steps is stiff, and [`StepError::Stiff`] is returned.
+///
+/// Chatter is thus reported within 8128 steps of its onset, in any precision. The state is then that
+/// before the step, from which a [`Jko`](super::Jko) can continue. The trials of smooth flows cost
+/// 1.6 % of the velocities.
 ///
 /// # Errors
-/// [`StepError::Chatter`] as above; [`StepError::Inner`] if 60 reductions do not reach the
-/// tolerance; [`StepError::NonFinite`] if the last of them is not finite.
+/// [`StepError::Chatter`], [`StepError::Stiff`] and [`StepError::NonFinite`] as above. The least step
+/// moves the points by their rounding, `dt |v| = eps |w|`: if a step of that size is not finite,
+/// [`StepError::NonFinite`] is returned. Every refusal at least halves the step size, so attempts
+/// end; [`StepError::Crawl`] if the size underflows to 0.
 ///
 /// Sources: J. Dormand and P. Prince, *A family of embedded Runge-Kutta formulae*, 1980.
 /// Controller: E. Hairer, S. Norsett and G. Wanner, *Solving Ordinary Differential Equations I*,
-/// section II.4.
+/// section II.4. Stability estimate: E. Hairer and G. Wanner, *Solving Ordinary Differential
+/// Equations II*, section IV.2, as in their code DOPRI5.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DormandPrince {
     rtol: f64,
@@ -67,7 +85,7 @@ impl DormandPrince {
     /// The method with relative tolerance `rtol >= 0` and absolute tolerance `atol >= 0`, not both
     /// 0.
     ///
-    /// [`ParticleFlow::new`](crate::ParticleFlow::new) checks the ranges.
+    /// [`ParticleFlow::new`](crate::ParticleFlow::new) checks the ranges in the scalar of the flow.
     pub fn new(rtol: f64, atol: f64) -> Self {
         Self { rtol, atol }
     }
@@ -138,54 +156,31 @@ const BETA: f64 = 0.04;
 const ALPHA: f64 = 0.2 - 0.75 * BETA;
 /// The least error that the controller uses, so that one exact step does not determine the next.
 const LEAST_ERROR: f64 = 1e-4;
-/// Attempts at a step.
-const ATTEMPTS: usize = 60;
-/// A step cut at a kink adds this to the chatter count, any other step subtracts 1.
-const CUT: usize = 16;
-/// The chatter count at which a step fails: 200 cut steps.
-const CHATTER: usize = 200 * CUT;
+/// The least tolerance, in units of `eps |w|`. The error estimate has a rounding error of 0.1
+/// `dt L eps |w|`, with `dt L < 3.3` for a stable step.
+const LEAST_TOLERANCE: f64 = 8.0;
 
-/// What the state stores between steps.
-struct ControllerMemory {
-    /// The last error relative to the tolerance.
+/// The outcome of one attempt at a step.
+struct Attempt<T> {
+    /// The estimated error relative to the tolerance; infinite if the result is not finite.
     error: f64,
-    /// The chatter count.
-    cuts: usize,
-}
-
-impl ControllerMemory {
-    fn load<T: Real>(state: &State<T>) -> Self {
-        match state.memory().scalars[..] {
-            [error, cuts] => Self {
-                error: to_f64(error),
-                cuts: to_f64(cuts) as usize,
-            },
-            _ => Self {
-                error: 1.0,
-                cuts: 0,
-            },
-        }
-    }
-
-    fn store<T: Real>(&self, state: &mut State<T>) {
-        let scalars = &mut state.memory_mut().scalars;
-        scalars.clear();
-        scalars.extend([real::<T>(self.error), real(self.cuts as f64)]);
-    }
+    /// `F` at the end.
+    value: T,
+    /// `dt |k_7 - k_6| / |w_7 - w_6|`, an estimate of `dt L`. Computed by trials only, otherwise 0.
+    stability: f64,
 }
 
 impl DormandPrince {
-    /// Computes the stages `k_2, .., k_7` of a step and returns its error relative to the tolerance
-    /// and the energy at its end, where the points are left. `before` is the second moment at the
-    /// start. The error estimate overwrites `k_2`, which has no weight in it.
+    /// Computes the stages `k_2, .., k_7` of a step, and leaves the points at its end. `before` is
+    /// the second moment at the start. The error estimate overwrites `k_2`, which has no weight in
+    /// it.
     fn attempt<T: Real>(
         &self,
         energy: &mut dyn Energy<T>,
         state: &mut State<T>,
         stages: &mut [DMatrix<T>],
-        before: T,
-        dt: T,
-    ) -> (f64, T) {
+        (before, dt, is_trial): (T, T, bool),
+    ) -> Attempt<T> {
         let mut value = T::zero();
         for (r, row) in ROWS.iter().enumerate() {
             stage(row, state, stages, dt);
@@ -193,24 +188,74 @@ impl DormandPrince {
         }
         let points = state.measure().points();
         let after = energy.inner(state.measure(), points, points);
+        let mut attempt = Attempt {
+            error: f64::INFINITY,
+            value,
+            stability: 0.0,
+        };
         if !(value.is_finite() && after.is_finite()) {
-            return (f64::INFINITY, value);
+            return attempt;
+        }
+        if is_trial {
+            attempt.stability = stability(energy, state, stages, dt);
         }
 
         // e = dt sum_r (b_r - b*_r) k_r
-        let (head, tail) = stages.split_at_mut(2);
-        let e = &mut head[1];
-        e.copy_from(state.velocity());
-        *e *= real::<T>(ERROR[0]);
-        for (k, &weight) in tail.iter().zip(&ERROR[2..]) {
-            e.zip_apply(k, |e, k| *e += real::<T>(weight) * k);
-        }
-        let size = dt * energy.inner(state.measure(), e, e).sqrt();
+        let size = dt * combination(&ERROR, energy, state, stages);
         if size == T::zero() {
-            return (0.0, value);
+            attempt.error = 0.0;
+            return attempt;
         }
-        let scale = real::<T>(self.atol) + real::<T>(self.rtol) * before.max(after).sqrt();
-        (to_f64(size / scale), value)
+        let moment = before.max(after).sqrt();
+        let scale = real::<T>(self.atol) + real::<T>(self.rtol) * moment;
+        let least = real::<T>(LEAST_TOLERANCE) * epsilon::<T>() * moment;
+        attempt.error = to_f64(size / scale.max(least));
+        attempt
+    }
+}
+
+/// The norm of `sum_r c_r k_r`, which overwrites `k_2`.
+fn combination<T: Real>(
+    c: &[f64; 7],
+    energy: &mut dyn Energy<T>,
+    state: &State<T>,
+    stages: &mut [DMatrix<T>],
+) -> T {
+    let (head, tail) = stages.split_at_mut(2);
+    let sum = &mut head[1];
+    if c[1] == 0.0 {
+        sum.fill(T::zero()); // k_2 may be overwritten already
+    } else {
+        *sum *= real::<T>(c[1]);
+    }
+    let others = std::iter::once(state.velocity()).chain(&*tail);
+    for (k, &c) in others.zip(c[..1].iter().chain(&c[2..])) {
+        if c != 0.0 {
+            sum.zip_apply(k, |sum, k| *sum += real::<T>(c) * k);
+        }
+    }
+    energy.inner(state.measure(), sum, sum).sqrt()
+}
+
+/// `dt |k_7 - k_6| / |w_7 - w_6|`: the stages 6 and 7 are both at the end of the step.
+fn stability<T: Real>(
+    energy: &mut dyn Energy<T>,
+    state: &State<T>,
+    stages: &mut [DMatrix<T>],
+    dt: T,
+) -> f64 {
+    // w_7 - w_6 = dt sum_r (b_r - a_6r) k_r
+    let mut c = [0.0; 7];
+    for (r, &b) in ROWS[5].iter().enumerate() {
+        c[r] = b - ROWS[4].get(r).copied().unwrap_or(0.0);
+    }
+    let distance = dt * combination(&c, energy, state, stages);
+    let difference = combination(&[0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 1.0], energy, state, stages);
+    let moved = distance > T::zero();
+    if moved {
+        to_f64(dt * difference / distance)
+    } else {
+        0.0
     }
 }
 
@@ -226,52 +271,43 @@ impl<T: Real> Integrator<T> for DormandPrince {
         dt: T,
     ) -> Result<Step<T>, StepError> {
         state.evaluate(energy);
-        let mut memory = ControllerMemory::load(state);
+        let mut controller = Controller::load(state);
+        let is_trial = controller.is_trial();
         let mut stages = state.take_stages(7);
         start(state, &mut stages);
         let before = energy.inner(state.measure(), &stages[0], &stages[0]);
+        let (speed, rounding) = (state.dissipation().sqrt(), epsilon::<T>() * before.sqrt());
 
-        let (mut taken, mut error, mut grow) = (dt, f64::NAN, GROW);
-        let (mut refused, mut cut) = (None, false);
-        for _ in 0..ATTEMPTS {
-            let value;
-            (error, value) = self.attempt(energy, state, &mut stages, before, taken);
-
-            // Across a jump the error is of the order of the step, elsewhere of its fifth power.
-            let size = to_f64(taken);
-            cut |= refused.is_some_and(|(longer, larger): (f64, f64)| {
-                error > larger * (size / longer).powi(2)
-            });
-            refused = Some((size, error)).filter(|_| error.is_finite());
+        let (mut taken, mut grow) = (dt, GROW);
+        let mut trial = Trial::default();
+        loop {
+            let arguments = (before, taken, is_trial);
+            let attempt = self.attempt(energy, state, &mut stages, arguments);
+            let error = attempt.error;
+            trial.record(to_f64(taken), error, attempt.stability);
 
             if error <= 1.0 {
-                let cuts = if cut {
-                    memory.cuts + CUT
+                let dissipated = taken * state.dissipation();
+                controller.record(&trial, dissipated, state, attempt.value)?;
+                let factor = SAFETY * error.powf(-ALPHA) * controller.error.powf(BETA);
+                let factor = factor.clamp(SHRINK, grow);
+                let factor = if controller.is_trial() {
+                    TRIAL * factor
                 } else {
-                    memory.cuts.saturating_sub(1)
+                    factor
                 };
-                if cuts >= CHATTER {
-                    return Err(StepError::Chatter {
-                        time: to_f64(state.time()),
-                        size,
-                    });
-                }
-                let factor = SAFETY * error.powf(-ALPHA) * memory.error.powf(BETA);
-                memory = ControllerMemory {
-                    error: error.max(LEAST_ERROR),
-                    cuts,
-                };
-                state.adopt(energy, &mut stages[6], value);
-                memory.store(state);
+                controller.error = error.max(LEAST_ERROR);
+                state.adopt(energy, &mut stages[6], attempt.value);
+                controller.store(state);
                 state.give_stages(stages);
                 // At rest the error is 0: without a limit the step size would grow to infinity.
                 let longest = T::max_value().map_or(taken, |max| max.sqrt());
-                let next = (taken * real(factor.clamp(SHRINK, grow))).min(longest);
                 return Ok(Step {
                     taken,
-                    next: Some(next),
+                    next: Some((taken * real(factor)).min(longest)),
                 });
             }
+            state.rewind(&stages[0]);
             let factor = SAFETY * error.powf(-0.2);
             let factor = if factor.is_nan() {
                 SHRINK
@@ -280,24 +316,28 @@ impl<T: Real> Integrator<T> for DormandPrince {
             };
             taken *= real(factor);
             grow = 1.0; // after a refusal the step size does not increase at once
-            state.rewind(&stages[0]);
-        }
-        if error.is_finite() {
-            Err(StepError::Inner {
-                iterations: ATTEMPTS,
-                residual: error,
-            })
-        } else {
-            Err(StepError::NonFinite {
-                step: state.step(),
-                time: to_f64(state.time()),
-            })
+            let is_least = |energy: &mut dyn Energy<T>| {
+                // Neither of the first two stages moves the points by more than their rounding.
+                let second = energy.inner(state.measure(), &stages[1], &stages[1]).sqrt();
+                let exceeds = taken * second > rounding;
+                speed > T::zero() && taken * speed <= rounding && !exceeds
+            };
+            if taken == T::zero() || (!error.is_finite() && is_least(energy)) {
+                return Err(controller.failure(&trial, state, to_f64(taken)));
+            }
         }
     }
 
     fn check(&self) -> Result<(), ParameterError> {
-        ParameterError::check_nonnegative("rtol", self.rtol)?;
-        ParameterError::check_nonnegative("atol", self.atol)?;
-        ParameterError::check(self.rtol + self.atol > 0.0, "rtol + atol", "positive", 0.0)
+        check_nonnegative_in::<T>("rtol", self.rtol)?;
+        check_nonnegative_in::<T>("atol", self.atol)?;
+        let sum = real::<T>(self.rtol) + real::<T>(self.atol);
+        let requirement = "positive in the precision of the flow";
+        ParameterError::check(
+            sum > T::zero(),
+            "rtol + atol",
+            requirement,
+            self.rtol + self.atol,
+        )
     }
 }

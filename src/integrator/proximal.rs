@@ -1,9 +1,9 @@
 //! The proximal step of Jordan, Kinderlehrer and Otto.
 
-use super::{Integrator, Step};
+use super::{Integrator, Step, check_positive_in};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
-use crate::real::{Real, real};
+use crate::real::{Real, real, to_f64};
 use crate::state::State;
 
 mod active_set;
@@ -102,7 +102,7 @@ pub use solve::Polished;
 /// # Errors
 /// A step fails with [`StepError::Inner`] if it does not reach its tolerance within the iterations,
 /// or if the line search fails at every sampling radius. The error reports the residual defined
-/// above.
+/// above. [`StepError::Parameter`] if `1 / dt` is not finite.
 ///
 /// # Cost
 /// An iteration costs a velocity a trial of its line search, a few first variations, and one or two
@@ -154,13 +154,15 @@ impl<T: Real> Integrator<T> for Jko {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        let tolerance = real(self.tolerance);
-        solve::solve(energy, state, T::one() / dt, tolerance, self.iterations)?;
+        let (inv_gamma, tolerance) = (T::one() / dt, real(self.tolerance));
+        let requirement = "so large that 1 / dt is finite";
+        ParameterError::check(inv_gamma.is_finite(), "dt", requirement, to_f64(dt))?;
+        solve::solve(energy, state, inv_gamma, tolerance, self.iterations)?;
         Ok(Step::new(dt))
     }
 
     fn check(&self) -> Result<(), ParameterError> {
-        ParameterError::check_positive("tolerance", self.tolerance)?;
+        check_positive_in::<T>("tolerance", self.tolerance)?;
         ParameterError::check(self.iterations > 0, "iterations", "at least 1", 0.0)
     }
 }

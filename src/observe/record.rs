@@ -20,7 +20,10 @@ pub struct Record<T> {
     pub dissipation: T,
 }
 
-/// Records step, time, energy and dissipation of every observed state, once per step.
+/// Records step, time, energy and dissipation of every observed state.
+///
+/// A run that resumes observes its initial state again, which is recorded once: a record equal to
+/// the last one is omitted. A trace can record several runs.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -62,20 +65,23 @@ impl<T> Default for Trace<T> {
 
 impl<T: Real> Observer<T> for Trace<T> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        let last = self.records.last().map(|record| record.step);
-        if last != Some(state.step()) {
-            self.records.push(Record {
-                step: state.step(),
-                time: state.time(),
-                energy: state.energy(),
-                dissipation: state.dissipation(),
-            });
+        let record = Record {
+            step: state.step(),
+            time: state.time(),
+            energy: state.energy(),
+            dissipation: state.dissipation(),
+        };
+        if self.records.last() != Some(&record) {
+            self.records.push(record);
         }
         ControlFlow::Continue(())
     }
 }
 
-/// Records time and measure of every observed state, once per step.
+/// Records time and measure of every observed state.
+///
+/// A run that resumes observes its initial state again, which is recorded once: the measure recorded
+/// last is omitted if step and time are the same too.
 ///
 /// Every snapshot is a copy of the measure. Wrap the observer in [`Every`](super::Every) or
 /// [`LogSpaced`](super::LogSpaced) to limit their number.
@@ -128,7 +134,10 @@ impl<T> Default for Snapshots<T> {
 
 impl<T: Real> Observer<T> for Snapshots<T> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        if self.last != Some(state.step()) {
+        let is_last = |(time, measure): &(T, EmpiricalMeasure<T>)| {
+            *time == state.time() && measure == state.measure()
+        };
+        if self.last != Some(state.step()) || !self.taken.last().is_some_and(is_last) {
             self.taken.push((state.time(), state.measure().clone()));
             self.last = Some(state.step());
         }

@@ -56,7 +56,8 @@ impl<T: Real, O: Observer<T>> Observer<T> for Every<O> {
 /// Forwards logarithmically spaced steps to another observer.
 ///
 /// After step s the next one is `max(s + 1, floor(ratio s))`: all steps at first, then steps whose
-/// quotient is about `ratio`.
+/// quotient is about `ratio`. If the step count falls, a second run has begun: its first state is
+/// forwarded, and the sequence begins anew.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -77,6 +78,9 @@ pub struct LogSpaced<O> {
     ratio: f64,
     /// The next step to forward.
     next: usize,
+    /// The steps forwarded and observed last.
+    forwarded: Option<usize>,
+    last: usize,
     observer: O,
 }
 
@@ -91,6 +95,8 @@ impl<O> LogSpaced<O> {
         Ok(Self {
             ratio,
             next: 0,
+            forwarded: None,
+            last: 0,
             observer,
         })
     }
@@ -103,10 +109,16 @@ impl<O> LogSpaced<O> {
 
 impl<T: Real, O: Observer<T>> Observer<T> for LogSpaced<O> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        if state.step() < self.next {
+        let step = state.step();
+        let restarts = step < self.last || self.forwarded == Some(step);
+        self.last = step;
+        if step < self.next && !restarts {
             return ControlFlow::Continue(());
         }
-        self.next = (state.step() + 1).max((state.step() as f64 * self.ratio) as usize);
+        self.forwarded = Some(step);
+        self.next = step
+            .saturating_add(1)
+            .max((step as f64 * self.ratio) as usize);
         self.observer.observe(state)
     }
 }

@@ -5,5 +5,6 @@ mod allocation;
 mod architecture;
 mod bad_input;
 mod documented_behaviour;
+mod endings;
 mod fixed_seeds;
 mod types;

@@ -3,7 +3,7 @@
 use super::solve::{Polished, solve};
 use crate::energy::Energy;
 use crate::error::StepError;
-use crate::real::{Real, epsilon};
+use crate::real::{Real, epsilon, to_f64};
 use crate::state::State;
 
 /// Descends from the state to a stationary point of `F`, up to rounding: a [`Jko`](super::Jko) step
@@ -36,7 +36,8 @@ use crate::state::State;
 /// [`StepError::Inner`] if the residual is above its tolerance after `iterations`, or if the line
 /// search fails at every sampling radius. On problems with kinks in input dimension `d > 3` this
 /// happens for some starts. The state is then evaluated at the last accepted point, which is not
-/// higher than the start.
+/// higher than the start. [`StepError::NonFinite`] if the energy, a particle or a velocity at the
+/// start is not finite; the state is then unchanged.
 ///
 /// # Cost
 /// [`Polished`] counts velocities, first variations and curvature products. One first variation an
@@ -49,5 +50,12 @@ pub fn polish<T: Real>(
     state: &mut State<T>,
     iterations: usize,
 ) -> Result<Polished<T>, StepError> {
+    state.evaluate(energy);
+    if !state.is_finite(energy) {
+        return Err(StepError::NonFinite {
+            step: state.step(),
+            time: to_f64(state.time()),
+        });
+    }
     solve(energy, state, T::zero(), epsilon(), iterations)
 }
