@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
-use crate::error::ShapeError;
+use crate::error::{ParameterError, ShapeError};
 use crate::forward::forward;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
@@ -229,6 +229,17 @@ pub trait FeatureMap<T: Real> {
             }
         }
     }
+
+    /// Checks the parameters of the map. Provided: a map without parameters.
+    ///
+    /// [`MeanFieldRisk`](crate::MeanFieldRisk) calls it at construction and in
+    /// [`Energy::check`](crate::energy::Energy::check), once a step: it takes `O(1)` operations.
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first parameter outside its range.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
 }
 
 forward! {
@@ -271,6 +282,7 @@ forward! {
             out: &mut [T],
             ws: &mut Workspace<T>
         );
+        fn check(&self) -> Result<(), ParameterError>;
     }
 }
 

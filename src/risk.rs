@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use nalgebra::DVector;
+
+use crate::error::{ParameterError, RiskError, ShapeError};
 use crate::forward::forward;
 use crate::inputs::Inputs;
 use crate::numeric::difference_step;
-use crate::real::{Real, real};
+use crate::real::{Real, real, to_f64};
 
 mod empirical;
 mod softmax;
@@ -133,6 +136,17 @@ pub trait Risk<T: Real> {
     fn refresh(&mut self) -> bool {
         false
     }
+
+    /// Checks the parameters of the risk. Provided: a risk without parameters.
+    ///
+    /// [`Energy::check`](crate::energy::Energy::check) of a mean-field risk calls it, once a step:
+    /// it takes `O(1)` operations.
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first parameter outside its range.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
 }
 
 forward! {
@@ -145,6 +159,7 @@ forward! {
         fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T;
         fn curvature(&self, h: &[T], u: &[T], out: &mut [T]);
         fn refresh(&mut self) -> bool;
+        fn check(&self) -> Result<(), ParameterError>;
     }
 }
 
@@ -166,4 +181,22 @@ fn sum<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> T {
 /// `1 / n`.
 fn reciprocal<T: Real>(n: usize) -> T {
     T::one() / real(n as f64)
+}
+
+/// `c x`, and 0 if `c = 0`: the product would be NaN for the infinite loss of an ignored sample.
+#[inline]
+fn weighted<T: Real>(c: T, x: T) -> T {
+    if c == T::zero() { T::zero() } else { c * x }
+}
+
+/// The n sample weights `c`, after validation.
+fn checked_weights<T: Real>(n: usize, c: DVector<T>) -> Result<Vec<T>, RiskError> {
+    ShapeError::check("number of sample weights", n, c.len())?;
+    match c.iter().position(|&c| !(c.is_finite() && c >= T::zero())) {
+        Some(sample) => Err(RiskError::Weight {
+            sample,
+            value: to_f64(c[sample]),
+        }),
+        None => Ok(c.as_slice().to_vec()),
+    }
 }

@@ -1,13 +1,14 @@
 //! A feature map with the provided batch methods, the reference of an override.
 
 use super::FeatureMap;
+use crate::error::ParameterError;
 use crate::real::Real;
 
 /// A feature map that uses the provided batch methods: the reference for a map that overrides them.
 ///
 /// [`Ridge`](super::Ridge) and [`Radial`](super::Radial) use it for scalars without SIMD kernels.
-/// It forwards the sizes and the methods of one particle and one sample, `add_value`, `add_vjp` and
-/// `add_jvp`, and no other method.
+/// It forwards the sizes, `check`, and the methods of one particle and one sample, `add_value`,
+/// `add_vjp` and `add_jvp`, and no other method.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -40,5 +41,8 @@ impl<T: Real, F: FeatureMap<T>> FeatureMap<T> for ProvidedBatches<F> {
     }
     fn add_jvp(&self, w: &[T], x: &[T], v: &[T], scale: T, out: &mut [T]) {
         self.0.add_jvp(w, x, v, scale, out);
+    }
+    fn check(&self) -> Result<(), ParameterError> {
+        self.0.check()
     }
 }

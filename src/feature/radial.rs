@@ -6,6 +6,7 @@ use super::compute::{self, Neurons, Radials};
 use super::ridge::{constructors, sizes_and_batches};
 use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace};
 use crate::activation::{Activation, Homogeneous};
+use crate::error::ParameterError;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{dot, norm};

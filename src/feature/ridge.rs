@@ -5,6 +5,7 @@ use nalgebra::DMatrix;
 use super::compute::{self, Neurons};
 use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace};
 use crate::activation::{Activation, Homogeneous};
+use crate::error::ParameterError;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::dot;
@@ -149,6 +150,10 @@ macro_rules! sizes_and_batches {
             self.$neurons(mu.points(), x)
                 .jvp(mu.weights(), v.as_slice(), out, ws);
         }
+
+        fn check(&self) -> Result<(), ParameterError> {
+            self.activation.check()
+        }
     };
 }
 pub(super) use sizes_and_batches;
@@ -157,7 +162,7 @@ constructors!(Ridge);
 
 impl<A: Homogeneous> Homogeneous for Ridge<A> {
     fn degree(&self) -> u32 {
-        1 + self.activation.degree()
+        self.activation.degree().saturating_add(1)
     }
 }
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Risk, reciprocal, sum};
-use crate::error::{RiskError, ShapeError};
+use super::{Risk, checked_weights, reciprocal, sum, weighted};
+use crate::error::{ParameterError, RiskError, ShapeError};
 use crate::inputs::Inputs;
 use crate::loss::Loss;
 use crate::real::{Real, to_f64};
@@ -109,15 +109,7 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
     /// # Errors
     /// [`RiskError`] if the number of weights is not n, or a weight is negative or not finite.
     pub fn sample_weights(mut self, c: impl Into<DVector<T>>) -> Result<Self, RiskError> {
-        let c: DVector<T> = c.into();
-        ShapeError::check("number of sample weights", self.inputs.len(), c.len())?;
-        if let Some(sample) = c.iter().position(|&c| !(c.is_finite() && c >= T::zero())) {
-            return Err(RiskError::Weight {
-                sample,
-                value: to_f64(c[sample]),
-            });
-        }
-        self.weights.copy_from_slice(c.as_slice());
+        self.weights = checked_weights(self.inputs.len(), c.into())?;
         Ok(self)
     }
 
@@ -203,13 +195,11 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
             *out = weighted(self.weights[i / k], product);
         }
     }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        self.loss.check()
+    }
 }
 
 /// The number of losses that one call of [`Loss::values_and_derivatives`] evaluates.
 const BLOCK: usize = 128;
-
-/// `c x`, and 0 if `c = 0`: the product would be NaN for the infinite loss of an ignored sample.
-#[inline]
-fn weighted<T: Real>(c: T, x: T) -> T {
-    if c == T::zero() { T::zero() } else { c * x }
-}
