@@ -113,7 +113,10 @@ fn standardised(x: &DMatrix<f64>, train: &[usize]) -> DMatrix<f64> {
     // Two passes: the one-pass variance cancels to NaN or noise for a nearly constant measurement.
     let deviation = DVector::from_fn(x.nrows(), |l, _| {
         let variance = sample.row(l).add_scalar(-mean[l]).norm_squared() / train.len() as f64;
-        if variance > 0.0 { variance.sqrt() } else { 1.0 }
+        let deviation = variance.sqrt();
+        // The mean of a constant measurement is rounded: its deviation is that error, not 0.
+        let constant = deviation <= 1e3 * f64::EPSILON * mean[l].abs();
+        if constant { 1.0 } else { deviation }
     });
     with_bias(DMatrix::from_fn(x.nrows(), x.ncols(), |l, j| {
         (x[(l, j)] - mean[l]) / deviation[l]

@@ -14,7 +14,6 @@ mod homogeneous;
 mod smooth;
 
 pub use homogeneous::*;
-pub(crate) use smooth::sigmoids;
 pub use smooth::*;
 
 /// An activation function `sigma: R -> R` with its derivative `sigma'`.
@@ -89,19 +88,17 @@ pub trait Activation<T: Real>: Sync {
         None
     }
 
-    /// The derivative `sigma'(u)` as a function of the value `s = sigma(u)`.
-    ///
-    /// `None` (provided), for every `s`, if `sigma'` is not a function of the value. Otherwise the
-    /// fused kernels evaluate `sigma` once and store only values.
-    #[inline]
-    fn derivative_from_value(&self, s: T) -> Option<T> {
-        let _ = s;
-        None
-    }
-
     /// Checks the parameters of the activation. Provided: an activation without parameters.
     ///
     /// Feature maps return the result from [`FeatureMap::check`](crate::feature::FeatureMap::check).
+    /// The requirement is on the parameter in the precision `T`, in which it is used.
+    ///
+    /// ```
+    /// use wasserflow::prelude::*;
+    ///
+    /// assert!(Activation::<f64>::check(&LeakyRelu(1e300)).is_ok());
+    /// assert!(Activation::<f32>::check(&LeakyRelu(1e300)).is_err()); // infinite in f32
+    /// ```
     ///
     /// # Errors
     /// [`ParameterError`] for the first parameter outside its range.
@@ -139,7 +136,6 @@ forward! {
         fn apply(&self, u: &mut [T]);
         fn apply_with_derivative(&self, u: &mut [T], ds: &mut [T]);
         fn slopes(&self) -> Option<Slopes<T>>;
-        fn derivative_from_value(&self, s: T) -> Option<T>;
         fn check(&self) -> Result<(), ParameterError>;
     }
 }

@@ -7,6 +7,8 @@ use std::fmt::Debug;
 
 use thiserror::Error;
 
+use crate::real::{Real, real};
+
 /// Asserts that two sizes agree, with the message of a [`ShapeError`].
 ///
 /// The seams of methods that are infallible in a step call it: a slice of the wrong length would
@@ -120,6 +122,29 @@ impl ParameterError {
             value > 0.0 && value.is_finite(),
             name,
             "positive and finite",
+            value,
+        )
+    }
+
+    /// Returns an error unless `value`, rounded to the precision `T` in which it is used, and its
+    /// reciprocal are positive and finite.
+    ///
+    /// ```
+    /// use wasserflow::prelude::*;
+    ///
+    /// assert!(ParameterError::check_positive_in::<f64>("width", 1e-300).is_ok());
+    /// assert!(ParameterError::check_positive_in::<f32>("width", 1e-300).is_err()); // 0 in f32
+    /// ```
+    ///
+    /// # Errors
+    /// The name and the value of the parameter.
+    pub fn check_positive_in<T: Real>(name: &'static str, value: f64) -> Result<(), Self> {
+        let rounded = real::<T>(value);
+        let positive = |x: T| x > T::zero() && x.is_finite();
+        Self::check(
+            positive(rounded) && positive(T::one() / rounded),
+            name,
+            "positive and finite, and its reciprocal, in the precision of the scalar",
             value,
         )
     }

@@ -263,12 +263,12 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// The last step is shortened. With `time` infinite only the observer ends the run; a time in
     /// the past takes no step.
     ///
-    /// A run to a finite time ends: at most 10 000 steps of a call may be shorter than `1e-9` times
-    /// the remaining time. A fixed step below that size is such a step too.
+    /// A run to a finite time ends: at most 10 000 steps whose size the integrator chose may be
+    /// shorter than `1e-9` times the remaining time, and no fixed step than `1e-15` times.
     ///
     /// # Errors
-    /// [`StepError`]; the state is then as before the step that failed. [`StepError::Crawl`] if more
-    /// than 10 000 steps are as short as above. [`StepError::Parameter`] if `time` is NaN.
+    /// [`StepError`]; the state is then as before the step that failed. [`StepError::Crawl`] if the
+    /// steps are as short as above. [`StepError::Parameter`] if `time` is NaN.
     pub fn run_until(
         &mut self,
         state: &mut State<T>,
@@ -284,20 +284,26 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
                 return Ok(reason);
             }
             let (dt, remaining) = (state.next().unwrap_or(self.dt), state.remaining(time));
-            short += usize::from(is_short(dt, remaining));
-            if short > SHORT_STEPS {
-                let (time, size) = (to_f64(state.time()), to_f64(dt));
-                return Err(StepError::Crawl { time, size });
-            }
-            if reaches(dt, remaining) {
+            let chosen = state.next().is_some();
+            let step = if reaches(dt, remaining) {
                 let step = self.advance_by(state, remaining)?;
                 if step.taken == remaining {
                     // The last step was shortened only to arrive at `time`: the proposal is not
                     // reduced by that.
                     state.arrive(time, step.next.map(|next| next.max(dt)));
                 }
+                step
             } else {
-                self.advance_by(state, dt)?;
+                self.advance_by(state, dt)?
+            };
+            short += match (chosen || step.taken < dt, remaining / step.taken) {
+                (true, steps) if steps > real(MANY_STEPS) => 1,
+                (false, steps) if steps > real(ENDLESS) => SHORT_STEPS + 1,
+                _ => 0,
+            };
+            if short > SHORT_STEPS && remaining.is_finite() {
+                let (time, size) = (to_f64(state.time()), to_f64(step.taken));
+                return Err(StepError::Crawl { time, size });
             }
             control = observer.observe(state);
         }
@@ -355,13 +361,14 @@ fn check_step<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
     })
 }
 
-/// The steps of a run to a finite time that may be short.
+/// The steps of a run to a finite time, of a size that the integrator chose, that may be short.
 const SHORT_STEPS: usize = 10_000;
 
-/// Returns true if a billion steps of `dt` do not reach the remaining time, if that is finite.
-fn is_short<T: Real>(dt: T, remaining: T) -> bool {
-    remaining.is_finite() && dt < remaining * real(1e-9)
-}
+/// The number of steps to the requested time from which on a step is short.
+const MANY_STEPS: f64 = 1e9;
+
+/// The number of fixed steps to the requested time that no machine takes.
+const ENDLESS: f64 = 1e15;
 
 /// Steps that end within this many units of rounding of the requested time end there exactly.
 const ARRIVAL: f64 = 1e3;

@@ -39,7 +39,8 @@ impl<T> Step<T> {
 /// # Laws
 /// - `step` moves [`State::measure_mut`] from `t` to `t + taken`, `0 < taken <= dt`. The driver
 ///   advances the clock.
-/// - The error of a step is `O(dt^{order + 1})` if the velocity is smooth.
+/// - The error at a fixed time is `O(dt^order)` if the velocity is smooth.
+/// - A particle of weight 0 moves with its velocity, as a probe.
 /// - Everything that a method carries from step to step is in [`State::memory_mut`], so that a run
 ///   resumes bit for bit. Buffers may live in the integrator.
 /// - Scalars over particles are computed by [`Energy::inner`], so that ranks agree on every

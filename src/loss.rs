@@ -24,8 +24,11 @@ use crate::real::{Real, real};
 /// - `value_and_derivative = (value, derivative)`, and `second_derivative >= 0`.
 /// - Fenchel-Young inequality: `l(y, h) + conjugate(y, u) >= u h`, with equality at
 ///   `u = derivative(y, h)`.
-/// - Accuracy, which certificates rely on: the error of `value` is a few units in its last place,
-///   and that of `conjugate` a few units in the last place of `|l*| + |u| (1 + |u| + |y|)`.
+/// - Accuracy, which certificates rely on, with `eps` the machine epsilon of `T`. For
+///   `|y|, |h|, |u|` up to half the largest scalar, the error of `value`, `derivative` and
+///   `second_derivative` is at most 4 eps times their absolute value. That of `conjugate` is at
+///   most `4 eps (|l*| + |u| (|u| + |y|))`. A few of the smallest subnormal numbers are added where
+///   a result underflows. Results that exceed the range of `T` are infinite, never NaN.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -121,6 +124,7 @@ pub trait Loss<T: Real> {
 
     /// Checks the parameters of the loss. Provided: a loss without parameters.
     ///
+    /// The requirement is on the parameter in the precision `T`, in which it is used.
     /// [`EmpiricalRisk`](crate::EmpiricalRisk) calls it once, when it is constructed.
     ///
     /// # Errors

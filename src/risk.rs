@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
-use crate::error::{ParameterError, assert_size};
+use nalgebra::DVector;
+
+use crate::error::{ParameterError, RiskError, ShapeError, assert_size};
 use crate::forward::forward;
 use crate::inputs::Inputs;
 use crate::numeric::difference_step;
-use crate::real::{Real, real};
+use crate::real::{Real, real, to_f64};
 
 mod empirical;
 mod softmax;
@@ -202,4 +204,22 @@ fn sum<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> T {
 /// `1 / n`.
 fn reciprocal<T: Real>(n: usize) -> T {
     T::one() / real(n as f64)
+}
+
+/// `c x`, and 0 if `c = 0`: the product would be NaN for the infinite loss of an ignored sample.
+#[inline]
+fn weighted<T: Real>(c: T, x: T) -> T {
+    if c == T::zero() { T::zero() } else { c * x }
+}
+
+/// The n sample weights `c`, after validation.
+fn checked_weights<T: Real>(n: usize, c: DVector<T>) -> Result<Vec<T>, RiskError> {
+    ShapeError::check("number of sample weights", n, c.len())?;
+    match c.iter().position(|&c| !(c.is_finite() && c >= T::zero())) {
+        Some(sample) => Err(RiskError::Weight {
+            sample,
+            value: to_f64(c[sample]),
+        }),
+        None => Ok(c.as_slice().to_vec()),
+    }
 }

@@ -43,10 +43,17 @@ impl Width {
         (successes as f64 / trials as f64, low, high)
     }
 
-    /// The lower median of the values in the order of [`f64::total_cmp`]; NaN without values.
+    /// The lower median of the values, with NaN above all numbers; NaN without values.
+    ///
+    /// ```
+    /// use wasserflow::study::Width;
+    ///
+    /// let width = Width { particles: 5, values: vec![-f64::NAN, 2.0, 1.0] };
+    /// assert_eq!(width.median(), 2.0); // whatever the sign of NaN
+    /// ```
     pub fn median(&self) -> f64 {
         let mut sorted = self.values.clone();
-        sorted.sort_by(f64::total_cmp);
+        sorted.sort_by(|a, b| a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(b)));
         let middle = sorted.len().saturating_sub(1) / 2;
         sorted.get(middle).copied().unwrap_or(f64::NAN)
     }

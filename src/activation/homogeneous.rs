@@ -1,6 +1,7 @@
 //! Positively homogeneous activations, `sigma(s u) = s^k sigma(u)` for `s > 0`.
 
 use super::{Activation, Homogeneous, Slopes};
+use crate::error::ParameterError;
 use crate::real::{Real, real};
 
 /// Rectified linear unit (ReLU) `sigma(u) = u_+ = max(u, 0)`, of degree 1, `sigma'(0) = 0`.
@@ -46,7 +47,7 @@ impl Homogeneous for Relu {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LeakyRelu(
-    /// The finite slope `s` for negative preactivations.
+    /// The slope `s` for negative preactivations, finite in the precision `T`.
     pub f64,
 );
 
@@ -75,6 +76,14 @@ impl<T: Real> Activation<T> for LeakyRelu {
             positive: T::one(),
         })
     }
+    fn check(&self) -> Result<(), ParameterError> {
+        ParameterError::check(
+            real::<T>(self.0).is_finite(),
+            "the slope of the leaky rectifier",
+            "finite in the precision of the map",
+            self.0,
+        )
+    }
 }
 
 impl Homogeneous for LeakyRelu {
@@ -86,7 +95,8 @@ impl Homogeneous for LeakyRelu {
 /// Power of the rectifier `sigma(u) = (u_+)^k`, of degree k.
 ///
 /// It has `k - 1` continuous derivatives. `ReluPower(1)` equals [`Relu`]. `ReluPower(0)` is the
-/// step function `1[u > 0]`; its derivative is 0, so a flow does not move the input weights.
+/// step function `1[u > 0]`; its derivative is 0, so a flow does not move the input weights. The
+/// relative error of `u^k` is at most `k` units of rounding.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -95,9 +105,15 @@ impl Homogeneous for LeakyRelu {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReluPower(
-    /// The exponent k.
+    /// The exponent k, at most [`MAX`](Self::MAX).
     pub u32,
 );
+
+impl ReluPower {
+    /// The largest exponent that [`Activation::check`] accepts: up to there the relative error of
+    /// `u^k` is below 1e-4 in `f32`.
+    pub const MAX: u32 = 1024;
+}
 
 impl<T: Real> Activation<T> for ReluPower {
     #[inline]
@@ -115,6 +131,14 @@ impl<T: Real> Activation<T> for ReluPower {
         } else {
             T::zero()
         }
+    }
+    fn check(&self) -> Result<(), ParameterError> {
+        ParameterError::check(
+            self.0 <= Self::MAX,
+            "the exponent of the rectifier",
+            "at most 1024",
+            f64::from(self.0),
+        )
     }
 }
 

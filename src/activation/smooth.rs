@@ -12,12 +12,10 @@ const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
 /// Implements [`Activation`] for an elementary function.
 ///
 /// The first closure returns `(sigma(u), sigma'(u))` in vectorised arithmetic, for `f32` and `f64`
-/// only. The second does so in the operations of any other scalar. The optional third expresses the
-/// derivative by the value.
+/// only. The second does so in the operations of any other scalar.
 macro_rules! smooth {
     (
         $sigma:ident, |$u:ident| $pair:expr, |$v:ident| $plain:expr
-        $(, from value |$s:ident| $from:expr)?
     ) => {
         impl Elementary for $sigma {
             #[inline(always)]
@@ -25,9 +23,9 @@ macro_rules! smooth {
                 $pair
             }
         }
-        smooth!($sigma, |$v| $plain $(, from value |$s| $from)?);
+        smooth!($sigma, |$v| $plain);
     };
-    ($sigma:ident, |$v:ident| $plain:expr $(, from value |$s:ident| $from:expr)?) => {
+    ($sigma:ident, |$v:ident| $plain:expr) => {
         impl<T: Real> Activation<T> for $sigma {
             #[inline]
             fn value(&self, u: T) -> T {
@@ -59,12 +57,6 @@ macro_rules! smooth {
                     }
                 }
             }
-            $(
-                #[inline]
-                fn derivative_from_value(&self, $s: T) -> Option<T> {
-                    Some($from)
-                }
-            )?
         }
     };
 }
@@ -83,9 +75,12 @@ smooth!(
     Softplus,
     |u| (
         elementary::softplus::<E, FUSED>(u),
-        elementary::sigmoids::<E, FUSED>(u).0
+        elementary::sigmoid::<E, FUSED>(u).0
     ),
-    |u| (u.max(T::zero()) + (-u.abs()).exp().ln_1p(), sigmoids(u).0)
+    |u| (
+        at_least_zero(u) + (-u.abs()).exp().ln_1p(),
+        plain_sigmoid(u).0
+    )
 );
 
 /// Hyperbolic tangent `sigma(u) = tanh(u)`, `sigma' = 1 - sigma^2`.
@@ -97,18 +92,11 @@ smooth!(
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tanh;
 
-smooth!(
-    Tanh,
-    |u| {
-        let s = elementary::tanh::<E, FUSED>(u);
-        (s, (E::one() - s) * (E::one() + s))
-    },
-    |u| {
-        let s = u.tanh();
-        (s, (T::one() - s) * (T::one() + s))
-    },
-    from value |s| (T::one() - s) * (T::one() + s)
-);
+smooth!(Tanh, |u| elementary::tanh::<E, FUSED>(u), |u| {
+    let (s, e) = (u.tanh(), (-(u.abs() + u.abs())).exp());
+    let sum = T::one() + s.abs();
+    (s, e * sum * sum)
+});
 
 /// Logistic sigmoid `sigma(u) = 1 / (1 + exp(-u))`, evaluated without overflow,
 /// `sigma' = sigma (1 - sigma)`.
@@ -120,38 +108,23 @@ smooth!(
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sigmoid;
 
-smooth!(
-    Sigmoid,
-    |u| {
-        let (s, r) = elementary::sigmoids::<E, FUSED>(u);
-        (s, s * r)
-    },
-    |u| {
-        let (s, r) = sigmoids(u);
-        (s, s * r)
-    },
-    from value |s| s * (T::one() - s)
-);
+smooth!(Sigmoid, |u| elementary::sigmoid::<E, FUSED>(u), |u| {
+    plain_sigmoid(u)
+});
 
-/// `(s(u), s(-u))` for the logistic sigmoid `s`, without overflow and without cancellation.
+/// `(s(u), s(u) s(-u))` for the logistic sigmoid `s`, without overflow and without cancellation.
 #[inline]
-pub(crate) fn sigmoids<T: Real>(u: T) -> (T, T) {
-    struct Both;
-    impl Elementary for Both {
-        #[inline(always)]
-        fn pair<E: Float, const FUSED: bool>(u: E) -> (E, E) {
-            elementary::sigmoids::<E, FUSED>(u)
-        }
-    }
-    elementary::pair::<Both, T>(u).unwrap_or_else(|| {
-        let e = (-u.abs()).exp();
-        let (large, small) = (T::one() / (T::one() + e), e / (T::one() + e));
-        if u < T::zero() {
-            (small, large)
-        } else {
-            (large, small)
-        }
-    })
+fn plain_sigmoid<T: Real>(u: T) -> (T, T) {
+    let e = (-u.abs()).exp();
+    let large = T::one() / (T::one() + e);
+    let s = if u < T::zero() { e * large } else { large };
+    (s, e * large * large)
+}
+
+/// `max(u, 0)`; NaN stays.
+#[inline]
+fn at_least_zero<T: Real>(u: T) -> T {
+    if u < T::zero() { T::zero() } else { u }
 }
 
 /// Error function `sigma(u) = erf(u) = 2/sqrt(pi) int_0^u exp(-t^2) dt`.
@@ -219,13 +192,13 @@ pub struct Silu;
 smooth!(
     Silu,
     |u| {
-        let (s, r) = elementary::sigmoids::<E, FUSED>(u);
+        let (s, ds) = elementary::sigmoid::<E, FUSED>(u);
         let (u, v) = elementary::limited(u);
-        (u * s, s + v * (s * r))
+        (u * s, s + v * ds)
     },
     |u| {
-        let (s, r) = sigmoids(u);
-        (u * s, s + u * (s * r))
+        let (s, ds) = plain_sigmoid(u);
+        (u * s, s + u * ds)
     }
 );
 

@@ -9,8 +9,8 @@
 //! The `n x m` preactivations are computed by microkernels in tiles that stay in the L1 cache. For
 //! a piecewise linear activation only their signs are stored. For any other activation and a
 //! separable risk, a slab of panels runs forward and then backward while its values and derivatives
-//! are in the last-level cache, so each is evaluated once. Otherwise values are stored up to a
-//! memory limit, and recomputed beyond it ([`blocking`]).
+//! are in the last-level cache, so each is evaluated once. Otherwise preactivations are stored up to
+//! a memory limit, and recomputed beyond it ([`blocking`]).
 
 use super::{PredictionGradient, Workspace};
 use crate::activation::{Activation, Slopes};
@@ -91,12 +91,11 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             Some(_) => Stored::Signs {
                 per_word: signs_per_scalar::<T>(),
             },
-            None if pointwise::derivative_is_function_of_value(self.sigma) => Stored::Values,
             None if slabs => Stored::ValuesAndDerivatives,
             None if 2 * n * c.len() * size_of::<T>() <= blocking::CACHED => {
                 Stored::ValuesAndDerivatives
             }
-            None if d >= DEEP => Stored::Values,
+            None if d >= DEEP => Stored::Preactivations,
             None => Stored::Nothing,
         };
         let blocking = self.blocking(stored, slabs);

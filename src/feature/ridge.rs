@@ -175,7 +175,7 @@ constructors!(Ridge);
 
 impl<A: Homogeneous> Homogeneous for Ridge<A> {
     fn degree(&self) -> u32 {
-        1 + self.activation.degree()
+        self.activation.degree().saturating_add(1)
     }
 }
 

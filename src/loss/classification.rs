@@ -1,7 +1,7 @@
 //! Classification losses: functions of the margin `y h` for labels `y` in {-1, 1}.
 
 use super::{Loss, on_domain};
-use crate::activation::{Activation, Softplus, sigmoids};
+use crate::activation::{Activation, Sigmoid, Softplus};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
 
@@ -44,7 +44,7 @@ impl<T: Real> Loss<T> for Logistic {
     }
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
-        -target * sigmoids(-target * prediction).0
+        -target * Sigmoid.value(-target * prediction)
     }
     #[inline]
     fn value_and_derivative(&self, target: T, prediction: T) -> (T, T) {
@@ -68,8 +68,7 @@ impl<T: Real> Loss<T> for Logistic {
     }
     #[inline]
     fn second_derivative(&self, _: T, prediction: T) -> T {
-        let (s, r) = sigmoids(prediction);
-        s * r
+        Sigmoid.derivative(prediction)
     }
     /// With `p = -u y`: `l* = p log p + (1 - p) log(1 - p)` for `0 <= p <= 1`.
     #[inline]
@@ -185,7 +184,7 @@ impl<T: Real> Loss<T> for Hinge {
 /// Source: S. Shalev-Shwartz and T. Zhang, Stochastic dual coordinate ascent methods, 2013.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SmoothHinge(
-    /// The width `s` of the parabola, positive and finite.
+    /// The width `s` of the parabola. `s` and `1/s` are positive and finite in the precision `T`.
     pub f64,
 );
 
@@ -195,7 +194,7 @@ impl<T: Real> Loss<T> for SmoothHinge {
         let r = positive_part(T::one() - target * prediction);
         let (s, half) = (real::<T>(self.0), real::<T>(0.5));
         if r <= s {
-            r * r * half / s
+            r * (r / s) * half
         } else {
             r - s * half
         }
@@ -203,7 +202,9 @@ impl<T: Real> Loss<T> for SmoothHinge {
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
         let r = positive_part(T::one() - target * prediction);
-        -target * (r / real(self.0)).min(T::one())
+        let slope = r / real(self.0);
+        let slope = if slope > T::one() { T::one() } else { slope };
+        -target * slope
     }
     #[inline]
     fn second_derivative(&self, target: T, prediction: T) -> T {
@@ -226,6 +227,6 @@ impl<T: Real> Loss<T> for SmoothHinge {
         check_label(target)
     }
     fn check(&self) -> Result<(), ParameterError> {
-        ParameterError::check_positive("the width of the smoothed hinge loss", self.0)
+        ParameterError::check_positive_in::<T>("the width of the smoothed hinge loss", self.0)
     }
 }

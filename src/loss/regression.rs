@@ -17,7 +17,7 @@ impl<T: Real> Loss<T> for Square {
     #[inline]
     fn value(&self, target: T, prediction: T) -> T {
         let r = prediction - target;
-        r * r * real(0.5)
+        r * (r * real(0.5))
     }
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
@@ -47,7 +47,8 @@ impl<T: Real> Loss<T> for Square {
 /// Source: P. J. Huber, Robust estimation of a location parameter, 1964.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Huber(
-    /// The threshold `t` from which on the loss is linear, positive and finite.
+    /// The threshold `t` from which on the loss is linear. `t` and `1/t` are positive and finite in
+    /// the precision `T`.
     pub f64,
 );
 
@@ -57,15 +58,21 @@ impl<T: Real> Loss<T> for Huber {
         let r = (prediction - target).abs();
         let (t, half) = (real::<T>(self.0), real::<T>(0.5));
         if r <= t {
-            r * r * half
+            r * (r * half)
         } else {
             t * (r - t * half)
         }
     }
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
-        let t = real::<T>(self.0);
-        (prediction - target).max(-t).min(t)
+        let (r, t) = (prediction - target, real::<T>(self.0));
+        if r > t {
+            t
+        } else if r < -t {
+            -t
+        } else {
+            r
+        }
     }
     #[inline]
     fn second_derivative(&self, target: T, prediction: T) -> T {
@@ -81,7 +88,7 @@ impl<T: Real> Loss<T> for Huber {
         on_domain(u.abs() <= real(self.0), || u * (u * real(0.5) + target))
     }
     fn check(&self) -> Result<(), ParameterError> {
-        ParameterError::check_positive("the threshold of the Huber loss", self.0)
+        ParameterError::check_positive_in::<T>("the threshold of the Huber loss", self.0)
     }
 }
 
@@ -100,23 +107,31 @@ impl<T: Real> Loss<T> for Huber {
 /// Source: R. Koenker and G. Bassett, Regression quantiles, 1978.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quantile(
-    /// The level `q`, `0 < q < 1`.
+    /// The level `q`, `0 < q < 1` in the precision `T`.
     pub f64,
 );
+
+impl Quantile {
+    /// The slopes `(q, 1 - q)`, each rounded once: in `f32`, `1 - q` of the rounded `q` is off by
+    /// up to 3e-8, which is large beside `1 - q` for `q` near 1.
+    fn slopes<T: Real>(self) -> (T, T) {
+        (real(self.0), real(1.0 - self.0))
+    }
+}
 
 impl<T: Real> Loss<T> for Quantile {
     #[inline]
     fn value(&self, target: T, prediction: T) -> T {
-        let (r, q) = (target - prediction, real::<T>(self.0));
-        (q * r).max((q - T::one()) * r)
+        let (r, (below, above)) = (target - prediction, self.slopes::<T>());
+        if r < T::zero() { above * -r } else { below * r }
     }
     #[inline]
     fn derivative(&self, target: T, prediction: T) -> T {
-        let q = real::<T>(self.0);
+        let (below, above) = self.slopes::<T>();
         if prediction < target {
-            -q
+            -below
         } else if prediction > target {
-            T::one() - q
+            above
         } else {
             // Reached at the kink, and if an argument is NaN: then `value` is NaN too.
             T::zero()
@@ -129,15 +144,15 @@ impl<T: Real> Loss<T> for Quantile {
     /// `l* = u y` for `-q <= u <= 1 - q`.
     #[inline]
     fn conjugate(&self, target: T, u: T) -> Option<T> {
-        let q = real::<T>(self.0);
-        on_domain(u >= -q && u <= T::one() - q, || u * target)
+        let (below, above) = self.slopes::<T>();
+        on_domain(u >= -below && u <= above, || u * target)
     }
     fn check(&self) -> Result<(), ParameterError> {
-        let holds = self.0 > 0.0 && self.0 < 1.0;
+        let (below, above) = self.slopes::<T>();
         ParameterError::check(
-            holds,
+            below > T::zero() && above > T::zero(),
             "the level of the quantile loss",
-            "between 0 and 1",
+            "between 0 and 1 in the precision of the risk",
             self.0,
         )
     }

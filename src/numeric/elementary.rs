@@ -50,16 +50,6 @@ fn polynomial<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
     fours.fold(last, |p, c| fma::<E, FUSED>(p, fourth, four(c)))
 }
 
-/// `c_0 + x (c_1 + x (c_2 + ..))`, Horner's scheme: the fewest operations, for loops whose other
-/// elements hide the latency.
-#[inline(always)]
-fn horner<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
-    let terms = c.iter().rev().copied();
-    terms
-        .reduce(|sum, c| fma::<E, FUSED>(sum, x, c))
-        .unwrap_or(E::zero())
-}
-
 /// The nearest number of the format to a constant.
 #[inline(always)]
 fn constant<E: Float>(x: f64) -> E {
@@ -105,38 +95,40 @@ pub(crate) fn exp<E: Float, const FUSED: bool>(x: E) -> E {
     exp_sum::<E, FUSED>(x, E::zero())
 }
 
-/// `tanh(x) = 2 s c / (c^2 + s^2)` with `s = |x| S(t)`, `c = 2 S(t) + t V(t)`, `t = x^2`, so that
-/// `s/c = tanh(|x|/2)`.
-///
-/// Evaluated as `x - x t (c V + S^2) / (c^2 + s^2)` near 0 and as `1 - (c - s)^2 / (c^2 + s^2)`
-/// elsewhere, so that the quotient is the smaller part.
+/// `(exp(x), exp(x) - 1)` for `x <= 0`, both accurate to the last places.
 #[inline(always)]
-pub(crate) fn tanh<E: Float, const FUSED: bool>(x: E) -> E {
-    let size = at_most(x.abs(), E::TANH_END);
-    let t = size * size;
-    let [s_by_x, v] = E::TANH.map(|c| horner::<E, FUSED>(c, t));
-    let c = fma::<E, FUSED>(t, v, s_by_x + s_by_x);
-    let s = size * s_by_x;
-    let d = c - s;
-    let near = size * t * fma::<E, FUSED>(c, v, s_by_x * s_by_x);
-    let (limit, numerator) = if size < E::one() {
-        (size, near)
-    } else {
-        (E::one(), d * d)
-    };
-    (limit - numerator / fma::<E, FUSED>(s, s, c * c)).copysign(x)
+fn exp_and_exp_m1<E: Float, const FUSED: bool>(x: E) -> (E, E) {
+    let (shifted, p) = reduced_exp::<E, FUSED>(at_least(x, -E::TAIL), E::zero());
+    let [scale, rest] = E::powers(shifted);
+    let power = scale * rest;
+    let exp = fma::<E, FUSED>(scale, p, scale) * rest;
+    (exp, fma::<E, FUSED>(power, p, power - E::one()))
 }
 
-/// `(s(x), s(-x))` with `s(x) = 1 / (1 + exp(-x))`.
+/// `(tanh(x), 1 - tanh(x)^2)`.
+///
+/// With `e = exp(-2 |x|)`, `tanh |x| = (1 - e) / (1 + e)` and `1 - tanh^2 = e (1 + tanh |x|)^2`.
+/// The factor `1 - tanh |x|` would lose all digits where `tanh` rounds to 1.
 #[inline(always)]
-pub(crate) fn sigmoids<E: Float, const FUSED: bool>(x: E) -> (E, E) {
+pub(crate) fn tanh<E: Float, const FUSED: bool>(x: E) -> (E, E) {
+    let size = x.abs();
+    let (e, m) = exp_and_exp_m1::<E, FUSED>(-(size + size));
+    let t = -m / (constant::<E>(2.0) + m);
+    let sum = E::one() + t;
+    (t.copysign(x), e * sum * sum)
+}
+
+/// `(s(x), s(x) s(-x))` with `s(x) = 1 / (1 + exp(-x))`.
+///
+/// With `e = exp(-|x|)`, `s s' = e s(|x|)^2`. The factor `1 - s` would lose all digits where `s`
+/// rounds to 1.
+#[inline(always)]
+pub(crate) fn sigmoid<E: Float, const FUSED: bool>(x: E) -> (E, E) {
     let e = exp::<E, FUSED>(-x.abs());
-    let (large, small) = (E::one() / (E::one() + e), e / (E::one() + e));
-    if x < E::zero() {
-        (small, large)
-    } else {
-        (large, small)
-    }
+    let left = x < E::zero();
+    let s = if left { e } else { E::one() } / (E::one() + e);
+    let large = if left { E::one() - s } else { s };
+    (s, e * large * large)
 }
 
 /// `(u, v)` for products `u f(u)` and `v g(u)`, where `f` vanishes left of `-TAIL` and `g` on both

@@ -118,19 +118,25 @@ impl<T: Real, L: Loss<T> + Loss<f64>> DualRisk for EmpiricalRisk<L, T> {
     }
 }
 
-/// With `u_j = (p_j - e_{y_j}) / n`, `p_j` a probability vector:
-/// `R*(u) = (1/n) sum_j sum_l p_jl log p_jl`.
+/// With `u_j = c_j (p_j - e_{y_j})`, `p_j` a probability vector:
+/// `R*(u) = sum_j c_j sum_l p_jl log p_jl`, over the samples with `c_j > 0`.
 ///
 /// `slope` and `conjugate` compute the entry of the class `y_j` as minus the sum of the others. In
 /// exact arithmetic they are equal; in floating point `p - 1` would cancel.
 impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
     fn slope(&self, h: &[f64], u: &mut [f64]) {
-        let (n, k) = (self.labels().len() as f64, h.len() / self.labels().len());
-        for ((h, u), &y) in columns(h, k).zip(columns_mut(u, k)).zip(self.labels()) {
+        let k = h.len() / self.labels().len();
+        let samples = columns(h, k).zip(columns_mut(u, k)).zip(self.labels());
+        for (((h, u), &y), &c) in samples.zip(self.weights()) {
+            let c = to_f64(c);
+            if c == 0.0 {
+                u.fill(0.0);
+                continue;
+            }
             let (max, total) = shifted_exponentials(h);
             let mut others = 0.0;
             for l in (0..k).filter(|&l| l != y) {
-                u[l] = (h[l] - max).exp() / total / n;
+                u[l] = c * ((h[l] - max).exp() / total);
                 others += u[l];
             }
             u[y] = -others;
@@ -138,30 +144,41 @@ impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
     }
 
     fn upper(&self, h: &[f64], radius: &[f64]) -> f64 {
-        let (n, k) = (self.labels().len() as f64, h.len() / self.labels().len());
+        let k = h.len() / self.labels().len();
         let mut sum = CompensatedSum::default();
-        for ((h, &e), &y) in columns(h, k).zip(radius).zip(self.labels()) {
+        let samples = columns(h, k).zip(radius).zip(self.labels());
+        for (((h, &e), &y), &c) in samples.zip(self.weights()) {
+            let c = to_f64(c);
+            if c == 0.0 {
+                continue;
+            }
             let (max, total) = shifted_exponentials(h);
             let loss = max - h[y] + total.ln();
             // Both log-sum-exp and h_y change by at most the radius.
-            sum.add((loss + 2.0 * e) / n);
-            sum.add(4.0 * EPS * (max - h[y] + k as f64) / n);
+            sum.add(c * (loss + 2.0 * e));
+            sum.add(c * (4.0 * EPS * (max - h[y] + k as f64)));
         }
         add_rounded_up(sum.value(), 16.0 * EPS * sum.magnitude())
     }
 
     fn conjugate(&self, u: &[f64], c: f64) -> Option<f64> {
-        let (n, k) = (self.labels().len() as f64, u.len() / self.labels().len());
-        let mut sum = CompensatedSum::default();
-        for (u, &y) in columns(u, k).zip(self.labels()) {
+        let k = u.len() / self.labels().len();
+        let (mut sum, mut mass) = (CompensatedSum::default(), 0.0);
+        let samples = columns(u, k).zip(self.labels());
+        for ((u, &y), &weight) in samples.zip(self.weights()) {
+            let weight = to_f64(weight);
+            if weight == 0.0 {
+                continue;
+            }
+            mass += weight;
             let mut others = 0.0;
             for l in (0..k).filter(|&l| l != y) {
-                let p = c * u[l] * n;
+                let p = c * u[l] / weight;
                 if p < 0.0 {
                     return Some(f64::INFINITY);
                 }
                 others += p;
-                sum.add(negative_entropy(p) / n);
+                sum.add(weight * negative_entropy(p));
             }
             // The larger end value of p log p, which is convex, for p = 1 - others up to rounding.
             let error = EPS * k as f64;
@@ -170,11 +187,11 @@ impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
             }
             let low = (1.0 - others - error).max(0.0);
             let high = (1.0 - others + error).min(1.0);
-            sum.add(negative_entropy(low).max(negative_entropy(high)) / n);
+            sum.add(weight * negative_entropy(low).max(negative_entropy(high)));
         }
         Some(add_rounded_up(
             sum.value(),
-            16.0 * EPS * (sum.magnitude() + 1.0),
+            16.0 * EPS * (sum.magnitude() + mass),
         ))
     }
 }

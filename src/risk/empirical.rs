@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Risk, assert_lengths, assert_range, reciprocal, sum};
+use super::{Risk, assert_lengths, assert_range, checked_weights, reciprocal, sum, weighted};
 use crate::error::{ParameterError, RiskError, ShapeError, assert_size};
 use crate::inputs::Inputs;
 use crate::loss::Loss;
@@ -109,15 +109,7 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
     /// # Errors
     /// [`RiskError`] if the number of weights is not n, or a weight is negative or not finite.
     pub fn sample_weights(mut self, c: impl Into<DVector<T>>) -> Result<Self, RiskError> {
-        let c: DVector<T> = c.into();
-        ShapeError::check("number of sample weights", self.inputs.len(), c.len())?;
-        if let Some(sample) = c.iter().position(|&c| !(c.is_finite() && c >= T::zero())) {
-            return Err(RiskError::Weight {
-                sample,
-                value: to_f64(c[sample]),
-            });
-        }
-        self.weights.copy_from_slice(c.as_slice());
+        self.weights = checked_weights(self.inputs.len(), c.into())?;
         Ok(self)
     }
 
@@ -218,9 +210,3 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
 
 /// The number of losses that one call of [`Loss::values_and_derivatives`] evaluates.
 const BLOCK: usize = 128;
-
-/// `c x`, and 0 if `c = 0`: the product would be NaN for the infinite loss of an ignored sample.
-#[inline]
-fn weighted<T: Real>(c: T, x: T) -> T {
-    if c == T::zero() { T::zero() } else { c * x }
-}

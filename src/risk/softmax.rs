@@ -2,18 +2,23 @@
 
 use std::ops::Range;
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 
-use super::{Risk, assert_lengths, assert_range, reciprocal, sum};
+use super::{Risk, assert_lengths, assert_range, checked_weights, reciprocal, sum, weighted};
 use crate::error::{ParameterError, RiskError, ShapeError, assert_size, is_allocatable};
 use crate::inputs::Inputs;
 use crate::real::Real;
 
 /// The softmax cross-entropy `R(h) = (1/n) sum_j [log sum_l exp(h_jl) - h_{j, y_j}]` of k classes.
 ///
-/// Sample j has the class `y_j` in `0..k` and k predictions `h_jl`. The exponentials do not
-/// overflow. The risk is convex but not strictly: adding a constant to all outputs of a sample
-/// does not change it.
+/// Sample j has the class `y_j` in `0..k` and k predictions `h_jl`. With
+/// [`sample_weights`](Self::sample_weights) `c_j`, the risk is `sum_j c_j [..]`. It is convex but
+/// not strictly: adding a constant to all outputs of a sample does not change it.
+///
+/// The loss of a sample is evaluated as `(h_o - h_y) + log(1 + sum_{l != o} exp(h_l - h_o))`. The
+/// index o is the label if its output is the largest, and that of a largest output otherwise. Both
+/// terms are nonnegative, so that the loss and its gradient have small relative errors at every
+/// margin. The entry of the label in the gradient is minus the sum of the others.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -21,7 +26,9 @@ use crate::real::Real;
 ///
 /// let risk = SoftmaxCrossEntropy::new(DMatrix::from_row_slice(1, 2, &[0.0, 1.0]), vec![0, 2], 3)?;
 /// assert!((risk.value(&[0.0; 6]) - f64::ln(3.0)).abs() < 1e-15);
-/// assert!(risk.value(&[1e5, 0.0, 0.0, 0.0, 0.0, 1e5]) < 1e-15);
+/// // Margins of 100: the loss is 2 exp(-100) for both samples.
+/// let value = risk.value(&[100.0, 0.0, 0.0, 0.0, 0.0, 100.0]);
+/// assert!((value / f64::exp(-100.0) - 2.0).abs() < 1e-14);
 /// # Ok::<(), wasserflow::prelude::RiskError>(())
 /// ```
 ///
@@ -31,6 +38,8 @@ pub struct SoftmaxCrossEntropy<T> {
     inputs: Inputs<T>,
     labels: Vec<usize>,
     classes: usize,
+    /// The weight `c_j` of each sample.
+    weights: Vec<T>,
 }
 
 impl<T: Real> SoftmaxCrossEntropy<T> {
@@ -65,11 +74,35 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
                 value: labels[sample] as f64,
             });
         }
+        let n = labels.len();
         Ok(Self {
             inputs,
             labels,
             classes,
+            weights: vec![reciprocal(n); n],
         })
+    }
+
+    /// Replaces the factors `1/n` by sample weights `c`.
+    ///
+    /// The n weights `c_j >= 0` may have any sum. A sample of weight 0 is ignored, even if its loss
+    /// overflows.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let x = DMatrix::from_row_slice(1, 2, &[0.0, 1.0]);
+    /// let risk = SoftmaxCrossEntropy::new(x, vec![0, 1], 2)?.sample_weights(vec![3.0, 0.0])?;
+    /// assert_eq!(risk.value(&[0.0, 0.0, 5.0, 0.0]), 3.0 * f64::ln(2.0));
+    /// # Ok::<(), wasserflow::prelude::RiskError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RiskError`] if the number of weights is not n, or a weight is negative or not finite.
+    pub fn sample_weights(mut self, c: impl Into<DVector<T>>) -> Result<Self, RiskError> {
+        self.weights = checked_weights(self.inputs.len(), c.into())?;
+        Ok(self)
     }
 
     /// The classes `y_j` of the samples.
@@ -77,36 +110,81 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
         &self.labels
     }
 
+    /// The sample weights `c_j`, which default to `1/n`.
+    pub fn weights(&self) -> &[T] {
+        &self.weights
+    }
+
     /// Restricts the sum to a range of samples, which starts at `first` and has the predictions
     /// `h`: writes its gradient to `out` and returns its value.
     fn range_value_and_gradient(&self, first: usize, h: &[T], out: &mut [T]) -> T {
-        let (labels, k) = (&self.labels[first..], self.classes);
-        let c = reciprocal(self.labels.len());
-        let losses = sum(h.len() / k, |j| {
+        let (labels, weights) = (&self.labels[first..], &self.weights[first..]);
+        let k = self.classes;
+        sum(h.len() / k, |j| {
             let outputs = j * k..(j + 1) * k;
-            let (h, g, y) = (&h[outputs.clone()], &mut out[outputs], labels[j]);
-            let value = log_sum_exp(h, Some(g)) - h[y];
-            g[y] -= T::one();
-            g.iter_mut().for_each(|g| *g *= c);
-            value
-        });
-        losses * c
+            let (h, g, y, c) = (
+                &h[outputs.clone()],
+                &mut out[outputs],
+                labels[j],
+                weights[j],
+            );
+            let origin = origin(h, y);
+            let others = shifted_exponentials(h, origin, Some(g));
+            // With the sum Z = 1 + others, g_l = exp(h_l - h_o) / Z for l != y.
+            let scale = T::one() / (T::one() + others);
+            g[y] = T::zero();
+            let mut rest = T::zero();
+            for g in g.iter_mut() {
+                *g *= scale;
+                rest += *g;
+            }
+            g[y] = -rest;
+            g.iter_mut().for_each(|g| *g = weighted(c, *g));
+            weighted(c, loss(h, y, origin, others))
+        })
     }
 }
 
-/// Returns `log sum_l exp(h_l)` and, if `out` is given, writes `softmax(h)` to it.
-fn log_sum_exp<T: Real>(h: &[T], out: Option<&mut [T]>) -> T {
-    let max = h.iter().fold(h[0], |max, &h| max.max(h));
-    let mut total = T::zero();
-    for &h in h {
-        total += (h - max).exp();
-    }
-    if let Some(out) = out {
-        for (out, &h) in out.iter_mut().zip(h) {
-            *out = (h - max).exp() / total;
+/// The index o of the origin of the logits: the label y if its output is the largest, otherwise the
+/// first of the largest ones.
+fn origin<T: Real>(h: &[T], y: usize) -> usize {
+    (0..h.len()).fold(y, |best, l| if h[l] > h[best] { l } else { best })
+}
+
+/// Returns `sum_{l != o} exp(h_l - h_o)`, and writes all terms to `out` if it is given: 1 for o.
+fn shifted_exponentials<T: Real>(h: &[T], o: usize, mut out: Option<&mut [T]>) -> T {
+    let mut others = T::zero();
+    for (l, &logit) in h.iter().enumerate() {
+        let term = if l == o {
+            T::one()
+        } else {
+            exp_difference(logit, h[o])
+        };
+        if l != o {
+            others += term;
+        }
+        if let Some(out) = &mut out {
+            out[l] = term;
         }
     }
-    max + total.ln()
+    others
+}
+
+/// `exp(a - b)` for `a <= b`.
+///
+/// The rounding error e of the difference (TwoSum) enters as the factor `1 + e`: at a difference of
+/// 100, half a unit in its last place alone is a relative error of 32 epsilon.
+fn exp_difference<T: Real>(a: T, b: T) -> T {
+    let d = a - b;
+    let t = d - a;
+    let e = (a - (d - t)) - (b + t);
+    let exp = d.exp();
+    if e.is_finite() { exp + exp * e } else { exp }
+}
+
+/// The loss `(h_o - h_y) + log(1 + others)` of a sample.
+fn loss<T: Real>(h: &[T], y: usize, o: usize, others: T) -> T {
+    (h[o] - h[y]) + others.ln_1p()
 }
 
 impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
@@ -121,10 +199,12 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
     fn value(&self, h: &[T]) -> T {
         let (n, k) = (self.labels.len(), self.classes);
         assert_size("length of the predictions", n * k, h.len());
-        let losses = sum(n, |j| {
-            log_sum_exp(&h[j * k..(j + 1) * k], None) - h[j * k + self.labels[j]]
-        });
-        losses * reciprocal(n)
+        sum(n, |j| {
+            let (h, y) = (&h[j * k..(j + 1) * k], self.labels[j]);
+            let o = origin(h, y);
+            let others = shifted_exponentials(h, o, None);
+            weighted(self.weights[j], loss(h, y, o, others))
+        })
     }
 
     fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
@@ -142,25 +222,32 @@ impl<T: Real> Risk<T> for SoftmaxCrossEntropy<T> {
         self.range_value_and_gradient(samples.start, h, out)
     }
 
-    /// For each sample, `R'' u = (1/n) (p u - p <p, u>)` with `p = softmax(h)`.
+    /// For each sample, `R'' u = c_j (p u - p <p, u>)` with `p = softmax(h)`.
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
         let (n, k) = (self.labels.len(), self.classes);
         assert_lengths(n * k, h.len(), out.len());
         assert_size("length of the field", n * k, u.len());
-        let c = reciprocal::<T>(n);
-        for j in 0..n {
+        for (j, &y) in self.labels.iter().enumerate() {
             let outputs = j * k..(j + 1) * k;
             let (h, u, p) = (&h[outputs.clone()], &u[outputs.clone()], &mut out[outputs]);
-            log_sum_exp(h, Some(p));
+            let o = origin(h, y);
+            let scale = T::one() / (T::one() + shifted_exponentials(h, o, Some(p)));
             // R'' annihilates constants. Subtracting the component of the most probable class
             // avoids the cancellation in u - <p, u> if its probability is close to 1.
-            let mode = (1..k).fold(0, |best, l| if h[l] > h[best] { l } else { best });
-            let origin = u[mode];
-            let terms = p.iter().zip(u).map(|(&p, &u)| p * (u - origin));
-            let mean = terms.fold(T::zero(), |sum, term| sum + term);
-            for (p, &u) in p.iter_mut().zip(u) {
-                *p *= ((u - origin) - mean) * c;
+            let mut mean = T::zero();
+            for (p, &u_l) in p.iter_mut().zip(u) {
+                *p *= scale;
+                mean += *p * (u_l - u[o]);
             }
+            let mut rest = T::zero();
+            for (p, &u_l) in p.iter_mut().zip(u) {
+                *p *= (u_l - u[o]) - mean;
+                rest += *p;
+            }
+            // The entries sum to 0: that of the most probable class is minus the sum of the others.
+            p[o] -= rest;
+            p.iter_mut()
+                .for_each(|p| *p = weighted(self.weights[j], *p));
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::real::{Real, epsilon, real, to_f64};
 /// - `second_derivative >= 0`, and it is the derivative of `derivative` away from kinks;
 /// - the Fenchel-Young inequality `l(y, h) + l*(y, u) >= u h`, with equality at `u = dl/dh`, if the
 ///   conjugate is implemented;
+/// - the pair and the conjugate at multiples of a and b by powers of 2 from `2^-500` to `2^500`;
 /// - no prediction in `[-1000, 1000]` gives NaN, or an infinite value with a finite derivative;
 /// - NaN and infinity are rejected as targets, and `check` accepts the parameters;
 /// - a borrowed loss equals the loss, bit for bit.
@@ -40,15 +41,17 @@ pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), V
     }
     let (a, b) = if a <= b { (a, b) } else { (b, a) };
     for h in [a, a + (b - a) * real(0.5), b] {
-        let (value, derivative) = loss.value_and_derivative(y, h);
-        let expected = [loss.value(y, h), loss.derivative(y, h)];
-        for (found, expected) in [value, derivative].into_iter().zip(expected) {
-            let law = "value_and_derivative(y, h) = (value(y, h), derivative(y, h))";
-            let tolerance = rounding::<T>() * to_f64(expected.abs());
-            within(law, distance(found, expected), tolerance, at(h))?;
-        }
+        check_pair(loss, y, h)?;
         check_second_derivative(loss, y, h)?;
         check_conjugate(loss, y, h, [a, h, b])?;
+    }
+    for e in [-500, -120, -20, 4, 20, 100, 500] {
+        for h in [a, b].map(|h| real::<T>(to_f64(h) * 2.0_f64.powi(e))) {
+            if h.is_finite() {
+                check_pair(loss, y, h)?;
+                check_conjugate(loss, y, h, [a, h, b])?;
+            }
+        }
     }
     for size in [1.0, 30.0, 100.0, 1000.0] {
         for h in [real::<T>(size), real(-size)] {
@@ -68,6 +71,19 @@ pub fn check_loss<T: Real>(loss: &dyn Loss<T>, y: T, a: T, b: T) -> Result<(), V
     let at = || format!("y = {y}, a = {a}, b = {b}");
     identical(law, &found.concat(), &expected.concat(), at)?;
     check_convex(loss, y, a, b)
+}
+
+/// Checks `value_and_derivative`.
+fn check_pair<T: Real>(loss: &dyn Loss<T>, y: T, h: T) -> Result<(), Violation> {
+    let (value, derivative) = loss.value_and_derivative(y, h);
+    let expected = [loss.value(y, h), loss.derivative(y, h)];
+    for (found, expected) in [value, derivative].into_iter().zip(expected) {
+        let law = "value_and_derivative(y, h) = (value(y, h), derivative(y, h))";
+        let tolerance = rounding::<T>() * to_f64(expected.abs());
+        let at = || format!("y = {y}, h = {h}");
+        within(law, distance(found, expected), tolerance, at)?;
+    }
+    Ok(())
 }
 
 /// Checks the slice method at predictions from a to b.
@@ -141,9 +157,11 @@ fn check_conjugate<T: Real>(
         return Ok(());
     };
     let conjugate = to_f64(conjugate);
+    let range = 0.25 * to_f64(T::max_value().unwrap_or(real(1e30)));
     for g in predictions {
         let (value, product) = (to_f64(loss.value(y, g)), to_f64(u) * to_f64(g));
-        if !(value.is_finite() && product.is_finite()) {
+        // Beyond the range of the scalar the conjugate is infinite.
+        if !value.is_finite() || !product.is_finite() || product.abs() > range {
             continue;
         }
         let at = || format!("y = {y}, h = {g}, u = {u}");

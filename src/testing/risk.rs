@@ -3,18 +3,24 @@
 use super::case::CaseRng;
 use super::derivative::{Difference, Segment, displace};
 use super::rounding::{Computed, max_abs, rounding};
-use super::violation::{Violation, require, within};
+use super::violation::{Violation, require, succeeds, within};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::risk::Risk;
 
 /// Bound on the predictions at which a risk is checked.
 const PREDICTIONS: f64 = 3.0;
 
+/// Bound on the predictions of single samples: in `f32` and `f64`, `1 + exp(-h)` rounds to 1 within
+/// it.
+const WIDE: f64 = 40.0;
+
 /// Checks a risk at predictions drawn from `seed`.
 ///
 /// - `value_and_gradient` returns `value`, and does not depend on the previous content of `out`;
 /// - for a separable risk, the parts over ranges of samples sum to the risk, and their gradients
-///   form its gradient;
+///   form its gradient; the parts of single samples are consistent with their gradients relative
+///   to their own size, also at predictions up to 40, where a loss has a tail;
+/// - `check` accepts the parameters;
 /// - `R(g) - R(h) = int_0^1 <grad R(h + t (g - h)), g - h> dt`, to rounding, also across kinks;
 /// - convex: `R((1-t) h + t g) <= (1-t) R(h) + t R(g)`, `<grad R(g) - grad R(h), g - h> >= 0`;
 /// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient away from
@@ -42,6 +48,7 @@ pub fn check_risk<T: Real>(risk: &dyn Risk<T>, seed: u64) -> Result<(), Violatio
     let mut g = h.clone();
     displace(&h, 1.0, &v, &mut g);
     let at = || format!("k n = {kn}, seed = {seed}");
+    succeeds("the parameters are valid", risk.check(), at)?;
 
     let mut out = vec![real(f64::NAN); kn];
     let value = to_f64(risk.value(&h));
@@ -50,6 +57,7 @@ pub fn check_risk<T: Real>(risk: &dyn Risk<T>, seed: u64) -> Result<(), Violatio
     within(law, error, rounding::<T>() * value.abs(), at)?;
     if risk.is_separable() {
         check_parts(risk, &h, value, &out, at)?;
+        check_samples(risk, &mut rng, at)?;
     }
 
     let mut point = h.clone();
@@ -105,6 +113,37 @@ fn check_parts<T: Real>(
         within(law, error, rounding::<T>() * largest, || {
             format!("{}, entry {i}", at())
         })?;
+    }
+    Ok(())
+}
+
+/// Checks parts of single samples, at predictions up to [`WIDE`].
+///
+/// In the sum over all samples the largest losses hide a relative error of the smallest.
+fn check_samples<T: Real>(
+    risk: &dyn Risk<T>,
+    rng: &mut CaseRng,
+    at: impl Fn() -> String,
+) -> Result<(), Violation> {
+    /// Number of samples that are checked.
+    const SAMPLES: usize = 6;
+    let (k, n) = (risk.output_dim(), risk.inputs().len());
+    let (mut out, mut point) = (vec![real(f64::NAN); k], vec![T::zero(); k]);
+    for _ in 0..SAMPLES {
+        let j = (rng.uniform::<f64>(0.0, n as f64) as usize).min(n - 1);
+        let h: Vec<T> = (0..k).map(|_| rng.uniform(-WIDE, WIDE)).collect();
+        let v: Vec<T> = rng.direction(k);
+        let mut part = |t: f64| {
+            displace(&h, t, &v, &mut point);
+            let value = risk.value_and_gradient_range(j..j + 1, &point, &mut out);
+            (to_f64(value), Computed::directional(&out, &v, &point))
+        };
+        let ends = [part(0.0).0, part(1.0).0];
+        if ends.iter().all(|end| end.is_finite()) {
+            let law = "R_j(g) - R_j(h) = int_0^1 <grad R_j(h + t (g - h)), g - h> dt";
+            let at = || format!("sample {j}, {}", at());
+            Segment::new(law, ends, 40).check::<T>(|t| part(t).1, at)?;
+        }
     }
     Ok(())
 }

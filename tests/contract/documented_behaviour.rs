@@ -54,12 +54,6 @@ fn derivatives_at_kinks() {
 fn optional_methods_are_implemented() {
     let linear: [&dyn Activation<f64>; 4] = [&Relu, &LeakyRelu(0.1), &Abs, &Identity];
     assert!(linear.iter().all(|sigma| sigma.slopes().is_some()));
-    let of_values: [&dyn Activation<f64>; 2] = [&Tanh, &Sigmoid];
-    assert!(
-        of_values
-            .iter()
-            .all(|sigma| sigma.derivative_from_value(0.5).is_some())
-    );
 }
 
 /// The conjugate of a loss is optional, so no law can require it. It is finite exactly on the

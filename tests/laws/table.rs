@@ -81,6 +81,12 @@ risk_laws!(risk_by_required_methods: |case| {
 });
 risk_laws!(softmax: |case| SoftmaxCrossEntropy::new(case.inputs(), case.labels(), case.k).unwrap());
 
+risk_laws!(weighted_softmax: |case| {
+    let weights = case.rng(20).measure::<T>(1, case.n).weights().to_vec();
+    let risk = SoftmaxCrossEntropy::new(case.inputs(), case.labels(), case.k).unwrap();
+    risk.sample_weights(weights).unwrap()
+});
+
 feature_map_laws!(ridge_relu: |case| Ridge::with_outputs(Relu, case.d, case.k), homogeneous);
 feature_map_laws!(ridge_leaky_relu: |case| Ridge::with_outputs(LeakyRelu(0.1), case.d, case.k), homogeneous);
 feature_map_laws!(ridge_relu_square: |case| Ridge::with_outputs(ReluPower(2), case.d, case.k), homogeneous);

@@ -904,3 +904,33 @@ fn two_ranks_agree_with_one() {
         }
     }
 }
+
+/// The two-step method of Adams and Bashforth with variable steps, of order 2: the previous velocity
+/// and step are in the memory of the state, and the first step is one of Euler.
+struct AdamsBashforth;
+
+impl<T: Real> Integrator<T> for AdamsBashforth {
+    fn order(&self) -> u32 {
+        2
+    }
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        state.evaluate(energy);
+        let v = state.velocity().clone();
+        let memory = state.memory_mut();
+        let previous_dt = memory.scalars.first().copied();
+        let previous = memory.field(0, v.shape());
+        let half_ratio = previous_dt.map_or(T::zero(), |previous| dt / previous * real(0.5));
+        let direction = &v * (T::one() + half_ratio) - &*previous * half_ratio;
+        previous.copy_from(&v);
+        memory.scalars = vec![dt];
+        state.measure_mut().displace(dt, &direction);
+        Ok(Step::new(dt))
+    }
+}
+
+wasserflow::integrator_laws!(adams_bashforth: AdamsBashforth);

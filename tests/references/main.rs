@@ -6,3 +6,4 @@ mod definitions;
 mod degenerate_sweeps;
 mod elementary;
 mod fused_passes;
+mod losses;

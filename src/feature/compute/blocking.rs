@@ -10,6 +10,10 @@ use crate::numeric::simd;
 /// Maximal number of samples of a panel.
 pub(super) const SAMPLES: usize = 256;
 
+/// Samples of a panel that amortise the initialisation of a tile and the horizontal sums of its
+/// lanes.
+const SHORT: usize = 128;
+
 /// Bytes of the samples of a panel: a part of the L2 cache.
 const PANEL: usize = 192 << 10;
 
@@ -34,8 +38,8 @@ pub(super) enum Stored {
     Nothing,
     /// The signs of the preactivations, `per_word` bits in each scalar.
     Signs { per_word: usize },
-    /// The preactivations, or the values if the derivative is a function of the value.
-    Values,
+    /// The preactivations.
+    Preactivations,
     /// Values and derivatives.
     ValuesAndDerivatives,
 }
@@ -78,12 +82,14 @@ impl Blocking {
         let (width, bytes, rows) = (line::<T>(), size_of::<T>(), simd::rows());
         let padded = n.next_multiple_of(width);
         let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
-        // Enough panels for the threads, but long enough to amortise the initialisation of a tile
-        // and the horizontal sums of its lanes.
-        let short = n.div_ceil(4).clamp(128, SAMPLES);
+        // Enough panels for the threads.
+        let short = n.div_ceil(4).clamp(SHORT, SAMPLES);
         let shortest = if d < 24 { short } else { 2 * width };
         let shared = n.div_ceil(if slabs { 8 } else { 16 }).max(shortest);
-        let panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
+        let mut panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
+        if slabs && 2 * m * panel * bytes > CACHED {
+            panel = panel.min(SHORT); // values and derivatives of more particles stay in the cache
+        }
         let many = (BLOCK / ((k + d) * bytes)).max(192);
         let block = m.div_ceil(16).clamp(rows, many).next_multiple_of(rows);
 
@@ -100,7 +106,7 @@ impl Blocking {
                 let words = max_rows.min(m.div_ceil(per_word));
                 (words, (max_rows * per_word).min(all))
             }
-            Stored::Values => (whole_tiles(1), whole_tiles(1)),
+            Stored::Preactivations => (whole_tiles(1), whole_tiles(1)),
             Stored::ValuesAndDerivatives => (2 * whole_tiles(2), whole_tiles(2)),
         };
 

@@ -5,8 +5,7 @@ use super::blocking::{Blocking, Stored};
 use super::forward::LinearForward;
 use super::operands::{Operands, ROWS, Rows, STRIP};
 use super::pointwise::{
-    Outputs, Preactivations, WeightedFeatures, WeightedValues, derivative_is_function_of_value,
-    derivatives_from_values, values, values_and_derivatives,
+    Outputs, Preactivations, WeightedFeatures, WeightedValues, values, values_and_derivatives,
 };
 use super::small_dim::{INPUTS, SmallDimBackward, SmallDimForward};
 use crate::activation::{Activation, Slopes};
@@ -126,14 +125,11 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
                     values_and_derivatives(sigma, s, ds);
                     s
                 }
-                Stored::Values if i < blocking.stored_particles => {
-                    let mut s = &mut stored[i * n..][..tile * n];
-                    preactivations(operands, i, lines, s);
-                    if !derivative_is_function_of_value(sigma) {
-                        let u = &*s;
-                        s = scratch.first(tile, n);
-                        s.copy_from_slice(u);
-                    }
+                Stored::Preactivations if i < blocking.stored_particles => {
+                    let u = &mut stored[i * n..][..tile * n];
+                    preactivations(operands, i, lines, u);
+                    let s = scratch.first(tile, n);
+                    s.copy_from_slice(u);
                     values(sigma, s);
                     s
                 }
@@ -227,16 +223,10 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
                         Stored::ValuesAndDerivatives if i < blocking.stored_particles => {
                             stored[2 * i * n..][..2 * tile * n].split_at(tile * n)
                         }
-                        Stored::Values if i < blocking.stored_particles => {
-                            let u = &stored[i * n..][..tile * n];
-                            if derivative_is_function_of_value(sigma) {
-                                derivatives_from_values(sigma, u, ds);
-                                (u, &*ds)
-                            } else {
-                                s.copy_from_slice(u);
-                                values_and_derivatives(sigma, s, ds);
-                                (&*s, &*ds)
-                            }
+                        Stored::Preactivations if i < blocking.stored_particles => {
+                            s.copy_from_slice(&stored[i * n..][..tile * n]);
+                            values_and_derivatives(sigma, s, ds);
+                            (&*s, &*ds)
                         }
                         _ => {
                             preactivations(operands, i, panel.samples, s);

@@ -171,18 +171,6 @@ pub(super) fn values_and_derivatives<T: Real, A: Activation<T>>(
     multiversion(ApplyWithDerivative { sigma, u, ds });
 }
 
-/// `ds <- sigma'(u)` from the values `s = sigma(u)`, if
-/// [`derivative_is_function_of_value`].
-pub(super) fn derivatives_from_values<T: Real, A: Activation<T>>(sigma: &A, s: &[T], ds: &mut [T]) {
-    multiversion(DerivativesFromValues { sigma, s, ds });
-}
-
-/// Returns true if `sigma'(u)` can be computed from `sigma(u)`.
-#[inline]
-pub(super) fn derivative_is_function_of_value<T: Real, A: Activation<T>>(sigma: &A) -> bool {
-    sigma.derivative_from_value(T::zero()).is_some()
-}
-
 struct Apply<'a, T, A> {
     sigma: &'a A,
     u: &'a mut [T],
@@ -209,22 +197,5 @@ impl<T: Real, A: Activation<T>> Multiversion for ApplyWithDerivative<'_, T, A> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         self.sigma.apply_with_derivative(self.u, self.ds);
-    }
-}
-
-struct DerivativesFromValues<'a, T, A> {
-    sigma: &'a A,
-    s: &'a [T],
-    ds: &'a mut [T],
-}
-
-impl<T: Real, A: Activation<T>> Multiversion for DerivativesFromValues<'_, T, A> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        for (ds, &s) in self.ds.iter_mut().zip(self.s) {
-            *ds = self.sigma.derivative_from_value(s).unwrap_or(T::zero());
-        }
     }
 }

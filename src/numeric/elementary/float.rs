@@ -26,10 +26,6 @@ pub(crate) trait Float: Real {
     const ERFC: &'static [Self];
     /// The centre c of [`ERFC`](Self::ERFC).
     const ERFC_CENTRE: Self;
-    /// `S` and `V` of `tanh`, for `|x| <= TANH_END`; relative error of `tanh`.
-    const TANH: [&'static [Self]; 2];
-    /// The argument from which `tanh` rounds to 1.
-    const TANH_END: Self;
     /// `(sin r - r)/r^3` and `(cos r - 1 + r^2/2)/r^4` in `r^2`, `|r| <= pi/4`; evaluated in `f64`
     /// for `f32` too.
     const SIN: &'static [f64];
@@ -122,27 +118,6 @@ impl Float for f64 {
         2.6185311352953943e-09,
     ];
     const ERFC_CENTRE: f64 = 3.5;
-    // 2^-59.2
-    const TANH: [&'static [f64]; 2] = [
-        &[
-            1.0,
-            0.03648864815331956,
-            0.000319755339780473,
-            9.840381811296593e-07,
-            1.1307761435476474e-09,
-            4.0828978619176443e-13,
-            2.0729071928399807e-17,
-        ],
-        &[
-            0.16666666666666666,
-            0.0033036635811088525,
-            1.8072766786182518e-05,
-            3.562831342937471e-08,
-            2.46176935831802e-11,
-            4.1483530010297884e-15,
-        ],
-    ];
-    const TANH_END: f64 = 19.2;
     // 2^-58.0, relative to 1/r^2, and 2^-64.2, relative to 1/r^4
     const SIN: &'static [f64] = &[
         -0.16666666666666632,
@@ -221,12 +196,6 @@ impl Float for f32 {
         -0.00025975183,
     ];
     const ERFC_CENTRE: f32 = 3.0;
-    // 2^-26.9
-    const TANH: [&'static [f32]; 2] = [
-        &[1.0, 0.029769383, 0.00011415709],
-        &[0.1666666, 0.0021838553, 2.4538588e-06],
-    ];
-    const TANH_END: f32 = 9.2;
     // 2^-28.0 and 2^-33.3
     const SIN: &'static [f64] = &[
         -0.16666654912420012,

@@ -20,6 +20,8 @@ enum Mistake {
     NormOfThisRank,
     FirstParticleOnly,
     Ascends,
+    WeightlessAtRest,
+    ProposalsShrink,
 }
 
 /// The classical Runge-Kutta method with a mistake.
@@ -84,6 +86,11 @@ impl<T: Real> Integrator<T> for Classical {
             if self.mistake == Mistake::FirstParticleOnly {
                 k.columns_range_mut(1..).fill(T::zero());
             }
+            if self.mistake == Mistake::WeightlessAtRest {
+                for i in (0..start.len()).filter(|&i| start.weight(i) == T::zero()) {
+                    k.column_mut(i).fill(T::zero());
+                }
+            }
             if self.mistake != Mistake::DoesNotMove {
                 mu.displace(taken * real(c), k);
             }
@@ -93,12 +100,47 @@ impl<T: Real> Integrator<T> for Classical {
             Mistake::Ascends => taken = dt,
             _ => {}
         }
-        Ok(Step { taken, next: None })
+        let shrinks = self.mistake == Mistake::ProposalsShrink;
+        let next = shrinks.then_some(taken * real(0.9));
+        Ok(Step { taken, next })
+    }
+}
+
+/// The flow of another equation, `w'' = v - w'`, as a method of order 1: its first step, from an
+/// empty memory, is a step of Euler.
+struct Momentum;
+
+impl<T: Real> Integrator<T> for Momentum {
+    fn order(&self) -> u32 {
+        1
+    }
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        state.evaluate(energy);
+        let v = state.velocity().clone();
+        let memory = state.memory_mut();
+        let first = memory.scalars.is_empty();
+        memory.scalars.resize(1, T::one());
+        let momentum = memory.field(0, v.shape());
+        if first {
+            momentum.copy_from(&v);
+        }
+        let direction = momentum.clone();
+        *momentum += (v - &direction) * dt;
+        state.measure_mut().displace(dt, &direction);
+        Ok(Step::new(dt))
     }
 }
 
 #[test]
 fn integrators() {
+    mutant!("integrator: momentum, the flow of another equation", seeds(), seed => {
+        check_integrator::<T, _>(|| Momentum, seed)
+    });
     for (name, mistake) in [
         (
             "integrator: a weight of RK4 wrong in the fourth digit",
@@ -132,6 +174,14 @@ fn integrators() {
             Mistake::FirstParticleOnly,
         ),
         ("integrator: ascends", Mistake::Ascends),
+        (
+            "integrator: particles of weight 0 do not move",
+            Mistake::WeightlessAtRest,
+        ),
+        (
+            "integrator: proposals shrink, a run does not end",
+            Mistake::ProposalsShrink,
+        ),
     ] {
         mutant!(name, seeds(), seed => check_integrator::<T, _>(|| Classical::new(mistake), seed));
     }

@@ -138,8 +138,88 @@ impl<T: Real> Risk<T> for Square<T> {
     }
 }
 
+/// The softmax cross-entropy with a mistake.
+struct Softmax<T> {
+    x: Inputs<T>,
+    y: Vec<usize>,
+    classes: usize,
+    c: Vec<T>,
+    cancels: bool,
+}
+
+impl<T: Real> Softmax<T> {
+    fn new(case: Case, cancels: bool) -> Self {
+        let c = (0..case.n).map(|j| real(1.0 + (j % 3) as f64)).collect();
+        let (x, y) = (Inputs::new(case.inputs()).unwrap(), case.labels());
+        Self {
+            x,
+            y,
+            classes: case.k,
+            c,
+            cancels,
+        }
+    }
+}
+
+impl<T: Real> Risk<T> for Softmax<T> {
+    fn inputs(&self) -> &Inputs<T> {
+        &self.x
+    }
+    fn output_dim(&self) -> usize {
+        self.classes
+    }
+    fn value(&self, h: &[T]) -> T {
+        self.value_and_gradient(h, &mut vec![T::zero(); h.len()])
+    }
+    fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
+        self.value_and_gradient_range(0..self.y.len(), h, out)
+    }
+    fn is_separable(&self) -> bool {
+        true
+    }
+    fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
+        let k = self.classes;
+        let mut sum = T::zero();
+        for (j, (h, g)) in samples.zip(h.chunks(k).zip(out.chunks_mut(k))) {
+            let (y, max) = (self.y[j], h.iter().fold(h[0], |max, &h| max.max(h)));
+            let others = |skip: usize| {
+                let terms = (0..k).filter(|&l| l != skip).map(|l| (h[l] - max).exp());
+                terms.fold(T::zero(), |sum, term| sum + term)
+            };
+            let total = others(k);
+            let label = (h[y] - max).exp();
+            // max + log(total) - h_y and p_y - 1 cancel at large margins.
+            let (value, slope) = if self.cancels {
+                (max + total.ln() - h[y], label / total - T::one())
+            } else if label == T::one() {
+                (others(y).ln_1p(), -others(y) / total)
+            } else {
+                (max - h[y] + total.ln(), -others(y) / total)
+            };
+            for l in 0..k {
+                g[l] = (h[l] - max).exp() / total;
+            }
+            g[y] = slope;
+            // The mistake of the stable form: weights in the value only.
+            let c = if self.cancels { self.c[j] } else { T::one() };
+            g.iter_mut().for_each(|g| *g *= c);
+            sum += self.c[j] * value;
+        }
+        sum
+    }
+}
+
 #[test]
 fn risks() {
+    for (name, cancels) in [
+        ("risk: a softmax that cancels at large margins", true),
+        (
+            "risk: sample weights of a softmax dropped in the gradient",
+            false,
+        ),
+    ] {
+        mutant!(name, cases(), case => check_risk::<T>(&Softmax::<T>::new(case, cancels), case.seed));
+    }
     for (name, mistake) in [
         (
             "risk: 1/n dropped in the gradient",

@@ -108,6 +108,59 @@ impl<T: Real> Activation<T> for Hook {
     }
 }
 
+/// Hyperbolic tangent with a mistake beyond 50.
+#[derive(Clone, Copy, PartialEq)]
+enum Tail {
+    PairDerivative,
+    SliceValue,
+    Saturates,
+}
+
+impl<T: Real> Activation<T> for Tail {
+    fn value(&self, u: T) -> T {
+        u.tanh()
+    }
+    fn derivative(&self, u: T) -> T {
+        let e = (-(u.abs() + u.abs())).exp();
+        let s = T::one() + u.tanh().abs();
+        e * s * s
+    }
+    fn value_and_derivative(&self, u: T) -> (T, T) {
+        let wrong = *self == Tail::PairDerivative && u > real(50.0);
+        let derivative = if wrong { T::one() } else { self.derivative(u) };
+        let s = u.tanh();
+        // 1 - s loses its digits where s rounds to 1.
+        let saturates = *self == Tail::Saturates;
+        let derivative = if saturates {
+            (T::one() - s) * (T::one() + s)
+        } else {
+            derivative
+        };
+        (s, derivative)
+    }
+    fn apply(&self, u: &mut [T]) {
+        for u in u {
+            let wrong = *self == Tail::SliceValue && *u > real(50.0);
+            *u = if wrong { T::zero() } else { u.tanh() };
+        }
+    }
+}
+
+/// Identity with a parameter that its check rejects.
+struct Rejected;
+
+impl<T: Real> Activation<T> for Rejected {
+    fn value(&self, u: T) -> T {
+        u
+    }
+    fn derivative(&self, _: T) -> T {
+        T::one()
+    }
+    fn check(&self) -> Result<(), ParameterError> {
+        ParameterError::check(false, "slope", "finite", f64::NAN)
+    }
+}
+
 fn step(u: f64) -> f64 {
     if u > 0.0 { 1.0 } else { 0.0 }
 }
@@ -146,6 +199,31 @@ fn activations() {
     }
     mutant!("activation: value_and_derivative differs from its parts", intervals::<T>(), (a, b) => check_activation::<T>(&Pair, a, b));
     mutant!("activation: overflow", intervals::<T>(), (a, b) => check_activation::<T>(&Overflow, a, b));
+    for (mistake, tail) in [
+        (
+            "activation: derivative of the pair wrong for u > 50",
+            Tail::PairDerivative,
+        ),
+        ("activation: slices wrong for u > 50", Tail::SliceValue),
+        (
+            "activation: slope of the pair 0 where tanh rounds to 1",
+            Tail::Saturates,
+        ),
+    ] {
+        mutant!(mistake, intervals::<T>(), (a, b) => check_activation::<T>(&tail, a, b));
+    }
+    let stops = Sigma(
+        |u| u.max(0.0) + (-u.abs()).exp().ln_1p(),
+        |u| {
+            if u > 50.0 {
+                0.0
+            } else {
+                1.0 / (1.0 + (-u).exp())
+            }
+        },
+    );
+    mutant!("activation: derivative 0 for u > 50", intervals::<T>(), (a, b) => check_activation::<T>(&stops, a, b));
+    mutant!("activation: a parameter out of range", intervals::<T>(), (a, b) => check_activation::<T>(&Rejected, a, b));
     mutant!("activation: NaN at infinity over infinity", intervals::<T>(), (a, b) => {
         check_activation::<T>(&NotANumber, a, b)
     });
@@ -265,8 +343,31 @@ impl<T: Real> Loss<T> for Slices {
     }
 }
 
+/// Square loss whose pair is wrong for large predictions.
+struct LargePredictions;
+
+impl<T: Real> Loss<T> for LargePredictions {
+    fn value(&self, y: T, h: T) -> T {
+        (h - y) * (h - y) * real(0.5)
+    }
+    fn derivative(&self, y: T, h: T) -> T {
+        h - y
+    }
+    fn value_and_derivative(&self, y: T, h: T) -> (T, T) {
+        let derivative = if h.abs() > real(1e4) {
+            T::zero()
+        } else {
+            h - y
+        };
+        (self.value(y, h), derivative)
+    }
+}
+
 #[test]
 fn losses() {
+    mutant!("loss: pair wrong for |h| > 1e4", (numbers::<T>(), intervals::<T>()), (y, (a, b)) => {
+        check_loss::<T>(&LargePredictions, y, a, b)
+    });
     let square = |r: f64| r * r / 2.0;
     let dip = |r: f64| r * r / 2.0 - 1e-2 * (-200.0 * (r - 1.0).powi(2)).exp();
     let slope = |r: f64| r + 4.0 * (r - 1.0) * (-200.0 * (r - 1.0).powi(2)).exp();

@@ -47,6 +47,9 @@ FUNCTIONS = {
     "silu": (lambda x: x * sigmoid(x), 746),
     "sine": (sin, 1e6),
     "cosine": (cos, 1e6),
+    "tanh'": (lambda x: 4 * exp(-2 * abs(x)) / (1 + exp(-2 * abs(x))) ** 2, 373),
+    "sigmoid'": (lambda x: exp(-abs(x)) / (1 + exp(-abs(x))) ** 2, 746),
+    "silu'": (lambda x: sigmoid(x) * (1 + x * sigmoid(-x)), 746),
 }
 
 
