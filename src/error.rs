@@ -16,10 +16,17 @@ use crate::real::{Real, real};
 #[inline]
 #[track_caller]
 pub(crate) fn assert_size<S: PartialEq + Debug>(what: &str, expected: S, found: S) {
-    assert!(
-        expected == found,
-        "{what} must be {expected:?}, found {found:?}"
-    );
+    if expected != found {
+        refuse_size(what, &expected, &found);
+    }
+}
+
+/// Panics. Not inlined: the message would otherwise be prepared in hot loops.
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn refuse_size(what: &str, expected: &dyn Debug, found: &dyn Debug) -> ! {
+    panic!("{what} must be {expected:?}, found {found:?}")
 }
 
 /// Returns true if `rows x columns` scalars of type `T` are a valid size of an allocation.

@@ -92,11 +92,16 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
     }
 }
 
+/// The particles `w_i` with their weights `c_i`.
+fn particles<T: Real>(mu: &EmpiricalMeasure<T>) -> impl Iterator<Item = (&[T], T)> {
+    columns(mu.points().as_slice(), mu.dim()).zip(mu.weights().iter().copied())
+}
+
 /// The mean embedding of `mu` at `w`, `int K(w, .) dmu`.
 fn mean<T: Real>(kernel: &impl Kernel<T>, w: &[T], mu: &EmpiricalMeasure<T>) -> T {
     let mut sum = T::zero();
-    for j in 0..mu.len() {
-        sum += mu.weight(j) * kernel.value(w, mu.particle(j));
+    for (v, c) in particles(mu) {
+        sum += c * kernel.value(w, v);
     }
     sum
 }
@@ -110,9 +115,8 @@ fn mean_and_gradient<T: Real>(
     out: &mut [T],
 ) -> T {
     let mut sum = T::zero();
-    for j in 0..mu.len() {
-        let c = mu.weight(j);
-        sum += c * kernel.value_and_gradient(w, mu.particle(j), scale * c, out);
+    for (v, c) in particles(mu) {
+        sum += c * kernel.value_and_gradient(w, v, scale * c, out);
     }
     sum
 }
@@ -120,12 +124,12 @@ fn mean_and_gradient<T: Real>(
 /// `int int K dmu dmu`, evaluating the kernel once for every unordered pair.
 fn energy_within<T: Real>(kernel: &impl Kernel<T>, mu: &EmpiricalMeasure<T>) -> T {
     let mut sum = T::zero();
-    for i in 0..mu.len() {
-        let (w, mut pairs) = (mu.particle(i), T::zero());
-        for j in 0..i {
-            pairs += mu.weight(j) * kernel.value(w, mu.particle(j));
+    for (i, (w, c)) in particles(mu).enumerate() {
+        let mut pairs = T::zero();
+        for (v, b) in particles(mu).take(i) {
+            pairs += b * kernel.value(w, v);
         }
-        sum += mu.weight(i) * (pairs + pairs + mu.weight(i) * kernel.value(w, w));
+        sum += c * (pairs + pairs + c * kernel.value(w, w));
     }
     sum
 }
@@ -137,8 +141,8 @@ fn energy_between<T: Real>(
     nu: &EmpiricalMeasure<T>,
 ) -> T {
     let mut sum = T::zero();
-    for i in 0..mu.len() {
-        sum += mu.weight(i) * mean(kernel, mu.particle(i), nu);
+    for (w, c) in particles(mu) {
+        sum += c * mean(kernel, w, nu);
     }
     sum
 }
@@ -159,15 +163,12 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
         let (p, kernel) = (mu.dim(), &self.kernel);
         let (mut within, mut cross) = (T::zero(), T::zero());
         out.fill(T::zero());
-        for i in 0..mu.len() {
+        for (i, (w, c)) in particles(mu).enumerate() {
             // -grad int K(w, .) d(mu - nu): a pair of particles contributes to both velocities.
-            let (w, c) = (mu.particle(i), mu.weight(i));
             let (before, from) = out.as_mut_slice().split_at_mut(i * p);
             let (grad_w, mut pairs) = (&mut from[..p], T::zero());
-            for (j, grad_v) in columns_mut(before, p).enumerate() {
-                let b = mu.weight(j);
-                pairs +=
-                    b * kernel.value_and_gradients(w, mu.particle(j), [-b, -c], grad_w, grad_v);
+            for ((v, b), grad_v) in particles(mu).zip(columns_mut(before, p)) {
+                pairs += b * kernel.value_and_gradients(w, v, [-b, -c], grad_w, grad_v);
             }
             within += c * (pairs + pairs + c * kernel.value_and_gradient(w, w, -c, grad_w));
             cross += c * mean_and_gradient(kernel, w, &self.target, T::one(), grad_w);
