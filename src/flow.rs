@@ -244,12 +244,12 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// The last step is shortened. With `time` infinite only the observer ends the run; a time in
     /// the past takes no step.
     ///
-    /// A run to a finite time ends: at most 10 000 steps of a call may be shorter than `1e-9` times
-    /// the remaining time. A fixed step below that size is such a step too.
+    /// A run to a finite time ends: at most a million steps of a call may be shorter than `1e-9`
+    /// times the remaining time, and the others reduce it by that fraction. Fixed steps count too.
     ///
     /// # Errors
     /// [`StepError`]; the state is then as before the step that failed. [`StepError::Crawl`] if more
-    /// than 10 000 steps are as short as above. [`StepError::Parameter`] if `time` is NaN.
+    /// than a million steps are as short as above. [`StepError::Parameter`] if `time` is NaN.
     pub fn run_until(
         &mut self,
         state: &mut State<T>,
@@ -320,7 +320,7 @@ fn check_step<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
 }
 
 /// The steps of a run to a finite time that may be short.
-const SHORT_STEPS: usize = 10_000;
+const SHORT_STEPS: usize = 1_000_000;
 
 /// Returns true if a billion steps of `dt` do not reach the remaining time, if that is finite.
 fn is_short<T: Real>(dt: T, remaining: T) -> bool {
