@@ -296,7 +296,7 @@ pub enum RiskError {
 #[non_exhaustive]
 pub enum StepError {
     /// A particle, its velocity or the energy became infinite or NaN: the step is too long for
-    /// this energy.
+    /// this energy, or the flow reaches the boundary of its domain.
     #[error(
         "the result of step {step} from time {time} is not finite: \
          reduce the step size, or use an adaptive or proximal integrator"

@@ -263,7 +263,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// The last step is shortened. With `time` infinite only the observer ends the run; a time in
     /// the past takes no step.
     ///
-    /// A run to a finite time ends: at most 10 000 steps whose size the integrator chose may be
+    /// A run to a finite time ends: at most a million steps whose size the integrator chose may be
     /// shorter than `1e-9` times the remaining time, and no fixed step than `1e-15` times.
     ///
     /// # Errors
@@ -362,7 +362,7 @@ fn check_step<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
 }
 
 /// The steps of a run to a finite time, of a size that the integrator chose, that may be short.
-const SHORT_STEPS: usize = 10_000;
+const SHORT_STEPS: usize = 1_000_000;
 
 /// The number of steps to the requested time from which on a step is short.
 const MANY_STEPS: f64 = 1e9;

@@ -61,8 +61,9 @@ use diagnosis::{Controller, TRIAL, Trial};
 ///   the last two stages `y, z`. A gradient flow near its limit is in this state, without harm. A
 ///   flow that remains in it for a million steps is stiff, and [`StepError::Stiff`] is returned.
 ///
-/// Chatter is thus reported within 8128 steps of its onset, in any precision. The state is then that
-/// before the step, from which a [`Jko`](super::Jko) can continue. The trials of smooth flows cost
+/// Steady chatter is thus reported within 8128 steps, in any precision. The state is then that
+/// before the step, from which a [`Jko`](super::Jko) can continue. A retry fails again;
+/// [`State::reset_control`] starts a new diagnosis. The trials of smooth flows cost
 /// 1.6 % of the velocities.
 ///
 /// # Errors

@@ -97,8 +97,8 @@ impl<T: Real> Observer<T> for UntilTarget<T> {
 /// that. The reason is then [`StopReason::Rising`], at the first state above the bound.
 ///
 /// `F_0` is the energy at the first state observed. Its term, with the machine epsilon `eps`, is
-/// above the rounding of `F`, and above the oscillations of an adaptive method at rest. An observer
-/// that is used for a second run starts anew: if the step count is less than the last one observed,
+/// above the rounding of `F`, and above the oscillations at rest of an adaptive method with its
+/// default tolerances. An observer that is used for a second run starts anew: if the step count is less than the last one observed,
 /// or if the energy at that step has changed.
 ///
 /// ```

@@ -81,9 +81,8 @@ fn run<T: Real>(
 
 // ---- kinks ----
 
-/// Chatter is reported within 4 periods of 2032 steps of its onset, which takes at most 1000 steps
-/// here.
-const ONSET: usize = 1000;
+/// Steady chatter is reported within 4 periods of 2032 steps. It begins within 2 periods here.
+const ONSET: usize = 2 * 2032;
 const PERIODS: usize = 4 * 2032;
 
 fn chatters<T: Real>(name: &str, energy: impl Energy<T>, w: &[f64], tolerances: (f64, f64)) {
@@ -302,7 +301,7 @@ fn kinks_that_are_only_crossed_are_not_chatter() {
     let state = completes("crossed", energy, at(&[0.0]), (0.0, 1e-6), 1e4 * pair);
     assert!(state.step() > 4 * PERIODS);
     let error = (state.measure().particle(0)[0] / 2e4 - 1.0).abs();
-    assert!(error < 1e-5, "{error:e}");
+    assert!(error < 5e-3, "{error:e}");
 }
 
 // ---- the boundary of the domain of F ----
@@ -374,31 +373,20 @@ fn a_flow_ends_at_the_boundary_of_its_domain() {
 
 // ---- stiffness ----
 
-/// Steps of 3e-9 would take 3e10 steps to time 100: reported after 10 000 of them.
+/// 3e11 steps of 3e-10 to time 100: reported after a million of them, in both precisions.
 #[test]
-fn a_run_of_too_many_steps_is_an_error() {
-    fn crawls<T: Real>() {
+fn stiffness_is_an_error_in_both_precisions() {
+    fn is_stiff<T: Real>() {
         let (outcome, state) = run(
             kinks_and_squares::<T>(0, &[1e10, 1.0]),
             at(&[1.0, 1.0]),
             (1e-6, 1e-9),
             100.0,
-            1_000_000,
+            1_100_000,
         );
-        assert!(matches!(outcome, Err(StepError::Crawl { size, .. }) if size < 1e-9));
-        assert!(state.step() <= 10_100 && !state.is_stale());
+        assert!(matches!(outcome, Err(StepError::Stiff { size, .. }) if size < 1e-9));
+        assert!(state.step() < 1_010_000 && !state.is_stale());
     }
-    crawls::<f64>();
-    crawls::<f32>();
-}
-
-/// A million steps at the limit of stability.
-#[test]
-fn stiffness_is_an_error_after_a_million_steps() {
-    let energy = kinks_and_squares::<f64>(0, &[1e6, 1.0]);
-    let mut flow = ParticleFlow::new(energy, DormandPrince::default(), 0.1).unwrap();
-    let mut state = flow.start(at(&[1.0, 1.0])).unwrap();
-    let error = flow.run(&mut state, 1_100_000, &mut ()).unwrap_err();
-    assert!(matches!(error, StepError::Stiff { size, .. } if size < 1e-5));
-    assert!(state.step() < 1_010_000);
+    is_stiff::<f64>();
+    is_stiff::<f32>();
 }
