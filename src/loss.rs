@@ -25,10 +25,11 @@ use crate::real::{Real, real};
 /// - Fenchel-Young inequality: `l(y, h) + conjugate(y, u) >= u h`, with equality at
 ///   `u = derivative(y, h)`.
 /// - Accuracy, which certificates rely on, with `eps` the machine epsilon of `T`. For
-///   `|y|, |h|, |u|` up to half the largest scalar, the error of `value`, `derivative` and
-///   `second_derivative` is at most 4 eps times their absolute value. That of `conjugate` is at
-///   most `4 eps (|l*| + |u| (|u| + |y|))`. A few of the smallest subnormal numbers are added where
-///   a result underflows. Results that exceed the range of `T` are infinite, never NaN.
+///   `|y|, |h|, |u|` up to half the largest scalar, the errors of `value` and `derivative` are at
+///   most 4 eps times their absolute values. That of `conjugate` is at most
+///   `4 eps (|l*| + |u| (|u| + |y|))`. Four of the smallest subnormal numbers are added where a
+///   result underflows. A result that exceeds the range of `T` is infinite, not NaN. The second
+///   derivatives of the losses of this crate have the relative error 4 eps too.
 ///
 /// ```
 /// use wasserflow::prelude::*;

@@ -85,6 +85,9 @@ smooth!(
 
 /// Hyperbolic tangent `sigma(u) = tanh(u)`, `sigma' = 1 - sigma^2`.
 ///
+/// In `f32` and `f64` the errors of value and derivative are below 2.4 and 4 units in the last
+/// place for every u, in the fused passes too.
+///
 /// ```
 /// use wasserflow::prelude::*;
 /// assert_eq!(Tanh.value_and_derivative(0.0), (0.0, 1.0));
@@ -100,6 +103,9 @@ smooth!(Tanh, |u| elementary::tanh::<E, FUSED>(u), |u| {
 
 /// Logistic sigmoid `sigma(u) = 1 / (1 + exp(-u))`, evaluated without overflow,
 /// `sigma' = sigma (1 - sigma)`.
+///
+/// In `f32` and `f64` the errors of value and derivative are below 2.2 and 4.6 units in the last
+/// place for every u, in the fused passes too.
 ///
 /// ```
 /// use wasserflow::prelude::*;

@@ -2,6 +2,7 @@
 //! mpmath, `f32` against `f64`.
 
 use wasserflow::nalgebra::DMatrix;
+use wasserflow::optimality::DualRisk;
 use wasserflow::prelude::*;
 
 /// The documented error of a loss, in units of epsilon.
@@ -243,6 +244,25 @@ fn softmax_with_sample_weights() {
         assert!(near(product[3 + l], of_the_copies[6 + l]));
     }
     assert_eq!((&g[6..], &product[6..]), (&[0.0; 3][..], &[0.0; 3][..]));
+
+    // The dual: slope, upper bound and conjugate of the weighted risk are those of the copies.
+    let (mut u, mut u_copies) = ([0.0; 9], [0.0; 9]);
+    weighted.slope(&h, &mut u);
+    copies.slope(&of_copies, &mut u_copies);
+    assert_eq!(u[6..], [0.0; 3]);
+    let close = |x: f64, y: f64| (x - y).abs() <= 1e-14 * y.abs();
+    assert!(close(
+        weighted.upper(&h, &[0.0; 3]),
+        copies.upper(&of_copies, &[0.0; 3])
+    ));
+    let conjugates = (
+        weighted.conjugate(&u, 1.0),
+        copies.conjugate(&u_copies, 1.0),
+    );
+    assert!(
+        close(conjugates.0.unwrap(), conjugates.1.unwrap()),
+        "{conjugates:?}"
+    );
 
     let error = risk(vec![0]).sample_weights(vec![1.0, 2.0]).unwrap_err();
     assert_eq!(
