@@ -145,7 +145,7 @@ impl<T: Real> EmpiricalMeasure<T> {
         self.weights.sum()
     }
 
-    /// The probability measure `mu / mu(R^p)`: the same particles with the weights `c_i / sum_j c_j`.
+    /// The probability measure of the same particles, with the weights `c_i / sum_j c_j`.
     ///
     /// The new weights have a sum of 1 up to rounding. Weights below the smallest positive number
     /// times the largest weight become 0; the sum neither overflows nor underflows. Weights that

@@ -12,8 +12,8 @@ use crate::real::{Real, epsilon};
 /// Balanced neurons: each `(a, b)`, a in `R^k` for `outputs` k, becomes `(t a, b / t)` with
 /// `t = (|b| / |a|)^(1/2)`.
 ///
-/// If a or b is 0, so is the balanced neuron. The norms neither overflow nor underflow: the balanced
-/// neuron of `(1e200, 1e-200)` is `(1, 1)`. For a 1-homogeneous activation the function
+/// If a or b is 0, so is the balanced neuron. The norms neither overflow nor underflow: the
+/// balanced neuron of `(1e200, 1e-200)` is `(1, 1)`. For a 1-homogeneous activation the function
 /// `a sigma(b.x)` does not change. The balanced neuron is the point of the cone over the sphere of
 /// `R^p` with radius `r = (2 |a| |b|)^(1/2)` and direction `(a / |a|, b / |b|) / 2^(1/2)`. Its
 /// squared radius is the mass that the 2-homogeneous projection of the measure puts on that
@@ -31,7 +31,8 @@ use crate::real::{Real, epsilon};
 ///
 /// # Errors
 /// [`TransportError::Parameter`] if `outputs` is not between 1 and `p - 1`;
-/// [`TransportError::Measure`] if `mu` is invalid, or if a coordinate of a balanced neuron overflows.
+/// [`TransportError::Measure`] if `mu` is invalid, or if a coordinate of a balanced neuron
+/// overflows.
 pub fn balanced<T: Real>(
     mu: &EmpiricalMeasure<T>,
     outputs: usize,

@@ -33,8 +33,8 @@ pub struct Speed<T> {
 /// - If the mass changes by more than rounding, no coupling exists: `distance` and `metric` are
 ///   infinite.
 /// - A step that takes no time is not recorded.
-/// - A state of fewer steps, of an earlier time or of another dimension than the previous one is the
-///   start of another run: it is not compared with the previous one.
+/// - A state of fewer steps, of an earlier time or of another dimension than the previous one is
+///   the start of another run: it is not compared with the previous one.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;

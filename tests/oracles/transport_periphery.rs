@@ -1,5 +1,5 @@
-//! Cone and sliced distances at all scales, normalised measures, interpolation of measures that were
-//! not coupled, and the metric speed of long runs.
+//! Cone and sliced distances at all scales, normalised measures, interpolation of measures that
+//! were not coupled, and the metric speed of long runs.
 
 use nalgebra::{DMatrix, DVector};
 use wasserflow::observe::from_fn;
@@ -19,7 +19,7 @@ fn weighted<T: Real>(dim: usize, points: &[T], weights: &[T]) -> EmpiricalMeasur
     .unwrap()
 }
 
-/// `a sigma(b x)` with `|a| |b| = 1` is balanced to `|a| = |b| = 1`, whatever the scales: the square
+/// `a sigma(b x)` with `|a| |b| = 1` is balanced to `|a| = |b| = 1`, at all scales: the square
 /// of a norm leaves the range of the scalar, the norm does not.
 #[test]
 fn neurons_of_any_scale_are_balanced() {
