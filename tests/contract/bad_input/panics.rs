@@ -176,6 +176,8 @@ impl<I: Integrator<f64>> Integrator<f64> for Fused<I> {
     }
 }
 
+type Flow = ParticleFlow<Box<dyn Energy<f64>>, Box<dyn Integrator<f64>>, f64>;
+
 type Problem = fn(Fuse) -> Box<dyn Energy<f64>>;
 
 fn risk<L: Loss<f64>>(loss: L) -> EmpiricalRisk<L, f64> {
@@ -227,11 +229,7 @@ const PROBLEMS: [(&str, Problem); 7] = [
 
 /// Panics at call 1, 2, 3, 5, 8, .. of a step, until it completes: each leaves the state as it was,
 /// bit for bit. The run then continues as one that never panicked. Returns the number of panics.
-fn check(
-    name: &str,
-    flow: &mut ParticleFlow<Box<dyn Energy<f64>>, Box<dyn Integrator<f64>>, f64>,
-    fuse: &Fuse,
-) -> usize {
+fn check(name: &str, flow: &mut Flow, fuse: &Fuse) -> usize {
     let mut straight = flow.start(students()).unwrap();
     flow.run(&mut straight, 6, &mut ()).unwrap();
 
