@@ -7,13 +7,13 @@
 //!
 //! | | `tanh` | sigmoid | `log(1 + exp)` | `erf` | `sin`, `cos` | silu | gelu |
 //! |---|---|---|---|---|---|---|---|
-//! | `f64` | 2.0 | 1.9 | 1.5 | 1.0 | 0.8 | 2.4 | 5.2 |
-//! | `f32` | 2.4 | 2.2 | 1.6 | 1.1 | 0.6 | 2.9 | 6.8 |
+//! | `f64` | 1.4 | 1.9 | 1.5 | 1.0 | 0.8 | 2.4 | 5.2 |
+//! | `f32` | 2.1 | 2.2 | 1.6 | 1.1 | 0.6 | 2.9 | 6.8 |
 //!
 //! | derivative of | `tanh` | sigmoid | `erf` | silu |
 //! |---|---|---|---|---|
-//! | `f64` | 2.8 | 3.4 | 1.5 | 2.8 |
-//! | `f32` | 3.9 | 4.5 | 2.3 | |
+//! | `f64` | 2.6 | 3.4 | 1.5 | 2.8 |
+//! | `f32` | 3.4 | 4.5 | 2.3 | |
 //!
 //! These bounds hold over the whole range of the argument, where the function is normal. The
 //! derivatives of silu and gelu have a zero, near which the unit is that of 1. In the far tails of
