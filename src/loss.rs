@@ -24,8 +24,9 @@ use crate::real::{Real, real};
 /// - `value_and_derivative = (value, derivative)`, and `second_derivative >= 0`.
 /// - Fenchel-Young inequality: `l(y, h) + conjugate(y, u) >= u h`, with equality at
 ///   `u = derivative(y, h)`.
-/// - Accuracy, which certificates rely on: the error of `value` is a few units in its last place,
-///   and that of `conjugate` a few units in the last place of `|l*| + |u| (1 + |u| + |y|)`.
+/// - Accuracy in `f64`, which certificates rely on: the error of `value` is at most 8 units in the
+///   last place of `l`, and that of `conjugate` 8 units in the last place of `|l*| + |u y|`. Below
+///   the smallest normal number it is at most 8 times the smallest subnormal number.
 ///
 /// ```
 /// use wasserflow::prelude::*;

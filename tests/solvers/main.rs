@@ -3,5 +3,6 @@
 
 mod certified_minima;
 mod dormand_prince_at_kinks;
+mod exact_certificates;
 mod optimality;
 mod proximal;
