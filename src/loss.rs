@@ -26,10 +26,10 @@ use crate::real::{Real, real};
 ///   `u = derivative(y, h)`.
 /// - Accuracy, which certificates rely on, with `eps` the machine epsilon of `T`. For
 ///   `|y|, |h|, |u|` up to half the largest scalar, the errors of `value` and `derivative` are at
-///   most 4 eps times their absolute values. That of `conjugate` is at most
-///   `4 eps (|l*| + |u| (|u| + |y|))`. Four of the smallest subnormal numbers are added where a
-///   result underflows. A result that exceeds the range of `T` is infinite, not NaN. The second
-///   derivatives of the losses of this crate have the relative error 4 eps too.
+///   most 4 eps times their absolute values. That of `conjugate` is at most `4 eps (|l*| + |u y|)`.
+///   Four of the smallest subnormal numbers are added where a result underflows. A result that
+///   exceeds the range of `T` is infinite, not NaN. The second derivatives of the losses of this
+///   crate have the relative error 4 eps too.
 ///
 /// ```
 /// use wasserflow::prelude::*;

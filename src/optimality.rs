@@ -19,12 +19,16 @@
 //!
 //! The second line contains the balance `|a| = |b|` and the sign: `a` is parallel to `-g(b)`. For
 //! `lambda = 0` the conditions are `g = 0`. At a kink of R they are sufficient if one subgradient
-//! `u` satisfies them.
+//! `u` satisfies them; the certificate searches for it.
 //!
 //! For any measure, `|c| max|g| <= 2 lambda` makes `c u` dual feasible. By weak duality (Fenchel)
 //! `D = -R*(c u) <= F*`, so the duality gap [`gap`](Certificate::gap) `= F(mu) - D` bounds
-//! `F(mu) - F*`. If `max|g| > 2 lambda`, the maximiser gives a neuron along which F decreases, the
-//! [`escape`](Certificate::escape).
+//! `F(mu) - F*`, rounding errors included. If `max|g| > 2 lambda`, the maximiser gives a neuron
+//! along which F decreases, the [`escape`](Certificate::escape).
+//!
+//! Any vector of numbers u is a legitimate dual point. A proof therefore consists of three bounds:
+//! F from above, `max|g|` of that u from above, and `R*` from above at the multiple of u that is
+//! feasible. How u was chosen does not matter.
 //!
 //! ```
 //! use wasserflow::nalgebra::{DMatrix, DVector};
@@ -55,10 +59,13 @@
 
 mod certificate;
 mod dual;
+mod dual_bound;
+mod kinks;
 mod maximum;
 mod network;
 mod piecewise_linear;
 mod population;
+mod predictions;
 
 pub use certificate::{Bound, Certifiable, Certificate, certify, certify_within};
 pub use dual::DualRisk;

@@ -1,4 +1,7 @@
-//! Compensated summation and directed rounding in double precision, with a priori error bounds.
+//! Directed rounding and compensated summation in double precision, with stated error bounds.
+//!
+//! A bound is computed by functions `_up` (at least the exact result) and `_down` (at most the exact
+//! result). They are correct for subnormal results and for overflow, and propagate NaN.
 
 use crate::numeric::double_double::two_sum;
 
@@ -6,11 +9,71 @@ use crate::numeric::double_double::two_sum;
 /// operation.
 pub(crate) const EPS: f64 = f64::EPSILON;
 
-/// A compensated sum: `value` is within `EPS magnitude` of the exact sum of fewer than `10^7`
-/// terms.
+/// The smallest positive number, `2^-1074`: twice the largest error of an operation whose result
+/// is subnormal.
+pub(crate) const TINY: f64 = f64::from_bits(1);
+
+/// `x + y`, rounded up: the exact sum if that is a number, else the next number above.
+#[inline]
+pub(crate) fn add_up(x: f64, y: f64) -> f64 {
+    let (sum, error) = two_sum(x, y);
+    // The error of a sum that overflows is not a number.
+    if error <= 0.0 && error > f64::NEG_INFINITY {
+        sum
+    } else {
+        sum.next_up()
+    }
+}
+
+/// `x - y`, rounded up.
+#[inline]
+pub(crate) fn sub_up(x: f64, y: f64) -> f64 {
+    add_up(x, -y)
+}
+
+/// `x - y`, rounded down.
+#[inline]
+pub(crate) fn sub_down(x: f64, y: f64) -> f64 {
+    -add_up(y, -x)
+}
+
+/// `x y` for `x, y >= 0`, rounded up; 0 if one of them is 0, even if the other is infinite.
+#[inline]
+pub(crate) fn mul_up(x: f64, y: f64) -> f64 {
+    if x == 0.0 || y == 0.0 {
+        0.0
+    } else {
+        (x * y).next_up()
+    }
+}
+
+/// `x / y` for `x >= 0` and `y > 0`, rounded down.
+#[inline]
+pub(crate) fn div_down(x: f64, y: f64) -> f64 {
+    (x / y).next_down().max(0.0)
+}
+
+/// `2^e x`, rounded up.
+#[inline]
+pub(crate) fn scale_up(x: f64, e: i32) -> f64 {
+    let y = libm::scalbn(x, e);
+    if libm::scalbn(y, -e) == x {
+        y
+    } else {
+        y.next_up()
+    }
+}
+
+/// `2^e x`, rounded down.
+#[inline]
+pub(crate) fn scale_down(x: f64, e: i32) -> f64 {
+    -scale_up(-x, e)
+}
+
+/// A compensated sum of n terms with an error bound.
 ///
 /// The errors of the additions are summed beside the sum. With `u = EPS / 2` the error is at most
-/// `u |sum| + (n u)^2 magnitude` to leading order, whatever cancels.
+/// `u |sum| + (n u)^2 magnitude` to first order, whatever cancels.
 ///
 /// Source: T. Ogita, S. M. Rump and S. Oishi, Accurate sum and dot product, SIAM J. Sci. Comput.
 /// 26, 2005 (Sum2, Proposition 4.5); TwoSum: D. E. Knuth, The Art of Computer Programming 2,
@@ -20,8 +83,6 @@ pub(crate) struct CompensatedSum {
     sum: f64,
     /// The sum of the rounding errors.
     correction: f64,
-    /// `sum |x|`.
-    magnitude: f64,
 }
 
 impl CompensatedSum {
@@ -31,33 +92,25 @@ impl CompensatedSum {
         let (sum, error) = two_sum(self.sum, x);
         self.correction += error;
         self.sum = sum;
-        self.magnitude += x.abs();
     }
 
-    /// The sum.
+    /// The sum; infinite or NaN if a term is not finite or a partial sum overflows.
     #[inline]
     pub(crate) fn value(&self) -> f64 {
-        let corrected = self.sum + self.correction;
-        // An infinite term makes `sum` infinite and `correction` NaN.
-        if corrected.is_nan() {
-            self.sum
-        } else {
-            corrected
+        self.sum + self.correction
+    }
+
+    /// An upper bound of the exact sum of `terms` terms with `sum |x| <= magnitude`, each of them
+    /// with an error of which `errors` bounds the sum; infinite if the sum overflows.
+    pub(crate) fn upper(&self, terms: usize, magnitude: f64, errors: f64) -> f64 {
+        let (value, n) = (self.value(), terms as f64 * EPS);
+        if !value.is_finite() {
+            return f64::INFINITY;
         }
+        let rounding = EPS * value.abs() + (n * n) * magnitude + TINY;
+        let upper = add_up(value, add_up(errors, rounding));
+        if upper.is_nan() { f64::INFINITY } else { upper }
     }
-
-    /// `sum |x|`, up to rounding.
-    #[inline]
-    pub(crate) fn magnitude(&self) -> f64 {
-        self.magnitude
-    }
-}
-
-/// `x + error` rounded up: at least the exact sum, for any sign of `x` and `error >= 0`.
-#[inline]
-pub(crate) fn add_rounded_up(x: f64, error: f64) -> f64 {
-    let sum = x + error;
-    sum + 2.0 * EPS * (sum.abs() + error) + f64::MIN_POSITIVE
 }
 
 #[cfg(test)]
@@ -71,16 +124,37 @@ mod tests {
             sum.add(x);
         }
         assert_eq!(sum.value(), 1.0 + 1e-3);
-        assert_eq!(sum.magnitude(), 2e16 + 7.0 + 1e-3);
-        sum.add(f64::INFINITY);
-        assert_eq!(sum.value(), f64::INFINITY);
+        assert!(sum.upper(6, 3e16, 0.0) <= (1.0 + 1e-3) * (1.0 + 4.0 * EPS));
+        for x in [1e308, 1e308, -1e308, -1e308] {
+            sum.add(x);
+        }
+        assert_eq!(sum.upper(10, 4e308, 0.0), f64::INFINITY);
     }
 
     #[test]
-    fn add_rounded_up_exceeds_the_exact_sum() {
-        for x in [-1.0, 0.0, 1e-300, 1e300] {
-            assert!(add_rounded_up(x, 0.0) > x);
-            assert!(add_rounded_up(x, 1e-20) > x);
+    fn directed_rounding_at_all_scales() {
+        assert_eq!(add_up(1.0, 2.0), 3.0);
+        for (x, y) in [(1.0, 1e-30), (1e300, 1e-300), (-1.0, 1e-30), (1.0, TINY)] {
+            assert_eq!(add_up(x, y), x.next_up());
+            assert_eq!(sub_down(x, y), x.next_down());
+            assert_eq!((sub_up(x, y), sub_down(x, -y)), (x, x));
         }
+        assert_eq!(add_up(f64::MAX, f64::MAX), f64::INFINITY);
+        assert_eq!(add_up(-f64::MAX, -f64::MAX), -f64::MAX);
+        assert!(add_up(f64::INFINITY, f64::NEG_INFINITY).is_nan());
+        assert_eq!(
+            (mul_up(1e-200, 1e-200), mul_up(0.0, f64::INFINITY)),
+            (TINY, 0.0)
+        );
+        assert_eq!((div_down(TINY, 2.0), div_down(1.0, TINY)), (0.0, f64::MAX));
+        assert_eq!(
+            (scale_up(3.0, -1075), scale_down(3.0, -1075)),
+            (2.0 * TINY, TINY)
+        );
+        assert_eq!(
+            (scale_up(1.0, 2000), scale_down(1.0, 2000)),
+            (f64::INFINITY, f64::MAX)
+        );
+        assert_eq!(scale_up(TINY, 1074), 1.0);
     }
 }

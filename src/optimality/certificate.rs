@@ -3,15 +3,19 @@
 use crate::energy::Energy;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::error_bounds::{EPS, add_rounded_up};
+use crate::numeric::error_bounds::sub_up;
 use crate::real::{Real, epsilon, real, to_f64};
 
-/// The kind of bound on the maximum of `|g|` over the unit sphere.
+/// The search behind [`Certificate::maximum`], the bound on the maximum of `|g|` over the unit
+/// sphere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bound {
-    /// An upper bound that includes rounding errors (d <= 3), usually tight to rounding.
+    /// An upper bound that includes rounding errors (d <= 3), tight up to these.
     Certified,
+    /// An upper bound that includes rounding errors and is not tight: branch and bound (d = 3)
+    /// stopped at its limit of work.
+    Truncated,
     /// A lower bound, the best value of a multistart search (d > 3): a larger value may exist.
     Estimate,
 }
@@ -48,7 +52,7 @@ pub enum Bound {
 )]
 pub trait Certifiable<T: Real>: Energy<T> {
     /// The certificate of `mu` among all measures, or those of norm at most `budget` if that is
-    /// finite.
+    /// finite. [`certify_within`] passes a `budget >= 0`, never NaN.
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
 }
 
@@ -71,14 +75,19 @@ pub struct Certificate<T> {
 }
 
 impl Certificate<f64> {
-    /// Converts to T: the energy and the gaps are rounded up, the rest to nearest.
-    pub(super) fn round_up<T: Real>(self) -> Certificate<T> {
+    /// Converts to T, outward: the energy, the gaps and an upper bound of the maximum are rounded
+    /// up, a lower bound of it and the threshold down.
+    pub(super) fn convert<T: Real>(self) -> Certificate<T> {
+        let maximum = |x: f64| match self.bound {
+            Bound::Estimate => -round_up::<T>(-x),
+            _ => round_up(x),
+        };
         Certificate {
             energy: round_up(self.energy),
             gap: round_up(self.gap),
             estimate: round_up(self.estimate),
-            maximum: self.maximum.map(real),
-            threshold: real(self.threshold),
+            maximum: self.maximum.map(maximum),
+            threshold: -round_up::<T>(-self.threshold),
             bound: self.bound,
             escape: self.escape.map(|w| w.into_iter().map(real).collect()),
         }
@@ -152,7 +161,7 @@ impl<T: Real> Certificate<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn bounded(energy: f64, lower: f64, escape: Option<Vec<f64>>) -> Self {
-        let gap = add_rounded_up(energy - lower, EPS * (energy.abs() + lower.abs()));
+        let gap = sub_up(energy, lower);
         Certificate {
             energy,
             gap,
@@ -162,7 +171,7 @@ impl<T: Real> Certificate<T> {
             bound: Bound::Certified,
             escape,
         }
-        .round_up()
+        .convert()
     }
 
     /// An upper bound of `F(mu) - F*`, rounding errors included; infinite if no bound is available.
@@ -178,38 +187,42 @@ impl<T: Real> Certificate<T> {
         self.estimate
     }
 
-    /// The kind of bound behind [`maximum`](Self::maximum).
+    /// The search behind [`maximum`](Self::maximum).
     pub fn bound(&self) -> Bound {
         self.bound
     }
 
     /// A descent direction: a particle with `F'(mu)(w) < 0`, or `None` if the search returned none.
     ///
-    /// For networks, p coordinates `(a, b)` with `|a| = |b| = 1`.
+    /// For networks, p coordinates `(a, b)` with `|a| = |b| = 1`, and `F'(mu)` for the gradient u
+    /// of the risk as it was computed.
     /// [`sparse::insert`](crate::sparse::insert) adds it to the measure.
     pub fn escape(&self) -> Option<&[T]> {
         self.escape.as_deref()
     }
 
-    /// `F(mu)`, rounded up; infinite if it is not finite.
+    /// An upper bound of `F(mu)`, equal to it up to rounding; infinite if `F(mu)` is not finite.
     pub fn energy(&self) -> T {
         self.energy
     }
 
-    /// The largest `|g(b)|` found on the unit sphere, rounded to nearest; `None` without a search.
+    /// A bound on the maximum of `|g(b)|` over the unit sphere; `None` without a search.
+    ///
+    /// An upper bound, rounded up, unless [`bound`](Self::bound) is [`Bound::Estimate`]; then a lower
+    /// bound, rounded down. Rounding errors are included, for the gradient u as it was computed.
     pub fn maximum(&self) -> Option<T> {
         self.maximum
     }
 
-    /// `2 lambda`, the value that [`maximum`](Self::maximum) does not exceed at a global minimum;
-    /// rounded to nearest.
+    /// `2 lambda`, rounded down. If an upper bound [`maximum`](Self::maximum) does not exceed it, u
+    /// is dual feasible.
     pub fn threshold(&self) -> T {
         self.threshold
     }
 }
 
 /// The conversion to T, rounded up (at least `x`); infinity for NaN.
-fn round_up<T: Real>(x: f64) -> T {
+pub(super) fn round_up<T: Real>(x: f64) -> T {
     if x.is_nan() {
         return real(f64::INFINITY);
     }
@@ -217,9 +230,20 @@ fn round_up<T: Real>(x: f64) -> T {
     if to_f64(y) >= x {
         y
     } else {
-        // The absolute term covers results below the normal range of f32.
-        y + y.abs() * epsilon() + real(f64::from(f32::MIN_POSITIVE))
+        // One unit in the last place at least; the absolute term is that of subnormal numbers. A
+        // number below the range of T becomes the lowest of T.
+        let y = T::min_value().map_or(y, |lowest| y.max(lowest));
+        y + y.abs() * epsilon() + real(f64::from(f32::from_bits(1)))
     }
+}
+
+/// Asserts that the particles of `mu` have the dimension of those of the energy.
+pub(super) fn check_dimension<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) {
+    assert_eq!(
+        energy.particle_dim(),
+        mu.dim(),
+        "the measure must have the dimension of the particles of the energy"
+    );
 }
 
 /// The certificate of optimality of `mu` among all measures.
@@ -231,11 +255,11 @@ fn round_up<T: Real>(x: f64) -> T {
 /// |---|---|---|---|
 /// | 1 | both unit vectors | certified | `O(n k)` |
 /// | 2 | the arcs between 2n angles, each in closed form | certified | `O(n (log n + k))` |
-/// | 3 | branch and bound over the cells between n great circles | certified | `O(n k)` a cell, few cells in practice, `O(n^2)` at worst |
+/// | 3 | branch and bound over the cells between n great circles | certified, or truncated | `O(n k)` a cell, few cells in practice, `O(n^2)` at worst |
 /// | > 3 | multistart ascent from particles, data and random directions of a fixed seed | estimate | `O(n d k)` an evaluation, some 2000 |
 ///
-/// For d = 3 the search stops after `2^18` cells with the bound reached so far. That bound is
-/// valid, and so is the gap, but neither is then tight.
+/// For d = 3 the search stops after `2^18` cells, or `2^28` circles in cells, with
+/// [`Bound::Truncated`]. Its bound is then valid, and so is the gap, but neither is tight.
 ///
 /// The gap is `F(mu) - max_c -R*(c u)` over `|c| max|g| <= 2 lambda`. As `c = 0` is feasible, the
 /// gap is at most `F(mu) - inf R`: at most F for a non-negative loss, and equal to it for
@@ -244,28 +268,33 @@ fn round_up<T: Real>(x: f64) -> T {
 /// the loss does not implement its [`conjugate`](crate::loss::Loss::conjugate). For a degree other
 /// than 1 it is `F(mu) - inf R`.
 ///
-/// # Rounding
-/// All is computed in double precision for any T. F is evaluated at its upper bound over all
-/// predictions within the a priori rounding error of a sum of m terms. A multiple of
-/// `2^-52 sum_j |u_j| |x_j|` is added to `max|g|`. Sums are compensated and carry error bounds. The
-/// bounds rely on the accuracy stated in the laws of [`Loss`](crate::loss::Loss), and on scalars of
-/// at most double precision.
+/// At a kink of the loss (`Hinge`, `Quantile`) the gradient u is not unique. Up to 8 choices between
+/// the one-sided derivatives are then tried, each a least-squares solution of
+/// `g(b) = -2 lambda a / |a|` on the particles, and the best bound is used. Predictions within
+/// `2^-20 int |a| |b| |x| dmu` of a kink count as being at it. Choices are not tried on ranks, nor
+/// for `lambda = 0`.
 ///
-/// Limits of these bounds:
-/// - For d = 2 and 3, `|A b|` on a piece is the square root of `b.(A^T A) b`, with an error up to
-///   `sqrt(eps) |A|`. The allowance covers `eps |A|` only, so `max|g|` can be too small if the
-///   terms of `g` cancel almost everywhere: samples closer in angle than `3e-8` with different
-///   signs of `u_j`.
-/// - The allowance for the predictions is that of degree 1, `sum_i c_i |a_i| |b_i| |x|`. For a
-///   degree r it would have to be `sum_i c_i |a_i| |b_i|^r |x|^r`.
+/// # Rounding
+/// All is computed in double precision for any T. Each number that enters the gap is an upper or a
+/// lower bound by a stated inequality:
+/// - F is evaluated at its upper bound over all predictions within the a priori rounding error of a
+///   sum of m terms, `(m + r (d + 2) + d + k + 16) eps int |a| |b|^r dmu |x|^r` for an activation
+///   of degree r, and what underflows.
+/// - `max|g|` of the dual point as computed is enclosed up to a multiple of
+///   `eps sum_j |u_j| |x_j|`, for d <= 3; powers of two are taken out of u, x and sigma, so that
+///   neither overflow nor underflow matters.
+/// - The conjugate is bounded from above at the very point that is feasible.
+///
+/// These bounds rely on the accuracy stated in the laws of [`Loss`](crate::loss::Loss) and
+/// [`DualRisk`](super::DualRisk), and on scalars of at most double precision. They hold for all
+/// finite data; if an intermediate result overflows, the gap is infinite.
 ///
 /// If `mu` is not finite, the gap is infinite. Ranks that each hold a part of the particles get the
 /// same certificate; predictions are then summed in the precision of T, and the bound is
 /// accordingly wider.
 ///
 /// # Panics
-/// When `mu` does not have the dimension of the energy's particles and an index is then out of
-/// range.
+/// When `mu` does not have the dimension of the energy's particles.
 ///
 /// Source: L. Chizat and F. Bach, On the global convergence of gradient descent for
 /// over-parameterized models using optimal transport, 2018, for the optimality conditions; the dual
@@ -283,7 +312,7 @@ pub fn certify<T: Real, E: Certifiable<T> + ?Sized>(
 /// The gap is `F(mu) - max_c [ -R*(c u) - budget (|c| max|g| - 2 lambda)_+ ]`. For `lambda = 0`,
 /// `c = 1` gives the first-order bound `<u, h_mu> + budget max|g|`. The gap is negative if `mu`, of
 /// a larger norm itself, has a lower energy than all of these measures. A negative budget counts as
-/// 0.
+/// 0. For a budget that is NaN the gap is infinite.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -306,5 +335,15 @@ pub fn certify_within<T: Real, E: Certifiable<T> + ?Sized>(
     mu: &EmpiricalMeasure<T>,
     budget: T,
 ) -> Certificate<T> {
-    energy.certificate(mu, to_f64(budget).max(0.0))
+    let budget = to_f64(budget);
+    if budget.is_nan() {
+        let (gap, estimate) = (real(f64::INFINITY), real(f64::INFINITY));
+        let certificate = energy.certificate(mu, f64::INFINITY);
+        return Certificate {
+            gap,
+            estimate,
+            ..certificate
+        };
+    }
+    energy.certificate(mu, budget.max(0.0))
 }

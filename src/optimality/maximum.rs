@@ -1,5 +1,6 @@
 //! The maximum of `|g|` over the unit sphere, `g` a positively 1-homogeneous piecewise linear map.
 
+mod arc;
 mod circle;
 pub(super) mod multistart;
 mod sphere;
@@ -8,34 +9,29 @@ use multistart::{StartingPoints, multistart_ascent};
 
 use super::certificate::Bound;
 use super::piecewise_linear::PiecewiseLinearMap;
-use crate::numeric::error_bounds::EPS;
+use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale_down, scale_up, sub_down};
 use crate::numeric::vector::{columns, norm};
 
 /// Bounds on `max |g|` over the unit sphere.
 #[derive(Debug, Clone)]
 pub(super) struct Maximum {
-    /// The largest `|g(b)|` found.
+    /// The largest `|g(b)|` found, up to rounding.
     pub(super) value: f64,
     /// The unit vector b of `value`.
     pub(super) maximizer: Vec<f64>,
-    /// `g(maximizer) / r`, r the scale of the map.
+    /// `2^-e g(maximizer)`, e the exponent of the map.
     pub(super) g: Vec<f64>,
-    /// A lower bound of `|g(maximizer)|`, rounding errors included.
+    /// A lower bound of `|g(maximizer)|`, rounding errors included, at least 0.
     pub(super) lower: f64,
     /// An upper bound of `|g|`, rounding errors included.
     pub(super) upper: f64,
-    /// The kind of bound behind `value`. `upper` is valid for either kind.
+    /// The search behind these bounds, which are valid for every kind.
     pub(super) bound: Bound,
 }
 
 impl Maximum {
-    /// The maximum of `g = 0`, or of a map that is not finite.
-    fn degenerate(map: &PiecewiseLinearMap) -> Self {
-        let (upper, bound) = if map.scale.is_finite() {
-            (0.0, Bound::Certified)
-        } else {
-            (f64::INFINITY, Bound::Estimate)
-        };
+    /// The maximum of `g = 0`.
+    fn zero(map: &PiecewiseLinearMap) -> Self {
         let mut maximizer = vec![0.0; map.d];
         maximizer[0] = 1.0;
         Self {
@@ -43,8 +39,8 @@ impl Maximum {
             maximizer,
             g: vec![0.0; map.k],
             lower: 0.0,
-            upper,
-            bound,
+            upper: 0.0,
+            bound: Bound::Certified,
         }
     }
 }
@@ -56,22 +52,21 @@ pub(super) fn maximum<'a>(
     map: &PiecewiseLinearMap,
     particles: impl Iterator<Item = &'a [f64]>,
 ) -> Maximum {
-    if map.len() == 0 || !map.scale.is_finite() || map.size == 0.0 {
-        return Maximum::degenerate(map);
+    if map.len() == 0 {
+        return Maximum::zero(map);
     }
-    // An allowance for the errors common to all cases: normalised samples, the dual point, signs,
-    // sums and norms. Each is a small multiple of (k + d) EPS size; the factors are bounds with a
-    // reserve, not sharp.
-    let mut error = (64.0 + 8.0 * (map.k + map.d) as f64) * EPS * map.size;
-    let (upper, maximizer, bound) = match map.d {
+    // The error of `evaluate` at a unit vector, which has a length within `(d + 2) EPS` of 1; and
+    // of the norm of k numbers. In units of EPS size.
+    let evaluation = (2 * map.d + map.k + 12) as f64;
+    let (upper, error, maximizer, bound) = match map.d {
         1 => {
             let [right, left] = [1.0, -1.0].map(|b| norm(&map.evaluate(&[b])));
             let b = if right >= left { 1.0 } else { -1.0 };
-            (right.max(left), vec![b], Bound::Certified)
+            (right.max(left), evaluation, vec![b], Bound::Certified)
         }
         2 => {
             let (value, b) = circle::maximum(map);
-            (value, b.to_vec(), Bound::Certified)
+            (value, circle::error(map.k), b.to_vec(), Bound::Certified)
         }
         d => {
             let starts = StartingPoints::random(d)
@@ -80,22 +75,23 @@ pub(super) fn maximum<'a>(
             let b = multistart_ascent(&starts, |b, gradient| map.norm_and_gradient(b, gradient));
             if d == 3 {
                 let bounded = sphere::maximum(map, &b);
-                error += bounded.error;
                 let b = bounded.maximizer.to_vec();
-                (bounded.upper, b, Bound::Certified)
+                (bounded.upper, bounded.error, b, bounded.bound)
             } else {
-                (map.size, b, Bound::Estimate)
+                (map.size, 0.0, b, Bound::Estimate)
             }
         }
     };
     let g = map.evaluate(&maximizer);
     let value = norm(&g);
+    let lower = sub_down(value, mul_up(evaluation * EPS, map.size)).max(0.0);
+    let upper = add_up(upper, mul_up(error * EPS, map.size)).min(map.size);
     Maximum {
-        value: map.scale * value,
+        value: libm::scalbn(value, map.exponent),
         g,
         maximizer,
-        lower: map.scale * (value - error),
-        upper: map.scale * (upper.max(value) + error) + f64::MIN_POSITIVE,
+        lower: scale_down(lower, map.exponent),
+        upper: scale_up(upper, map.exponent),
         bound,
     }
 }

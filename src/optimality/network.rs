@@ -4,18 +4,20 @@ use std::any::Any;
 
 use nalgebra::DVector;
 
-use super::certificate::{Bound, Certifiable, Certificate};
-use super::dual::{DualRisk, maximise};
+use super::certificate::{Bound, Certifiable, Certificate, check_dimension};
+use super::dual::DualRisk;
+use super::dual_bound::{GradientBound, dual_value};
+use super::kinks::{Condition, Kinks};
 use super::maximum::{Maximum, maximum};
 use super::piecewise_linear::{OneSidedSlopes, PiecewiseLinearMap};
 use crate::activation::{Activation, Homogeneous};
 use crate::energy::{MeanFieldRisk, Potential, WeightDecay};
-use crate::feature::{FeatureMap, Ridge, Workspace};
+use crate::feature::Ridge;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::error_bounds::{EPS, add_rounded_up};
+use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale_up, sub_up};
 use crate::numeric::vector::{columns, norm};
-use crate::real::{Real, epsilon, real, to_f64};
+use crate::real::{Real, to_f64};
 use crate::risk::Risk;
 
 /// A weight decay `V(w) = lambda |w|^2`, possibly zero.
@@ -48,25 +50,21 @@ impl<T: Real> Decay for WeightDecay<T> {
     }
 }
 
-/// The largest multiple `|c|` of the gradient of the risk in the search for a dual point.
-///
-/// It makes the search interval finite if `max |g|` or `lambda` do not bound c. Any limit leaves
-/// the bound valid.
-const MAX_MULTIPLE: f64 = 1024.0;
+/// The candidates at kinks at most. Each costs a maximum over the sphere.
+const CANDIDATES: usize = 8;
 
-/// Predictions and moments of the measure, over all ranks.
-struct NetworkSums {
-    /// Predictions `k x n`.
-    h: Vec<f64>,
-    /// The path norm `sum_i c_i |a_i| |b_i|`.
-    path_norm: f64,
-    /// The second moment `int |w|^2 dmu`.
-    second_moment: f64,
-    /// The number of particles.
-    len: f64,
-    /// The relative rounding unit of these numbers.
-    eps: f64,
-}
+/// The excess of `|g|` over `2 lambda`, relative to lambda, up to which a candidate is feasible but
+/// for the rounding errors of its choice.
+const EXCESS: f64 = 1e-12;
+
+/// The conditions on particles at most, k for each.
+const MAX_PARTICLES: usize = 32;
+
+/// The gap, in units of `EPS F`, that is not improved.
+const NEGLIGIBLE: f64 = 4.0;
+
+/// The difference of two gaps, in units of the rounding error of F, up to which they are equal.
+const EQUAL: f64 = 4.0;
 
 impl<A, R, T, V> Certifiable<T> for MeanFieldRisk<Ridge<A>, R, T, V>
 where
@@ -76,6 +74,7 @@ where
     V: Potential<T> + Decay,
 {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
+        check_dimension(self, mu);
         let inputs: &dyn Any = self.risk().inputs();
         let x = match inputs.downcast_ref::<Inputs<f64>>() {
             Some(x) => Ok(x.clone()), // with the angular order computed before
@@ -86,96 +85,197 @@ where
             DVector::from_iterator(mu.len(), mu.weights().iter().map(|&c| to_f64(c))),
         );
         let (Ok(x), Ok(nu)) = (x, nu) else {
-            return Certificate::unknown().round_up();
+            return Certificate::unknown().convert();
         };
-        let (d, k) = (x.dim(), self.features().output_dim());
-        let sums = self.network_sums(&nu, &x);
-
-        // F(mu), rounded up over all predictions within the a priori error of their sums.
-        let sigma = self.features().activation();
-        let slopes = OneSidedSlopes {
-            plus: sigma.value(1.0),
-            minus: -Activation::<f64>::value(sigma, -1.0),
-        };
-        // The a priori relative error of a sum of m inner products of length d. The 16 and the
-        // factor 4 are a reserve, which covers the norms and the sums over ranks.
-        let rounding = 4.0 * (sums.len + d as f64 + 16.0) * sums.eps;
-        let radius: Vec<f64> = columns(x.points().as_slice(), d)
-            .map(|x| rounding * slopes.lipschitz() * sums.path_norm * norm(x))
-            .collect();
+        let predictions = self.bounded_predictions(&nu, &x);
         let lambda = self.potential().strength();
-        let decay = lambda * sums.second_moment;
-        let risk = self.risk().upper(&sums.h, &radius);
-        let value = add_rounded_up(risk, decay * (1.0 + rounding));
+        let risk = self.risk().upper(&predictions.h, &predictions.radius);
+        let value = add_up(risk, mul_up(lambda, predictions.second_moment));
 
-        let mut u = vec![0.0; sums.h.len()];
-        self.risk().slope(&sums.h, &mut u);
-        let mut certificate = Certificate {
-            energy: value,
-            gap: f64::INFINITY,
-            estimate: f64::INFINITY,
-            maximum: None,
-            threshold: 2.0 * lambda,
-            bound: Bound::Estimate,
-            escape: None,
-        };
-        if sigma.degree() != 1 || !u.iter().all(|u| u.is_finite()) {
+        let mut u = vec![0.0; predictions.h.len()];
+        self.risk().slope(&predictions.h, &mut u);
+        let finite = u.iter().all(|u| u.is_finite());
+        let sigma = self.features().activation();
+        if sigma.degree() != 1 || !finite {
             // The bound inf R <= F* holds for any activation.
-            let infimum = self
-                .risk()
-                .conjugate(&u, 0.0)
-                .map_or(f64::NEG_INFINITY, |s| -s);
-            certificate.gap = add_rounded_up(value, -infimum);
-            certificate.estimate = certificate.gap;
-            return certificate.round_up();
+            u.fill(0.0);
+            let infimum = self.risk().conjugate(&u, 0.0).unwrap_or(f64::INFINITY);
+            let gap = add_up(value, infimum);
+            let bound = Certificate {
+                energy: value,
+                gap,
+                estimate: gap,
+                threshold: (2.0 * lambda).min(f64::MAX),
+                ..Certificate::unknown()
+            };
+            return bound.convert();
         }
-
-        let map = PiecewiseLinearMap::new(x.points().as_slice(), &u, d, k, slopes);
-        // Starting points from the particles of one rank would make the result depend on the rank.
-        let particles = if self.is_distributed() {
-            &[]
-        } else {
-            nu.points().as_slice()
+        let problem = DualProblem {
+            risk: self.risk(),
+            x: x.points().as_slice(),
+            d: x.dim(),
+            k: self.features().output_dim(),
+            slopes: OneSidedSlopes {
+                plus: sigma.value(1.0),
+                minus: -Activation::<f64>::value(sigma, -1.0),
+            },
+            // Those of one rank would make the result depend on the rank.
+            particles: (!self.is_distributed()).then_some(&nu),
+            value,
+            lambda,
+            budget,
         };
-        let maximum = maximum(&map, columns(particles, k + d).map(|w| &w[k..]));
-        let gap =
-            |bound: f64| add_rounded_up(value, -dual_value(self.risk(), &u, bound, lambda, budget));
-        certificate.gap = gap(maximum.upper);
-        certificate.estimate = match maximum.bound {
-            Bound::Certified => certificate.gap,
-            Bound::Estimate => gap(maximum.value),
+        let mut best = problem.bound(&u);
+        if best.gap.is_nan() || best.gap > NEGLIGIBLE * EPS * value {
+            let (h, magnitude) = (&predictions.h, &predictions.magnitude);
+            let kinks = Kinks::near(problem.risk, h, magnitude, problem.x);
+            let exact = problem.risk.upper(h, &vec![0.0; magnitude.len()]);
+            let rounding = (risk - exact) + NEGLIGIBLE * EPS * value;
+            problem.improve_at_kinks(&kinks, &u, &mut best, rounding);
+        }
+        let Candidate {
+            gap,
+            estimate,
+            maximum,
+        } = best;
+        let escape = (maximum.lower > 2.0 * lambda).then(|| descent_direction(&maximum));
+        let certificate = Certificate {
+            energy: value,
+            gap,
+            estimate,
+            maximum: Some(match maximum.bound {
+                Bound::Estimate => maximum.lower,
+                _ => maximum.upper,
+            }),
+            threshold: (2.0 * lambda).min(f64::MAX),
+            bound: maximum.bound,
+            escape,
         };
-        certificate.maximum = Some(maximum.value);
-        certificate.bound = maximum.bound;
-        certificate.escape = (maximum.lower > 2.0 * lambda).then(|| descent_direction(&maximum));
-        certificate.round_up()
+        certificate.convert()
     }
 }
 
-/// The dual value `D = max_c [ -R*(c u) - budget (|c| bound - 2 lambda)_+ ]`, `bound >= max |g|`;
-/// rounded down.
-///
-/// For an infinite budget the penalty is the constraint `|c| bound <= 2 lambda`.
-fn dual_value(risk: &impl DualRisk, u: &[f64], bound: f64, lambda: f64, budget: f64) -> f64 {
-    let feasible = 2.0 * lambda / bound * (1.0 - 4.0 * EPS);
-    let feasible = if feasible.is_nan() { 0.0 } else { feasible };
-    let (limit, budget) = if budget < f64::INFINITY {
-        (MAX_MULTIPLE, budget)
-    } else {
-        (feasible.min(MAX_MULTIPLE), 0.0)
-    };
-    let value = |c: f64| {
-        let excess = (c.abs() * bound * (1.0 + 2.0 * EPS) - 2.0 * lambda).max(0.0);
-        // 0 times an infinite bound is 0.
-        let penalty = if budget * excess > 0.0 {
-            budget * excess * (1.0 + 4.0 * EPS)
-        } else {
-            0.0
+/// The problem of which dual points bound the minimum from below.
+struct DualProblem<'a, R> {
+    risk: &'a R,
+    /// The samples, `d x n`.
+    x: &'a [f64],
+    d: usize,
+    k: usize,
+    slopes: OneSidedSlopes,
+    /// The measure, if this rank holds all of it.
+    particles: Option<&'a EmpiricalMeasure<f64>>,
+    /// An upper bound of F.
+    value: f64,
+    lambda: f64,
+    budget: f64,
+}
+
+/// The bound that a dual point gives.
+struct Candidate {
+    /// `F - D`, rounded up.
+    gap: f64,
+    /// The gap if the largest `|g|` found is the maximum.
+    estimate: f64,
+    maximum: Maximum,
+}
+
+impl<R: DualRisk> DualProblem<'_, R> {
+    /// The bound by the multiples of u.
+    fn bound(&self, u: &[f64]) -> Candidate {
+        let map = PiecewiseLinearMap::new(self.x, u, self.d, self.k, self.slopes);
+        let particles = self.particles.map_or(&[][..], |nu| nu.points().as_slice());
+        let directions = columns(particles, self.k + self.d).map(|w| &w[self.k..]);
+        let maximum = maximum(&map, directions);
+
+        // |z - c u| <= 2^-48 |c u| + 2^-1022 entry by entry, for the point z of the conjugate.
+        let relative = scale_up(mul_up(16.0 * EPS, map.size), map.exponent);
+        let lengths = columns(self.x, self.d).map(|x| mul_up(norm(x), 2.0 * f64::MIN_POSITIVE));
+        let lipschitz = mul_up((self.k as f64).sqrt(), self.slopes.lipschitz());
+        let offset = mul_up(lipschitz, lengths.sum());
+        let gap = |largest: f64| {
+            let slope = add_up(largest, relative);
+            let bound = GradientBound { slope, offset };
+            let lower = dual_value(self.risk, u, bound, self.lambda, self.budget);
+            sub_up(self.value, lower)
         };
-        risk.conjugate(u, c)
-            .map_or(f64::NEG_INFINITY, |s| -add_rounded_up(s, penalty))
-    };
-    maximise(value, limit)
+        let proved = gap(maximum.upper);
+        let estimate = match maximum.bound {
+            Bound::Certified => proved,
+            _ => gap(maximum.value),
+        };
+        Candidate {
+            gap: proved,
+            estimate,
+            maximum,
+        }
+    }
+
+    /// Replaces `best` by the bounds of subgradients between the one-sided derivatives at kinks.
+    /// `rounding` is the rounding error of F.
+    fn improve_at_kinks(&self, kinks: &Kinks, u: &[f64], best: &mut Candidate, rounding: f64) {
+        let mut conditions = self.conditions_on_particles();
+        if kinks.is_empty() || conditions.is_empty() {
+            return;
+        }
+        for _ in 0..CANDIDATES {
+            let mut u = u.to_vec();
+            kinks.satisfy(&conditions, &mut u, self.x, self.d, self.slopes);
+            let mut next = self.bound(&u);
+            let maximum = &mut next.maximum;
+            let (excess, length) = (maximum.value - 2.0 * self.lambda, norm(&maximum.g));
+            let target = maximum.g.iter().map(|g| g / length * 2.0 * self.lambda);
+            conditions.push(Condition {
+                b: maximum.maximizer.clone(),
+                target: target.collect(),
+            });
+            let feasible = excess <= EXCESS * self.lambda;
+            if feasible {
+                maximum.lower = maximum.lower.min(2.0 * self.lambda);
+            }
+            let (gap, estimate) = (best.gap.min(next.gap), best.estimate.min(next.estimate));
+            // Of equal bounds, that without a direction of descent.
+            let equal = next.estimate <= best.estimate + EQUAL * rounding;
+            if next.estimate < best.estimate || (equal && next.maximum.lower < best.maximum.lower) {
+                *best = next;
+            }
+            (best.gap, best.estimate) = (gap, estimate);
+            if feasible || gap <= NEGLIGIBLE * EPS * self.value {
+                return;
+            }
+        }
+    }
+
+    /// `g(b) = -2 lambda a / |a|` for the directions of the particles, those of the largest
+    /// `c |a| |b|` first.
+    fn conditions_on_particles(&self) -> Vec<Condition> {
+        let Some(nu) = self.particles.filter(|_| self.lambda > 0.0) else {
+            return Vec::new();
+        };
+        let mut neurons: Vec<(f64, &[f64], &[f64])> = (0..nu.len())
+            .map(|i| {
+                let (a, b) = nu.particle(i).split_at(self.k);
+                (nu.weight(i) * norm(a) * norm(b), a, b)
+            })
+            .filter(|neuron| neuron.0 > 0.0)
+            .collect();
+        neurons.sort_by(|(s, ..), (t, ..)| t.total_cmp(s));
+        let condition = |&(_, a, b): &(f64, &[f64], &[f64])| {
+            let (length_a, length_b) = (norm(a), norm(b));
+            Condition {
+                b: b.iter().map(|b| b / length_b).collect(),
+                target: a
+                    .iter()
+                    .map(|a| -2.0 * self.lambda * (a / length_a))
+                    .collect(),
+            }
+        };
+        neurons
+            .iter()
+            .take(MAX_PARTICLES.div_ceil(self.k))
+            .map(condition)
+            .collect()
+    }
 }
 
 /// The balanced particle `(-g / |g|, b)`, which minimises `F'(mu)(w) = 2 lambda - |g(b)|` over
@@ -184,44 +284,4 @@ fn descent_direction(maximum: &Maximum) -> Vec<f64> {
     let length = norm(&maximum.g);
     let a = maximum.g.iter().map(|g| -g / length);
     a.chain(maximum.maximizer.iter().copied()).collect()
-}
-
-impl<A, R, T, V> MeanFieldRisk<Ridge<A>, R, T, V>
-where
-    T: Real,
-    A: Activation<T> + Activation<f64>,
-    R: Risk<T>,
-{
-    /// Predictions and moments in double precision, summed over ranks in the precision of T.
-    fn network_sums(&mut self, nu: &EmpiricalMeasure<f64>, x: &Inputs<f64>) -> NetworkSums {
-        let k = self.features().output_dim();
-        let mut h = vec![0.0; k * x.len()];
-        FeatureMap::<f64>::predict(self.features(), nu, x, &mut h, &mut Workspace::default());
-        let (mut path_norm, mut second_moment) = (0.0, 0.0);
-        for i in 0..nu.len() {
-            let (a, b) = nu.particle(i).split_at(k);
-            let (a, b) = (norm(a), norm(b));
-            path_norm += nu.weight(i) * a * b;
-            second_moment += nu.weight(i) * (a * a + b * b);
-        }
-        let mut sums = NetworkSums {
-            h,
-            path_norm,
-            second_moment,
-            len: nu.len() as f64,
-            eps: EPS,
-        };
-        if self.is_distributed() {
-            let scalars = [sums.path_norm, sums.second_moment, sums.len];
-            let all = sums.h.iter().chain(&scalars);
-            let mut all: Vec<T> = all.map(|&x| real(x)).collect();
-            self.sum_over_ranks(&mut all);
-            let all: Vec<f64> = all.into_iter().map(to_f64).collect();
-            let (h, scalars) = all.split_at(sums.h.len());
-            sums.h.copy_from_slice(h);
-            [sums.path_norm, sums.second_moment, sums.len] = [scalars[0], scalars[1], scalars[2]];
-            sums.eps = EPS.max(to_f64(epsilon::<T>()));
-        }
-        sums
-    }
 }

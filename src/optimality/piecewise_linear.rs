@@ -3,7 +3,7 @@
 
 use nalgebra::{DMatrixView, DVectorView};
 
-use crate::numeric::error_bounds::CompensatedSum;
+use crate::numeric::error_bounds::{CompensatedSum, EPS};
 use crate::numeric::vector::{columns, dot, norm};
 
 /// A positively 1-homogeneous activation by its one-sided derivatives at 0.
@@ -36,11 +36,12 @@ impl OneSidedSlopes {
     }
 }
 
-/// `g(b) = r sum_j u_j sigma(b.x_j)` with `|x_j| = 1`, `max |u_j| = 1`, without the samples of
-/// `u_j = 0` or `x_j = 0`.
+/// `g(b) = 2^e sum_j u_j sigma(b.x_j)` with `|x_j| = 1`, without the samples of `u_j = 0` or
+/// `x_j = 0`; the largest `|u_j|` and the largest slope are of the order of 1.
 ///
-/// The normalisation and the single scale `r` exclude overflow and underflow. Every rounding error
-/// is a multiple of `EPS size`.
+/// Powers of two move all scales into `2^e`, so that nothing overflows, and what underflows is
+/// below `2^-1000 size`. Each `x_j` is a unit vector within `2 EPS`, and each coefficient `u_j` has
+/// a relative error of at most `2 EPS`: together they change `g` by at most `4 EPS size`.
 #[derive(Debug, Clone)]
 pub(super) struct PiecewiseLinearMap {
     pub(super) d: usize,
@@ -50,36 +51,58 @@ pub(super) struct PiecewiseLinearMap {
     pub(super) x: Vec<f64>,
     /// Coefficients, `k x n`.
     pub(super) u: Vec<f64>,
-    /// `r`.
-    pub(super) scale: f64,
-    /// `max(|s_+|, |s_-|) sum_j |u_j|`, an upper bound of `|g| / r` on the unit sphere.
+    /// `e`.
+    pub(super) exponent: i32,
+    /// An upper bound of `max(|s_+|, |s_-|) sum_j |u_j| |x_j|` for the exact samples and
+    /// coefficients, hence of `2^-e |g|` on the unit sphere.
     pub(super) size: f64,
 }
 
 impl PiecewiseLinearMap {
-    /// The map of the gradient `u` (`k x n`) of a risk at the samples `x` (`d x n`).
+    /// The map of the gradient `u` (`k x n`) of a risk at the samples `x` (`d x n`), all of them
+    /// finite.
     pub(super) fn new(x: &[f64], u: &[f64], d: usize, k: usize, slopes: OneSidedSlopes) -> Self {
-        let samples = || columns(x, d).zip(columns(u, k));
-        let norms: Vec<(f64, f64)> = samples().map(|(x, u)| (norm(x), norm(u))).collect();
-        let scale = norms.iter().fold(0.0_f64, |max, (x, u)| max.max(x * u));
+        let exponents: Vec<Option<(i32, i32)>> = columns(x, d)
+            .zip(columns(u, k))
+            .map(|(x, u)| Some((exponent(x)?, exponent(u)?)))
+            .collect();
+        let largest = exponents.iter().flatten().map(|(x, u)| x + u).max();
+        let slope = exponent(&[slopes.plus, slopes.minus]);
         let mut map = Self {
             d,
             k,
             slopes,
             x: Vec::with_capacity(x.len()),
             u: Vec::with_capacity(u.len()),
-            scale,
+            exponent: 0,
             size: 0.0,
         };
-        for ((x, u), (x_norm, u_norm)) in samples().zip(norms) {
-            let ratio = (x_norm / scale) * u_norm;
-            if ratio > 0.0 {
-                map.x.extend(x.iter().map(|x| x / x_norm));
-                map.u.extend(u.iter().map(|u| u / u_norm * ratio));
-                map.size += ratio;
-            }
+        let (Some(largest), Some(slope)) = (largest, slope) else {
+            return map;
+        };
+        map.exponent = largest + slope;
+        map.slopes = OneSidedSlopes {
+            plus: libm::scalbn(slopes.plus, -slope),
+            minus: libm::scalbn(slopes.minus, -slope),
+        };
+        let mut sum = 0.0;
+        for ((x, u), exponents) in columns(x, d).zip(columns(u, k)).zip(&exponents) {
+            let Some((of_x, of_u)) = *exponents else {
+                continue;
+            };
+            let start = map.x.len();
+            map.x.extend(x.iter().map(|&x| libm::scalbn(x, -of_x)));
+            let length = norm(&map.x[start..]);
+            map.x[start..].iter_mut().for_each(|x| *x /= length);
+            let start = map.u.len();
+            let shift = of_x + of_u - largest;
+            let coefficient = |&u: &f64| libm::scalbn(libm::scalbn(u, -of_u) * length, shift);
+            map.u.extend(u.iter().map(coefficient));
+            sum += norm(&map.u[start..]);
         }
-        map.size *= slopes.lipschitz();
+        // A sum of n norms of k numbers, all of them positive, and the 4 EPS of the map.
+        let rounding = 1.0 + (map.len() + k + 16) as f64 * EPS;
+        map.size = map.slopes.lipschitz() * sum * rounding;
         map
     }
 
@@ -99,6 +122,8 @@ impl PiecewiseLinearMap {
     }
 
     /// `A += s u_j x_j^T`, `A` (`k x d`).
+    ///
+    /// The products have an error of at most `EPS |s| |u_j|`.
     #[inline]
     pub(super) fn add_outer(&self, a: &mut [CompensatedSum], j: usize, s: f64) {
         for (a, &x) in a.chunks_exact_mut(self.k).zip(self.point(j)) {
@@ -108,7 +133,8 @@ impl PiecewiseLinearMap {
         }
     }
 
-    /// `g(b) / r`, each entry within `4 EPS size` for `|b| = 1`.
+    /// `2^-e g(b)` for `|b| = 1`, within `(d + 4) EPS size`: `(d + 1) EPS` for `b.x_j`, `EPS` for
+    /// the products, `EPS` for the sum.
     pub(super) fn evaluate(&self, b: &[f64]) -> Vec<f64> {
         let mut g = vec![CompensatedSum::default(); self.k];
         for (x, u) in columns(&self.x, self.d).zip(columns(&self.u, self.k)) {
@@ -120,7 +146,7 @@ impl PiecewiseLinearMap {
         g.iter().map(CompensatedSum::value).collect()
     }
 
-    /// `|g(b)| / r` and its gradient `A^T g / |g|`, `A = Dg(b)`.
+    /// `2^-e |g(b)|` and its gradient `A^T g / |g|`, `A = Dg(b)`.
     ///
     /// For searches only: plain sums without an error bound.
     pub(super) fn norm_and_gradient(&self, b: &[f64], gradient: &mut [f64]) -> f64 {
@@ -138,4 +164,23 @@ impl PiecewiseLinearMap {
         }
         value
     }
+}
+
+/// The exponent e of the largest entry, `2^e <= max |v| < 2^(e+1)`; `None` for 0.
+fn exponent(v: &[f64]) -> Option<i32> {
+    let largest = v.iter().fold(0.0_f64, |max, v| max.max(v.abs()));
+    (largest > 0.0).then(|| libm::ilogb(largest))
+}
+
+/// `|A b|` of a `k x d` matrix, by the entries of `A b`.
+///
+/// Within `(k + 2 d) EPS |A| |b|`, also if `|A b|` is much smaller than `|A|`: the square root of
+/// `b.(A^T A) b` would have an error of `sqrt(EPS) |A|`.
+pub(super) fn image_norm(a: &[f64], k: usize, b: &[f64]) -> f64 {
+    let entry = |l: usize| {
+        b.iter()
+            .enumerate()
+            .fold(0.0, |sum, (r, b)| sum + a[r * k + l] * b)
+    };
+    (0..k).map(|l| entry(l) * entry(l)).sum::<f64>().sqrt()
 }

@@ -1,10 +1,10 @@
 //! The certificate of a population risk: rectifier neurons on Gaussian inputs, in closed form.
 
-use super::certificate::{Bound, Certifiable, Certificate};
+use super::certificate::{Bound, Certifiable, Certificate, check_dimension};
 use super::maximum::multistart::{StartingPoints, multistart_ascent};
 use crate::energy::{ArcCosine, Kernel, Mmd, WithOutputWeight};
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::error_bounds::{CompensatedSum, EPS, add_rounded_up};
+use crate::numeric::error_bounds::{CompensatedSum, EPS, TINY, add_up, mul_up, sub_down};
 use crate::numeric::vector::{columns, norm};
 use crate::real::{Real, to_f64};
 
@@ -67,16 +67,25 @@ fn population<T: Real>(
     let neurons = difference.neurons(kernel);
     let size: f64 = neurons.map(|(s, b)| s.abs() * norm(b)).sum();
     if !size.is_finite() {
-        return Certificate::unknown().round_up();
+        return Certificate::unknown().convert();
     }
     // A kernel value is within (d + 64) EPS of |w| |v|, a bound with a reserve. So is a witness of
-    // size |b|.
+    // size |b|. What underflows is below TINY times the other factors.
     let rounding = (d as f64 + 64.0) * EPS;
-    let mut square = CompensatedSum::default();
+    let (mut square, mut weights, mut lost) = (CompensatedSum::default(), 1.0, 0.0);
     for (s, b) in difference.neurons(kernel) {
         square.add(s * difference.witness(kernel, b));
+        weights += s.abs();
+        lost += mul_up(4.0 * TINY, norm(b).max(1.0));
     }
-    let value = add_rounded_up(0.5 * square.value().max(0.0), rounding * size * size);
+    let square = square.value();
+    if !square.is_finite() {
+        return Certificate::unknown().convert();
+    }
+    let underflow = mul_up(mul_up(4.0 * TINY, weights), weights);
+    let size = add_up(size * (1.0 + rounding), lost);
+    let error = add_up(mul_up(mul_up(rounding, size), size), mul_up(size, lost));
+    let value = add_up(0.5 * square.max(0.0), add_up(error, underflow));
 
     let starts =
         StartingPoints::random(d).with_directions(difference.neurons(kernel).map(|(_, b)| b));
@@ -91,7 +100,9 @@ fn population<T: Real>(
     });
     let r = difference.witness(kernel, &b);
     let maximum = if signed { r.abs() } else { -r };
-    let escape = (maximum > rounding * size).then(|| {
+    // A lower bound of the descent.
+    let lower = sub_down(maximum, mul_up(rounding, size)).max(0.0);
+    let escape = (lower > 0.0).then(|| {
         let a = signed.then_some(-r.signum());
         a.into_iter().chain(b).collect()
     });
@@ -99,17 +110,18 @@ fn population<T: Real>(
         energy: value,
         gap: value,
         estimate: value,
-        maximum: Some(maximum),
+        maximum: Some(lower),
         threshold: 0.0,
         bound: Bound::Estimate,
         escape,
     }
-    .round_up()
+    .convert()
 }
 
 /// Neurons `(w.x)_+` of output weight 1. Only `F* >= 0` is proved, among non-negative measures.
 impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
+        check_dimension(self, mu);
         let difference = SignedNetwork::difference(mu, self.target(), 0);
         population(self.kernel(), &difference, false)
     }
@@ -118,6 +130,7 @@ impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
 /// Neurons `a (b.x)_+`. Only `F* >= 0` is proved.
 impl<T: Real> Certifiable<T> for Mmd<WithOutputWeight<ArcCosine>, T> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
+        check_dimension(self, mu);
         let difference = SignedNetwork::difference(mu, self.target(), 1);
         population(&self.kernel().0, &difference, true)
     }

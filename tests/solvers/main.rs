@@ -4,5 +4,6 @@
 mod certified_minima;
 mod dormand_prince_at_kinks;
 mod dormand_prince_ends;
+mod exact_certificates;
 mod optimality;
 mod proximal;

@@ -3,7 +3,9 @@
 
 mod common;
 mod convex;
+mod extremes;
 mod frank_wolfe;
 mod gap;
 mod insert_merge_prune;
+mod kinks;
 mod sphere;

@@ -1,11 +1,23 @@
 //! `max |g|` over the unit circle, arc by arc between the directions at which a `b.x_j` changes
 //! sign.
 
+use super::arc::{PlaneDirection, gram, leading_singular_vector, maximum_on_arc, opposite};
 use crate::numeric::error_bounds::CompensatedSum;
-use crate::optimality::piecewise_linear::PiecewiseLinearMap;
+use crate::optimality::piecewise_linear::{PiecewiseLinearMap, image_norm};
 
-/// A unit vector of the plane.
-type PlaneDirection = [f64; 2];
+/// The error of [`maximum`] in units of `EPS size`, for k outputs.
+///
+/// - 4: the scaled samples and coefficients of the map.
+/// - 16: the entries of A. Every term enters A at most twice, with slopes of sum at most 3, and
+///   again in the sum with the opposite arc; products and sums have an error of EPS each.
+/// - 8: signs. The order of the lines is that of their computed angles, within `2 EPS` of a
+///   pseudo-angle, `4 EPS` of the angle. A sign that it decides wrongly belongs to
+///   `|b.x_j| <= 4 EPS`, and changes `g` by `8 EPS |u_j|` at most.
+/// - 8: the ends of the arcs, within `4 EPS`, and their unit length.
+/// - `2 k + 16`: [`maximum_on_arc`].
+pub(super) fn error(k: usize) -> f64 {
+    (52 + 2 * k) as f64
+}
 
 /// The largest `|g(b)|` on the unit circle, and its b.
 ///
@@ -13,11 +25,6 @@ type PlaneDirection = [f64; 2];
 /// leading singular vector of `A` if that lies on the arc, else at an end. `A` changes by one term
 /// from arc to arc, and on the opposite arc it is `(s_+ + s_-) sum_j u_j x_j^T - A`. The sweep
 /// therefore covers half of the circle: `O(n log n + n k)`.
-///
-/// A sign that rounding decides wrongly belongs to a `b.x_j` of the order of EPS, and changes
-/// `g(b)` by `EPS |u_j|` at most. `|A b|` is evaluated as the square root of `b.(A^T A) b`: its
-/// error is `EPS size` if `|A b|` is of the order of `size`, and up to `sqrt(EPS) size` if it is
-/// much smaller.
 pub(super) fn maximum(map: &PiecewiseLinearMap) -> (f64, PlaneDirection) {
     let (n, k, slopes) = (map.len(), map.k, map.slopes);
     // The lines b.x_j = 0, sorted by the angle of their upper half, in [0, pi). A linear sigma has
@@ -51,8 +58,8 @@ pub(super) fn maximum(map: &PiecewiseLinearMap) -> (f64, PlaneDirection) {
     };
     if lines.is_empty() {
         write_values(&a, &mut arc);
-        let (value, b) = leading_singular_vector(gram(&arc, k));
-        best.update(value, b);
+        let v = leading_singular_vector(&arc, k);
+        best.update(image_norm(&arc, k, &v), v);
     }
     for (l, &(_, j)) in lines.iter().enumerate() {
         let x = map.point(j);
@@ -104,22 +111,6 @@ fn pseudo_angle(e: PlaneDirection) -> f64 {
     1.0 - e[0] / (e[0].abs() + e[1])
 }
 
-fn opposite(e: PlaneDirection) -> PlaneDirection {
-    [-e[0], -e[1]]
-}
-
-fn cross(a: PlaneDirection, b: PlaneDirection) -> f64 {
-    a[0] * b[1] - a[1] * b[0]
-}
-
-/// `A^T A` of a `k x 2` matrix: its entries `(s_00, s_01, s_11)`.
-fn gram(a: &[f64], k: usize) -> (f64, f64, f64) {
-    let (p, q) = a.split_at(k);
-    p.iter().zip(q).fold((0.0, 0.0, 0.0), |(s, t, r), (p, q)| {
-        (s + p * p, t + p * q, r + q * q)
-    })
-}
-
 /// The largest `|A b|` found.
 struct BestOnCircle {
     value: f64,
@@ -133,41 +124,13 @@ impl BestOnCircle {
         }
     }
 
-    /// `|A b|` over the arc from `start` to `end`, at most half of the circle. `end` itself belongs
-    /// to the next arc.
+    /// `|A b|` over the arc from `start` to `end`, at most half of the circle.
     fn maximise_on_arc(&mut self, a: &[f64], k: usize, start: PlaneDirection, end: PlaneDirection) {
-        let (s, t, r) = gram(a, k);
         // The Frobenius norm of A bounds |A b|.
-        if s + r <= self.value * self.value {
-            return;
-        }
-        let [x, y] = start;
-        let square = s * x * x + 2.0 * t * x * y + r * y * y;
-        self.update(square.max(0.0).sqrt(), start);
-        let (value, v) = leading_singular_vector((s, t, r));
-        for v in [v, opposite(v)] {
-            if cross(start, v) >= 0.0 && cross(v, end) >= 0.0 {
-                self.update(value, v);
-            }
+        let (s, _, r) = gram(a, k);
+        if s + r > self.value * self.value {
+            let (value, b) = maximum_on_arc(a, k, start, end);
+            self.update(value, b);
         }
     }
-}
-
-/// The largest singular value of A and its unit vector, from `A^T A`.
-fn leading_singular_vector((s, t, r): (f64, f64, f64)) -> (f64, PlaneDirection) {
-    let half = 0.5 * (s - r);
-    let radius = (half * half + t * t).sqrt();
-    // The form without cancellation.
-    let [x, y] = if half >= 0.0 {
-        [half + radius, t]
-    } else {
-        [t, radius - half]
-    };
-    let length = (x * x + y * y).sqrt();
-    let v = if length > 0.0 {
-        [x / length, y / length]
-    } else {
-        [1.0, 0.0]
-    };
-    ((0.5 * (s + r) + radius).max(0.0).sqrt(), v)
 }

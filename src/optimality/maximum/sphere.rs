@@ -7,17 +7,25 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use nalgebra::{Matrix3, SymmetricEigen, Vector3};
+use nalgebra::{Matrix3, SymmetricEigen};
 
+use super::arc::maximum_on_arc;
 use crate::numeric::error_bounds::{CompensatedSum, EPS};
 use crate::numeric::vector::{dot, norm};
-use crate::optimality::piecewise_linear::PiecewiseLinearMap;
+use crate::optimality::certificate::Bound;
+use crate::optimality::piecewise_linear::{PiecewiseLinearMap, image_norm};
 
 /// The number of cells after which the search stops with the current bound, which is then above the
 /// maximum.
-///
-/// It limits the work of ill-conditioned problems, at `O(n k)` a cell.
 const MAX_CELLS: usize = 1 << 18;
+
+/// The number of classified circles, over all cells, after which the search stops: the cells then
+/// hold at most 1 GiB of indices.
+const MAX_CLASSIFIED: usize = 1 << 28;
+
+/// The excess of the bound over the largest value found, in units of `EPS size`, at which the
+/// search ends: below the error of the bounds.
+const SLACK: f64 = 16.0;
 
 /// The value of `b.x` up to which a circle does not cross a cell: the rounding error of corners and
 /// products.
@@ -32,13 +40,30 @@ const EDGE_TOLERANCE: f64 = 8.0 * EPS;
 /// A unit vector of `R^3`.
 type SpaceDirection = [f64; 3];
 
-/// The result of the search: `|g| <= upper + error` on the unit sphere.
+/// The result of the search: `2^-e |g| <= upper + error EPS size` on the unit sphere.
 pub(super) struct BoundedMaximum {
     pub(super) upper: f64,
-    /// The allowance for rounding errors of corners and coefficients.
+    /// The allowance for rounding errors, in units of `EPS size`.
     pub(super) error: f64,
     /// The direction of the largest value found.
     pub(super) maximizer: SpaceDirection,
+    /// `Certified`, or `Truncated` if the search stopped early.
+    pub(super) bound: Bound,
+}
+
+/// The error of the bounds on cells of the given depth, in units of `EPS size`, for k outputs.
+///
+/// - 4: the scaled samples and coefficients of the map.
+/// - 6: the entries of A. Every term enters with slopes of sum at most 2; products and sums have an
+///   error of EPS each.
+/// - 63: signs. A circle is decided if `b.x_j >= -18 EPS` at the corners. A unit vector of the cell
+///   is a combination of them with coefficients of sum at most `sqrt 3`, because all are in one
+///   octant. A wrong sign changes `g` by `2 |u_j| |b.x_j|` at most.
+/// - `2 k + 32`: `|A b|`, the leading singular vector, and the maxima on edges.
+/// - 9 for each cut: its corners are within `1.5 EPS` of an edge, so that a strip of width `3 EPS`
+///   may be missed; `g` changes by `3 EPS size` across it, and signs by twice as much.
+fn error(k: usize, depth: usize) -> f64 {
+    (112 + 2 * k + 9 * depth) as f64
 }
 
 /// A convex cell of the sphere.
@@ -63,34 +88,32 @@ struct Cell {
 /// circles is maximised in closed form. The arrangement is built only where the maximum may be:
 /// `O(n k)` a cell, few cells in practice, all `O(n^2)` at worst.
 ///
-/// A cut moves corners by a few EPS, so that a strip of that width between cells may be missed; `g`
-/// changes by `EPS size` across it. `|A b|` is evaluated as the square root of `b.(A^T A) b`: its
-/// error is `EPS size` if `|A b|` is of the order of `size`, and up to `sqrt(EPS) size` if it is
-/// much smaller.
+/// A cell whose closed form does not decide, because it is a sliver, is bisected.
 pub(super) fn maximum(map: &PiecewiseLinearMap, start: &[f64]) -> BoundedMaximum {
     let mut best = BestOnSphere {
         value: norm(&map.evaluate(start)),
         maximizer: [start[0], start[1], start[2]],
     };
-    let (mut heap, mut deepest) = (BinaryHeap::new(), 0);
+    let (mut heap, mut depth) = (BinaryHeap::new(), 0);
     for octant in 0..8 {
         let mut cell = Cell::octant(map, octant);
         cell.classify(map, &mut best);
         heap.push(cell);
     }
-    let mut cells = 0;
-    let upper = loop {
+    let (mut cells, mut classified) = (0, 0);
+    let (upper, bound) = loop {
         let Some(cell) = heap.pop() else {
-            break best.value;
+            break (best.value, Bound::Certified);
         };
-        if cell.upper <= best.value * (1.0 + 2.0 * EPS) {
-            break best.value;
+        if cell.upper <= best.value + SLACK * EPS * map.size {
+            break (cell.upper.max(best.value), Bound::Certified);
         }
-        if cells == MAX_CELLS {
-            break cell.upper;
+        if cells >= MAX_CELLS || classified >= MAX_CLASSIFIED {
+            break (cell.upper, Bound::Truncated);
         }
         cells += 1;
-        deepest = deepest.max(cell.depth);
+        classified += cell.undecided.len();
+        depth = depth.max(cell.depth + 1);
         // A part of two corners is an edge of the other part.
         let parts = cell.cut(map).into_iter();
         for mut part in parts.filter(|part| part.corners.len() > 2) {
@@ -102,9 +125,9 @@ pub(super) fn maximum(map: &PiecewiseLinearMap, start: &[f64]) -> BoundedMaximum
     };
     BoundedMaximum {
         upper,
-        // Every cut adds a rounding error to the corners and to A; the factors include a reserve.
-        error: (64.0 + 16.0 * deepest as f64) * EPS * map.size,
+        error: error(map.k, depth),
         maximizer: best.maximizer,
+        bound,
     }
 }
 
@@ -174,16 +197,20 @@ impl Cell {
             }
         });
         self.undecided = undecided;
+        // A sum of positive terms.
+        remainder *= 1.0 + (self.undecided.len() + 8) as f64 * EPS;
         let a: Vec<f64> = self.a.iter().map(CompensatedSum::value).collect();
-        let gram = gram(&a, map.k);
-        let (largest, v) = leading_singular_vector(&gram);
-        if self.undecided.is_empty() {
-            self.upper = self.maximise_linear(&gram, largest, v, best);
+        let (largest, v) = leading_singular_vector(&a, map.k);
+        let corners = self.corners.iter().map(|v| image_norm(&a, map.k, v));
+        // |A b| is convex: on combinations of the corners it is largest at a corner.
+        let linear = largest.min(corners.fold(0.0, f64::max) / shortest);
+        self.upper = if !self.undecided.is_empty() {
+            linear + remainder
+        } else if linear <= best.value {
+            linear
         } else {
-            let corners = self.corners.iter();
-            let corners = corners.fold(0.0, |max, v| f64::max(max, image_norm(&gram, *v)));
-            self.upper = largest.min(corners / shortest) + remainder;
-        }
+            linear.min(self.maximise_linear(map, &a, largest, v, best))
+        };
     }
 
     /// A lower bound of `|b|` over the convex combinations b of the corners.
@@ -195,26 +222,23 @@ impl Cell {
         corners.fold(1.0, |min, v| f64::min(min, dot(v, &middle))) - 4.0 * EPS
     }
 
-    /// `max |A b|` on a cell without undecided circles: at the leading singular vector `v` if that
-    /// is inside, else on an edge.
-    ///
-    /// Returns the bound `largest`, the singular value of `v`, if that does not exceed the best
-    /// value.
+    /// `max |A b|` on a cell without undecided circles: `largest` if the singular vector `v` is
+    /// inside or within rounding of an edge, else the maximum over the edges.
     fn maximise_linear(
         &self,
-        gram: &Matrix3<f64>,
+        map: &PiecewiseLinearMap,
+        a: &[f64],
         largest: f64,
         v: SpaceDirection,
         best: &mut BestOnSphere,
     ) -> f64 {
-        if largest <= best.value {
-            return largest;
+        let mut upper = 0.0;
+        for (p, q) in self.edges() {
+            let (value, v) = maximise_on_edge(a, map.k, p, q);
+            upper = f64::max(upper, value);
+            best.update(value, v);
         }
-        let sides = |v: SpaceDirection| {
-            let next = self.corners.iter().cycle().skip(1);
-            let edges = self.corners.iter().zip(next);
-            edges.map(move |(&p, &q)| dot(&cross(p, q), &v))
-        };
+        let sides = |v: SpaceDirection| self.edges().map(move |(p, q)| dot(&cross(p, q), &v));
         // Of v and -v, that on the side of the cell. Its corners may be in either orientation.
         let v = if self.corners.iter().map(|c| dot(c, &v)).sum::<f64>() < 0.0 {
             v.map(|v| -v)
@@ -222,35 +246,54 @@ impl Cell {
             v
         };
         if sides(v).all(|s| s >= -EDGE_TOLERANCE) || sides(v).all(|s| s <= EDGE_TOLERANCE) {
-            best.update(largest, v);
-            return largest;
-        }
-        let mut upper = 0.0;
-        for (i, &p) in self.corners.iter().enumerate() {
-            let (value, v) = maximise_on_edge(gram, p, self.corners[(i + 1) % self.corners.len()]);
-            upper = f64::max(upper, value);
-            best.update(value, v);
+            // A value of g, also if v is outside a cell of short edges.
+            best.update(norm(&map.evaluate(&v)), v);
+            return largest.max(upper);
         }
         upper
     }
 
-    /// Cuts the cell along the undecided circle with the largest share in the bound.
+    /// The edges, from corner to corner.
+    fn edges(&self) -> impl Iterator<Item = (SpaceDirection, SpaceDirection)> {
+        let next = self.corners.iter().cycle().skip(1);
+        self.corners.iter().zip(next).map(|(&p, &q)| (p, q))
+    }
+
+    /// The direction of the longest edge.
+    fn longest_edge(&self) -> SpaceDirection {
+        let differences = self
+            .edges()
+            .map(|(p, q)| [p[0] - q[0], p[1] - q[1], p[2] - q[2]]);
+        let longest = differences.fold([0.0; 3], |longest, e| {
+            if norm(&e) > norm(&longest) {
+                e
+            } else {
+                longest
+            }
+        });
+        longest.map(|e| e / norm(&longest).max(f64::MIN_POSITIVE))
+    }
+
+    /// Cuts the cell along the undecided circle with the largest share in the bound, or through the
+    /// middle of its longest edge.
     fn cut(self, map: &PiecewiseLinearMap) -> [Self; 2] {
-        let mut widest = (f64::NEG_INFINITY, 0);
+        let mut widest = (f64::NEG_INFINITY, None);
         for &j in &self.undecided {
             let (plus, minus) = self.extent(map.point(j as usize));
             let share = norm(map.coefficient(j as usize)) * plus.min(minus);
             if share > widest.0 {
-                widest = (share, j);
+                widest = (share, Some(j));
             }
         }
-        let (_, j) = widest;
+        let j = widest.1;
         let half = 0.5 * (map.slopes.plus - map.slopes.minus);
-        let others = self.undecided.iter().copied().filter(|&other| other != j);
-        let undecided: Vec<u32> = others.collect();
+        let others = self.undecided.iter().copied();
+        let undecided: Vec<u32> = others.filter(|&other| Some(other) != j).collect();
         let part = |corners: Vec<SpaceDirection>, slope: f64| {
             let mut a = self.a.clone();
-            map.add_outer(&mut a, j as usize, slope);
+            if let Some(j) = j {
+                map.add_outer(&mut a, j as usize, slope);
+            }
             Self {
                 corners,
                 a,
@@ -259,7 +302,10 @@ impl Cell {
                 depth: self.depth + 1,
             }
         };
-        let (plus, minus) = self.split_corners(map.point(j as usize));
+        let (plus, minus) = match j {
+            Some(j) => self.split_corners(map.point(j as usize)),
+            None => self.split_corners(&self.longest_edge()),
+        };
         [part(plus, half), part(minus, -half)]
     }
 
@@ -310,66 +356,38 @@ fn unit(x: SpaceDirection) -> SpaceDirection {
     x.map(|x| x / length)
 }
 
-/// `A^T A` of a `k x 3` matrix.
-fn gram(a: &[f64], k: usize) -> Matrix3<f64> {
-    Matrix3::from_fn(|r, c| dot(&a[r * k..(r + 1) * k], &a[c * k..(c + 1) * k]))
-}
-
-/// `|A v|`.
-fn image_norm(gram: &Matrix3<f64>, v: SpaceDirection) -> f64 {
-    let v = Vector3::from(v);
-    v.dot(&(gram * v)).max(0.0).sqrt()
-}
-
-/// The largest singular value of A and its unit vector.
-fn leading_singular_vector(gram: &Matrix3<f64>) -> (f64, SpaceDirection) {
-    let eigen = SymmetricEigen::new(*gram);
+/// The largest singular value of a `k x 3` matrix and its unit vector.
+fn leading_singular_vector(a: &[f64], k: usize) -> (f64, SpaceDirection) {
+    let gram = Matrix3::from_fn(|r, c| dot(&a[r * k..(r + 1) * k], &a[c * k..(c + 1) * k]));
+    let eigen = SymmetricEigen::new(gram);
     let i = eigen.eigenvalues.imax();
     let v = eigen.eigenvectors.column(i);
     let value = eigen.eigenvalues[i].max(0.0).sqrt();
     (value, unit([v[0], v[1], v[2]]))
 }
 
-/// `max |A b|` on the edge from p to q: at the leading direction in its plane if that is on the
-/// edge, else at an end.
+/// `max |A b|` on the edge from p to q, and its b.
 fn maximise_on_edge(
-    gram: &Matrix3<f64>,
+    a: &[f64],
+    k: usize,
     p: SpaceDirection,
     q: SpaceDirection,
 ) -> (f64, SpaceDirection) {
-    let ends = [p, q].map(|v| (image_norm(gram, v), v));
-    let mut best = if ends[0].0 >= ends[1].0 {
-        ends[0]
-    } else {
-        ends[1]
-    };
     // An orthonormal basis p, r of the plane. Ends equal up to rounding determine none, and need
     // none.
     let cos = dot(&p, &q);
     let across = [q[0] - cos * p[0], q[1] - cos * p[1], q[2] - cos * p[2]];
     let sin = norm(&across);
     if sin <= 4.0 * EPS {
-        return best;
+        return (image_norm(a, k, &p), p);
     }
     let r = across.map(|x| x / sin);
-    let (vp, vr) = (Vector3::from(p), Vector3::from(r));
-    let (pp, pr, rr) = (
-        vp.dot(&(gram * vp)),
-        vp.dot(&(gram * vr)),
-        vr.dot(&(gram * vr)),
-    );
-    // |A (cos f p + sin f r)|^2 = (pp + rr)/2 + ((pp - rr) cos 2f + 2 pr sin 2f) / 2.
-    let peak = 0.5 * (2.0 * pr).atan2(pp - rr);
-    let square = 0.5 * (pp + rr) + 0.5 * (pp - rr).hypot(2.0 * pr);
-    let value = square.max(0.0).sqrt();
-    let pi = std::f64::consts::PI;
-    for f in [peak, peak + pi, peak - pi] {
-        if (0.0..=sin.atan2(cos)).contains(&f) && value > best.0 {
-            let (sin, cos) = f.sin_cos();
-            best = (value, unit(combination(cos, p, sin, r)));
-        }
-    }
-    best
+    let image = |v: SpaceDirection| {
+        (0..k).map(move |l| a[l] * v[0] + a[k + l] * v[1] + a[2 * k + l] * v[2])
+    };
+    let plane: Vec<f64> = image(p).chain(image(r)).collect();
+    let (value, [s, t]) = maximum_on_arc(&plane, k, [1.0, 0.0], [cos, sin]);
+    (value, unit(combination(s, p, t, r)))
 }
 
 impl PartialEq for Cell {

@@ -1,0 +1,252 @@
+//! Certificates against exact arithmetic: no measure has an energy below the bound, on adversarial
+//! problems.
+
+mod exact;
+mod parts;
+mod problems;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::optimality::{Bound, Certifiable, Certificate, certify, certify_within};
+use wasserflow::prelude::*;
+
+use exact::{Exact, Particles, Problem, exact};
+use parts::AnyLoss;
+use problems::{descend, directions, problem, risk, round_to_single};
+
+fn energy<T: Real>(problem: &Problem) -> Box<dyn Certifiable<T>> {
+    let (d, k, n) = (problem.d, problem.k, problem.len());
+    let cast =
+        |numbers: &[f64], rows| DMatrix::<f64>::from_column_slice(rows, n, numbers).map(real);
+    let x: DMatrix<T> = cast(&problem.x, d);
+    let map = Ridge::with_outputs(problem.sigma, d, k);
+    let decay = WeightDecay::new(real(problem.lambda)).unwrap();
+    match problem.loss {
+        Some(loss) => {
+            let risk = EmpiricalRisk::with_outputs(loss, x, cast(&problem.y, k)).unwrap();
+            let weights: Vec<T> = problem.weights.iter().map(|&c| real(c)).collect();
+            let risk = risk.sample_weights(weights).unwrap();
+            Box::new(MeanFieldRisk::new(map, risk).unwrap().regularized(decay))
+        }
+        None => {
+            let labels = problem.y.iter().map(|&y| y as usize).collect();
+            let risk = SoftmaxCrossEntropy::new(x, labels, k).unwrap();
+            Box::new(MeanFieldRisk::new(map, risk).unwrap().regularized(decay))
+        }
+    }
+}
+
+fn measure<T: Real>(problem: &Problem, mu: &Particles) -> EmpiricalMeasure<T> {
+    let m = mu.weights.len();
+    let points = DMatrix::<f64>::from_column_slice(problem.k + problem.d, m, &mu.points);
+    let weights = DVector::from_iterator(m, mu.weights.iter().map(|&c| real(c)));
+    EmpiricalMeasure::weighted(points.map(real), weights).unwrap()
+}
+
+/// What was checked.
+#[derive(Debug, Default)]
+struct Tally {
+    problems: usize,
+    measures: usize,
+    /// Comparisons of F with that of another measure.
+    rivals: usize,
+    /// Comparisons of `maximum` with `|g|`.
+    gradients: usize,
+    /// Gaps below `1e-9 F`.
+    tight: usize,
+}
+
+impl Tally {
+    /// Asserts `F(mu) <= energy` and `F(mu) - F(nu) <= gap` for the certificate of `mu` and all
+    /// rivals `nu`, in exact arithmetic.
+    fn check<T: Real>(
+        &mut self,
+        problem: &Problem,
+        mu: &Particles,
+        certificate: &Certificate<T>,
+        rivals: &[Particles],
+    ) {
+        let finite = mu.points.iter().chain(&mu.weights).all(|x| x.is_finite());
+        let Some(value) = finite.then(|| problem.energy(mu)).flatten() else {
+            return;
+        };
+        let number = |x: T| x.to_f64().unwrap();
+        let (claimed, gap) = (number(certificate.energy()), number(certificate.gap()));
+        self.measures += 1;
+        // Exponentials and logarithms have a relative error of 2^-250.
+        let slack = &value * exact(2.0_f64.powi(-250));
+        let slack = if slack < exact(0.0) { -slack } else { slack };
+        if claimed.is_finite() {
+            assert!(
+                exact(claimed) + &slack >= value,
+                "F = {} above {claimed:e}: {problem:?} {mu:?}",
+                value.to_f64().value()
+            );
+        }
+        assert!(!claimed.is_nan() && !gap.is_nan());
+        if !gap.is_finite() {
+            return;
+        }
+        self.tight += usize::from(gap <= 1e-9 * claimed);
+        for nu in rivals {
+            if !nu.points.iter().chain(&nu.weights).all(|x| x.is_finite()) {
+                continue;
+            }
+            let Some(lower) = problem.energy(nu) else {
+                continue;
+            };
+            self.rivals += 1;
+            let difference: Exact = &value - lower;
+            assert!(
+                exact(gap) + &slack >= difference,
+                "gap {gap:e} below {}: {problem:?} {mu:?} {nu:?} {certificate:?}",
+                difference.to_f64().value()
+            );
+        }
+    }
+
+    /// Asserts `|g(b)| <= maximum` in exact arithmetic, for the gradient that the certificate uses.
+    fn check_maximum(
+        &mut self,
+        problem: &Problem,
+        certificate: &Certificate<f64>,
+        h: &[f64],
+        bs: &[Vec<f64>],
+    ) {
+        // Relative to large predictions another loss is as good as a kink, where the certificate uses
+        // the best u.
+        let smooth = problem.loss == Some(AnyLoss::Square);
+        let certified = certificate.bound() != Bound::Estimate;
+        let Some(maximum) = certificate.maximum().filter(|_| smooth && certified) else {
+            return;
+        };
+        let mut u = vec![0.0; h.len()];
+        risk(problem).slope(h, &mut u);
+        if !maximum.is_finite() || !u.iter().all(|u| u.is_finite()) {
+            return;
+        }
+        for b in bs {
+            let (square, length) = problem.squared_gradient(&u, b);
+            self.gradients += 1;
+            assert!(
+                square <= exact(maximum) * exact(maximum) * length,
+                "|g| above {maximum:e} at {b:?}: {problem:?}"
+            );
+        }
+    }
+}
+
+/// A random measure; some of its particles have kinks at samples or weight 0.
+fn random_measure(problem: &Problem, directions: &[Vec<f64>], rng: &mut ChaCha8Rng) -> Particles {
+    let mut mu = Particles::default();
+    for i in 0..rng.random_range(1..5) {
+        let b = &directions[rng.random_range(0..directions.len())];
+        let size = 10.0_f64.powf(rng.random_range(-3.0..1.0));
+        let a = (0..problem.k).map(|_| size * rng.random_range(-1.0..1.0));
+        let a: Vec<f64> = a.collect();
+        let weight = if i == 3 {
+            0.0
+        } else {
+            rng.random_range(0.0..2.0)
+        };
+        mu.push(a.into_iter().chain(b.iter().map(|b| size * b)), weight);
+    }
+    mu
+}
+
+fn run(cases: std::ops::Range<usize>, single: bool) -> Tally {
+    let mut tally = Tally::default();
+    for case in cases {
+        let rng = &mut ChaCha8Rng::seed_from_u64(case as u64);
+        let problem = problem(case, single, rng);
+        let (d, k) = (problem.d, problem.k);
+        let directions = directions(&problem, rng);
+        let mut zero = Particles::default();
+        zero.push(vec![0.0; k + d], 1.0);
+        let mut best = descend(&problem, &directions, 3);
+        if best.weights.is_empty() {
+            best = zero.clone();
+        }
+        let mut measures = vec![random_measure(&problem, &directions, rng), best.clone()];
+        if case % 4 == 0 {
+            measures.push(zero.clone());
+        }
+        let mut rivals = vec![zero, best.clone()];
+        for s in [0.5, 1.0 + 1e-6] {
+            let mut scaled = best.clone();
+            scaled.weights.iter_mut().for_each(|c| *c *= s);
+            rivals.push(scaled);
+        }
+        tally.problems += 1;
+        for mut mu in measures {
+            if single {
+                round_to_single(&mut mu.points);
+                round_to_single(&mut mu.weights);
+            }
+            if !mu.points.iter().chain(&mu.weights).all(|x| x.is_finite()) {
+                continue;
+            }
+            if single {
+                let certificate = certify(&mut *energy::<f32>(&problem), &measure(&problem, &mu));
+                tally.check(&problem, &mu, &certificate, &rivals);
+            } else {
+                let mut energy = energy::<f64>(&problem);
+                let nu = measure(&problem, &mu);
+                let certificate = certify(&mut *energy, &nu);
+                // One more particle along the direction of descent.
+                let mut rivals = rivals.clone();
+                if let Some(w) = certificate.escape() {
+                    for t in [1e-3, 1.0] {
+                        let mut next = mu.clone();
+                        next.push(w.iter().copied(), t);
+                        rivals.push(next);
+                    }
+                }
+                tally.check(&problem, &mu, &certificate, &rivals);
+                let x = Inputs::from_slice(d, &problem.x).unwrap();
+                let map = Ridge::with_outputs(problem.sigma, d, k);
+                let h = predict(&map, &nu, &x).unwrap();
+                tally.check_maximum(&problem, &certificate, h.as_slice(), &directions);
+                // Measures within a budget: one neuron (a, b) = (s e_1, e_1) of norm s.
+                let budget = nu.mass();
+                let certificate = certify_within(&mut *energy, &nu, budget);
+                let mut within = vec![rivals[0].clone()];
+                for s in [budget, -budget] {
+                    let axis = |at: usize| if at == 0 { s } else { f64::from(at == k) };
+                    let mut rival = Particles::default();
+                    rival.push((0..k + d).map(axis), 1.0);
+                    within.push(rival);
+                }
+                if problem.lambda == 0.0 || budget > 0.0 {
+                    tally.check(&problem, &mu, &certificate, &within);
+                }
+            }
+        }
+    }
+    tally
+}
+
+#[test]
+fn no_measure_is_below_the_bound() {
+    let threads: Vec<_> = [
+        (0..4_000, false),
+        (4_000..8_000, false),
+        (8_000..12_000, true),
+    ]
+    .into_iter()
+    .map(|(cases, single)| std::thread::spawn(move || run(cases, single)))
+    .collect();
+    let mut total = Tally::default();
+    for thread in threads {
+        let tally = thread.join().expect("no violation");
+        total.problems += tally.problems;
+        total.measures += tally.measures;
+        total.rivals += tally.rivals;
+        total.gradients += tally.gradients;
+        total.tight += tally.tight;
+    }
+    println!("{total:?}, 0 violations");
+    assert!(total.problems >= 10_000 && total.rivals >= 40_000 && total.gradients >= 20_000);
+    assert!(total.tight >= 1_000, "{total:?}");
+}
