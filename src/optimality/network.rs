@@ -76,6 +76,40 @@ where
     V: Potential<T> + Decay,
 {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
+        self.certificate_at(mu, None, budget)
+    }
+
+    fn combined_certificate(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        subgradient: &[(T, EmpiricalMeasure<T>)],
+    ) -> Option<Certificate<T>> {
+        let mut u = vec![0.0; self.risk().inputs().len() * self.features().output_dim()];
+        for (s, nu) in subgradient {
+            let (x, nu) = self.in_double_precision(nu)?;
+            let h = self.network_sums(&nu, &x).h;
+            let mut slope = vec![0.0; h.len()];
+            self.risk().slope(&h, &mut slope);
+            u.iter_mut()
+                .zip(&slope)
+                .for_each(|(u, slope)| *u += to_f64(*s) * slope);
+        }
+        Some(self.certificate_at(mu, Some(u), f64::INFINITY))
+    }
+}
+
+impl<A, R, T, V> MeanFieldRisk<Ridge<A>, R, T, V>
+where
+    T: Real,
+    A: Activation<T> + Activation<f64> + Homogeneous,
+    R: Risk<T> + DualRisk,
+    V: Potential<T> + Decay,
+{
+    /// The inputs and the measure in double precision; `None` if they are not finite.
+    fn in_double_precision(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+    ) -> Option<(Inputs<f64>, EmpiricalMeasure<f64>)> {
         let inputs: &dyn Any = self.risk().inputs();
         let x = match inputs.downcast_ref::<Inputs<f64>>() {
             Some(x) => Ok(x.clone()), // with the angular order computed before
@@ -85,7 +119,17 @@ where
             mu.points().map(to_f64),
             DVector::from_iterator(mu.len(), mu.weights().iter().map(|&c| to_f64(c))),
         );
-        let (Ok(x), Ok(nu)) = (x, nu) else {
+        Some((x.ok()?, nu.ok()?))
+    }
+
+    /// The certificate by the dual point `u`, or by `grad R(h_mu)`.
+    fn certificate_at(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        u: Option<Vec<f64>>,
+        budget: f64,
+    ) -> Certificate<T> {
+        let Some((x, nu)) = self.in_double_precision(mu) else {
             return Certificate::unknown().round_up();
         };
         let (d, k) = (x.dim(), self.features().output_dim());
@@ -108,8 +152,11 @@ where
         let risk = self.risk().upper(&sums.h, &radius);
         let value = add_rounded_up(risk, decay * (1.0 + rounding));
 
-        let mut u = vec![0.0; sums.h.len()];
-        self.risk().slope(&sums.h, &mut u);
+        let u = u.unwrap_or_else(|| {
+            let mut u = vec![0.0; sums.h.len()];
+            self.risk().slope(&sums.h, &mut u);
+            u
+        });
         let mut certificate = Certificate {
             energy: value,
             gap: f64::INFINITY,
