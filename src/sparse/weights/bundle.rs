@@ -154,7 +154,7 @@ impl Bundle {
         let mut magnitude = combine(&|t| t.value.abs());
         for (g, &scale) in scale.iter().enumerate() {
             let slope = combine(&|t| t.gradient[g]);
-            if !(slope >= -SLOPE_TOLERANCE * scale) {
+            if slope.is_nan() || slope < -SLOPE_TOLERANCE * scale {
                 return;
             }
             bound += slope.min(0.0) * RANGE * reach / scale;
