@@ -6,6 +6,7 @@ pub(crate) mod elementary;
 pub(crate) mod error_bounds;
 pub(crate) mod packed;
 pub(crate) mod parallel;
+pub(crate) mod scaled;
 pub(crate) mod simd;
 pub(crate) mod splitmix;
 pub(crate) mod vector;

@@ -15,6 +15,11 @@
 //!
 //! [`Certifiable`]: crate::optimality::Certifiable
 //!
+//! Particles that are distributed over ranks: [`insert()`] gives the new particle to one rank,
+//! [`run_until_optimal()`] needs no change, [`merge()`] and [`prune()`] act on the particles of a
+//! rank, and the optimisation of weights is refused with
+//! [`StepError::Unsupported`](crate::error::StepError::Unsupported).
+//!
 //! ```
 //! use wasserflow::nalgebra::{DMatrix, DVector};
 //! use wasserflow::prelude::*;
@@ -39,8 +44,19 @@ mod frank_wolfe;
 mod insert;
 mod merge;
 mod prune;
+mod ranks;
 mod reweight;
 mod run_until_optimal;
+mod weights;
+
+/// Asserts that particles have the dimension `p` that an energy or a feature map requires.
+#[track_caller]
+fn check_dim(p: usize, found: usize) {
+    assert!(
+        p == found,
+        "the dimension of the particles must be {p}, found {found}"
+    );
+}
 
 pub use frank_wolfe::FrankWolfe;
 pub use insert::insert;

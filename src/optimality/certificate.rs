@@ -54,11 +54,30 @@ pub trait Certifiable<T: Real>: Energy<T> {
     /// The certificate of `mu` among all measures, or those of norm at most `budget` if that is
     /// finite. [`certify_within`] passes a `budget >= 0`, never NaN.
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
+
+    /// The certificate of `mu` by the subgradient `sum_j s_j F'(mu_j)` in place of `F'(mu)`, for
+    /// pairs `(s_j, mu_j)` with `s_j >= 0` and sum 1.
+    ///
+    /// At a kink of F, `F'(mu)` is one of many subgradients, and a combination of those nearby may
+    /// prove a smaller gap. `None` (provided) if it is not implemented: F is then treated as smooth.
+    fn combined_certificate(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        subgradient: &[(T, EmpiricalMeasure<T>)],
+    ) -> Option<Certificate<T>> {
+        let _ = (mu, subgradient);
+        None
+    }
 }
 
 forward! {
     impl[T: Real, E: Certifiable<T> + ?Sized] Certifiable<T>; for &mut E, Box<E>; {
         fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
+        fn combined_certificate(
+            &mut self,
+            mu: &EmpiricalMeasure<T>,
+            subgradient: &[(T, EmpiricalMeasure<T>)]
+        ) -> Option<Certificate<T>>;
     }
 }
 

@@ -75,16 +75,59 @@ where
 {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
         check_dimension(self, mu);
+        self.certificate_at(mu, None, budget)
+    }
+
+    fn combined_certificate(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        subgradient: &[(T, EmpiricalMeasure<T>)],
+    ) -> Option<Certificate<T>> {
+        check_dimension(self, mu);
+        let mut u = vec![0.0; self.risk().inputs().len() * self.features().output_dim()];
+        for (s, nu) in subgradient {
+            check_dimension(self, nu);
+            let (x, nu) = self.in_double_precision(nu)?;
+            let h = self.bounded_predictions(&nu, &x).h;
+            let mut slope = vec![0.0; h.len()];
+            self.risk().slope(&h, &mut slope);
+            let terms = u.iter_mut().zip(&slope);
+            terms.for_each(|(u, slope)| *u += to_f64(*s) * slope);
+        }
+        Some(self.certificate_at(mu, Some(u), f64::INFINITY))
+    }
+}
+
+impl<A, R, T, V> MeanFieldRisk<Ridge<A>, R, T, V>
+where
+    T: Real,
+    A: Activation<T> + Activation<f64> + Homogeneous,
+    R: Risk<T> + DualRisk,
+    V: Potential<T> + Decay,
+{
+    /// The inputs and the measure in double precision; `None` if they are not finite.
+    fn in_double_precision(
+        &self,
+        mu: &EmpiricalMeasure<T>,
+    ) -> Option<(Inputs<f64>, EmpiricalMeasure<f64>)> {
         let inputs: &dyn Any = self.risk().inputs();
         let x = match inputs.downcast_ref::<Inputs<f64>>() {
             Some(x) => Ok(x.clone()), // with the angular order computed before
             None => Inputs::new(self.risk().inputs().points().map(to_f64)),
         };
-        let nu = EmpiricalMeasure::weighted(
-            mu.points().map(to_f64),
-            DVector::from_iterator(mu.len(), mu.weights().iter().map(|&c| to_f64(c))),
-        );
-        let (Ok(x), Ok(nu)) = (x, nu) else {
+        let weights = DVector::from_iterator(mu.len(), mu.weights().iter().map(|&c| to_f64(c)));
+        let nu = EmpiricalMeasure::weighted(mu.points().map(to_f64), weights);
+        Some((x.ok()?, nu.ok()?))
+    }
+
+    /// The certificate by the dual point `u`, or by `grad R(h_mu)`.
+    fn certificate_at(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        u: Option<Vec<f64>>,
+        budget: f64,
+    ) -> Certificate<T> {
+        let Some((x, nu)) = self.in_double_precision(mu) else {
             return Certificate::unknown().convert();
         };
         let predictions = self.bounded_predictions(&nu, &x);
@@ -92,8 +135,11 @@ where
         let risk = self.risk().upper(&predictions.h, &predictions.radius);
         let value = add_up(risk, mul_up(lambda, predictions.second_moment));
 
-        let mut u = vec![0.0; predictions.h.len()];
-        self.risk().slope(&predictions.h, &mut u);
+        let mut u = u.unwrap_or_else(|| {
+            let mut u = vec![0.0; predictions.h.len()];
+            self.risk().slope(&predictions.h, &mut u);
+            u
+        });
         let finite = u.iter().all(|u| u.is_finite());
         let sigma = self.features().activation();
         if sigma.degree() != 1 || !finite {

@@ -1,7 +1,7 @@
 //! Conditional gradient methods (Frank-Wolfe) over non-negative measures.
 
 use super::insert::append;
-use super::reweight::WeightProblem;
+use super::weights::WeightProblem;
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::integrator::polish;
@@ -25,13 +25,16 @@ use crate::state::State;
 /// | `Corrective` | the optimal weights `c >= 0` of all atoms, [`reweigh`](super::reweigh) |
 /// | `Sliding` | the same, then stationary positions of the atoms ([`polish`]), and again optimal weights |
 ///
-/// `F` never increases. Atoms of weight 0 are removed. In practice `Plain` converges as 1 / steps,
+/// `F` never increases. Atoms of weight 0 are removed. For smooth F, in practice, `Plain` converges as 1 / steps,
 /// `Corrective` faster, and `Sliding` in about as many steps as the optimum has atoms.
 ///
-/// The weights are computed by Newton steps. For a loss that is linear near the predictions
-/// (`Hinge`, `Quantile`, the tails of `Huber` and `SmoothHinge`) the Hessian is zero, no step is
-/// taken, and [`run`](Self::run) ends with [`StopReason::Stationary`] although F is not minimal.
-/// The gap of the certificate remains valid.
+/// # Kinks
+/// At a kink of F (`Hinge`, `Quantile`) the first variation is not unique, and the one at the measure
+/// may be negative at atoms that do not decrease F. The method then uses the subgradient that proves
+/// the optimality of the weights, by
+/// [`combined_certificate`](Certifiable::combined_certificate), and adds atoms where that is negative
+/// until F decreases or no atom is missing. Two weights are not enough there: if they do not decrease
+/// F, `Plain` optimises all weights.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -67,12 +70,22 @@ pub enum FrankWolfe {
     Sliding,
 }
 
-/// Newton steps for the weights in each step; a quadratic F takes two.
-const NEWTON_STEPS: usize = 20;
-
 /// Iterations of the optimisation of positions in each step. It need not converge: only decreases
 /// of F are accepted.
 const POLISH_ITERATIONS: usize = 200;
+
+/// The same at weights at which F has a kink: an iteration there takes a hundred times longer, and
+/// decreases F little.
+const POLISH_ITERATIONS_AT_KINKS: usize = 10;
+
+/// The result of a correction.
+enum Correction<T> {
+    /// A measure of lower energy.
+    Decrease(EmpiricalMeasure<T>),
+    /// The weights are optimal, which this subgradient `sum_j s_j F'(mu_j)` proves; empty if F is
+    /// smooth.
+    Optimal(Vec<(T, EmpiricalMeasure<T>)>),
+}
 
 impl FrankWolfe {
     /// One step from `mu` with the new atom `w`; `None` if F does not decrease.
@@ -98,48 +111,78 @@ impl FrankWolfe {
     /// ```
     ///
     /// # Errors
-    /// [`StepError::Unsupported`] when the energy does not implement its first variation,
-    /// [`StepError::NonFinite`] when F is not finite, [`StepError::Measure`] when `w` is not
-    /// finite.
+    /// - [`StepError::Unsupported`] when the energy does not implement its first variation, or its
+    ///   particles are distributed over ranks.
+    /// - [`StepError::NonFinite`] when F is not finite.
+    /// - [`StepError::Measure`] when `w` is not finite.
+    /// - [`StepError::Inner`] when F did not decrease although the weights are not proved optimal,
+    ///   as [`reweigh`](super::reweigh).
     ///
     /// # Panics
-    /// When `w` does not have the dimension of `mu`, or `mu` not that of the energy's particles and
-    /// an index is then out of range.
+    /// When `mu` or `w` does not have the dimension of the energy's particles.
     pub fn step<T: Real, E: Energy<T> + ?Sized>(
         self,
         energy: &mut E,
         mu: &EmpiricalMeasure<T>,
         w: &[T],
     ) -> Result<Option<EmpiricalMeasure<T>>, StepError> {
-        self.correct(energy, append(mu, w, T::zero())?, mu.len())
+        let extended = append(mu, w, T::zero())?;
+        match self.correct(energy, &extended, mu.len(), 0.0)? {
+            Correction::Decrease(next) => Ok(Some(next)),
+            Correction::Optimal(_) => Ok(None),
+        }
     }
 
-    /// The correction of `mu`, whose atoms from `first` on are new; `None` if F does not decrease.
+    /// The correction of `mu`, whose atoms from `first` on are new. If F does not decrease, its
+    /// weights are optimal up to `gap` or rounding.
+    ///
+    /// At a kink of F, changes of two weights may not decrease F although changes of all do. `Plain`
+    /// then optimises all of them, as `Corrective`.
     fn correct<T: Real, E: Energy<T> + ?Sized>(
         self,
         energy: &mut E,
-        mu: EmpiricalMeasure<T>,
+        mu: &EmpiricalMeasure<T>,
         first: usize,
-    ) -> Result<Option<EmpiricalMeasure<T>>, StepError> {
-        let start = energy.value(&mu);
-        let mut problem = match self {
-            Self::Plain => WeightProblem::common_factor(energy, mu, first)?,
-            _ => WeightProblem::separate(energy, mu)?,
-        };
-        problem.minimise(NEWTON_STEPS);
+        gap: f64,
+    ) -> Result<Correction<T>, StepError> {
+        let start = energy.value(mu);
+        if self == Self::Plain {
+            let mut problem = WeightProblem::common_factor(energy, mu.clone(), first)?;
+            problem.minimise();
+            let next = problem.into_support();
+            if energy.value(&next) < start {
+                return Ok(Correction::Decrease(next));
+            }
+        }
+        let mut problem = WeightProblem::separate(energy, mu.clone())?;
+        let outcome = problem.minimise();
         let mut next = problem.into_support();
         if self == Self::Sliding {
             let mut state = State::new(next.clone());
+            let iterations = if outcome.subgradient.is_empty() {
+                POLISH_ITERATIONS
+            } else {
+                POLISH_ITERATIONS_AT_KINKS
+            };
             // The state is the lowest point found, also if `polish` returns an error.
-            let _ = polish(&mut &mut *energy, &mut state, POLISH_ITERATIONS);
+            let _ = polish(&mut &mut *energy, &mut state, iterations);
             let mut problem = WeightProblem::separate(energy, state.into_measure())?;
-            problem.minimise(NEWTON_STEPS);
+            problem.minimise();
             let slid = problem.into_support();
             if energy.value(&slid) < energy.value(&next) {
                 next = slid;
             }
         }
-        Ok((energy.value(&next) < start).then_some(next))
+        if energy.value(&next) < start {
+            Ok(Correction::Decrease(next))
+        } else if outcome.converged || outcome.residual <= gap {
+            Ok(Correction::Optimal(outcome.subgradient))
+        } else {
+            Err(StepError::Inner {
+                iterations: outcome.iterations,
+                residual: outcome.residual,
+            })
+        }
     }
 
     /// Steps from `mu` until a certificate proves `F(mu) - F* <= gap`, at most `steps` times.
@@ -147,10 +190,13 @@ impl FrankWolfe {
     /// Returns the reason and the last certificate.
     ///
     /// - [`StopReason::GloballyOptimal`]: the certified gap is at most `gap`.
-    /// - [`StopReason::Stationary`]: no further step decreases F, or the
+    /// - [`StopReason::Stationary`]: the weights are optimal up to `gap` or rounding, and the
+    ///   certificate contains no atom that decreases F. Or the
     ///   [`estimated_gap`](Certificate::estimated_gap) is at most `gap` but the certified one is
-    ///   not (d > 3).
-    /// - [`StopReason::Steps`]: `steps` steps were taken.
+    ///   not (d > 3). The returned gap bounds the rest, for example that of a search for atoms that
+    ///   is not exhaustive.
+    /// - [`StopReason::Steps`]: `steps` steps were taken. A step at a kink of F adds an atom, and
+    ///   need not decrease F.
     ///
     /// # Errors
     /// As [`step`](Self::step); `mu` is then the last measure. [`StepError::Parameter`] when `gap`
@@ -166,9 +212,11 @@ impl FrankWolfe {
         steps: usize,
     ) -> Result<(StopReason, Certificate<T>), StepError> {
         check_gap(gap)?;
+        let mut certificate = certify(energy, mu);
+        // Atoms without weight at the end of the measure, and the method that corrects it.
+        let (mut extended, mut new, mut method) = (mu.clone(), 0, self);
         let mut taken = 0;
         loop {
-            let certificate = certify(energy, mu);
             if certificate.gap() <= gap {
                 let gap = to_f64(certificate.gap());
                 return Ok((StopReason::GloballyOptimal { gap }, certificate));
@@ -179,15 +227,31 @@ impl FrankWolfe {
             if taken == steps {
                 return Ok((StopReason::Steps, certificate));
             }
-            let next = match certificate.escape() {
-                Some(w) => self.step(energy, mu, w)?,
-                // No atom is missing, but the weights or positions may not be optimal.
-                None => self.correct(energy, mu.clone(), mu.len())?,
-            };
-            let Some(next) = next else {
-                return Ok((StopReason::Stationary, certificate));
-            };
-            *mu = next;
+            // Without a missing atom, the weights or positions may not be optimal.
+            if let Some(w) = certificate.escape() {
+                extended = append(&extended, w, T::zero())?;
+                new += 1;
+            }
+            let first = extended.len() - new;
+            match method.correct(energy, &extended, first, to_f64(gap))? {
+                Correction::Decrease(next) => {
+                    *mu = next;
+                    certificate = certify(energy, mu);
+                    (extended, new, method) = (mu.clone(), 0, self);
+                }
+                // A kink of F. Its subgradients differ from F'(mu); the one that proves the
+                // optimality of the weights is negative where an atom is missing.
+                Correction::Optimal(subgradient) => {
+                    let combined = energy.combined_certificate(mu, &subgradient);
+                    let Some(combined) = combined.filter(|_| !subgradient.is_empty()) else {
+                        return Ok((StopReason::Stationary, certificate));
+                    };
+                    if combined.escape().is_none() && combined.gap() > gap {
+                        return Ok((StopReason::Stationary, combined));
+                    }
+                    (certificate, method) = (combined, Self::Corrective);
+                }
+            }
             taken += 1;
         }
     }

@@ -2,21 +2,20 @@
 
 use nalgebra::DVector;
 
+use super::check_dim;
 use crate::activation::Homogeneous;
 use crate::feature::Ridge;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::vector::dot;
+use crate::numeric::scaled::Scaled;
 use crate::real::{Real, epsilon, real};
 
 /// The measure without the neurons that do not change the predictions up to rounding.
 ///
 /// Removes the neurons whose weight, output weights or input weights are 0, and those with
 /// `c_i |a_i| |b_i|^r <= (eps / m) sum_l c_l |a_l| |b_l|^r`, r the degree of the activation. The
-/// sum of all that is removed is therefore below the rounding error of h. At least one particle is
-/// kept, possibly of weight zero.
-///
-/// The norms are square roots of sums of squares: entries beyond `1e+-154` (f64) or `1e+-19` (f32)
-/// over- or underflow, and a neuron that matters may then be removed.
+/// sum of all that is removed is therefore below the rounding error of the terms of h. At least one
+/// particle is kept, possibly of weight zero. The products are compared at any scale: `(1e-170, 1e170)`
+/// has the share 1.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -37,19 +36,20 @@ pub fn prune<A: Homogeneous, T: Real>(
     phi: &Ridge<A>,
     mu: &EmpiricalMeasure<T>,
 ) -> EmpiricalMeasure<T> {
-    assert_eq!(
-        phi.particle_dim(),
-        mu.dim(),
-        "the particles must have the dimension of the feature map"
-    );
-    let (k, r) = (phi.output_dim(), phi.activation().degree() as i32);
+    check_dim(phi.particle_dim(), mu.dim());
+    let (k, r) = (phi.output_dim(), phi.activation().degree());
     let share = |i: usize| {
         let (a, b) = mu.particle(i).split_at(k);
-        mu.weight(i) * dot(a, a).sqrt() * dot(b, b).sqrt().powi(r)
+        let product = Scaled::norm(a).times(Scaled::norm(b).powi(r));
+        Scaled::new(mu.weight(i)).times(product)
     };
-    let total = (0..mu.len()).fold(T::zero(), |sum, i| sum + share(i));
+    let shares: Vec<Scaled<T>> = (0..mu.len()).map(share).collect();
+    // In units of the largest share up to a power of two, so that their sum is finite.
+    let unit = Scaled::largest_exponent(shares.iter().copied());
+    let shares: Vec<T> = shares.iter().map(|share| share.relative_to(unit)).collect();
+    let total = shares.iter().fold(T::zero(), |sum, &share| sum + share);
     let least = total * epsilon::<T>() / real(mu.len() as f64);
-    let kept: Vec<usize> = (0..mu.len()).filter(|&i| share(i) > least).collect();
+    let kept: Vec<usize> = (0..mu.len()).filter(|&i| shares[i] > least).collect();
     select(mu, &kept, |i| mu.weight(i))
 }
 

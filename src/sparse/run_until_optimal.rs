@@ -1,18 +1,25 @@
 //! Flows that run until a certificate of optimality or of a trap.
 
+use nalgebra::DMatrix;
+
 use super::frank_wolfe::check_gap;
 use super::insert::insert;
 use crate::error::StepError;
 use crate::flow::ParticleFlow;
 use crate::integrator::Integrator;
+use crate::numeric::vector::norm;
 use crate::observe::StopReason;
 use crate::optimality::{Certifiable, Certificate, certify};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::state::State;
 
-/// The change of F, in units of `eps F`, up to which the flow is at rest: the rounding error of two
+/// The change of F, in units of `eps F`, up to which F is at rest: the rounding error of two
 /// evaluations.
 const ROUNDING_UNITS: f64 = 4.0;
+
+/// The growth of particles, relative to that of the particle to be inserted, up to which particles
+/// are at rest.
+const GROWTH: f64 = 1e-2;
 
 /// Runs a flow until a certificate proves `F(mu) - F* <= gap`, at most `steps` steps.
 ///
@@ -20,11 +27,23 @@ const ROUNDING_UNITS: f64 = 4.0;
 /// last certificate.
 ///
 /// - [`StopReason::GloballyOptimal`]: the certified gap is at most `gap`.
-/// - [`StopReason::Trapped`]: the flow is at rest, and [inserting](insert) the descent direction of
-///   the certificate decreases F, so that the measure is not a global minimum. At rest means that F
-///   changed by at most `4 eps F` in the last `every` steps. This includes the slow start at a
-///   saddle point, from which the flow may escape later.
+/// - [`StopReason::Trapped`]: the flow is at rest, and [inserting](insert) the descent direction `w`
+///   of the certificate decreases F, so that the measure is not a global minimum.
 /// - [`StopReason::Steps`]: `steps` steps were taken.
+///
+/// # Rest
+/// At rest means that in the last `every` steps, which took the time T,
+///
+/// - F changed by at most `4 eps F`, and
+/// - particles grew by at most a hundredth of the growth of the inserted particle. With the size
+///   `s_i = sqrt(c_i) |w_i|` and its relative growth `r_i = (s_i(t) / s_i(t - T) - 1)_+`, the
+///   condition is `(sum_i r_i^2)^(1/2) <= 0.01 min(k T, 1)`, `k = |grad F'(mu)(w)| / |w|`.
+///
+/// The second condition distinguishes rest from the slow start at a saddle point, where small
+/// particles grow exponentially with rates up to k and F is constant to rounding. It does not
+/// exclude saddle points that the flow leaves with a rate below `k / 100`. Steps so short that this
+/// growth is below `eps` a step are never at rest. The velocity is not a criterion: it does not
+/// vanish for a neuron on a data hyperplane.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -51,8 +70,11 @@ const ROUNDING_UNITS: f64 = 4.0;
 /// ```
 ///
 /// # Errors
-/// [`StepError`]; the state is then the last finite one. [`StepError::Parameter`] when `gap` is
-/// negative or NaN.
+/// [`StepError`]; the state is then the last finite one.
+/// - [`StepError::Parameter`] when `gap` is negative or NaN.
+/// - [`StepError::Unsupported`] when the first certificate has no finite gap although F is finite:
+///   the loss does not implement its [`conjugate`](crate::loss::Loss::conjugate), or is unbounded
+///   below. The run could only use all of its steps.
 pub fn run_until_optimal<E, I, T>(
     flow: &mut ParticleFlow<E, I, T>,
     state: &mut State<T>,
@@ -68,15 +90,20 @@ where
     check_gap(gap)?;
     // Zero steps: validates and evaluates a state that was modified.
     flow.run(state, 0, &mut ())?;
-    let (mut taken, mut at_rest) = (0, false);
+    let (mut taken, mut before) = (0, None);
     loop {
         let certificate = certify(flow.energy_mut(), state.measure());
         let proved = to_f64(certificate.gap());
         if certificate.gap() <= gap {
             return Ok((StopReason::GloballyOptimal { gap: proved }, certificate));
         }
-        if at_rest
-            && let Some(w) = certificate.escape()
+        if taken == 0 && proved == f64::INFINITY && certificate.energy().is_finite() {
+            return Err(StepError::Unsupported {
+                what: "a finite duality gap (the conjugate of the loss)",
+            });
+        }
+        if let (Some(w), Some(before)) = (certificate.escape(), &before)
+            && is_at_rest(flow.energy_mut(), before, state, w)
             && insert(flow.energy_mut(), state.measure(), w).is_some()
         {
             return Ok((StopReason::Trapped { gap: proved }, certificate));
@@ -84,11 +111,53 @@ where
         if taken >= steps {
             return Ok((StopReason::Steps, certificate));
         }
-        let (before, count) = (state.energy(), every.max(1).min(steps - taken));
+        let count = every.max(1).min(steps - taken);
+        before = Some(state.clone());
         flow.run(state, count, &mut ())?;
         taken += count;
-        // The velocity is not a criterion: it does not vanish for a neuron on a data hyperplane.
-        let tolerance = real::<T>(ROUNDING_UNITS) * epsilon::<T>() * state.energy().abs();
-        at_rest = (before - state.energy()).abs() <= tolerance;
     }
+}
+
+/// Returns true if the flow is at rest between two states. `w` is the particle to be inserted.
+fn is_at_rest<T: Real, E: Certifiable<T>>(
+    energy: &mut E,
+    before: &State<T>,
+    after: &State<T>,
+    w: &[T],
+) -> bool {
+    let change = (before.energy() - after.energy()).abs();
+    if change > real::<T>(ROUNDING_UNITS) * epsilon::<T>() * after.energy().abs() {
+        return false;
+    }
+    let mu = after.measure();
+    let at = DMatrix::from_column_slice(w.len(), 1, w);
+    let (mut value, mut descent) = ([T::zero()], at.clone());
+    // An energy without the first variation: its time scale is unknown.
+    let rate = energy
+        .first_variation(mu, &at, &mut value, &mut descent)
+        .map_or(real(f64::INFINITY), |_| norm(descent.as_slice()) / norm(w));
+    let mut growth = DMatrix::zeros(mu.dim(), mu.len());
+    for (i, (&c, &earlier)) in mu
+        .weights()
+        .iter()
+        .zip(before.measure().weights())
+        .enumerate()
+    {
+        if c > T::zero() {
+            let size = c.sqrt() * norm(mu.particle(i));
+            let earlier = earlier.sqrt() * norm(before.measure().particle(i));
+            let relative = if size > earlier {
+                (size - earlier) / earlier
+            } else {
+                T::zero()
+            };
+            // `inner` sums c_i times the square over the particles of all ranks.
+            growth[(0, i)] = relative.min(T::one()) / c.sqrt();
+        }
+    }
+    let time = (rate * (after.time() - before.time())).min(T::one());
+    let limit = real::<T>(GROWTH) * time;
+    // Shorter steps do not resolve this growth: positions would not change by rounding.
+    let steps = real::<T>((after.step() - before.step()) as f64);
+    limit >= epsilon::<T>() * steps && energy.inner(mu, &growth, &growth).sqrt() <= limit
 }

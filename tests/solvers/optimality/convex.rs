@@ -187,3 +187,75 @@ pub fn logistic(x: &DMatrix<f64>, y: &[f64], lambda: f64) -> Optimum {
     let (value, z) = program.solve(&vec![0.0; q.len()], &q);
     optimum(value, &z, &pieces)
 }
+
+/// `min (1/n) sum_j (1 - y_j h_j)_+ + 2 lambda |nu|`.
+pub fn hinge(x: &DMatrix<f64>, y: &[f64], lambda: f64) -> Optimum {
+    let n = y.len();
+    let mut program = Program::default();
+    let pieces = network(x, &mut program);
+    let first = n + 3 * pieces.len();
+    let mut q = vec![0.0; first + n];
+    for &(_, v) in &pieces {
+        q[v + 2] = 2.0 * lambda;
+    }
+    for j in 0..n {
+        q[first + j] = 1.0 / n as f64;
+        program.row(0.0, &[(first + j, 1.0)]);
+        program.row(-1.0, &[(first + j, 1.0), (j, y[j])]);
+        program.cones.push(NonnegativeConeT(2));
+    }
+    let (value, z) = program.solve(&vec![0.0; q.len()], &q);
+    optimum(value, &z, &pieces)
+}
+
+/// A loss as a convex program.
+#[derive(Clone, Copy, Debug)]
+pub enum ProgramLoss {
+    Square,
+    Huber(f64),
+    SmoothHinge(f64),
+    Hinge,
+    Quantile(f64),
+}
+
+/// `min_{c >= 0} (1/n) sum_j l(y_j, sum_i phi_ji c_i) + v.c`.
+///
+/// Every loss is `min |s|^2 / (2 width) + slope_+ p + slope_- q` over `s + p - q = r`, `p, q >= 0`,
+/// with a residual r; the square part s is absent for width 0.
+pub fn weights(phi: &DMatrix<f64>, y: &[f64], v: &[f64], loss: ProgramLoss) -> f64 {
+    let (n, m) = phi.shape();
+    let mut program = Program::default();
+    let z = m + 3 * n;
+    let (mut p, mut q) = (vec![0.0; z], vec![0.0; z]);
+    q[..m].copy_from_slice(v);
+    let mut bounds: Vec<usize> = (0..m).collect();
+    for j in 0..n {
+        let (square, plus, minus) = (m + 3 * j, m + 3 * j + 1, m + 3 * j + 2);
+        // r = y - h for regression, 1 - y h for classification.
+        let (target, sign, width, slopes) = match loss {
+            ProgramLoss::Square => (y[j], 1.0, 1.0, [f64::NAN; 2]),
+            ProgramLoss::Huber(t) => (y[j], 1.0, 1.0, [t, t]),
+            ProgramLoss::SmoothHinge(s) => (1.0, y[j], s, [1.0, 0.0]),
+            ProgramLoss::Hinge => (1.0, y[j], 0.0, [1.0, 0.0]),
+            ProgramLoss::Quantile(level) => (y[j], 1.0, 0.0, [level, 1.0 - level]),
+        };
+        let mut terms = vec![];
+        if width > 0.0 {
+            p[square] = 1.0 / (width * n as f64);
+            terms.push((square, -1.0));
+        }
+        if slopes[0].is_finite() {
+            (q[plus], q[minus]) = (slopes[0] / n as f64, slopes[1] / n as f64);
+            terms.extend([(plus, -1.0), (minus, 1.0)]);
+            bounds.extend([plus, minus]);
+        }
+        terms.extend((0..m).map(|i| (i, -sign * phi[(j, i)])));
+        program.row(target, &terms);
+    }
+    program.cones.push(ZeroConeT(n));
+    for &variable in &bounds {
+        program.row(0.0, &[(variable, 1.0)]);
+    }
+    program.cones.push(NonnegativeConeT(bounds.len()));
+    program.solve(&p, &q).0
+}

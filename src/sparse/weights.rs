@@ -1,0 +1,198 @@
+//! Optimal weights of given particles, a convex problem with non-negativity constraints.
+
+use nalgebra::DMatrix;
+
+use super::check_dim;
+use super::prune::select;
+use super::ranks::require_one_rank;
+use crate::energy::Energy;
+use crate::error::StepError;
+use crate::measure::EmpiricalMeasure;
+use crate::real::{Real, epsilon, real, to_f64};
+
+mod bundle;
+mod newton;
+mod non_negative;
+
+use bundle::Bundle;
+
+/// The rounding error of F in units of `eps F`: a sum over samples and particles.
+const ROUNDING_UNITS: f64 = 32.0;
+
+/// Rounds of Newton steps and bundle steps at most. The number of bundle steps doubles in each.
+const ROUNDS: u32 = 6;
+
+/// `F` as a function of factors `z >= 0`, one for each group of particles: `c_i = z_g c_i^0` for i
+/// in the group g.
+pub(super) struct WeightProblem<'a, T, E: ?Sized> {
+    energy: &'a mut E,
+    mu: EmpiricalMeasure<T>,
+    /// The weights `c_i^0`.
+    base: Vec<T>,
+    /// The group of each particle.
+    group: Vec<usize>,
+    z: Vec<T>,
+    value: T,
+    /// `dF/dz_g = sum_{i in g} c_i^0 F'(mu)(w_i)`.
+    gradient: Vec<T>,
+    /// `F'(mu)(w_i)`.
+    variation: Vec<T>,
+    /// `-grad F'(mu)(w_i)`, which the first variation computes as well.
+    descent: DMatrix<T>,
+}
+
+/// The result of a minimisation.
+#[derive(Debug)]
+pub(super) struct Outcome<T> {
+    /// Whether the residual is at most the rounding error of F.
+    pub(super) converged: bool,
+    /// A bound or, from Newton's method, an estimate of `F - min F`.
+    pub(super) residual: f64,
+    /// Newton steps and bundle steps.
+    pub(super) iterations: usize,
+    /// The subgradient `sum_j s_j F'(mu_j)` that proves the minimum, as pairs `(s_j, mu_j)`; empty if
+    /// no bundle steps were taken, as F is smooth.
+    pub(super) subgradient: Vec<(T, EmpiricalMeasure<T>)>,
+}
+
+impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
+    /// Every particle is a group.
+    pub(super) fn separate(energy: &'a mut E, mu: EmpiricalMeasure<T>) -> Result<Self, StepError> {
+        let (m, z) = (mu.len(), mu.weights().to_vec());
+        Self::new(energy, mu, vec![T::one(); m], (0..m).collect(), z)
+    }
+
+    /// The particles before `first` are one group, and each other particle is a group of unit base
+    /// weight.
+    pub(super) fn common_factor(
+        energy: &'a mut E,
+        mu: EmpiricalMeasure<T>,
+        first: usize,
+    ) -> Result<Self, StepError> {
+        let base = |i: usize| if i < first { mu.weight(i) } else { T::one() };
+        let base = (0..mu.len()).map(base).collect();
+        let group = |i: usize| (i + 1).saturating_sub(first);
+        let group = (0..mu.len()).map(group).collect();
+        let others = mu.weights()[first..].iter().copied();
+        let z = std::iter::once(T::one()).chain(others).collect();
+        Self::new(energy, mu, base, group, z)
+    }
+
+    fn new(
+        energy: &'a mut E,
+        mu: EmpiricalMeasure<T>,
+        base: Vec<T>,
+        group: Vec<usize>,
+        z: Vec<T>,
+    ) -> Result<Self, StepError> {
+        check_dim(energy.particle_dim(), mu.dim());
+        require_one_rank(energy)?;
+        let (p, m) = mu.points().shape();
+        let mut problem = Self {
+            energy,
+            mu,
+            base,
+            group,
+            value: T::zero(),
+            gradient: vec![T::zero(); z.len()],
+            z,
+            variation: vec![T::zero(); m],
+            descent: DMatrix::zeros(p, m),
+        };
+        problem.value = problem.evaluate().ok_or(StepError::Unsupported {
+            what: "the first variation",
+        })?;
+        if problem.value.is_finite() {
+            Ok(problem)
+        } else {
+            Err(StepError::NonFinite { step: 0, time: 0.0 })
+        }
+    }
+
+    /// Computes the gradient at the current factors and returns `F`.
+    fn evaluate(&mut self) -> Option<T> {
+        for (i, c) in self.mu.weights_mut().iter_mut().enumerate() {
+            *c = self.z[self.group[i]] * self.base[i];
+        }
+        let points = self.mu.points();
+        let value =
+            self.energy
+                .first_variation(&self.mu, points, &mut self.variation, &mut self.descent);
+        self.gradient.fill(T::zero());
+        for (i, &variation) in self.variation.iter().enumerate() {
+            self.gradient[self.group[i]] += self.base[i] * variation;
+        }
+        value
+    }
+
+    /// Minimises F: Newton steps while they decrease F, and bundle steps otherwise.
+    ///
+    /// Newton steps end with few evaluations where F is smooth; bundle steps reach the minimum of
+    /// any convex F, and bound it from below.
+    pub(super) fn minimise(&mut self) -> Outcome<T> {
+        let mut bundle = Bundle::default();
+        let mut outcome = Outcome {
+            converged: false,
+            residual: f64::INFINITY,
+            iterations: 0,
+            subgradient: Vec::new(),
+        };
+        for round in 0..ROUNDS {
+            let (residual, iterations) = self.newton();
+            outcome.residual = residual;
+            outcome.iterations += iterations;
+            if residual > self.rounding() {
+                let steps = (self.z.len() + 5) << (round + 1);
+                let iterations = self.bundle(&mut bundle, steps);
+                outcome.residual = bundle.gap(self.value);
+                outcome.iterations += iterations;
+                outcome.subgradient = self.measures(&bundle);
+            }
+            outcome.converged = outcome.residual <= self.rounding().max(bundle.rounding());
+            if outcome.converged {
+                break;
+            }
+        }
+        self.remove_redundant();
+        outcome
+    }
+
+    /// The measures of the tangents that prove the lower bound, with their shares.
+    fn measures(&self, bundle: &Bundle) -> Vec<(T, EmpiricalMeasure<T>)> {
+        let measure = |z: &[f64]| {
+            let mut mu = self.mu.clone();
+            for (i, c) in mu.weights_mut().iter_mut().enumerate() {
+                *c = real::<T>(z[self.group[i]]) * self.base[i];
+            }
+            mu
+        };
+        let terms = bundle.combination().into_iter();
+        terms.map(|(share, z)| (real(share), measure(z))).collect()
+    }
+
+    /// A bound of the rounding error of F.
+    fn rounding(&self) -> f64 {
+        ROUNDING_UNITS * to_f64(epsilon::<T>() * self.value.abs())
+    }
+
+    /// Sets factors to 0 if F is the same without them.
+    fn remove_redundant(&mut self) {
+        for g in 0..self.z.len() {
+            if self.z[g] > T::zero() && self.gradient[g] == T::zero() {
+                let kept = (self.z[g], self.gradient.clone());
+                self.z[g] = T::zero();
+                if self.evaluate().is_none_or(|value| value != self.value) {
+                    (self.z[g], self.gradient) = kept;
+                }
+            }
+        }
+    }
+
+    /// The particles of positive weight, or the first if all weights are 0.
+    pub(super) fn into_support(self) -> EmpiricalMeasure<T> {
+        let weight = |i: usize| self.z[self.group[i]] * self.base[i];
+        let positive = |&i: &usize| weight(i) > T::zero();
+        let kept: Vec<usize> = (0..self.mu.len()).filter(positive).collect();
+        select(&self.mu, &kept, weight)
+    }
+}

@@ -1,0 +1,142 @@
+//! Newton steps for weights: sequential quadratic programming with a finite-difference Hessian.
+
+use nalgebra::{DMatrix, DVector};
+
+use super::WeightProblem;
+use super::non_negative::non_negative_minimum;
+use crate::energy::Energy;
+use crate::real::{Real, epsilon, real, to_f64};
+
+/// Newton steps at most; a quadratic F takes two.
+const NEWTON_STEPS: usize = 50;
+
+/// Halvings of a step in the line search. Where no step of `2^-20` decreases F, the quadratic model
+/// does not describe F.
+const HALVINGS: usize = 20;
+
+/// Attempts to factorise the Hessian, with a shift of the diagonal ten times larger each.
+const SHIFTS: i32 = 8;
+
+impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
+    /// Newton steps while they decrease F. Returns the predicted decrease of the last one and their
+    /// number.
+    ///
+    /// The predicted decrease is the Newton decrement `-gradient.d`; infinite if the Hessian is not
+    /// positive definite.
+    pub(super) fn newton(&mut self) -> (f64, usize) {
+        let mut decrement = f64::INFINITY;
+        for count in 0..NEWTON_STEPS {
+            // A factor of 0 with a non-negative derivative stays 0 in this step.
+            let free = |&g: &usize| self.z[g] > T::zero() || self.gradient[g] < T::zero();
+            let free: Vec<usize> = (0..self.z.len()).filter(free).collect();
+            let Some(step) = self.newton_step(&free) else {
+                return (f64::INFINITY, count);
+            };
+            decrement = -gather(&self.gradient, &free).dot(&step);
+            if decrement.is_nan() || decrement <= self.rounding() || !self.line_search(&free, &step)
+            {
+                self.last_step(&free, &step);
+                return (decrement, count + 1);
+            }
+        }
+        (decrement, NEWTON_STEPS)
+    }
+
+    /// The minimiser d of the quadratic model `gradient.d + d.H d / 2` over `z + d >= 0`.
+    ///
+    /// Finite differences do not resolve eigenvalues of H below their own error. The diagonal is
+    /// shifted by that error, and by more until H is positive definite: a direction without
+    /// curvature would make the step unbounded.
+    fn newton_step(&mut self, free: &[usize]) -> Option<DVector<f64>> {
+        let (z, gradient) = (gather(&self.z, free), gather(&self.gradient, free));
+        let hessian = self.hessian(free);
+        (0..SHIFTS).find_map(|l| {
+            let shift = to_f64(difference_error::<T>()) * hessian.trace() * 10.0_f64.powi(l);
+            let mut shifted = hessian.clone();
+            (0..free.len()).for_each(|g| shifted[(g, g)] += shift);
+            let end = non_negative_minimum(&shifted, &(&shifted * &z - &gradient), &z)?;
+            Some(end - &z)
+        })
+    }
+
+    /// Takes the full step if F does not change by more than its rounding error and the residual
+    /// decreases.
+    fn last_step(&mut self, free: &[usize], step: &DVector<f64>) {
+        let (before, rounding) = (self.residual(), real::<T>(self.rounding()));
+        let (z, gradient, value) = (self.z.clone(), self.gradient.clone(), self.value);
+        self.advance(free, step, &z, 1.0);
+        match self.evaluate() {
+            Some(next) if next <= value + rounding && self.residual() < before => self.value = next,
+            _ => (self.z, self.gradient) = (z, gradient),
+        }
+    }
+
+    /// The largest violation of the optimality conditions: `|dF/dz_g|` where `z_g > 0`, `-dF/dz_g`
+    /// where `z_g = 0`.
+    fn residual(&self) -> T {
+        let entries = self.z.iter().zip(&self.gradient);
+        let violations = entries.map(|(&z, &s)| if z > T::zero() { s.abs() } else { -s });
+        violations.fold(T::zero(), |largest, s| largest.max(s))
+    }
+
+    /// `z = (z_0 + s d)_+` for the free factors.
+    fn advance(&mut self, free: &[usize], step: &DVector<f64>, z0: &[T], s: f64) {
+        for (&g, &d) in free.iter().zip(step.iter()) {
+            self.z[g] = real((to_f64(z0[g]) + s * d).max(0.0));
+        }
+    }
+
+    /// The Hessian `d^2 F / dz_g dz_h` over the free factors, by forward differences of second
+    /// order, which keep `z >= 0`.
+    fn hessian(&mut self, free: &[usize]) -> DMatrix<f64> {
+        let base = self.gradient.clone();
+        let mean = self.z.iter().fold(T::zero(), |sum, &z| sum + z) / real(self.z.len() as f64);
+        let mut hessian = DMatrix::zeros(free.len(), free.len());
+        for (column, &h) in free.iter().enumerate() {
+            let z = self.z[h];
+            let scale = z.max(mean);
+            let scale = if scale > T::zero() { scale } else { T::one() };
+            let step = epsilon::<T>().cbrt() * scale;
+            // f'(0) = (4 f(s) - f(2 s) - 3 f(0)) / (2 s).
+            for (factor, coefficient) in [(1.0, 4.0), (2.0, -1.0)] {
+                self.z[h] = z + real::<T>(factor) * step;
+                self.evaluate();
+                for (row, &g) in free.iter().enumerate() {
+                    let difference = (self.gradient[g] - base[g]) / (step + step);
+                    hessian[(row, column)] += coefficient * to_f64(difference);
+                }
+            }
+            self.z[h] = z;
+        }
+        self.gradient = base;
+        (&hessian + hessian.transpose()) * 0.5
+    }
+
+    /// Takes the longest of the steps `d`, `d/2`, .. that decreases F. Returns true if there is
+    /// one.
+    fn line_search(&mut self, free: &[usize], step: &DVector<f64>) -> bool {
+        let (z, gradient) = (self.z.clone(), self.gradient.clone());
+        let mut s = 1.0;
+        for _ in 0..HALVINGS {
+            self.advance(free, step, &z, s);
+            if let Some(value) = self.evaluate().filter(|&value| value < self.value) {
+                self.value = value;
+                return true;
+            }
+            s *= 0.5;
+        }
+        (self.z, self.gradient) = (z, gradient);
+        false
+    }
+}
+
+/// The entries `free` of x, in double precision.
+fn gather<T: Real>(x: &[T], free: &[usize]) -> DVector<f64> {
+    DVector::from_iterator(free.len(), free.iter().map(|&g| to_f64(x[g])))
+}
+
+/// The relative error of second-order differences with the step `eps^(1/3)`: truncation and
+/// rounding balance.
+fn difference_error<T: Real>() -> T {
+    epsilon::<T>().cbrt().powi(2)
+}
