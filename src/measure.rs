@@ -12,8 +12,8 @@ pub mod init;
 ///
 /// `m >= 1` particles in `R^p`, `p >= 1`, with weights `c_i >= 0`; all numbers are finite.
 /// Columns are points: particle i is column i of a `p x m` matrix. The total mass `sum_i c_i` is
-/// any number `>= 0`, 0 included. A particle of weight 0 is a probe: it moves with the flow and does
-/// not influence it. The weight -0 is 0.
+/// any number `>= 0`, 0 included. A particle of weight 0 is a probe: it moves with the flow and
+/// does not influence it. The weight -0 is 0.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;

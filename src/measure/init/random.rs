@@ -19,8 +19,8 @@ use crate::real::{Real, real};
 /// ```
 ///
 /// # Errors
-/// [`MeasureError::Empty`] if `p = 0` or `m = 0`; [`MeasureError::Parameter`] if the particles do not
-/// fit in memory.
+/// [`MeasureError::Empty`] if `p = 0` or `m = 0`; [`MeasureError::Parameter`] if the particles do
+/// not fit in memory.
 ///
 /// Source: M. E. Muller, A note on a method for generating points uniformly on n-dimensional
 /// spheres, 1959 (normalised Gaussian vectors).
@@ -44,8 +44,8 @@ pub fn sphere<T: Real>(
 /// ```
 ///
 /// # Errors
-/// [`MeasureError`] if `p = 0`, `m = 0`, `std` is negative or not finite, or the particles do not fit
-/// in memory.
+/// [`MeasureError`] if `p = 0`, `m = 0`, `std` is negative or not finite, or the particles do not
+/// fit in memory.
 pub fn gaussian<T: Real>(
     p: usize,
     m: usize,
@@ -74,8 +74,8 @@ pub fn gaussian<T: Real>(
 /// ```
 ///
 /// # Errors
-/// [`MeasureError`] if `d = 0`, `m = 0`, `radius` is negative or not finite, or the particles do not
-/// fit in memory.
+/// [`MeasureError`] if `d = 0`, `m = 0`, `radius` is negative or not finite, or the particles do
+/// not fit in memory.
 pub fn balanced<T: Real>(
     d: usize,
     m: usize,
@@ -93,7 +93,8 @@ pub fn balanced<T: Real>(
     })
 }
 
-/// A uniformly distributed point on the unit sphere of `R^p`, `p >= 1`: a normalised Gaussian vector.
+/// A uniformly distributed point on the unit sphere of `R^p`, `p >= 1`: a normalised Gaussian
+/// vector.
 fn direction(p: usize, rng: &mut (impl Rng + ?Sized)) -> impl Iterator<Item = f64> {
     loop {
         let g: Vec<f64> = (0..p).map(|_| rng.sample(StandardNormal)).collect();
