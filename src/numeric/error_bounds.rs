@@ -128,7 +128,7 @@ mod tests {
         for x in [1e308, 1e308, -1e308, -1e308] {
             sum.add(x);
         }
-        assert_eq!(sum.upper(10, 4e308, 0.0), f64::INFINITY);
+        assert_eq!(sum.upper(10, f64::MAX, 0.0), f64::INFINITY);
     }
 
     #[test]
