@@ -1,0 +1,40 @@
+//! Every public function of the library on invalid and extreme arguments.
+//!
+//! A call may return a value, return a typed error, or panic as documented. [`api`] reads the list
+//! of public functions from the sources; the test fails if one of them is never called.
+
+mod api;
+mod components;
+mod drivers;
+mod fuzz;
+mod kit;
+mod measures;
+mod problems;
+mod suite;
+mod transport;
+
+use std::collections::BTreeSet;
+
+use api::Api;
+use suite::Suite;
+
+#[test]
+fn every_public_function_survives_invalid_and_extreme_arguments() {
+    let api = Api::read();
+    let suite = Suite::new(&api);
+    suite.run(&[
+        measures::calls,
+        components::calls,
+        problems::calls,
+        drivers::calls,
+        transport::calls,
+        kit::calls,
+    ]);
+    let called = suite.called();
+    let public = api.functions();
+    let missing: Vec<_> = public.difference(&called).collect();
+    assert!(missing.is_empty(), "no calls of {missing:#?}");
+    let unknown: BTreeSet<_> = called.difference(&public).collect();
+    assert!(unknown.is_empty(), "not public functions: {unknown:#?}");
+    suite.assert_no_failures();
+}

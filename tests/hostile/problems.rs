@@ -1,0 +1,380 @@
+//! Risks, energies, certificates and sparse methods.
+
+use nalgebra::{DMatrix, DVector};
+use wasserflow::optimality::{Certifiable, Certificate, Decay, DualRisk, certify, certify_within};
+use wasserflow::prelude::*;
+use wasserflow::sparse::{self, FrankWolfe};
+use wasserflow::testing::Rank;
+
+use crate::measures::{extreme_measures, invalid_measures};
+use crate::suite::{COUNTS, NUMBERS, Suite};
+
+pub fn calls(suite: &Suite<'_>) {
+    risks::<f32>(suite);
+    risks::<f64>(suite);
+    energies::<f32>(suite);
+    energies::<f64>(suite);
+    certificates::<f32>(suite);
+    certificates::<f64>(suite);
+    bounds(suite);
+    sums_over_ranks(suite);
+}
+
+fn risks<T: Real>(suite: &Suite<'_>) {
+    let matrix = |rows, columns, x: f64| DMatrix::from_element(rows, columns, real::<T>(x));
+    for x in NUMBERS {
+        for (n, targets) in [(0, 0), (1, 1), (3, 3), (3, 2), (3, 4)] {
+            let at = (x, n, targets);
+            suite.call("EmpiricalRisk::new", at, || {
+                EmpiricalRisk::new(Square, matrix(2, n, 1.0), DVector::from_element(targets, real(x)))
+            });
+            suite.call("EmpiricalRisk::new", at, || {
+                EmpiricalRisk::new(Logistic, matrix(0, n, x), DVector::from_element(targets, real(x)))
+            });
+            suite.call("EmpiricalRisk::with_outputs", at, || {
+                EmpiricalRisk::with_outputs(Huber(x), matrix(2, n, 1.0), matrix(2, targets, 0.0))
+            });
+            suite.call("EmpiricalRisk::with_outputs", at, || {
+                EmpiricalRisk::with_outputs(Square, matrix(2, n, x), matrix(0, targets, 0.0))
+            });
+            let risk = EmpiricalRisk::new(Square, matrix(2, 3, 1.0), DVector::zeros(3)).unwrap();
+            suite.call("EmpiricalRisk::sample_weights", at, || {
+                risk.sample_weights(vec![real(x); targets])
+            });
+            let softmax = SoftmaxCrossEntropy::new(matrix(2, 3, 1.0), vec![0, 1, 0], 2).unwrap();
+            //PENDING suite.call("SoftmaxCrossEntropy::sample_weights", at, || softmax.sample_weights(vec![real::<T>(x); targets]));
+        }
+        for classes in COUNTS {
+            for label in COUNTS {
+                suite.call("SoftmaxCrossEntropy::new", (x, classes, label), || {
+                    SoftmaxCrossEntropy::new(matrix(1, 2, x), vec![0, label], classes)
+                });
+            }
+        }
+    }
+    let square = EmpiricalRisk::new(Square, matrix(2, 3, 1.0), DVector::zeros(3)).unwrap();
+    suite.call("EmpiricalRisk::loss", (), || *square.loss());
+    suite.call("EmpiricalRisk::targets", (), || square.targets().len());
+    suite.call("EmpiricalRisk::weights", (), || square.weights().len());
+    let softmax = SoftmaxCrossEntropy::new(matrix(2, 3, 1.0), vec![0, 1, 0], 2).unwrap();
+    suite.call("SoftmaxCrossEntropy::labels", (), || softmax.labels().len());
+    //PENDING suite.call("SoftmaxCrossEntropy::weights", (), || softmax.weights().len());
+    risk(suite, 0, square);
+    risk(suite, 1, softmax);
+    let y = matrix(2, 3, 1e20);
+    risk(suite, 2, EmpiricalRisk::with_outputs(Square, matrix(2, 3, 1.0), y).unwrap());
+    risk(suite, 3, EmpiricalRisk::new(Logistic, matrix(2, 1, 1.0), DVector::from_element(1, T::one())).unwrap());
+}
+
+fn risk<T: Real>(suite: &Suite<'_>, index: usize, mut risk: impl Risk<T> + DualRisk) {
+    //PENDING suite.call("Risk::check", index, || risk.check());
+    suite.call("Risk::inputs", index, || risk.inputs().len());
+    let k = suite.call("Risk::output_dim", index, || risk.output_dim()).unwrap();
+    suite.call("Risk::is_separable", index, || risk.is_separable());
+    suite.call("Risk::refresh", index, || risk.refresh());
+    let n = risk.inputs().len();
+    let kn = k * n;
+    for x in NUMBERS.map(real::<T>) {
+        let (h, mut g, mut c) = (vec![x; kn], vec![x; kn], vec![x; kn]);
+        let at = (index, x);
+        let value = suite.call("Risk::value", at, || risk.value(&h));
+        let pair = suite.call("Risk::value_and_gradient", at, || {
+            risk.value_and_gradient(&h, &mut g)
+        });
+        suite.call("Risk::curvature", at, || risk.curvature(&h, &h, &mut c));
+        if x.is_finite() {
+            let numbers = value.is_some_and(|r| r == r) && pair.is_some_and(|r| r == r);
+            suite.check(numbers, "a risk is a number", (at, value, pair));
+            suite.check(g.iter().all(|g| g == g), "a gradient is a number", (at, &g));
+        }
+        let double = |x: T| if x == x { x.to_f64().unwrap_or(f64::NAN) } else { f64::NAN };
+        let (h, mut u) = (vec![double(x); kn], vec![0.0; kn]);
+        suite.call("DualRisk::slope", at, || risk.slope(&h, &mut u));
+        for c in NUMBERS {
+            let bound = suite.call("DualRisk::conjugate", (at, c), || risk.conjugate(&u, c));
+            let number = bound.is_some_and(|bound| bound.is_none_or(|bound| bound == bound));
+            suite.check(number || !u.iter().all(|u| u.is_finite()) || c != c, "a bound", (at, c, bound));
+            let radius = vec![c.abs(); n];
+            let bound = suite.call("DualRisk::upper", (at, c), || risk.upper(&h, &radius));
+            let number = bound.is_some_and(|bound| bound == bound);
+            suite.check(number || x != x || c != c || !x.is_finite(), "upper", (at, c, bound));
+        }
+    }
+    for lens in [[0; 3], [kn + 1; 3], [kn, kn - 1, kn], [kn, kn, kn + 1], [kn - 1, kn, kn]] {
+        let [h, u, mut out] = lens.map(|len| vec![T::one(); len]);
+        let at = (index, lens);
+        suite.call("Risk::value", at, || risk.value(&h));
+        suite.call("Risk::value_and_gradient", at, || risk.value_and_gradient(&h, &mut out));
+        suite.call("Risk::curvature", at, || risk.curvature(&h, &u, &mut out));
+        for range in [0..0, 0..1, 1..n, 0..n, 0..n + 1, n..n + 5, usize::MAX - 1..usize::MAX] {
+            suite.call("Risk::value_and_gradient_range", (at, &range), || {
+                risk.value_and_gradient_range(range.clone(), &h, &mut out)
+            });
+        }
+        let [h, u, mut out] = lens.map(|len| vec![1.0; len]);
+        suite.call("DualRisk::slope", at, || risk.slope(&h, &mut out));
+        suite.call("DualRisk::upper", at, || risk.upper(&h, &u));
+        suite.call("DualRisk::conjugate", at, || risk.conjugate(&u, 1.0));
+    }
+}
+
+type Network<L, T> = MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<L, T>, T, WeightDecay<T>>;
+
+/// A network with inputs in `R^d` of the given size.
+fn network<L: Loss<T>, T: Real>(loss: L, d: usize, scale: f64, lambda: f64) -> Network<L, T> {
+    let x = DMatrix::from_fn(d, 4, |l, j| real::<T>(scale * ((l + 2 * j) % 5) as f64 - scale));
+    let y = DVector::from_fn(4, |j, _| if j % 2 == 0 { T::one() } else { -T::one() });
+    let risk = EmpiricalRisk::new(loss, x, y).unwrap();
+    let decay = WeightDecay::new(real(lambda)).unwrap();
+    MeanFieldRisk::new(Ridge::new(Relu, d), risk).unwrap().regularized(decay)
+}
+
+fn energies<T: Real>(suite: &Suite<'_>) {
+    let decay = WeightDecay::new(T::one()).unwrap();
+    for p in COUNTS {
+        let energy = suite.call("PotentialEnergy::new", p, || PotentialEnergy::new(decay, p));
+        suite.call("PotentialEnergy::potential", p, || energy.map(|e| *e.potential()));
+    }
+    let x = DMatrix::from_element(2, 3, T::one());
+    for (d, k) in [(2, 1), (3, 1), (2, 2), (2, 0), (usize::MAX, 1), (2, usize::MAX)] {
+        suite.call("MeanFieldRisk::new", (d, k), || {
+            let risk = EmpiricalRisk::new(Square, x.clone(), DVector::zeros(3)).unwrap();
+            MeanFieldRisk::new(Ridge::with_outputs(Relu, d, k), risk)
+        });
+    }
+    for a in NUMBERS {
+        suite.call("MeanFieldRisk::new", ("slope", a), || {
+            let risk = EmpiricalRisk::new(Square, x.clone(), DVector::zeros(3)).unwrap();
+            MeanFieldRisk::new(Ridge::new(LeakyRelu(a), 2), risk)
+        });
+    }
+    let mut net = network::<_, T>(Square, 2, 1.0, 0.1);
+    suite.call("MeanFieldRisk::regularized", (), || {
+        let risk = EmpiricalRisk::new(Square, x.clone(), DVector::zeros(3)).unwrap();
+        MeanFieldRisk::new(Ridge::new(Relu, 2), risk).map(|energy| energy.regularized(decay))
+    });
+    suite.call("MeanFieldRisk::features", (), || *net.features());
+    suite.call("MeanFieldRisk::risk", (), || net.risk().inputs().len());
+    suite.call("MeanFieldRisk::risk_mut", (), || net.risk_mut().inputs().len());
+    suite.call("MeanFieldRisk::potential", (), || net.potential().lambda());
+    for p in [2, 3, 4] {
+        for mu in extreme_measures::<T>(p).into_iter().chain(invalid_measures(p)).step_by(7) {
+            for len in [0, 3, 4, 5] {
+                let mut h = vec![T::one(); len];
+                suite.call("MeanFieldRisk::predict", (p, len), || net.predict(&mu, &mut h));
+            }
+        }
+    }
+    let target = |p| EmpiricalMeasure::uniform(DMatrix::from_element(p, 2, T::one())).unwrap();
+    for (dim, p) in [(2, 2), (2, 3), (0, 1), (usize::MAX, 1)] {
+        suite.call("Mmd::new", (dim, p), || Mmd::new(ArcCosine::new(dim), target(p)));
+        suite.call("Sum::new", (dim, p), || {
+            Sum::new(PotentialEnergy::new(decay, dim), PotentialEnergy::new(decay, p))
+        });
+    }
+    for mu in invalid_measures::<T>(2) {
+        suite.call("Mmd::new", "invalid target", || Mmd::new(ArcCosine::new(2), mu));
+    }
+    let mut mmd = Mmd::new(ArcCosine::new(3), target(3)).unwrap();
+    suite.call("Mmd::kernel", (), || *mmd.kernel());
+    suite.call("Mmd::target", (), || mmd.target().len());
+    let mut gaussian = Mmd::new(Gaussian::new(3, T::one()).unwrap(), target(3)).unwrap();
+    let mut sum =
+        Sum::new(PotentialEnergy::new(decay, 3), network::<_, T>(Logistic, 2, 1.0, 0.0)).unwrap();
+    suite.call("Sum::parts", (), || sum.parts().0.potential().lambda());
+    energy(suite, 0, &mut net);
+    energy(suite, 1, &mut mmd);
+    energy(suite, 2, &mut gaussian);
+    energy(suite, 3, &mut sum);
+    energy::<T>(suite, 4, &mut PotentialEnergy::new(decay, 3));
+    energy(suite, 5, &mut network::<_, T>(Logistic, 2, 1e18, 0.1));
+    energy(suite, 6, &mut network::<_, T>(Hinge, 2, 1e-18, 0.1));
+}
+
+fn energy<T: Real>(suite: &Suite<'_>, index: usize, energy: &mut dyn Energy<T>) {
+    //PENDING suite.call("Energy::check", index, || energy.check());
+    suite.call("Energy::particle_dim", index, || energy.particle_dim());
+    suite.call("Energy::refresh", index, || energy.refresh());
+    for p in [3, 2, 4] {
+        for mu in extreme_measures::<T>(p).into_iter().chain(invalid_measures(p)) {
+            let m = mu.len();
+            let at = (index, p, m, mu.points().as_slice()[0]);
+            suite.call("Energy::value", at, || energy.value(&mu));
+            for (rows, columns) in [(p, m), (p, m + 1), (p + 1, m), (0, 0)] {
+                let v = DMatrix::from_element(rows, columns, T::one());
+                let (mut out, mut values) = (v.clone(), vec![T::one(); columns]);
+                let at = (at, rows, columns);
+                suite.call("Energy::velocity", at, || energy.velocity(&mu, &mut out));
+                suite.call("Energy::inner", at, || energy.inner(&mu, &v, &v));
+                suite.call("Energy::inner", at, || energy.inner(&mu, &v, mu.points()));
+                let mut field = mu.points().clone();
+                suite.call("Energy::curvature", at, || energy.curvature(&mu, &v, &mut field));
+                suite.call("Energy::curvature", at, || {
+                    energy.curvature(&mu, mu.points(), &mut out)
+                });
+                suite.call("Energy::first_variation", at, || {
+                    energy.first_variation(&mu, &v, &mut values, &mut out)
+                });
+                suite.call("Energy::first_variation", at, || {
+                    energy.first_variation(&mu, mu.points(), &mut values, &mut out)
+                });
+            }
+        }
+    }
+}
+
+fn certificates<T: Real>(suite: &Suite<'_>)
+where
+    Relu: Activation<T>,
+{
+    for scale in [1e-18, 1.0, 1e18] {
+        for lambda in [0.0, 1e-30, 0.1, 1e30] {
+            for d in [1, 2, 3, 4] {
+                let at = (scale, lambda, d);
+                certified(suite, at, &mut network::<_, T>(Square, d, scale, lambda), d + 1);
+                certified(suite, at, &mut network::<_, T>(Logistic, d, scale, lambda), d + 1);
+                certified(suite, at, &mut network::<_, T>(Hinge, d, scale, lambda), d + 1);
+                certified(suite, at, &mut network::<_, T>(Exponential, d, scale, lambda), d + 1);
+            }
+        }
+    }
+    let target = EmpiricalMeasure::uniform(DMatrix::from_element(3, 2, T::one())).unwrap();
+    let mut mmd = Mmd::new(ArcCosine::new(3), target).unwrap();
+    certified(suite, (0.0, 0.0, 3), &mut mmd, 3);
+    sparse_of_networks::<T>(suite);
+}
+
+fn certified<T: Real, E: Certifiable<T>>(
+    suite: &Suite<'_>,
+    at: (f64, f64, usize),
+    energy: &mut E,
+    p: usize,
+) {
+    let dims = if at.0 == 1.0 { vec![p, p + 1, p - 1] } else { vec![p] };
+    for q in dims {
+        if q == 0 {
+            continue;
+        }
+        let measures = extreme_measures::<T>(q).into_iter().step_by(if p > 3 { 17 } else { 5 });
+        for mu in measures.chain(invalid_measures(q)) {
+            let at = (at, q, mu.points().as_slice()[0], mu.weight(0));
+            let certificate = suite.call("optimality::certify", at, || certify(energy, &mu));
+            let Some(certificate) = certificate else { continue };
+            let gap = suite.call("Certificate::gap", at, || certificate.gap()).unwrap();
+            suite.check(gap == gap && gap >= T::zero(), "a gap is a number >= 0", (at, gap));
+            let valid = mu.check().is_ok();
+            suite.check(valid || !gap.is_finite(), "no gap of an invalid measure", (at, gap));
+            let estimate = suite.call("Certificate::estimated_gap", at, || {
+                certificate.estimated_gap()
+            });
+            suite.check(estimate.is_some_and(|e| e <= gap), "estimate <= gap", (at, estimate));
+            suite.call("Certificate::bound", at, || certificate.bound());
+            suite.call("Certificate::energy", at, || certificate.energy());
+            suite.call("Certificate::maximum", at, || certificate.maximum());
+            suite.call("Certificate::threshold", at, || certificate.threshold());
+            let escape = suite.call("Certificate::escape", at, || {
+                certificate.escape().map(<[T]>::to_vec)
+            });
+            if let Some(Some(w)) = escape {
+                suite.check(w.iter().all(|w| w.is_finite()), "a finite direction", (at, &w));
+                let inserted = suite.call("sparse::insert", at, || sparse::insert(energy, &mu, &w));
+                if let Some(Some(nu)) = inserted {
+                    let (before, after) = (energy.value(&mu), energy.value(&nu));
+                    suite.check(after < before, "F decreases", (at, before, after));
+                }
+            }
+        }
+    }
+    let mu = EmpiricalMeasure::uniform(DMatrix::from_element(p, 2, T::one())).unwrap();
+    for budget in NUMBERS {
+        let certificate = suite.call("optimality::certify_within", (at, budget), || {
+            certify_within(energy, &mu, real(budget))
+        });
+        let gap = certificate.map(|certificate| certificate.gap());
+        suite.check(gap.is_some_and(|gap| gap == gap), "a gap is a number", (at, budget, gap));
+        suite.call("Certifiable::certificate", (at, budget), || energy.certificate(&mu, budget));
+    }
+}
+
+fn bounds(suite: &Suite<'_>) {
+    for a in NUMBERS {
+        for b in NUMBERS {
+            let certificate = suite.call("Certificate::bounded", (a, b), || {
+                Certificate::<f32>::bounded(a, b, None)
+            });
+            let gap = certificate.map(|certificate| certificate.gap());
+            suite.check(gap.is_some_and(|gap| gap == gap), "a gap is a number", (a, b, gap));
+        }
+        if let Ok(decay) = WeightDecay::new(a) {
+            suite.call("Decay::strength", a, || decay.strength());
+        }
+    }
+    suite.call("Certificate::bounded", "escape", || {
+        Certificate::<f64>::bounded(1.0, 0.0, Some(NUMBERS.to_vec()))
+    });
+    suite.call("Decay::strength", (), || ().strength());
+}
+
+fn sparse_of_networks<T: Real>(suite: &Suite<'_>)
+where
+    Relu: Activation<T>,
+{
+    let variants = [FrankWolfe::Plain, FrankWolfe::Corrective, FrankWolfe::Sliding];
+    for p in [3, 2, 4] {
+        let measures = extreme_measures::<T>(p).into_iter().step_by(if p == 3 { 3 } else { 40 });
+        for mu in measures.chain(invalid_measures(p)) {
+            let at = (p, mu.points().as_slice()[0], mu.weight(0), mu.len());
+            let map = Ridge::new(Relu, 2);
+            suite.call("sparse::prune", at, || sparse::prune(&map, &mu));
+            for tolerance in [0.0, 1e-3, 10.0, f64::NAN, -1.0, f64::INFINITY] {
+                suite.call("sparse::merge", (at, tolerance), || {
+                    sparse::merge(&map, &mu, real(tolerance))
+                });
+            }
+            for (index, scale) in [1.0, 1e-18, 1e18].into_iter().enumerate() {
+                let mut energy = network::<_, T>(Square, 2, scale, 0.1);
+                let at = (at, index);
+                suite.call("sparse::reweigh", at, || sparse::reweigh(&mut energy, &mu));
+                for w in [vec![], vec![T::one(); p], vec![T::one(); p + 1], vec![real(f64::NAN); p]] {
+                    suite.call("sparse::insert", (at, &w), || sparse::insert(&mut energy, &mu, &w));
+                    for variant in variants {
+                        suite.call("FrankWolfe::step", (at, variant, &w), || {
+                            variant.step(&mut energy, &mu, &w)
+                        });
+                    }
+                }
+                for gap in [0.0, 1e-6, -1.0, f64::NAN, f64::INFINITY] {
+                    for variant in variants {
+                        suite.call("FrankWolfe::run", (at, variant, gap), || {
+                            variant.run(&mut energy, &mut mu.clone(), real(gap), 3)
+                        });
+                    }
+                }
+            }
+        }
+    }
+    let mut hinge = network::<_, T>(Hinge, 2, 1.0, 0.01);
+    let mu = EmpiricalMeasure::uniform(DMatrix::from_element(3, 2, T::one())).unwrap();
+    for variant in variants {
+        suite.call("FrankWolfe::run", ("hinge", variant), || {
+            variant.run(&mut hinge, &mut mu.clone(), T::zero(), 10)
+        });
+    }
+}
+
+fn sums_over_ranks(suite: &Suite<'_>) {
+    for size in 0..3 {
+        suite.call("Rank::group", size, || Rank::<f64>::group(size));
+    }
+    let mut alone = Rank::<f32>::group(1).remove(0);
+    for x in NUMBERS {
+        for len in [0, 1, 9] {
+            let mut x = vec![x as f32; len];
+            suite.call("AllReduce::sum", len, || alone.sum(&mut x));
+        }
+    }
+    suite.call("MeanFieldRisk::distributed", 1, || {
+        let mut energy = network::<_, f32>(Square, 2, 1.0, 0.1).distributed(alone);
+        energy.value(&EmpiricalMeasure::uniform(DMatrix::from_element(3, 2, 1.0)).unwrap())
+    });
+}
