@@ -99,7 +99,10 @@ impl Api {
     }
 
     fn add(&mut self, name: String, attributes: &[Attribute]) {
-        self.documentation.entry(name).or_default().push_str(&documentation(attributes));
+        self.documentation
+            .entry(name)
+            .or_default()
+            .push_str(&documentation(attributes));
     }
 }
 

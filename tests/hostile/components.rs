@@ -48,8 +48,12 @@ fn activations<T: Real>(suite: &Suite<'_>) {
     }
     for k in [u32::MAX, u32::MAX - 1, 1 << 31] {
         activation::<T>(suite, 101, &ReluPower(k));
-        suite.call("Homogeneous::degree", k, || Homogeneous::degree(&ReluPower(k)));
-        suite.call("Homogeneous::degree", k, || Ridge::new(ReluPower(k), 2).degree());
+        suite.call("Homogeneous::degree", k, || {
+            Homogeneous::degree(&ReluPower(k))
+        });
+        suite.call("Homogeneous::degree", k, || {
+            Ridge::new(ReluPower(k), 2).degree()
+        });
         suite.call("Homogeneous::degree", k, || {
             Homogeneous::degree(&Radial::new(ReluPower(k), 2))
         });
@@ -58,7 +62,9 @@ fn activations<T: Real>(suite: &Suite<'_>) {
 
 fn activation<T: Real>(suite: &Suite<'_>, index: usize, sigma: &dyn Activation<T>) {
     suite.call("Activation::slopes", index, || sigma.slopes());
-    let valid = true; //PENDING suite.call("Activation::check", index, || sigma.check()).is_some_and(|check| check.is_ok());
+    let valid = suite
+        .call("Activation::check", index, || sigma.check())
+        .is_some_and(|check| check.is_ok());
     for u in NUMBERS.map(real::<T>) {
         let at = (index, u);
         suite.call("Activation::value", at, || sigma.value(u));
@@ -70,15 +76,16 @@ fn activation<T: Real>(suite: &Suite<'_>, index: usize, sigma: &dyn Activation<T
             let number = pair.is_some_and(|(s, ds)| s == s && ds == ds);
             suite.check(number, "sigma and its derivative are numbers", (at, pair));
         }
-        suite.call("Activation::derivative_from_value", at, || sigma.derivative_from_value(u));
         for len in [0, 1, 9] {
             let mut x = vec![u; len];
             suite.call("Activation::apply", at, || sigma.apply(&mut x));
             for other in [0, 1, 9] {
                 let (mut x, mut ds) = (vec![u; len], vec![u; other]);
-                suite.call("Activation::apply_with_derivative", (at, len, other), || {
-                    sigma.apply_with_derivative(&mut x, &mut ds)
-                });
+                suite.call(
+                    "Activation::apply_with_derivative",
+                    (at, len, other),
+                    || sigma.apply_with_derivative(&mut x, &mut ds),
+                );
             }
         }
     }
@@ -110,12 +117,18 @@ fn loss_calls<T: Real>(suite: &Suite<'_>, index: usize, loss: &dyn Loss<T>) {
     for y in NUMBERS.map(real::<T>) {
         let accepted = suite.call("Loss::check_target", (index, y), || loss.check_target(y));
         let accepted = accepted.is_some_and(|check| check.is_ok());
-        suite.check(!accepted || y.is_finite(), "an accepted target is finite", (index, y));
+        suite.check(
+            !accepted || y.is_finite(),
+            "an accepted target is finite",
+            (index, y),
+        );
         for h in NUMBERS.map(real::<T>) {
             let at = (index, y, h);
             let value = suite.call("Loss::value", at, || loss.value(y, h));
             let derivative = suite.call("Loss::derivative", at, || loss.derivative(y, h));
-            suite.call("Loss::value_and_derivative", at, || loss.value_and_derivative(y, h));
+            suite.call("Loss::value_and_derivative", at, || {
+                loss.value_and_derivative(y, h)
+            });
             let second = suite.call("Loss::second_derivative", at, || {
                 loss.second_derivative(y, h)
             });
@@ -124,13 +137,28 @@ fn loss_calls<T: Real>(suite: &Suite<'_>, index: usize, loss: &dyn Loss<T>) {
                 let numbers = [value, derivative, second].into_iter().flatten();
                 let numbers = numbers.filter(|x| x == x).count();
                 let found = (at, value, derivative, second);
-                suite.check(numbers == 3, "a loss and its derivatives are numbers", found);
-                suite.check(value.is_some_and(|l| l >= T::zero()), "a loss is >= 0", found);
+                suite.check(
+                    numbers == 3,
+                    "a loss and its derivatives are numbers",
+                    found,
+                );
+                suite.check(
+                    value.is_some_and(|l| l >= T::zero()),
+                    "a loss is >= 0",
+                    found,
+                );
                 suite.check(second.is_some_and(|s| s >= T::zero()), "convexity", found);
             }
         }
     }
-    for lens in [[0; 4], [3; 4], [3, 2, 3, 3], [3, 3, 0, 3], [3, 3, 3, 1], [1, 3, 3, 3]] {
+    for lens in [
+        [0; 4],
+        [3; 4],
+        [3, 2, 3, 3],
+        [3, 3, 0, 3],
+        [3, 3, 3, 1],
+        [1, 3, 3, 3],
+    ] {
         let [y, h, mut l, mut dl] = lens.map(|len| vec![T::one(); len]);
         suite.call("Loss::values_and_derivatives", lens, || {
             loss.values_and_derivatives(&y, &h, &mut l, &mut dl)
@@ -141,7 +169,9 @@ fn loss_calls<T: Real>(suite: &Suite<'_>, index: usize, loss: &dyn Loss<T>) {
 fn kernels<T: Real>(suite: &Suite<'_>) {
     for x in NUMBERS {
         for dim in COUNTS {
-            suite.call("Gaussian::new", (dim, x), || Gaussian::<T>::new(dim, real(x)));
+            suite.call("Gaussian::new", (dim, x), || {
+                Gaussian::<T>::new(dim, real(x))
+            });
         }
     }
     for dim in COUNTS {
@@ -149,7 +179,9 @@ fn kernels<T: Real>(suite: &Suite<'_>) {
         suite.call("ArcCosine::dim", dim, || kernel.map(|kernel| kernel.dim()));
         if let Some(kernel) = kernel {
             suite.call("Kernel::dim", dim, || Kernel::<T>::dim(&kernel));
-            suite.call("Kernel::dim", dim, || Kernel::<T>::dim(&WithOutputWeight(kernel)));
+            suite.call("Kernel::dim", dim, || {
+                Kernel::<T>::dim(&WithOutputWeight(kernel))
+            });
         }
     }
     let narrow = Gaussian::new(2, real::<T>(1e-30)).unwrap();
@@ -158,7 +190,11 @@ fn kernels<T: Real>(suite: &Suite<'_>) {
     kernel(suite, 1, &narrow);
     kernel::<T>(suite, 2, &ArcCosine::new(2));
     kernel::<T>(suite, 3, &WithOutputWeight(ArcCosine::new(1)));
-    kernel::<T>(suite, 4, &WithOutputWeight(Gaussian::new(1, T::one()).unwrap()));
+    kernel::<T>(
+        suite,
+        4,
+        &WithOutputWeight(Gaussian::new(1, T::one()).unwrap()),
+    );
     kernel::<T>(suite, 5, &ArcCosine::new(0));
 }
 
@@ -176,11 +212,21 @@ fn kernel<T: Real>(suite: &Suite<'_>, index: usize, kernel: &dyn Kernel<T>) {
             }
         }
     }
-    for lens in [[2; 4], [0; 4], [1, 2, 2, 2], [2, 3, 2, 2], [2, 2, 1, 2], [2, 2, 2, 0], [3; 4]] {
+    for lens in [
+        [2; 4],
+        [0; 4],
+        [1, 2, 2, 2],
+        [2, 3, 2, 2],
+        [2, 2, 1, 2],
+        [2, 2, 2, 0],
+        [3; 4],
+    ] {
         let [w, v, mut dw, mut dv] = lens.map(|len| vec![T::one(); len]);
         let one = T::one();
         suite.call("Kernel::value", (index, lens), || kernel.value(&w, &v));
-        suite.call("Kernel::gradient", (index, lens), || kernel.gradient(&w, &v, one, &mut dw));
+        suite.call("Kernel::gradient", (index, lens), || {
+            kernel.gradient(&w, &v, one, &mut dw)
+        });
         suite.call("Kernel::value_and_gradient", (index, lens), || {
             kernel.value_and_gradient(&w, &v, one, &mut dw)
         });
@@ -255,11 +301,15 @@ fn feature_maps<T: Real>(suite: &Suite<'_>) {
     feature_map::<T>(suite, 3, &Dirichlet { order: 2 });
     feature_map::<T>(suite, 4, &Ridge::with_outputs(Relu, 0, 0));
     feature_map::<T>(suite, 5, &Ridge::new(Abs, 9));
-    feature_map::<T>(suite, 6, &wasserflow::feature::ProvidedBatches(Ridge::new(Gelu, 2)));
+    feature_map::<T>(
+        suite,
+        6,
+        &wasserflow::feature::ProvidedBatches(Ridge::new(Gelu, 2)),
+    );
 }
 
 fn feature_map<T: Real>(suite: &Suite<'_>, index: usize, phi: &dyn FeatureMap<T>) {
-    //PENDING suite.call("FeatureMap::check", index, || phi.check());
+    suite.call("FeatureMap::check", index, || phi.check());
     suite.call("FeatureMap::particle_dim", index, || phi.particle_dim());
     suite.call("FeatureMap::input_dim", index, || phi.input_dim());
     suite.call("FeatureMap::output_dim", index, || phi.output_dim());
@@ -278,9 +328,15 @@ fn feature_map<T: Real>(suite: &Suite<'_>, index: usize, phi: &dyn FeatureMap<T>
     for lens in lens {
         let at = (index, lens);
         let [w, x, mut h, mut v] = lens.map(|len| vec![one; len]);
-        suite.call("FeatureMap::add_value", at, || phi.add_value(&w, &x, one, &mut h));
-        suite.call("FeatureMap::add_vjp", at, || phi.add_vjp(&w, &x, &h, &mut v));
-        suite.call("FeatureMap::add_jvp", at, || phi.add_jvp(&w, &x, &v, one, &mut h));
+        suite.call("FeatureMap::add_value", at, || {
+            phi.add_value(&w, &x, one, &mut h)
+        });
+        suite.call("FeatureMap::add_vjp", at, || {
+            phi.add_vjp(&w, &x, &h, &mut v)
+        });
+        suite.call("FeatureMap::add_jvp", at, || {
+            phi.add_jvp(&w, &x, &v, one, &mut h)
+        });
     }
     if p == 0 || d == 0 {
         return;
@@ -288,9 +344,15 @@ fn feature_map<T: Real>(suite: &Suite<'_>, index: usize, phi: &dyn FeatureMap<T>
     let inputs = |d: usize, n: usize| Inputs::new(DMatrix::from_element(d, n, one)).unwrap();
     let mut ws = Workspace::default();
     for q in [p, p + 1, p.max(2) - 1] {
-        let measures = extreme_measures::<T>(q).into_iter().chain(invalid_measures(q));
+        let measures = extreme_measures::<T>(q)
+            .into_iter()
+            .chain(invalid_measures(q));
         for (m, mu) in measures.enumerate() {
-            let lens = if m % 10 == 0 { vec![5 * k, 0, 5 * k + 1] } else { vec![5 * k] };
+            let lens = if m % 10 == 0 {
+                vec![5 * k, 0, 5 * k + 1]
+            } else {
+                vec![5 * k]
+            };
             for d in if m % 10 == 0 { vec![d, d + 1] } else { vec![d] } {
                 let x = inputs(d, 5);
                 let at = (index, q, d, mu.points().as_slice()[0]);
@@ -302,7 +364,9 @@ fn feature_map<T: Real>(suite: &Suite<'_>, index: usize, phi: &dyn FeatureMap<T>
                         phi.predict(&mu, &x, &mut h, &mut ws)
                     });
                     let v = mu.points().clone();
-                    suite.call("FeatureMap::jvp", at, || phi.jvp(&mu, &v, &x, &mut h, &mut ws));
+                    suite.call("FeatureMap::jvp", at, || {
+                        phi.jvp(&mu, &v, &x, &mut h, &mut ws)
+                    });
                     let (mut values, mut out) = (vec![one; mu.len()], v.clone());
                     suite.call("FeatureMap::variation", at, || {
                         phi.variation(mu.points(), &x, &h, &mut values, &mut out, &mut ws)
@@ -342,6 +406,10 @@ fn workspaces(suite: &Suite<'_>) {
         PredictionGradient::new(false, &mut evaluate)
     });
     let mut gradient = gradient.unwrap();
-    suite.call("PredictionGradient::is_separable", (), || gradient.is_separable());
-    suite.call("PredictionGradient::evaluate", (), || gradient.evaluate(0..1, &[0.0], &mut []));
+    suite.call("PredictionGradient::is_separable", (), || {
+        gradient.is_separable()
+    });
+    suite.call("PredictionGradient::evaluate", (), || {
+        gradient.evaluate(0..1, &[0.0], &mut [])
+    });
 }

@@ -41,13 +41,17 @@ fn network<T: Real>(scale: f64) -> Network<T> {
     let y = DVector::from_fn(3, |j, _| real::<T>(j as f64 - 1.0));
     let risk = EmpiricalRisk::new(Square, x, y).unwrap();
     let decay = WeightDecay::new(real(0.01)).unwrap();
-    MeanFieldRisk::new(Ridge::new(Relu, 2), risk).unwrap().regularized(decay)
+    MeanFieldRisk::new(Ridge::new(Relu, 2), risk)
+        .unwrap()
+        .regularized(decay)
 }
 
 fn parameters(suite: &Suite<'_>) {
     for a in NUMBERS {
         for b in NUMBERS {
-            let conic = suite.call("Conic::new", (a, b), || Conic::new(a, b)).unwrap();
+            let conic = suite
+                .call("Conic::new", (a, b), || Conic::new(a, b))
+                .unwrap();
             let adaptive = suite.call("DormandPrince::new", (a, b), || DormandPrince::new(a, b));
             checked::<f32>(suite, conic, (a, b));
             if let Some(adaptive) = adaptive {
@@ -56,14 +60,18 @@ fn parameters(suite: &Suite<'_>) {
             }
         }
         for iterations in COUNTS {
-            let jko = suite.call("Jko::new", (a, iterations), || Jko::new(a, iterations)).unwrap();
+            let jko = suite
+                .call("Jko::new", (a, iterations), || Jko::new(a, iterations))
+                .unwrap();
             checked::<f64>(suite, jko, (a, iterations));
         }
         suite.call("Step::new", a, || Step::new(a));
     }
     suite.call("Conic::order", (), || Conic::new(1.0, 1.0).order());
     suite.call("Jko::order", (), || Jko::default().order());
-    suite.call("DormandPrince::order", (), || DormandPrince::default().order());
+    suite.call("DormandPrince::order", (), || {
+        DormandPrince::default().order()
+    });
     suite.call("Euler::order", (), || Euler.order());
     suite.call("Heun::order", (), || Heun.order());
     suite.call("Rk4::order", (), || Rk4.order());
@@ -83,7 +91,11 @@ fn checked<T: Real>(suite: &Suite<'_>, integrator: impl Integrator<T>, at: impl 
 
 fn states<T: Real>(suite: &Suite<'_>) {
     for p in [3, 2] {
-        for mu in extreme_measures::<T>(p).into_iter().chain(invalid_measures(p)).step_by(3) {
+        for mu in extreme_measures::<T>(p)
+            .into_iter()
+            .chain(invalid_measures(p))
+            .step_by(3)
+        {
             let at = (p, mu.len(), mu.points().as_slice()[0]);
             let state = suite.call("State::new", at, || State::new(mu.clone()));
             let Some(mut state) = state else { continue };
@@ -95,7 +107,9 @@ fn states<T: Real>(suite: &Suite<'_>) {
             suite.call("State::step", at, || state.step());
             suite.call("State::next", at, || state.next());
             suite.call("State::is_stale", at, || state.is_stale());
-            suite.call("State::evaluate", at, || state.evaluate(&mut network::<T>(1.0)));
+            suite.call("State::evaluate", at, || {
+                state.evaluate(&mut network::<T>(1.0))
+            });
             suite.call("State::dissipation", at, || state.dissipation());
             suite.call("State::split_mut", at, || state.split_mut().1.len());
             suite.call("State::measure_mut", at, || state.measure_mut().len());
@@ -115,7 +129,9 @@ fn states<T: Real>(suite: &Suite<'_>) {
     }
     let mut state = State::new(EmpiricalMeasure::uniform(DMatrix::<T>::zeros(3, 2)).unwrap());
     for shape in [(usize::MAX, 2), (1 << 62, 4), (1 << 32, 1 << 32)] {
-        suite.call("Memory::field", shape, || state.memory_mut().field(0, shape).len());
+        suite.call("Memory::field", shape, || {
+            state.memory_mut().field(0, shape).len()
+        });
     }
 }
 
@@ -135,7 +151,11 @@ fn steps<T: Real>(suite: &Suite<'_>) {
             }
         }
     }
-    for mu in extreme_measures::<T>(3).into_iter().chain(invalid_measures(3)).step_by(5) {
+    for mu in extreme_measures::<T>(3)
+        .into_iter()
+        .chain(invalid_measures(3))
+        .step_by(5)
+    {
         for iterations in [0, 1, 50] {
             let at = (mu.points().as_slice()[0], mu.weight(0), iterations);
             let mut state = State::new(mu.clone());
@@ -152,7 +172,11 @@ fn flows<T: Real>(suite: &Suite<'_>) {
             ParticleFlow::new(network::<T>(1.0), Euler, dt)
         });
         let valid = dt > T::zero() && dt.is_finite();
-        suite.check(flow.is_some_and(|flow| flow.is_ok() == valid), "dt > 0 and finite", dt);
+        suite.check(
+            flow.is_some_and(|flow| flow.is_ok() == valid),
+            "dt > 0 and finite",
+            dt,
+        );
         let mut flow = ParticleFlow::new(network::<T>(1.0), Euler, T::one()).unwrap();
         suite.call("ParticleFlow::set_dt", dt, || flow.set_dt(dt));
     }
@@ -163,15 +187,24 @@ fn flows<T: Real>(suite: &Suite<'_>) {
                 for mu in measures.chain(invalid_measures(p)) {
                     let integrator = integrators::<T>().swap_remove(which);
                     let at = (index, which, p, mu.points().as_slice()[0], mu.weight(0));
-                    flow(suite, at, ParticleFlow::new(network::<T>(scale), integrator, real(0.01)), mu);
+                    flow(
+                        suite,
+                        at,
+                        ParticleFlow::new(network::<T>(scale), integrator, real(0.01)),
+                        mu,
+                    );
                 }
             }
         }
     }
     let flow = ParticleFlow::new(network::<T>(1.0), Euler, T::one()).unwrap();
-    suite.call("ParticleFlow::energy", (), || flow.energy().potential().lambda());
+    suite.call("ParticleFlow::energy", (), || {
+        flow.energy().potential().lambda()
+    });
     suite.call("ParticleFlow::integrator", (), || flow.integrator().order());
-    suite.call("ParticleFlow::into_energy", (), || flow.into_energy().risk().inputs().len());
+    suite.call("ParticleFlow::into_energy", (), || {
+        flow.into_energy().risk().inputs().len()
+    });
 }
 
 type At<T> = (usize, usize, usize, T, T);
@@ -218,27 +251,45 @@ fn flow<T: Real>(
             flow.run_until(&mut state, time, &mut observer)
         });
     }
-    for (gap, every) in [(0.0, 1), (1e-3, 0), (-1.0, 1), (f64::NAN, 1), (f64::INFINITY, 2)] {
+    for (gap, every) in [
+        (0.0, 1),
+        (1e-3, 0),
+        (-1.0, 1),
+        (f64::NAN, 1),
+        (f64::INFINITY, 2),
+    ] {
         suite.call("sparse::run_until_optimal", (at, gap, every), || {
             run_until_optimal(&mut flow, &mut state.clone(), real(gap), every, 3)
         });
     }
     // Another energy by `energy_mut`.
     let wider = || {
-        let risk = EmpiricalRisk::new(Square, DMatrix::from_element(3, 2, T::one()), DVector::zeros(2));
+        let risk = EmpiricalRisk::new(
+            Square,
+            DMatrix::from_element(3, 2, T::one()),
+            DVector::zeros(2),
+        );
         risk.unwrap()
     };
-    suite.call("ParticleFlow::energy_mut", at, || *flow.energy_mut().risk_mut() = wider());
+    suite.call("ParticleFlow::energy_mut", at, || {
+        *flow.energy_mut().risk_mut() = wider()
+    });
     let mut state = state.clone();
-    let result = suite.call("ParticleFlow::advance", (at, "risk"), || flow.advance(&mut state));
-    suite.check(matches!(result, Some(Err(_))), "a risk of other inputs is refused", at);
+    let result = suite.call("ParticleFlow::advance", (at, "risk"), || {
+        flow.advance(&mut state)
+    });
+    suite.check(
+        matches!(result, Some(Err(_))),
+        "a risk of other inputs is refused",
+        at,
+    );
 }
 
 fn observers<T: Real>(suite: &Suite<'_>) {
     for x in NUMBERS.map(real::<T>) {
         suite.call("UntilStationary::new", x, || UntilStationary::new(x));
         suite.call("UntilTarget::new", x, || UntilTarget::new(x));
-        //PENDING suite.call("UntilRising::new", x, || observe::UntilRising::new(x));
+        suite.call("UntilRising::new", x, || observe::UntilRising::new(x));
     }
     for x in NUMBERS {
         let spaced = suite.call("LogSpaced::new", x, || LogSpaced::new(x, Trace::<T>::new()));
@@ -248,8 +299,10 @@ fn observers<T: Real>(suite: &Suite<'_>) {
         }
     }
     for period in COUNTS {
-        let every = suite.call("Every::new", period, || Every::new(period, Trace::<T>::new()));
-        if let Some(every) = every { //PENDING Ok
+        let every = suite.call("Every::new", period, || {
+            Every::new(period, Trace::<T>::new())
+        });
+        if let Some(every) = every {
             observer::<T>(suite, &mut every.clone());
             suite.call("Every::into_inner", period, || every.into_inner());
         }
@@ -257,11 +310,15 @@ fn observers<T: Real>(suite: &Suite<'_>) {
     let mut trace = suite.call("Trace::new", (), Trace::<T>::new).unwrap();
     observer(suite, &mut trace);
     suite.call("Trace::records", (), || trace.records().len());
-    let mut snapshots = suite.call("Snapshots::new", (), Snapshots::<T>::new).unwrap();
+    let mut snapshots = suite
+        .call("Snapshots::new", (), Snapshots::<T>::new)
+        .unwrap();
     observer(suite, &mut snapshots);
     suite.call("Snapshots::taken", (), || snapshots.taken().len());
     suite.call("Snapshots::into_taken", (), || snapshots.into_taken().len());
-    let mut speed = suite.call("MetricSpeed::new", (), MetricSpeed::<T>::new).unwrap();
+    let mut speed = suite
+        .call("MetricSpeed::new", (), MetricSpeed::<T>::new)
+        .unwrap();
     observer(suite, &mut speed);
     suite.call("MetricSpeed::records", (), || speed.records().len());
     observer::<T>(suite, &mut ());
@@ -270,7 +327,11 @@ fn observers<T: Real>(suite: &Suite<'_>) {
             EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, T::one())).unwrap(),
         ))
     });
-    for reason in [StopReason::Steps, StopReason::Stationary, StopReason::Requested] {
+    for reason in [
+        StopReason::Steps,
+        StopReason::Stationary,
+        StopReason::Requested,
+    ] {
         suite.call("StopReason::converged", reason, || reason.converged());
     }
 }
@@ -278,7 +339,11 @@ fn observers<T: Real>(suite: &Suite<'_>) {
 /// States in any order: stale, of other sizes, invalid.
 fn observer<T: Real>(suite: &Suite<'_>, observer: &mut dyn Observer<T>) {
     for p in [2, 3] {
-        for mu in extreme_measures::<T>(p).into_iter().chain(invalid_measures(p)).step_by(9) {
+        for mu in extreme_measures::<T>(p)
+            .into_iter()
+            .chain(invalid_measures(p))
+            .step_by(9)
+        {
             let at = (p, mu.len(), mu.points().as_slice()[0]);
             let mut state = State::new(mu);
             suite.call("Observer::observe", at, || observer.observe(&state));
@@ -335,7 +400,11 @@ fn panicking_parts(suite: &Suite<'_>) {
                 let resumed = flow.run(&mut state, 3, &mut ());
                 let mut fresh = flow.start(mu.clone()).unwrap();
                 let expected = flow.run(&mut fresh, 3, &mut ());
-                suite.check(resumed == expected, "the flow goes on", (which, call, &resumed));
+                suite.check(
+                    resumed == expected,
+                    "the flow goes on",
+                    (which, call, &resumed),
+                );
                 let same = state.measure() == fresh.measure();
                 suite.check(same, "as if there had been no panic", (which, call));
             }

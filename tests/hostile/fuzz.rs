@@ -66,9 +66,17 @@ fn measures() -> impl Strategy<Value = [EmpiricalMeasure<f64>; 3]> {
     (1..4_usize).prop_flat_map(|p| [measure_of(p), measure_of(p), measure_of(p)])
 }
 
-fn check_coupling(coupling: &Coupling<f64>, mu: &EmpiricalMeasure<f64>, nu: &EmpiricalMeasure<f64>) {
+fn check_coupling(
+    coupling: &Coupling<f64>,
+    mu: &EmpiricalMeasure<f64>,
+    nu: &EmpiricalMeasure<f64>,
+) {
     assert!(coupling.gap() >= 0.0, "gap {}", coupling.gap());
-    assert!(coupling.distance() >= 0.0, "distance {}", coupling.distance());
+    assert!(
+        coupling.distance() >= 0.0,
+        "distance {}",
+        coupling.distance()
+    );
     let (mut rows, mut columns) = (vec![0.0; mu.len()], vec![0.0; nu.len()]);
     for &(i, j, mass) in coupling.plan() {
         assert!(mass > 0.0, "mass {mass}");
@@ -78,7 +86,11 @@ fn check_coupling(coupling: &Coupling<f64>, mu: &EmpiricalMeasure<f64>, nu: &Emp
     for (sums, mu) in [(rows, mu), (columns, nu)] {
         for (i, sum) in sums.into_iter().enumerate() {
             let error = (sum - mu.weight(i)).abs();
-            assert!(error <= 1e-14 * mu.mass(), "weight {}, marginal {sum}", mu.weight(i));
+            assert!(
+                error <= 1e-14 * mu.mass(),
+                "weight {}, marginal {sum}",
+                mu.weight(i)
+            );
         }
     }
 }
@@ -89,7 +101,9 @@ fn network(x: &[f64], y: &[f64], d: usize, lambda: f64) -> Network {
     let x = DMatrix::from_column_slice(d, y.len(), x);
     let risk = EmpiricalRisk::new(Square, x, DVector::from_column_slice(y)).unwrap();
     let decay = WeightDecay::new(lambda).unwrap();
-    MeanFieldRisk::new(Ridge::new(Relu, d), risk).unwrap().regularized(decay)
+    MeanFieldRisk::new(Ridge::new(Relu, d), risk)
+        .unwrap()
+        .regularized(decay)
 }
 
 prop_compose! {

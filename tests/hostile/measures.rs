@@ -43,7 +43,9 @@ fn matrices<T: Real>() -> impl Iterator<Item = DMatrix<T>> {
 /// Measures that constructors accept: of extreme size, with ties and weights of 0.
 pub fn extreme_measures<T: Real>(p: usize) -> Vec<EmpiricalMeasure<T>> {
     let mut measures = Vec::new();
-    for scale in [0.0, 5e-324, 1e-300, 1e-160, 1e-40, 1.0, 1e15, 1e37, 1e160, 1e300] {
+    for scale in [
+        0.0, 5e-324, 1e-300, 1e-160, 1e-40, 1.0, 1e15, 1e37, 1e160, 1e300,
+    ] {
         for m in [1, 2, 5] {
             let points = DMatrix::from_fn(p, m, |l, i| {
                 real::<T>(scale * (1.0 + ((3 * l + 7 * i) % 5) as f64 - 2.0 * (i % 2) as f64))
@@ -84,7 +86,11 @@ pub fn invalid_measures<T: Real>(p: usize) -> Vec<EmpiricalMeasure<T>> {
 fn numbers<T: Real>(suite: &Suite<'_>) {
     for x in NUMBERS {
         let y = suite.call("real::real", x, || real::<T>(x));
-        suite.check(y.is_some_and(|y| x.is_nan() || y == y), "a number is a number", y);
+        suite.check(
+            y.is_some_and(|y| x.is_nan() || y == y),
+            "a number is a number",
+            y,
+        );
     }
 }
 
@@ -94,14 +100,24 @@ fn errors(suite: &Suite<'_>) {
             ParameterError::check_positive("x", x)
         });
         let expected = x > 0.0 && x < f64::INFINITY;
-        suite.check(positive.is_some_and(|r| r.is_ok() == expected), "positive", x);
+        suite.check(
+            positive.is_some_and(|r| r.is_ok() == expected),
+            "positive",
+            x,
+        );
         let nonnegative = suite.call("ParameterError::check_nonnegative", x, || {
             ParameterError::check_nonnegative("x", x)
         });
         let expected = (0.0..f64::INFINITY).contains(&x);
-        suite.check(nonnegative.is_some_and(|r| r.is_ok() == expected), "nonnegative", x);
+        suite.check(
+            nonnegative.is_some_and(|r| r.is_ok() == expected),
+            "nonnegative",
+            x,
+        );
         for holds in [true, false] {
-            suite.call("ParameterError::check", x, || ParameterError::check(holds, "x", "y", x));
+            suite.call("ParameterError::check", x, || {
+                ParameterError::check(holds, "x", "y", x)
+            });
         }
     }
 }
@@ -132,11 +148,21 @@ fn inputs<T: Real>(suite: &Suite<'_>) {
                 inputs.refill(|_, x| x.fill(value))
             });
             if refilled.is_some_and(|result| result.is_err()) {
-                suite.check(*inputs.points() == before, "a refused refill changes nothing", value);
+                suite.check(
+                    *inputs.points() == before,
+                    "a refused refill changes nothing",
+                    value,
+                );
             }
         }
-        suite.call("Inputs::refill", PLANTED, || inputs.refill(|_, _| panic!("{PLANTED}")));
-        suite.check(*inputs.points() == before, "a panic changes nothing", PLANTED);
+        suite.call("Inputs::refill", PLANTED, || {
+            inputs.refill(|_, _| panic!("{PLANTED}"))
+        });
+        suite.check(
+            *inputs.points() == before,
+            "a panic changes nothing",
+            PLANTED,
+        );
     }
 }
 
@@ -146,7 +172,11 @@ fn measures<T: Real>(suite: &Suite<'_>) {
         let mu = suite.call("EmpiricalMeasure::uniform", &points, || {
             EmpiricalMeasure::uniform(points.clone())
         });
-        suite.check(mu.is_some_and(|mu| mu.is_ok() == finite), "finite points", &points);
+        suite.check(
+            mu.is_some_and(|mu| mu.is_ok() == finite),
+            "finite points",
+            &points,
+        );
         for len in 0..4 {
             for c in NUMBERS {
                 let weights = DVector::from_element(len, real::<T>(c));
@@ -155,24 +185,36 @@ fn measures<T: Real>(suite: &Suite<'_>) {
                     EmpiricalMeasure::weighted(points.clone(), weights)
                 });
                 let expected = finite && valid && len == points.ncols();
-                suite.check(mu.is_some_and(|mu| mu.is_ok() == expected), "weights", (c, len));
+                suite.check(
+                    mu.is_some_and(|mu| mu.is_ok() == expected),
+                    "weights",
+                    (c, len),
+                );
             }
         }
     }
     for p in [1, 3] {
-        let all = extreme_measures::<T>(p).into_iter().chain(invalid_measures(p));
+        let all = extreme_measures::<T>(p)
+            .into_iter()
+            .chain(invalid_measures(p));
         for mut mu in all {
             let m = mu.len();
             suite.call("EmpiricalMeasure::check", &mu, || mu.check());
             suite.call("EmpiricalMeasure::dim", &mu, || mu.dim());
             suite.call("EmpiricalMeasure::len", &mu, || mu.len());
             suite.call("EmpiricalMeasure::mass", &mu, || mu.mass());
-            suite.call("EmpiricalMeasure::second_moment", &mu, || mu.second_moment());
+            suite.call("EmpiricalMeasure::second_moment", &mu, || {
+                mu.second_moment()
+            });
             suite.call("EmpiricalMeasure::weights", &mu, || mu.weights().len());
             suite.call("EmpiricalMeasure::points", &mu, || mu.points().len());
-            suite.call("EmpiricalMeasure::into_points", &mu, || mu.clone().into_points());
+            suite.call("EmpiricalMeasure::into_points", &mu, || {
+                mu.clone().into_points()
+            });
             suite.call("EmpiricalMeasure::points_mut", m, || mu.points_mut().len());
-            suite.call("EmpiricalMeasure::weights_mut", m, || mu.weights_mut().len());
+            suite.call("EmpiricalMeasure::weights_mut", m, || {
+                mu.weights_mut().len()
+            });
             for i in COUNTS {
                 suite.call("EmpiricalMeasure::particle", i, || mu.particle(i).len());
                 suite.call("EmpiricalMeasure::weight", i, || mu.weight(i));
@@ -180,9 +222,11 @@ fn measures<T: Real>(suite: &Suite<'_>) {
             for (rows, columns) in SHAPES.into_iter().chain([(p, m)]) {
                 for s in NUMBERS.map(real::<T>) {
                     let v = DMatrix::from_element(rows, columns, s);
-                    suite.call("EmpiricalMeasure::displace", (s, rows, columns, p, m), || {
-                        mu.clone().displace(s, &v)
-                    });
+                    suite.call(
+                        "EmpiricalMeasure::displace",
+                        (s, rows, columns, p, m),
+                        || mu.clone().displace(s, &v),
+                    );
                 }
             }
             for k in COUNTS {
@@ -198,7 +242,12 @@ fn starts<T: Real>(suite: &Suite<'_>) {
             suite.call("measure::circle", (m, x), || init::circle::<T>(m, x));
         }
         for p in COUNTS {
-            for (low, high) in [(0.0, 1.0), (f64::NAN, 1.0), (f64::MIN, f64::MAX), (1.0, 0.0)] {
+            for (low, high) in [
+                (0.0, 1.0),
+                (f64::NAN, 1.0),
+                (f64::MIN, f64::MAX),
+                (1.0, 0.0),
+            ] {
                 suite.call("measure::grid", (p, m, low, high), || {
                     init::grid::<T>(p, m, low, high)
                 });
@@ -246,7 +295,12 @@ fn random_starts(suite: &Suite<'_>) {
 }
 
 fn studies(suite: &Suite<'_>) {
-    for values in [vec![], vec![f64::NAN], vec![1.0, f64::NAN, -f64::NAN], NUMBERS.to_vec()] {
+    for values in [
+        vec![],
+        vec![f64::NAN],
+        vec![1.0, f64::NAN, -f64::NAN],
+        NUMBERS.to_vec(),
+    ] {
         let width = |particles| Width {
             particles,
             values: values.clone(),
@@ -257,13 +311,17 @@ fn studies(suite: &Suite<'_>) {
         }
         suite.call("Width::median", &values, || width(3).median());
         for (a, b) in [(0, 0), (0, 1), (1, 1), (1, usize::MAX)] {
-            suite.call("study::slope", (a, b, &values), || study::slope(&[width(a), width(b)]));
+            suite.call("study::slope", (a, b, &values), || {
+                study::slope(&[width(a), width(b)])
+            });
         }
     }
     suite.call("study::slope", "none", || study::slope(&[]));
     for successes in COUNTS {
         for trials in COUNTS {
-            suite.call("study::wilson", (successes, trials), || study::wilson(successes, trials));
+            suite.call("study::wilson", (successes, trials), || {
+                study::wilson(successes, trials)
+            });
         }
     }
     for widths in [vec![], vec![0], vec![1, usize::MAX]] {
@@ -278,8 +336,14 @@ fn studies(suite: &Suite<'_>) {
         }
     }
     let fails = |_: usize, seed: u64| if seed == 1 { Err("refused") } else { Ok(0.0) };
-    let result = suite.call("study::width", "error", || study::width(&[1, 2], 0..2, fails));
-    suite.check(result == Some(Err("refused")), "the error of a run", &result);
+    let result = suite.call("study::width", "error", || {
+        study::width(&[1, 2], 0..2, fails)
+    });
+    suite.check(
+        result == Some(Err("refused")),
+        "the error of a run",
+        &result,
+    );
     suite.call("study::runs", PLANTED, || {
         study::runs(&[1], 0..2, |_, _| -> Result<(), ()> { panic!("{PLANTED}") })
     });

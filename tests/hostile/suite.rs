@@ -98,7 +98,9 @@ impl<'a> Suite<'a> {
                         self.fail(format!("group {group} stopped: {}", message(&*panic)));
                     }
                 };
-                let thread = thread::Builder::new().name("group".into()).stack_size(16 << 20);
+                let thread = thread::Builder::new()
+                    .name("group".into())
+                    .stack_size(16 << 20);
                 thread.spawn_scoped(scope, work).unwrap();
             }
             while done.load(Ordering::Relaxed) < groups.len() {
@@ -186,7 +188,10 @@ impl<'a> Suite<'a> {
             let count = shown.entry(function).or_default();
             *count += 1;
             if *count <= SHOWN {
-                let end = failure.char_indices().nth(700).map_or(failure.len(), |(i, _)| i);
+                let end = failure
+                    .char_indices()
+                    .nth(700)
+                    .map_or(failure.len(), |(i, _)| i);
                 eprintln!("{}", &failure[..end]);
             }
         }
