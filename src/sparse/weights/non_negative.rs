@@ -119,7 +119,7 @@ pub(super) fn non_negative_minimum(
     Some(non_negative_least_squares(&l.transpose(), &right, &passive))
 }
 
-/// The solution of a least distance problem and its multipliers, or a proof that it has none.
+/// The solution of a least distance problem and its multipliers, or a proof that its constraints contradict each other.
 pub(super) struct LeastDistance {
     /// `argmin |y|` subject to `G y >= h`; `None` if the constraints contradict each other.
     pub(super) y: Option<DVector<f64>>,
