@@ -25,16 +25,17 @@ use crate::state::State;
 /// | `Corrective` | the optimal weights `c >= 0` of all atoms, [`reweigh`](super::reweigh) |
 /// | `Sliding` | the same, then stationary positions of the atoms ([`polish`]), and again optimal weights |
 ///
-/// `F` never increases. Atoms of weight 0 are removed. For smooth F, in practice, `Plain` converges as 1 / steps,
-/// `Corrective` faster, and `Sliding` in about as many steps as the optimum has atoms.
+/// `F` never increases. Atoms of weight 0 are removed. For smooth F, in practice, `Plain` converges
+/// as 1 / steps, `Corrective` faster, and `Sliding` in about as many steps as the optimum has
+/// atoms.
 ///
 /// # Kinks
-/// At a kink of F (`Hinge`, `Quantile`) the first variation is not unique, and the one at the measure
-/// may be negative at atoms that do not decrease F. The method then uses the subgradient that proves
-/// the optimality of the weights, by
-/// [`combined_certificate`](Certifiable::combined_certificate), and adds atoms where that is negative
-/// until F decreases or no atom is missing. Two weights are not enough there: if they do not decrease
-/// F, `Plain` optimises all weights.
+/// At a kink of F (`Hinge`, `Quantile`) the first variation is not unique, and the one at the
+/// measure may be negative at atoms that do not decrease F. The method then uses the subgradient
+/// that proves the optimality of the weights, by
+/// [`combined_certificate`](Certifiable::combined_certificate), and adds atoms where that is
+/// negative until F decreases or no atom is missing. Two weights are not enough there: if they do
+/// not decrease F, `Plain` optimises all weights.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -136,8 +137,8 @@ impl FrankWolfe {
     /// The correction of `mu`, whose atoms from `first` on are new. If F does not decrease, its
     /// weights are optimal up to `gap` or rounding.
     ///
-    /// At a kink of F, changes of two weights may not decrease F although changes of all do. `Plain`
-    /// then optimises all of them, as `Corrective`.
+    /// At a kink of F, changes of two weights may not decrease F although changes of all do.
+    /// `Plain` then optimises all of them, as `Corrective`.
     fn correct<T: Real, E: Energy<T> + ?Sized>(
         self,
         energy: &mut E,

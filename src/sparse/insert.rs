@@ -211,8 +211,8 @@ impl<T: Real, E: Energy<T> + ?Sized> Ray<'_, T, E> {
     }
 
     /// The largest r found with `s(r) <= 0` between two powers of two, by the Illinois method for
-    /// `s(r) / r^2` as a function of `r^2`, which is linear for a 2-homogeneous map, the square loss
-    /// and weight decay.
+    /// `s(r) / r^2` as a function of `r^2`, which is linear for a 2-homogeneous map, the square
+    /// loss and weight decay.
     ///
     /// Source: M. Dowell and P. Jarratt, A modified regula falsi method, BIT 11, 1971.
     fn zero(&mut self, lower: i32, upper: i32) -> T {
@@ -248,8 +248,8 @@ impl<T: Real, E: Energy<T> + ?Sized> Ray<'_, T, E> {
         r(a)
     }
 
-    /// Returns true if the first variation is certainly negative at a quarter of `2^exponent`, where
-    /// the new particle hardly changes it.
+    /// Returns true if the first variation is certainly negative at a quarter of `2^exponent`,
+    /// where the new particle hardly changes it.
     ///
     /// Its rounding error is measured as its change when r and all weights change by a few units in
     /// the last place.

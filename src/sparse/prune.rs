@@ -14,8 +14,8 @@ use crate::real::{Real, epsilon, real};
 /// Removes the neurons whose weight, output weights or input weights are 0, and those with
 /// `c_i |a_i| |b_i|^r <= (eps / m) sum_l c_l |a_l| |b_l|^r`, r the degree of the activation. The
 /// sum of all that is removed is therefore below the rounding error of the terms of h. At least one
-/// particle is kept, possibly of weight zero. The products are compared at any scale: `(1e-170, 1e170)`
-/// has the share 1.
+/// particle is kept, possibly of weight zero. The products are compared at any scale: `(1e-170,
+/// 1e170)` has the share 1.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;

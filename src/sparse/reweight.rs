@@ -45,16 +45,17 @@ use crate::real::Real;
 /// When `mu` does not have the dimension of the energy's particles.
 ///
 /// # Method
-/// Where F is smooth, Newton steps: the Hessian is computed by finite differences of `F'` along each
-/// weight, its quadratic model is minimised over `c >= 0` (NNLS), and a backtracking line search
-/// accepts only decreases of F. Cost: 2 m first variations and `O(m^3)` a step.
+/// Where F is smooth, Newton steps: the Hessian is computed by finite differences of `F'` along
+/// each weight, its quadratic model is minimised over `c >= 0` (NNLS), and a backtracking line
+/// search accepts only decreases of F. Cost: 2 m first variations and `O(m^3)` a step.
 ///
 /// Where Newton steps end above the minimum, because F is linear near the weights (`Hinge`,
-/// `Quantile`, the tails of `Huber`) or has a kink there, a bundle method: F is bounded from below by
-/// its tangents at all weights evaluated, and each step projects the best weights on the set where
-/// these bounds are below a level. If the set is empty, the level is a lower bound of F. The method
-/// ends when this bound and F agree up to 32 `eps F`, or up to the measured rounding error of F if
-/// that is larger. Cost: a first variation and `O(m^3)` a step, at most `126 (m + 5)` steps.
+/// `Quantile`, the tails of `Huber`) or has a kink there, a bundle method: F is bounded from below
+/// by its tangents at all weights evaluated, and each step projects the best weights on the set
+/// where these bounds are below a level. If the set is empty, the level is a lower bound of F. The
+/// method ends when this bound and F agree up to 32 `eps F`, or up to the rounding error of the
+/// tangents if that is larger. Cost: a first variation and `O(m^3)` a step, at most `126 (m + 5)`
+/// steps.
 ///
 /// Source: C. L. Lawson and R. J. Hanson, Solving least squares problems, 1974, chapter 23;
 /// U. Brannlund, K. C. Kiwiel and P. O. Lindberg, A descent proximal level bundle method for convex

@@ -27,8 +27,8 @@ const GROWTH: f64 = 1e-2;
 /// last certificate.
 ///
 /// - [`StopReason::GloballyOptimal`]: the certified gap is at most `gap`.
-/// - [`StopReason::Trapped`]: the flow is at rest, and [inserting](insert) the descent direction `w`
-///   of the certificate decreases F, so that the measure is not a global minimum.
+/// - [`StopReason::Trapped`]: the flow is at rest, and [inserting](insert) the descent direction
+///   `w` of the certificate decreases F, so that the measure is not a global minimum.
 /// - [`StopReason::Steps`]: `steps` steps were taken.
 ///
 /// # Rest

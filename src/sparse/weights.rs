@@ -50,8 +50,8 @@ pub(super) struct Outcome<T> {
     pub(super) residual: f64,
     /// Newton steps and bundle steps.
     pub(super) iterations: usize,
-    /// The subgradient `sum_j s_j F'(mu_j)` that proves the minimum, as pairs `(s_j, mu_j)`; empty if
-    /// no bundle steps were taken, as F is smooth.
+    /// The subgradient `sum_j s_j F'(mu_j)` that proves the minimum, as pairs `(s_j, mu_j)`; empty
+    /// if no bundle steps were taken, as F is smooth.
     pub(super) subgradient: Vec<(T, EmpiricalMeasure<T>)>,
 }
 

@@ -1,12 +1,12 @@
 //! A proximal level bundle method for weights, for any convex F.
 //!
-//! F is bounded from below by its tangents at all factors evaluated, `F(x) >= F(z_j) + g_j.(x - z_j)`.
-//! A step projects the best factors z on the set where these bounds are at most the level
-//! `F(z) - delta`. If the set is empty, a combination of the tangents proves that the level is below
-//! `min F`.
+//! F is bounded from below by its tangents at all factors evaluated, `F(x) >= F(z_j) + g_j.(x -
+//! z_j)`. A step projects the best factors z on the set where these bounds are at most the level
+//! `F(z) - delta`. If the set is empty, a combination of the tangents proves that the level is
+//! below `min F`.
 //!
-//! Source: U. Brannlund, K. C. Kiwiel and P. O. Lindberg, A descent proximal level bundle method for
-//! convex nondifferentiable optimization, Operations Research Letters 17, 1995.
+//! Source: U. Brannlund, K. C. Kiwiel and P. O. Lindberg, A descent proximal level bundle method
+//! for convex nondifferentiable optimization, Operations Research Letters 17, 1995.
 
 use nalgebra::DMatrix;
 
@@ -141,8 +141,8 @@ impl Bundle {
     }
 
     /// Raises the lower bound of F to the one that the multipliers prove: the minimum of their
-    /// combination of tangents over `x >= 0`, if its slope is not negative up to rounding. `reach` is
-    /// the size of F, and `unit` its relative rounding error.
+    /// combination of tangents over `x >= 0`, if its slope is not negative up to rounding. `reach`
+    /// is the size of F, and `unit` its relative rounding error.
     fn raise_bound(&mut self, scale: &[f64], reach: f64, unit: f64) {
         let total: f64 = self.tangents.iter().map(|t| t.multiplier).sum();
         let combine = |f: &dyn Fn(&Tangent) -> f64| {
@@ -234,7 +234,7 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             let x: Vec<f64> = (0..m).map(coordinate).collect();
             let model = bundle.tangents.iter().map(|t| t.at(&x));
             if model.fold(f64::NEG_INFINITY, f64::max) > value - SUFFICIENT * bundle.delta {
-                bundle.delta *= 0.5; // rounding of the projection: nothing would be learnt at x
+                bundle.delta *= 0.5; // rounding of the projection: a tangent at x would add nothing
                 continue;
             }
             let (best, gradient) = (self.z.clone(), self.gradient.clone());

@@ -8,8 +8,8 @@ use nalgebra::{DMatrix, DVector};
 /// The relative size of a residual or a diagonal entry that is rounding error.
 const TOLERANCE: f64 = 1e-14;
 
-/// `argmin_{x >= 0} |A x - f|`, started from the passive set `start` of entries that are expected to
-/// be positive.
+/// `argmin_{x >= 0} |A x - f|`, started from the passive set `start` of entries that are expected
+/// to be positive.
 ///
 /// The passive set gains the entry of the steepest descent, and loses those that a step to the
 /// unconstrained minimum over the set would make negative. The columns of A are not zero.
@@ -119,7 +119,8 @@ pub(super) fn non_negative_minimum(
     Some(non_negative_least_squares(&l.transpose(), &right, &passive))
 }
 
-/// The solution of a least distance problem and its multipliers, or a proof that it has none.
+/// The solution of a least distance problem and its multipliers, or a proof that its constraints
+/// contradict each other.
 pub(super) struct LeastDistance {
     /// `argmin |y|` subject to `G y >= h`; `None` if the constraints contradict each other.
     pub(super) y: Option<DVector<f64>>,
@@ -132,8 +133,8 @@ pub(super) struct LeastDistance {
 /// solution of norm `1e9` or more.
 const CONTRADICTION: f64 = 1e-9;
 
-/// `min |y|` subject to `G y >= h`, the columns of `columns` being `(G_j, h_j)`, with the multipliers
-/// `start` expected to be positive.
+/// `min |y|` subject to `G y >= h`, the columns of `columns` being `(G_j, h_j)`, with the
+/// multipliers `start` expected to be positive.
 pub(super) fn least_distance(columns: &DMatrix<f64>, start: &[usize]) -> LeastDistance {
     let n = columns.nrows() - 1;
     let mut f = DVector::zeros(n + 1);
@@ -150,7 +151,8 @@ pub(super) fn least_distance(columns: &DMatrix<f64>, start: &[usize]) -> LeastDi
 
 /// `min |y|` subject to `G y = h`; `None` if the constraints are dependent.
 ///
-/// The residual `r`, which is parallel to `(y, -1)`, would have few correct digits if `|y|` is large.
+/// The residual `r`, which is parallel to `(y, -1)`, would have few correct digits if `|y|` is
+/// large.
 fn least_norm(columns: &DMatrix<f64>) -> Option<DVector<f64>> {
     let (n, k) = (columns.nrows() - 1, columns.ncols());
     if k > n {
