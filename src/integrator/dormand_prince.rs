@@ -70,7 +70,8 @@ use diagnosis::{Controller, TRIAL, Trial};
 /// [`StepError::Chatter`], [`StepError::Stiff`] and [`StepError::NonFinite`] as above. The least step
 /// moves the points by their rounding, `dt |v| = eps |w|`: if a step of that size is not finite,
 /// [`StepError::NonFinite`] is returned. Every refusal at least halves the step size, so attempts
-/// end; [`StepError::Crawl`] if the size underflows to 0.
+/// end; [`StepError::Crawl`] if the size underflows to 0. [`StepError::Parameter`] if `dt` is not
+/// positive and finite.
 ///
 /// Sources: J. Dormand and P. Prince, *A family of embedded Runge-Kutta formulae*, 1980.
 /// Controller: E. Hairer, S. Norsett and G. Wanner, *Solving Ordinary Differential Equations I*,
@@ -271,6 +272,7 @@ impl<T: Real> Integrator<T> for DormandPrince {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        ParameterError::check_positive("dt", to_f64(dt))?;
         state.evaluate(energy);
         let mut controller = Controller::load(state);
         let is_trial = controller.is_trial();

@@ -51,7 +51,7 @@ impl<T: Real> Scaled<T> {
         let exponent = to_f64(self.value).log2().floor() as i64;
         Self {
             value: shift(self.value, -exponent),
-            exponent: self.exponent + exponent,
+            exponent: self.exponent.saturating_add(exponent),
         }
     }
 

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::error::assert_size;
 use crate::forward::forward;
 use crate::loss::Loss;
 use crate::numeric::error_bounds::{CompensatedSum, EPS, TINY, add_up, sub_up};
 use crate::numeric::vector::{columns, columns_mut};
 use crate::real::{Real, to_f64};
-use crate::risk::{EmpiricalRisk, SoftmaxCrossEntropy};
+use crate::risk::{EmpiricalRisk, Risk, SoftmaxCrossEntropy};
 
 /// A convex risk with its conjugate `R*(u) = sup_h <u, h> - R(h)`, in double precision with bounds
 /// on rounding errors.
@@ -27,6 +28,9 @@ use crate::risk::{EmpiricalRisk, SoftmaxCrossEntropy};
 ///
 /// `EmpiricalRisk` satisfies them if its loss has the accuracy that [`Loss`](crate::loss::Loss)
 /// states.
+///
+/// # Panics
+/// The methods panic if an array does not have the length `k n`, or `radius` the length n.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -122,6 +126,7 @@ fn dual_variable(u: f64, c: f64, weight: f64) -> Option<f64> {
 /// samples with `c_j > 0`.
 impl<T: Real, L: Loss<T> + Loss<f64>> DualRisk for EmpiricalRisk<L, T> {
     fn slope(&self, h: &[f64], u: &mut [f64]) {
+        assert_lengths(self.targets().len(), h, u);
         let (k, y) = (self.targets().nrows(), self.targets().as_slice());
         for (i, u) in u.iter_mut().enumerate() {
             let c = to_f64(self.weights()[i / k]);
@@ -134,6 +139,7 @@ impl<T: Real, L: Loss<T> + Loss<f64>> DualRisk for EmpiricalRisk<L, T> {
     }
 
     fn upper(&self, h: &[f64], radius: &[f64]) -> f64 {
+        assert_box(self.targets().shape(), h, radius);
         let (k, y) = (self.targets().nrows(), self.targets().as_slice());
         let (mut sum, mut magnitude, mut errors) = (CompensatedSum::default(), 0.0, 0.0);
         for (i, &h) in h.iter().enumerate() {
@@ -157,6 +163,7 @@ impl<T: Real, L: Loss<T> + Loss<f64>> DualRisk for EmpiricalRisk<L, T> {
     }
 
     fn conjugate(&self, u: &[f64], c: f64) -> Option<f64> {
+        assert_size("length of the dual point", self.targets().len(), u.len());
         let (k, y) = (self.targets().nrows(), self.targets().as_slice());
         let (mut sum, mut magnitude, mut errors) = (CompensatedSum::default(), 0.0, 0.0);
         for (i, &u) in u.iter().enumerate() {
@@ -185,6 +192,7 @@ impl<T: Real, L: Loss<T> + Loss<f64>> DualRisk for EmpiricalRisk<L, T> {
     }
 
     fn subdifferential(&self, h: &[f64], radius: &[f64], lower: &mut [f64], upper: &mut [f64]) {
+        assert_box(self.targets().shape(), h, radius);
         let k = self.targets().nrows();
         let (mut low, mut high) = (h.to_vec(), h.to_vec());
         for (i, (low, high)) in low.iter_mut().zip(&mut high).enumerate() {
@@ -208,6 +216,7 @@ fn ends(h: f64, radius: f64) -> [f64; 2] {
 /// the last place.
 impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
     fn slope(&self, h: &[f64], u: &mut [f64]) {
+        assert_lengths(self.output_dim() * self.labels().len(), h, u);
         let k = h.len() / self.labels().len();
         let samples = columns(h, k).zip(columns_mut(u, k)).zip(self.labels());
         for (((h, u), &y), &c) in samples.zip(self.weights()) {
@@ -229,6 +238,7 @@ impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
 
     /// `log sum_l exp d_l` increases with every `d_l = h_l - h_y`, `l != y`.
     fn upper(&self, h: &[f64], radius: &[f64]) -> f64 {
+        assert_box((self.output_dim(), self.labels().len()), h, radius);
         let k = h.len() / self.labels().len();
         let (mut sum, mut magnitude, mut errors) = (CompensatedSum::default(), 0.0, 0.0);
         let samples = columns(h, k).zip(radius).zip(self.labels());
@@ -265,6 +275,8 @@ impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
     }
 
     fn conjugate(&self, u: &[f64], c: f64) -> Option<f64> {
+        let len = self.output_dim() * self.labels().len();
+        assert_size("length of the dual point", len, u.len());
         let k = u.len() / self.labels().len();
         let (mut sum, mut magnitude, mut errors) = (CompensatedSum::default(), 0.0, 0.0);
         let samples = columns(u, k).zip(self.labels());
@@ -312,4 +324,14 @@ impl<T: Real> DualRisk for SoftmaxCrossEntropy<T> {
 /// `p log p`, 0 at 0.
 fn negative_entropy(p: f64) -> f64 {
     if p > 0.0 { p * p.ln() } else { 0.0 }
+}
+
+fn assert_lengths(len: usize, h: &[f64], u: &[f64]) {
+    assert_size("length of the predictions", len, h.len());
+    assert_size("length of the gradient", len, u.len());
+}
+
+fn assert_box((k, n): (usize, usize), h: &[f64], radius: &[f64]) {
+    assert_size("length of the predictions", k * n, h.len());
+    assert_size("number of radii", n, radius.len());
 }

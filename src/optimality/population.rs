@@ -122,6 +122,9 @@ fn population<T: Real>(
 impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
         check_dimension(self, mu);
+        if mu.check().is_err() {
+            return Certificate::unknown().convert();
+        }
         let difference = SignedNetwork::difference(mu, self.target(), 0);
         population(self.kernel(), &difference, false)
     }
@@ -131,6 +134,9 @@ impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
 impl<T: Real> Certifiable<T> for Mmd<WithOutputWeight<ArcCosine>, T> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
         check_dimension(self, mu);
+        if mu.check().is_err() {
+            return Certificate::unknown().convert();
+        }
         let difference = SignedNetwork::difference(mu, self.target(), 1);
         population(&self.kernel().0, &difference, true)
     }

@@ -52,6 +52,8 @@ const ROUNDING_UNITS: f64 = 8.0;
 /// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
+/// A measure with a point or weight that is not valid is returned as it is.
+///
 /// # Panics
 /// When the particles of `mu` do not have the dimension of `phi`.
 ///
@@ -62,6 +64,9 @@ pub fn merge<A: Activation<T> + Homogeneous, T: Real>(
     angle: T,
 ) -> EmpiricalMeasure<T> {
     check_dim(phi.particle_dim(), mu.dim());
+    if mu.check().is_err() {
+        return mu.clone();
+    }
     let (k, degree) = (phi.output_dim(), phi.activation().degree());
     let tolerance = angle + real::<T>(ROUNDING_UNITS) * epsilon();
     let parity = parity(phi.activation());

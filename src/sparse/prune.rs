@@ -28,6 +28,8 @@ use crate::real::{Real, epsilon, real};
 /// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 ///
+/// A measure with a point or weight that is not valid is returned as it is.
+///
 /// # Panics
 /// When the particles of `mu` do not have the dimension of `phi`.
 ///
@@ -37,6 +39,9 @@ pub fn prune<A: Homogeneous, T: Real>(
     mu: &EmpiricalMeasure<T>,
 ) -> EmpiricalMeasure<T> {
     check_dim(phi.particle_dim(), mu.dim());
+    if mu.check().is_err() {
+        return mu.clone();
+    }
     let (k, r) = (phi.output_dim(), phi.activation().degree());
     let share = |i: usize| {
         let (a, b) = mu.particle(i).split_at(k);

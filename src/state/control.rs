@@ -3,6 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::point::copy_matrix;
+use crate::error::is_allocatable;
 use crate::real::Real;
 
 /// The memory of an integrator: fields of the shape of the measure (`p x m`) and scalars.
@@ -31,7 +32,14 @@ pub struct Memory<T> {
 impl<T: Real> Memory<T> {
     /// Field `index` of the given shape: zero on first use, and after particles were added or
     /// removed.
+    ///
+    /// # Panics
+    /// If `p m` scalars exceed the address space.
     pub fn field(&mut self, index: usize, (p, m): (usize, usize)) -> &mut DMatrix<T> {
+        assert!(
+            is_allocatable::<T>(p, m),
+            "a field must fit in memory, found {p} x {m}"
+        );
         while self.fields.len() <= index {
             self.fields.push(DMatrix::zeros(p, m));
         }

@@ -60,9 +60,21 @@ impl Case {
     }
 
     /// Class labels in `0..k`, one per sample.
+    ///
+    /// # Panics
+    /// If `k = 0`.
     pub fn labels(&self) -> Vec<usize> {
         let mut rng = self.rng(4);
         (0..self.n).map(|_| rng.index(self.k)).collect()
+    }
+
+    /// Asserts that no size is 0.
+    #[track_caller]
+    pub(super) fn assert_sizes(&self) {
+        assert!(
+            self.n.min(self.m).min(self.d).min(self.k) > 0,
+            "the sizes of a case must be at least 1, found {self:?}"
+        );
     }
 
     /// A measure of m particles in `R^p`, as [`CaseRng::measure`].
@@ -91,9 +103,13 @@ impl CaseRng {
         Self(SplitMix64::new(seed))
     }
 
-    /// A uniform index below `n >= 1`.
+    /// A uniform index below `n >= 1`, from 32 random bits.
+    ///
+    /// # Panics
+    /// If `n = 0`.
     pub fn index(&mut self, n: usize) -> usize {
-        (((self.0.next_u64() >> 32) * n as u64) >> 32) as usize
+        assert!(n > 0, "n must be at least 1, found 0");
+        ((u128::from(self.0.next_u64() >> 32) * n as u128) >> 32) as usize
     }
 
     /// A uniform number in `[low, high)`, from 24 random bits: as many as an `f32` holds.
@@ -124,7 +140,7 @@ impl CaseRng {
     ///
     /// A direction along one coordinate detects an error there that a sum would hide.
     pub fn direction<T: Real>(&mut self, len: usize) -> Vec<T> {
-        let only = if self.index(4) == 0 {
+        let only = if self.index(4) == 0 && len > 0 {
             Some(self.index(len))
         } else {
             None

@@ -27,7 +27,11 @@ use crate::real::{Real, to_f64};
 ///
 /// # Errors
 /// The first law that fails.
+///
+/// # Panics
+/// If a size of the case is 0.
 pub fn check_convexity<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(), Violation> {
+    case.assert_sizes();
     let (p, mut rng) = (energy.particle_dim(), case.rng(13));
     let mu = rng.measure::<T>(p, case.m);
     let nu = rng.measure::<T>(p, case.m.div_ceil(2));

@@ -35,7 +35,11 @@ mod first_variation;
 ///
 /// # Errors
 /// The first law that fails.
+///
+/// # Panics
+/// If a size of the case is 0.
 pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(), Violation> {
+    case.assert_sizes();
     let mu = case.measure::<T>(energy.particle_dim());
     let mut rng = case.rng(14);
     let at = || format!("{case:?}");

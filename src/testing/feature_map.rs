@@ -37,7 +37,11 @@ pub use batches::check_batches;
 ///
 /// # Errors
 /// The first law that fails.
+///
+/// # Panics
+/// If a size of the case or of the map is 0.
 pub fn check_feature_map<T: Real>(phi: &dyn FeatureMap<T>, case: Case) -> Result<(), Violation> {
+    case.assert_sizes();
     const POINTS: usize = 4;
     let mut rng = case.rng(10);
     for _ in 0..POINTS {
@@ -109,11 +113,15 @@ fn check_point<T: Real>(
 ///
 /// # Errors
 /// The method that differs.
+///
+/// # Panics
+/// If a size of the case or of the map is 0.
 pub fn check_same_map<T: Real>(
     phi: &dyn FeatureMap<T>,
     psi: &dyn FeatureMap<T>,
     case: Case,
 ) -> Result<(), Violation> {
+    case.assert_sizes();
     let at = || format!("{case:?}");
     let sizes = |phi: &dyn FeatureMap<T>| [phi.particle_dim(), phi.input_dim(), phi.output_dim()];
     let law = "both maps have the same p, d and k";

@@ -22,10 +22,14 @@ use crate::real::{Real, real, to_f64};
 ///
 /// # Errors
 /// The first law that fails.
+///
+/// # Panics
+/// If a size of the case or of the map is 0.
 pub fn check_homogeneity<T: Real>(
     phi: &(impl FeatureMap<T> + Homogeneous),
     case: Case,
 ) -> Result<(), Violation> {
+    case.assert_sizes();
     check(phi, f64::from(phi.degree()), case)
 }
 

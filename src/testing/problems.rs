@@ -91,7 +91,11 @@ pub fn teacher_student<T: Real>(
 ///
 /// # Panics
 /// If n, d or k is 0.
+///
+/// # Panics
+/// If a size of the case is 0.
 pub fn smooth_network<T: Real>(case: Case) -> SmoothNetwork<T> {
+    case.assert_sizes();
     let risk = EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets())
         .expect("n, d and k are at least 1");
     MeanFieldRisk::new(Ridge::with_outputs(Tanh, case.d, case.k), risk)

@@ -150,11 +150,15 @@ pub fn check_all_reduce<T: Real, R: AllReduce<T> + Send>(
 ///
 /// # Errors
 /// The first law that fails.
+///
+/// # Panics
+/// If a size of the case is 0, or a rank panics.
 pub fn check_distributed<T: Real, E: Energy<T> + Send>(
     whole: &mut dyn Energy<T>,
     parts: Vec<E>,
     case: Case,
 ) -> Result<(), Violation> {
+    case.assert_sizes();
     let (ranks, p, m) = (parts.len().max(1), whole.particle_dim(), case.m);
     let mu = case.rng(15).measure::<T>(p, m);
     // The indices of the particles of a rank; those from m on are particles of weight 0.

@@ -76,6 +76,7 @@ impl Api {
                     for entry in &item.items {
                         if let TraitItem::Fn(method) = entry {
                             let name = format!("{}::{}", item.ident, method.sig.ident);
+                            self.add(name.clone(), &item.attrs); // what holds for all methods
                             self.add(name, &method.attrs);
                         }
                     }

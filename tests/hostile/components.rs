@@ -184,7 +184,7 @@ fn kernels<T: Real>(suite: &Suite<'_>) {
             });
         }
     }
-    let narrow = Gaussian::new(2, real::<T>(1e-30)).unwrap();
+    let narrow = Gaussian::new(2, real::<T>(1e-10)).unwrap();
     let unit = Gaussian::new(2, T::one()).unwrap();
     kernel(suite, 0, &unit);
     kernel(suite, 1, &narrow);

@@ -26,7 +26,11 @@ use crate::testing::violation::{Violation, require, within};
 ///
 /// # Errors
 /// The first law that fails.
+///
+/// # Panics
+/// If a size of the case or of the map is 0.
 pub fn check_batches<T: Real>(phi: &dyn FeatureMap<T>, case: Case) -> Result<(), Violation> {
+    case.assert_sizes();
     let batch = Batch::new(phi, case);
     confirm_nearby(&batch.mu, &mut case.rng(16), |mu| {
         check(phi, &batch.moved_to(mu), case)
