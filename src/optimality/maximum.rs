@@ -3,6 +3,7 @@
 mod arc;
 mod circle;
 pub(super) mod multistart;
+mod space;
 mod sphere;
 
 use multistart::{StartingPoints, multistart_ascent};
