@@ -53,7 +53,7 @@ fn samples(d: usize, n: usize, case: usize, single: bool, rng: &mut ChaCha8Rng) 
         10 => {
             let s = power_of_ten(-20.0..20.0, rng);
             for i in 0..d * n {
-                let sign = if (i / d) % 2 == 0 { s } else { -s };
+                let sign = if (i / d).is_multiple_of(2) { s } else { -s };
                 let base = if i < d {
                     x[i]
                 } else {
@@ -106,7 +106,7 @@ pub fn problem(case: usize, single: bool, rng: &mut ChaCha8Rng) -> Problem {
     let kind = rng.random_range(0..22);
     let x = samples(d, n, kind, single, rng);
     // Near duplicates whose slopes at zero cancel, so that g is much smaller than its terms.
-    let cancelling = kind % 11 == 2 && case % 3 != 0 && n > 1 && !softmax;
+    let cancelling = kind % 11 == 2 && !case.is_multiple_of(3) && n > 1 && !softmax;
     let (loss, sigma) = if cancelling {
         (AnyLoss::Square, Sigma::Relu)
     } else {
@@ -142,7 +142,7 @@ pub fn problem(case: usize, single: bool, rng: &mut ChaCha8Rng) -> Problem {
             y[(n - 1) * k + l] = -(0..n - 1).map(|j| y[j * k + l]).sum::<f64>();
         }
     }
-    let equal = softmax || cancelling || case % 4 != 0;
+    let equal = softmax || cancelling || !case.is_multiple_of(4);
     let weights = (0..n).map(|j| match (equal, j % 3) {
         (true, _) => 1.0 / n as f64,
         (false, 0) => power_of_ten(-12.0..12.0, rng),
