@@ -53,15 +53,21 @@ pub(crate) fn div_down(x: f64, y: f64) -> f64 {
     (x / y).next_down().max(0.0)
 }
 
+/// `2^e x`, rounded to nearest, once.
+#[inline]
+pub(crate) fn scale(x: f64, e: i32) -> f64 {
+    if (-1022..=1023).contains(&e) {
+        x * f64::from_bits(((1023 + e) as u64) << 52)
+    } else {
+        libm::scalbn(x, e)
+    }
+}
+
 /// `2^e x`, rounded up.
 #[inline]
 pub(crate) fn scale_up(x: f64, e: i32) -> f64 {
-    let y = libm::scalbn(x, e);
-    if libm::scalbn(y, -e) == x {
-        y
-    } else {
-        y.next_up()
-    }
+    let y = scale(x, e);
+    if scale(y, -e) == x { y } else { y.next_up() }
 }
 
 /// `2^e x`, rounded down.

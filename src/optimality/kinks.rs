@@ -21,6 +21,9 @@ const RELATIVE_DISTANCE: f64 = 1.0 / (1 << 20) as f64;
 /// slopes of a smooth loss is reduced by this ratio; that of a kink is not.
 const RATIO: f64 = 1.0 / 16.0;
 
+/// The jump of the slope, relative to it, below which a kink does not matter.
+const SMALLEST_JUMP: f64 = 1e-3;
+
 /// Kinks at most, those of the largest `|x_j|` times the jump.
 const MAX_KINKS: usize = 1024;
 
@@ -66,7 +69,11 @@ impl Kinks {
             (lower, upper)
         };
         let (lower, upper) = interval(RELATIVE_DISTANCE * RATIO);
-        if lower == upper {
+        // Smooth losses need no second measurement.
+        let jumps = |(lower, upper): (&f64, &f64)| {
+            upper - lower > SMALLEST_JUMP * lower.abs().max(upper.abs())
+        };
+        if !lower.iter().zip(&upper).any(jumps) {
             return Self {
                 entries: Vec::new(),
             };

@@ -3,13 +3,14 @@
 mod arc;
 mod circle;
 pub(super) mod multistart;
+mod space;
 mod sphere;
 
 use multistart::{StartingPoints, multistart_ascent};
 
 use super::certificate::Bound;
 use super::piecewise_linear::PiecewiseLinearMap;
-use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale_down, scale_up, sub_down};
+use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale, scale_down, scale_up, sub_down};
 use crate::numeric::vector::{columns, norm};
 
 /// Bounds on `max |g|` over the unit sphere.
@@ -87,7 +88,7 @@ pub(super) fn maximum<'a>(
     let lower = sub_down(value, mul_up(evaluation * EPS, map.size)).max(0.0);
     let upper = add_up(upper, mul_up(error * EPS, map.size)).min(map.size);
     Maximum {
-        value: libm::scalbn(value, map.exponent),
+        value: scale(value, map.exponent),
         g,
         maximizer,
         lower: scale_down(lower, map.exponent),

@@ -175,9 +175,11 @@ where
         if best.gap.is_nan() || best.gap > NEGLIGIBLE * EPS * value {
             let (h, magnitude) = (&predictions.h, &predictions.magnitude);
             let kinks = Kinks::near(problem.risk, h, magnitude, problem.x);
-            let exact = problem.risk.upper(h, &vec![0.0; magnitude.len()]);
-            let rounding = (risk - exact) + NEGLIGIBLE * EPS * value;
-            problem.improve_at_kinks(&kinks, &u, &mut best, rounding);
+            if !kinks.is_empty() {
+                let exact = problem.risk.upper(h, &vec![0.0; magnitude.len()]);
+                let rounding = (risk - exact) + NEGLIGIBLE * EPS * value;
+                problem.improve_at_kinks(&kinks, &u, &mut best, rounding);
+            }
         }
         let Candidate {
             gap,
@@ -261,7 +263,7 @@ impl<R: DualRisk> DualProblem<'_, R> {
     /// `rounding` is the rounding error of F.
     fn improve_at_kinks(&self, kinks: &Kinks, u: &[f64], best: &mut Candidate, rounding: f64) {
         let mut conditions = self.conditions_on_particles();
-        if kinks.is_empty() || conditions.is_empty() {
+        if conditions.is_empty() {
             return;
         }
         for _ in 0..CANDIDATES {

@@ -3,7 +3,7 @@
 
 use nalgebra::{DMatrixView, DVectorView};
 
-use crate::numeric::error_bounds::{CompensatedSum, EPS};
+use crate::numeric::error_bounds::{CompensatedSum, EPS, scale};
 use crate::numeric::vector::{columns, dot, norm};
 
 /// A positively 1-homogeneous activation by its one-sided derivatives at 0.
@@ -82,8 +82,8 @@ impl PiecewiseLinearMap {
         };
         map.exponent = largest + slope;
         map.slopes = OneSidedSlopes {
-            plus: libm::scalbn(slopes.plus, -slope),
-            minus: libm::scalbn(slopes.minus, -slope),
+            plus: scale(slopes.plus, -slope),
+            minus: scale(slopes.minus, -slope),
         };
         let mut sum = 0.0;
         for ((x, u), exponents) in columns(x, d).zip(columns(u, k)).zip(&exponents) {
@@ -91,12 +91,12 @@ impl PiecewiseLinearMap {
                 continue;
             };
             let start = map.x.len();
-            map.x.extend(x.iter().map(|&x| libm::scalbn(x, -of_x)));
+            map.x.extend(x.iter().map(|&x| scale(x, -of_x)));
             let length = norm(&map.x[start..]);
             map.x[start..].iter_mut().for_each(|x| *x /= length);
             let start = map.u.len();
             let shift = of_x + of_u - largest;
-            let coefficient = |&u: &f64| libm::scalbn(libm::scalbn(u, -of_u) * length, shift);
+            let coefficient = |&u: &f64| scale(scale(u, -of_u) * length, shift);
             map.u.extend(u.iter().map(coefficient));
             sum += norm(&map.u[start..]);
         }

@@ -75,8 +75,8 @@ where
             let (a, b) = w.split_at(k);
             let (a, b) = (norm(a), norm(b));
             sums.len += 1.0;
-            sums.path_norm += mul_up(mul_up(c, a), b.powf(degree));
-            sums.underflow += c.max(1.0) * a.max(1.0) * b.max(1.0).powf(degree);
+            sums.path_norm += mul_up(mul_up(c, a), power(b, degree));
+            sums.underflow += c.max(1.0) * a.max(1.0) * power(b.max(1.0), degree);
             let length = (norm(w) * (1.0 + (k + d + 4) as f64 * EPS)).next_up();
             sums.second_moment += mul_up(mul_up(c, length), length);
         }
@@ -99,10 +99,10 @@ where
         let lost = (degree * d as f64 + UNDERFLOWS) * TINY;
         let lost = mul_up(mul_up(lost, bound.max(1.0)), sums.underflow);
         let lengths: Vec<f64> = columns(x.points().as_slice(), d).map(norm).collect();
-        let magnitude = |&x: &f64| mul_up(mul_up(sums.path_norm, x.powf(degree)), bound);
+        let magnitude = |&x: &f64| mul_up(mul_up(sums.path_norm, power(x, degree)), bound);
         let magnitude: Vec<f64> = lengths.iter().map(magnitude).collect();
         let radius = |(j, x): (usize, &f64)| {
-            let underflow = add_up(mul_up(lost, x.max(1.0).powf(degree)), tiny);
+            let underflow = add_up(mul_up(lost, power(x.max(1.0), degree)), tiny);
             let jumps = undetermined.get(j).map_or(0.0, |&c| mul_up(2.0 * bound, c));
             add_up(add_up(mul_up(rounding, magnitude[j]), underflow), jumps)
         };
@@ -128,6 +128,11 @@ where
         undetermined.iter_mut().for_each(|x| *x = next());
         sums.len = next();
     }
+}
+
+/// `x^degree`, without the cost of a power for the usual degree 1.
+fn power(x: f64, degree: f64) -> f64 {
+    if degree == 1.0 { x } else { x.powf(degree) }
 }
 
 /// For every sample, `sum_i c_i |a_i|` over the particles for which rounding may change the sign of

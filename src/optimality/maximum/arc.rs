@@ -1,7 +1,5 @@
 //! `max |A b|` over an arc of the unit circle, for a `k x 2` matrix A.
 
-use crate::optimality::piecewise_linear::image_norm;
-
 /// A unit vector of the plane.
 pub(super) type PlaneDirection = [f64; 2];
 
@@ -25,11 +23,19 @@ pub(super) fn maximum_on_arc(
         .filter(|&v| cross(start, v) >= 0.0 && cross(v, end) >= 0.0);
     let candidates = [start, end].into_iter().chain(inside);
     candidates
-        .map(|b| (image_norm(a, k, &b), b))
+        .map(|b| (plane_norm(a, k, b), b))
         .fold(
             (0.0, start),
             |best, next| if next.0 > best.0 { next } else { best },
         )
+}
+
+/// `|A b|`, by the entries of `A b`.
+#[inline]
+pub(super) fn plane_norm(a: &[f64], k: usize, [x, y]: PlaneDirection) -> f64 {
+    let (p, q) = a.split_at(k);
+    let entries = p.iter().zip(q).map(|(p, q)| p * x + q * y);
+    entries.map(|entry| entry * entry).sum::<f64>().sqrt()
 }
 
 /// The unit vector of the largest singular value of A.

@@ -1,9 +1,11 @@
 //! `max |g|` over the unit circle, arc by arc between the directions at which a `b.x_j` changes
 //! sign.
 
-use super::arc::{PlaneDirection, gram, leading_singular_vector, maximum_on_arc, opposite};
+use super::arc::{
+    PlaneDirection, gram, leading_singular_vector, maximum_on_arc, opposite, plane_norm,
+};
 use crate::numeric::error_bounds::CompensatedSum;
-use crate::optimality::piecewise_linear::{PiecewiseLinearMap, image_norm};
+use crate::optimality::piecewise_linear::PiecewiseLinearMap;
 
 /// The error of [`maximum`] in units of `EPS size`, for k outputs.
 ///
@@ -59,7 +61,7 @@ pub(super) fn maximum(map: &PiecewiseLinearMap) -> (f64, PlaneDirection) {
     if lines.is_empty() {
         write_values(&a, &mut arc);
         let v = leading_singular_vector(&arc, k);
-        best.update(image_norm(&arc, k, &v), v);
+        best.update(plane_norm(&arc, k, v), v);
     }
     for (l, &(_, j)) in lines.iter().enumerate() {
         let x = map.point(j);

@@ -53,7 +53,7 @@ fn samples(d: usize, n: usize, case: usize, single: bool, rng: &mut ChaCha8Rng) 
         10 => {
             let s = power_of_ten(-20.0..20.0, rng);
             for i in 0..d * n {
-                let sign = if (i / d) % 2 == 0 { s } else { -s };
+                let sign = if (i / d).is_multiple_of(2) { s } else { -s };
                 let base = if i < d {
                     x[i]
                 } else {
@@ -103,7 +103,15 @@ pub fn problem(case: usize, single: bool, rng: &mut ChaCha8Rng) -> Problem {
         Sigma::Relu,
         Sigma::Power([2, 3, 1, 0, 7][case % 5]),
     ][rng.random_range(0..9)];
-    let x = samples(d, n, rng.random_range(0..22), single, rng);
+    let kind = rng.random_range(0..22);
+    let x = samples(d, n, kind, single, rng);
+    // Near duplicates whose slopes at zero cancel, so that g is much smaller than its terms.
+    let cancelling = kind % 11 == 2 && !case.is_multiple_of(3) && n > 1 && !softmax;
+    let (loss, sigma) = if cancelling {
+        (AnyLoss::Square, Sigma::Relu)
+    } else {
+        (loss, sigma)
+    };
     let sizes = if single { -15.0..15.0 } else { -140.0..140.0 };
     let scale = match case % 5 {
         0 => power_of_ten(sizes, rng),
@@ -128,7 +136,13 @@ pub fn problem(case: usize, single: bool, rng: &mut ChaCha8Rng) -> Problem {
             })
             .collect()
     };
-    let equal = softmax || case % 4 != 0;
+    let mut y = y;
+    if cancelling {
+        for l in 0..k {
+            y[(n - 1) * k + l] = -(0..n - 1).map(|j| y[j * k + l]).sum::<f64>();
+        }
+    }
+    let equal = softmax || cancelling || !case.is_multiple_of(4);
     let weights = (0..n).map(|j| match (equal, j % 3) {
         (true, _) => 1.0 / n as f64,
         (false, 0) => power_of_ten(-12.0..12.0, rng),
