@@ -55,7 +55,7 @@ impl Api {
         self.documentation.keys().cloned().collect()
     }
 
-    /// What the documentation of a function says of panics.
+    /// The panics in the documentation of a function.
     pub fn panics(&self, function: &str) -> Panics {
         match self.documentation.get(function) {
             Some(text) if text.contains("as indexing does") => Panics::AsIndexing,
