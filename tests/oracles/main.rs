@@ -6,3 +6,4 @@ mod exact_flows;
 mod order;
 mod transport;
 mod transport_along_flows;
+mod transport_scales;
