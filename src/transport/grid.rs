@@ -1,8 +1,6 @@
 //! Costs in fixed point. Sums and differences of integers are exact, so that potentials do not
 //! drift and every decrease of the cost of a plan is real.
 
-use super::masses::Mass;
-
 /// Bits of the largest cost. Potentials are sums along paths: fewer than 2^36 arcs fit in an
 /// `i128`.
 const BITS: i32 = 90;
@@ -70,10 +68,10 @@ impl Grid {
 
 /// The median of potentials with weights `mass`: most of the mass has small potentials relative to
 /// it.
-pub(super) fn weighted_median(y: impl Iterator<Item = i128>, mass: &[Mass]) -> i128 {
-    let mut ordered: Vec<(i128, Mass)> = y.zip(mass.iter().copied()).collect();
+pub(super) fn weighted_median(y: impl Iterator<Item = i128>, mass: &[i128]) -> i128 {
+    let mut ordered: Vec<(i128, i128)> = y.zip(mass.iter().copied()).collect();
     ordered.sort_unstable();
-    let half = mass.iter().sum::<Mass>() / 2;
+    let half = mass.iter().sum::<i128>() / 2;
     let mut below = 0;
     for (y, mass) in ordered {
         below += mass;

@@ -20,6 +20,9 @@ const WARM_CANDIDATES: usize = 6;
 /// Pivots a node, on average, after which a warm start of the network simplex method is considered
 /// far from optimal.
 const MAX_WARM_PIVOTS: usize = 16;
+/// Pivots a node, on average, to improve an assignment in exact arithmetic. If they do not suffice,
+/// as for large exponents, the assignment remains and the gap shows its distance from the optimum.
+const MAX_IMPROVING_PIVOTS: usize = 64;
 /// Duality gap, relative to the cost, above which the potentials are improved in exact arithmetic.
 const TOLERANCE: f64 = 1e-11;
 /// Units of length that are tried. Each is below the last one by a factor of at least
@@ -82,7 +85,8 @@ fn improve(cost: &Cost, solution: Solution, supply: &[Mass], demand: &[Mass]) ->
     let arcs: Vec<(usize, usize)> = solution.plan.iter().map(|&(i, j, _)| (i, j)).collect();
     let v = solution.v[..cost.columns()].to_vec();
     let prices = Prices::new(cost, v, WARM_CANDIDATES);
-    network_simplex::solve(prices, supply, demand, &arcs, usize::MAX).unwrap_or(solution)
+    let max_pivots = MAX_IMPROVING_PIVOTS * (supply.len() + demand.len());
+    network_simplex::solve(prices, supply, demand, &arcs, max_pivots).unwrap_or(solution)
 }
 
 /// Solves an assignment problem on a stored cost matrix, if that is profitable and within the range
