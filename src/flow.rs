@@ -284,7 +284,6 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
                 return Ok(reason);
             }
             let (dt, remaining) = (state.next().unwrap_or(self.dt), state.remaining(time));
-            let chosen = state.next().is_some();
             let step = if reaches(dt, remaining) {
                 let step = self.advance_by(state, remaining)?;
                 if step.taken == remaining {
@@ -296,7 +295,10 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             } else {
                 self.advance_by(state, dt)?
             };
-            short += match (chosen || step.taken < dt, remaining / step.taken) {
+            short += match (
+                step.next.is_some() || step.taken < dt,
+                remaining / step.taken,
+            ) {
                 (true, steps) if steps > real(MANY_STEPS) => 1,
                 (false, steps) if steps > real(ENDLESS) => SHORT_STEPS + 1,
                 _ => 0,

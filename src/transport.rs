@@ -16,8 +16,12 @@
 //!
 //! Except for that matrix, costs are not stored. Each row keeps the candidate arcs of least reduced
 //! cost and a lower bound for all others. The costs of a row are computed again only if that bound
-//! is inconclusive. Costs and prices are in f64, masses are integers, and the result does not
-//! depend on the number of threads.
+//! is inconclusive. Costs are in f64 and masses are integers. The network simplex method verifies
+//! its steps with potentials in fixed point, so that it ends, and it continues other methods if
+//! their potentials are too inaccurate. The result does not depend on the number of threads.
+//!
+//! The result holds for all finite coordinates: the distance is computed in the unit of the longest
+//! distance of the plan, and [`Coupling::gap`] bounds all rounding errors.
 
 use thiserror::Error;
 
@@ -26,6 +30,7 @@ use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, to_f64};
 
 mod auction;
+mod certificate;
 mod cloud;
 mod cone;
 mod cost;
@@ -33,15 +38,23 @@ mod cost_matrix;
 mod coupling;
 mod cycle_cancelling;
 mod dense;
+mod evaluation;
+mod grid;
+mod initial_basis;
 mod line;
+mod masses;
 mod network_simplex;
 mod plan;
+mod potentials;
+mod power;
 mod prices;
 mod problem;
 mod shortest_paths;
 mod sliced;
 mod solve;
+mod spanning_tree;
 mod speed;
+mod stored_rows;
 
 pub use cone::{balanced, cone_w2};
 pub use coupling::Coupling;
@@ -95,8 +108,9 @@ pub enum TransportError {
 /// The optimal 2-Wasserstein coupling: minimises `sum_ij pi_ij |x_i - y_j|^2`.
 ///
 /// Total masses must be positive and agree within rounding; they need not be 1. Weights that are
-/// not all equal are rounded to 2^-62 of the mass. Atoms of weight 0 carry no mass, but have
-/// potentials.
+/// not all equal are multiples of about 2^-120 of the mass, which is exact for weights above 2^-67
+/// of it. If the masses differ by rounding, the heaviest atom of the lighter measure receives the
+/// difference. Atoms of weight 0 carry no mass, but have potentials.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -116,8 +130,8 @@ pub enum TransportError {
 ///
 /// # Cost
 /// Time: typically a few passes over all `n m d` differences; `O(n log n + m log m)` for d = 1.
-/// Memory: `O((n + m) d)` and 32 arcs for each row. For equal weights, as many atoms on each side
-/// and d >= 6 also the cost matrix in f32, of at most 32 MiB, or 128 MiB if d >= 32; larger
+/// Memory: `O((n + m) d)` and about 50 arcs for each row. For equal weights, as many atoms on each
+/// side and d >= 6 also the cost matrix in f32, of at most 32 MiB, or 128 MiB if d >= 32; larger
 /// problems do without.
 pub fn w2<T: Real>(
     mu: &EmpiricalMeasure<T>,
@@ -140,6 +154,9 @@ pub fn w1<T: Real>(
 
 /// The optimal p-Wasserstein coupling, `p >= 1` finite: minimises `sum_ij pi_ij |x_i - y_j|^p`. See
 /// [`w2`].
+///
+/// For large p the longest distances decide. Relative errors of `W_p` are those of the cost divided
+/// by p, so that the distance is accurate where the cost and its gap overflow.
 ///
 /// # Errors
 /// Those of [`w2`], and [`TransportError::Parameter`] if p is out of range.

@@ -131,22 +131,21 @@ impl<T: Real, K: Kernel<T>> Kernel<T> for WithOutputWeight<K> {
     }
 
     fn value(&self, w: &[T], v: &[T]) -> T {
-        w[0] * v[0] * self.0.value(&w[1..], &v[1..])
+        let ((a, b), (c, d)) = (parts(w), parts(v));
+        a * c * self.0.value(b, d)
     }
 
     fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
-        out[0] += scale * v[0] * self.0.value(&w[1..], &v[1..]);
-        let inner_scale = scale * w[0] * v[0];
-        self.0
-            .gradient(&w[1..], &v[1..], inner_scale, &mut out[1..]);
+        let ((a, b), (c, d), (da, db)) = (parts(w), parts(v), parts_mut(out));
+        *da += scale * c * self.0.value(b, d);
+        self.0.gradient(b, d, scale * a * c, db);
     }
 
     fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
-        let aa = w[0] * v[0];
-        let (b, db) = (&w[1..], &mut out[1..]);
-        let k = self.0.value_and_gradient(b, &v[1..], scale * aa, db);
-        out[0] += scale * v[0] * k;
-        aa * k
+        let ((a, b), (c, d), (da, db)) = (parts(w), parts(v), parts_mut(out));
+        let k = self.0.value_and_gradient(b, d, scale * (a * c), db);
+        *da += scale * c * k;
+        a * c * k
     }
 
     fn value_and_gradients(
@@ -157,14 +156,28 @@ impl<T: Real, K: Kernel<T>> Kernel<T> for WithOutputWeight<K> {
         grad_w: &mut [T],
         grad_v: &mut [T],
     ) -> T {
-        let aa = w[0] * v[0];
-        let (at_w, at_v) = (&mut grad_w[1..], &mut grad_v[1..]);
-        let inner_scales = scales.map(|s| s * aa);
-        let k = (self.0).value_and_gradients(&w[1..], &v[1..], inner_scales, at_w, at_v);
-        grad_w[0] += scales[0] * v[0] * k;
-        grad_v[0] += scales[1] * w[0] * k;
-        aa * k
+        let ((a, b), (c, d)) = (parts(w), parts(v));
+        let ((da, db), (dc, dd)) = (parts_mut(grad_w), parts_mut(grad_v));
+        let k = (self.0).value_and_gradients(b, d, scales.map(|s| s * (a * c)), db, dd);
+        *da += scales[0] * c * k;
+        *dc += scales[1] * a * k;
+        a * c * k
     }
+}
+
+/// The message of a point without coordinates.
+const OUTPUT_WEIGHT: &str = "length of a point must be at least 1, found 0";
+
+/// The output weight and the input weights of a neuron.
+#[inline]
+fn parts<T: Copy>(w: &[T]) -> (T, &[T]) {
+    let (a, b) = w.split_first().expect(OUTPUT_WEIGHT);
+    (*a, b)
+}
+
+#[inline]
+fn parts_mut<T>(w: &mut [T]) -> (&mut T, &mut [T]) {
+    w.split_first_mut().expect(OUTPUT_WEIGHT)
 }
 
 /// Asserts that two points, or two gradients, are in `R^p`.

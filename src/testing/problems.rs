@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, DVector};
 use super::case::{Case, CaseRng};
 use crate::activation::{Relu, Tanh};
 use crate::energy::{ArcCosine, MeanFieldRisk, Mmd, Potential};
-use crate::error::RiskError;
+use crate::error::{RiskError, assert_size};
 use crate::feature::{FeatureMap, Ridge, Workspace};
 use crate::inputs::Inputs;
 use crate::loss::Square;
@@ -271,9 +271,16 @@ impl<T: Real> FeatureMap<T> for Dirichlet {
         1
     }
     fn add_value(&self, w: &[T], x: &[T], scale: T, out: &mut [T]) {
+        assert_size("length of the particle", 2, w.len());
+        assert_size("length of the sample", 1, x.len());
+        assert_size("length of the output", 1, out.len());
         out[0] += scale * w[0] * self.kernel(x[0] - w[1]).0;
     }
     fn add_vjp(&self, w: &[T], x: &[T], g: &[T], out: &mut [T]) {
+        assert_size("length of the particle", 2, w.len());
+        assert_size("length of the sample", 1, x.len());
+        assert_size("length of the output", 1, g.len());
+        assert_size("length of the gradient", 2, out.len());
         let (value, derivative) = self.kernel(x[0] - w[1]);
         out[0] += g[0] * value;
         out[1] -= g[0] * w[0] * derivative;

@@ -53,6 +53,9 @@ pub fn check_jko<T: Real, I: Integrator<T>>(
 ///
 /// # Errors
 /// The first law that fails; an error of the step is a violation.
+///
+/// # Panics
+/// If `mu` does not have the dimension that the energy requires.
 pub fn check_proximal_step<T: Real>(
     integrator: &mut dyn Integrator<T>,
     energy: &mut dyn Energy<T>,

@@ -1,8 +1,9 @@
 //! Weighted point clouds in the solver's units, ordered along a k-d tree and coarsened cell by
 //! cell.
 
-use crate::measure::EmpiricalMeasure;
-use crate::real::{Real, to_f64};
+use super::masses::Mass;
+use super::power::Power;
+use crate::numeric::vector::dot;
 
 /// Number of points up to which a cloud is not coarsened.
 const COARSEST: usize = 64;
@@ -16,34 +17,30 @@ pub(super) struct Cloud {
     /// One point after the other, `dim` coordinates each.
     pub(super) points: Vec<f64>,
     /// Masses in units of the quantum of mass.
-    pub(super) mass: Vec<i64>,
+    pub(super) mass: Vec<Mass>,
 }
 
 impl Cloud {
-    /// The atoms of positive mass relative to `centre`, with their indices in the measure.
-    ///
-    /// `by_cells` sorts them along a k-d tree, and otherwise they keep the order of the measure.
-    pub(super) fn new<T: Real>(
-        mu: &EmpiricalMeasure<T>,
-        mass: &[i64],
-        centre: &[f64],
-        by_cells: bool,
-    ) -> (Self, Vec<usize>) {
-        let mut index: Vec<usize> = (0..mu.len()).filter(|&i| mass[i] > 0).collect();
-        if by_cells {
-            sort_by_cells(&mut index, &|i| mu.particle(i));
+    /// A cloud without points.
+    pub(super) fn empty(dim: usize) -> Self {
+        Self {
+            dim,
+            points: Vec::new(),
+            mass: Vec::new(),
         }
-        let mut points = Vec::with_capacity(index.len() * mu.dim());
-        for &i in &index {
-            let coordinates = mu.particle(i).iter().zip(centre);
-            points.extend(coordinates.map(|(&w, centre)| to_f64(w) - centre));
+    }
+
+    /// The centre of mass.
+    pub(super) fn mean(&self) -> Vec<f64> {
+        let total: Mass = self.mass.iter().sum();
+        let mut mean = vec![0.0; self.dim];
+        for (x, &c) in self.points.chunks_exact(self.dim).zip(&self.mass) {
+            let share = c as f64 / total as f64;
+            for (mean, x) in mean.iter_mut().zip(x) {
+                *mean += share * x;
+            }
         }
-        let cloud = Self {
-            dim: mu.dim(),
-            points,
-            mass: index.iter().map(|&i| mass[i]).collect(),
-        };
-        (cloud, index)
+        mean
     }
 
     pub(super) fn len(&self) -> usize {
@@ -69,16 +66,13 @@ impl Cloud {
         let mut points = Vec::with_capacity(mass.capacity() * self.dim);
         let cells = self.points.chunks(CELL * self.dim);
         for (x, c) in cells.zip(self.mass.chunks(CELL)) {
-            let sum: i64 = c.iter().sum();
-            let start = points.len();
-            points.resize(start + self.dim, 0.0);
-            for (x, &c) in x.chunks_exact(self.dim).zip(c) {
-                let share = c as f64 / sum as f64;
-                for (z, x) in points[start..].iter_mut().zip(x) {
-                    *z += share * x;
-                }
-            }
-            mass.push(sum);
+            let cell = Self {
+                dim: self.dim,
+                points: x.to_vec(),
+                mass: c.to_vec(),
+            };
+            points.append(&mut cell.mean());
+            mass.push(c.iter().sum());
         }
         Self {
             dim: self.dim,
@@ -88,19 +82,40 @@ impl Cloud {
     }
 }
 
+/// Potentials that are optimal if `y` is a translation of `x`, for p = 2; otherwise 0.
+///
+/// With centred points X and Y and the difference s of the means,
+/// `|x - y|^2 = |X - Y|^2 + (2 <X, s> + |s|^2) - 2 <Y, s>`.
+pub(super) fn potentials_of_means(x: &Cloud, y: &Cloud, power: Power) -> (Vec<f64>, Vec<f64>) {
+    if !power.is_square() {
+        return (vec![0.0; x.len()], vec![0.0; y.len()]);
+    }
+    let (m_x, m_y) = (x.mean(), y.mean());
+    let s: Vec<f64> = m_x.iter().zip(&m_y).map(|(a, b)| a - b).collect();
+    let product = |z: &[f64], mean: &[f64]| -> f64 {
+        let terms = z.iter().zip(mean).zip(&s);
+        terms.map(|((z, mean), s)| 2.0 * (z - mean) * s).sum()
+    };
+    let rows = x.points.chunks_exact(x.dim);
+    let columns = y.points.chunks_exact(y.dim);
+    (
+        rows.map(|x| product(x, &m_x) + dot(&s, &s)).collect(),
+        columns.map(|y| -product(y, &m_y)).collect(),
+    )
+}
+
 /// Orders points by the cells of a k-d tree that splits the widest side near the median.
 ///
 /// The left part of a split holds a power of two of points, so that consecutive groups of 4, 16, ..
 /// points are cells.
-fn sort_by_cells<'a, T: Real>(index: &mut [usize], point: &impl Fn(usize) -> &'a [T]) {
+pub(super) fn sort_by_cells<'a>(index: &mut [usize], point: &impl Fn(usize) -> &'a [f64]) {
     if index.len() < 2 {
         return;
     }
     let axis = widest_axis(index, point);
     let half = 1 << (2 * index.len() / 3).ilog2();
     index.select_nth_unstable_by(half, |&i, &j| {
-        let order = point(i)[axis].partial_cmp(&point(j)[axis]);
-        order.unwrap_or(std::cmp::Ordering::Equal).then(i.cmp(&j))
+        point(i)[axis].total_cmp(&point(j)[axis]).then(i.cmp(&j))
     });
     let (left, right) = index.split_at_mut(half);
     sort_by_cells(left, point);
@@ -108,16 +123,12 @@ fn sort_by_cells<'a, T: Real>(index: &mut [usize], point: &impl Fn(usize) -> &'a
 }
 
 /// The first axis along which the bounding box of the points is widest.
-fn widest_axis<'a, T: Real>(index: &[usize], point: &impl Fn(usize) -> &'a [T]) -> usize {
+fn widest_axis<'a>(index: &[usize], point: &impl Fn(usize) -> &'a [f64]) -> usize {
     let (mut low, mut high) = (point(index[0]).to_vec(), point(index[0]).to_vec());
     for &i in &index[1..] {
         for ((low, high), &x) in low.iter_mut().zip(&mut high).zip(point(i)) {
-            if x < *low {
-                *low = x;
-            }
-            if x > *high {
-                *high = x;
-            }
+            *low = low.min(x);
+            *high = high.max(x);
         }
     }
     let mut axis = 0;

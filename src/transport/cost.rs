@@ -1,8 +1,8 @@
 //! Costs `c_ij = |x_i - y_j|^p`, computed on demand in tiles of 6 rows by 8 columns without storing
 //! the matrix.
 
+use super::power::{CAP, Power};
 use crate::numeric::simd::{Simd, SimdKernel, dispatch};
-use crate::real::{Real, to_f64};
 
 /// Columns of a panel: one vector of AVX-512 in f64, or two of AVX2.
 pub(super) const LANES: usize = 8;
@@ -27,8 +27,11 @@ pub(super) struct Cost<'a> {
     /// `(q d + k) 8`.
     y: Vec<f64>,
     columns: usize,
-    /// The exponent p of the distance.
-    p: f64,
+    power: Power,
+    /// Whether the costs are the squared distances themselves.
+    is_square: bool,
+    /// An upper bound of all costs.
+    largest: f64,
 }
 
 /// Receiver of computed costs.
@@ -47,7 +50,7 @@ pub(super) fn padded(mut v: Vec<f64>) -> Vec<f64> {
 
 impl<'a> Cost<'a> {
     /// Packs the columns; `x` and `y` are points of `dim` coordinates, one after the other.
-    pub(super) fn new(dim: usize, x: &'a [f64], y: &'a [f64], p: f64) -> Self {
+    pub(super) fn new(dim: usize, x: &'a [f64], y: &'a [f64], power: Power) -> Self {
         let columns = y.len() / dim;
         let mut panels = vec![0.0; columns.next_multiple_of(LANES) * dim];
         for (j, y) in y.chunks_exact(dim).enumerate() {
@@ -56,13 +59,17 @@ impl<'a> Cost<'a> {
                 panel[k * LANES + j % LANES] = y;
             }
         }
+        // The factor exceeds all rounding errors, for large exponents too.
+        let largest = power.cost(square_of_diameter(dim, x, y)) * (1.0 + 1e-9);
         Self {
             dim,
             x,
             points: y,
             y: panels,
             columns,
-            p,
+            power,
+            is_square: power.is_square() && largest < CAP,
+            largest,
         }
     }
 
@@ -70,10 +77,13 @@ impl<'a> Cost<'a> {
         self.dim
     }
 
-    /// An upper bound of all costs: coordinates are between -2 and 2, so that their differences are
-    /// at most 4.
+    pub(super) fn power(&self) -> Power {
+        self.power
+    }
+
+    /// An upper bound of all costs.
     pub(super) fn largest(&self) -> f64 {
-        power(16.0 * self.dim as f64, self.p)
+        self.largest
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -88,7 +98,7 @@ impl<'a> Cost<'a> {
     pub(super) fn at(&self, i: usize, j: usize) -> f64 {
         let x = &self.x[i * self.dim..][..self.dim];
         let y = &self.points[j * self.dim..][..self.dim];
-        power(squared_distance(x, y), self.p)
+        self.power.cost(squared_distance(x, y))
     }
 
     /// The c-transform `min_j c_ij - v_j` for the given rows, infinite for others; `v` is
@@ -97,6 +107,17 @@ impl<'a> Cost<'a> {
         let mut least = RowMinima(vec![f64::INFINITY; self.rows()]);
         self.visit(rows, v, &mut least);
         least.0
+    }
+
+    /// Lower bounds of `min_j c_ij - v_j` for the given rows in exact arithmetic, infinite for
+    /// others; `v` is [`padded`].
+    pub(super) fn lower_transform(&self, rows: &[u32], v: &[f64]) -> Vec<f64> {
+        let mut bounds = LowerBounds {
+            rounding: Rounding::of(self),
+            least: vec![f64::INFINITY; self.rows()],
+        };
+        self.visit(rows, v, &mut bounds);
+        bounds.least
     }
 
     /// Passes the costs of the given rows and all columns to `sink`, in a fixed order; `v` is
@@ -119,6 +140,59 @@ impl Sink for RowMinima {
     fn tile(&mut self, i: usize, _: usize, _: &[f64; LANES], b: &[f64; LANES]) {
         let least = &mut self.0[i];
         for &b in b {
+            *least = if b < *least { b } else { *least };
+        }
+    }
+}
+
+/// A bound of the relative error of the subtraction `c - v` and of that of its error, of
+/// `EPSILON / 2` each, with a safety factor of 1.5.
+const SUBTRACTIONS: f64 = 1.5 * f64::EPSILON;
+
+/// Bounds of the rounding errors of computed costs and reduced costs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rounding {
+    /// Relative to the cost.
+    relative: f64,
+    /// By underflow.
+    absolute: f64,
+}
+
+impl Rounding {
+    pub(super) fn of(cost: &Cost) -> Self {
+        Self {
+            relative: cost.power.relative_rounding(cost.dim),
+            absolute: cost.power.absolute_rounding(cost.dim),
+        }
+    }
+
+    /// A lower bound of `c - v` for the exact cost c, from the computed `c` and `b = c - v`.
+    ///
+    /// Zero costs are exact or too small, and `0 - v` is exact.
+    #[inline(always)]
+    pub(super) fn lower(self, c: f64, b: f64) -> f64 {
+        let error = self.relative * c + SUBTRACTIONS * b.abs() + self.absolute;
+        b - if c > 0.0 { error } else { 0.0 }
+    }
+
+    /// A bound of the error of [`lower`](Self::lower) if c and v are at most these.
+    pub(super) fn largest(self, c: f64, v: f64) -> f64 {
+        (self.relative + 4.0 * f64::EPSILON) * (c + v) + self.absolute
+    }
+}
+
+/// Lower bounds of the reduced costs of each row.
+struct LowerBounds {
+    rounding: Rounding,
+    least: Vec<f64>,
+}
+
+impl Sink for LowerBounds {
+    #[inline(always)]
+    fn tile(&mut self, i: usize, _: usize, c: &[f64; LANES], b: &[f64; LANES]) {
+        let least = &mut self.least[i];
+        let bounds: [f64; LANES] = std::array::from_fn(|l| self.rounding.lower(c[l], b[l]));
+        for b in bounds {
             *least = if b < *least { b } else { *least };
         }
     }
@@ -209,13 +283,13 @@ impl<K: Sink> Visit<'_, K> {
     ) {
         let (mut c, mut b) = ([0.0; LANES], [0.0; LANES]);
         S::vectors_mut(&mut c).copy_from_slice(squares);
-        if self.cost.p == 2.0 {
+        if self.cost.is_square {
             let v = S::vectors(&self.v[j0..j0 + LANES]);
             for ((b, &c), &v) in S::vectors_mut(&mut b).iter_mut().zip(squares).zip(v) {
                 *b = simd.sub(c, v);
             }
         } else {
-            c = c.map(|c| power(c, self.cost.p));
+            c = c.map(|s| self.cost.power.cost(s));
             b = std::array::from_fn(|l| c[l] - self.v[j0 + l]);
         }
         self.sink.tile(i, j0, &c, &b);
@@ -242,27 +316,28 @@ impl<K: Sink> Visit<'_, K> {
     }
 }
 
-/// The cost `s^(p/2)` of a squared distance s.
-pub(super) fn power(s: f64, p: f64) -> f64 {
-    if p == 2.0 {
-        s
-    } else if p == 1.0 {
-        s.sqrt()
-    } else {
-        s.powf(0.5 * p)
-    }
-}
-
-/// The squared distance `|x - y|^2` in f64, with four partial sums.
-pub(super) fn squared_distance<T: Real>(x: &[T], y: &[T]) -> f64 {
+/// The squared distance `|x - y|^2`, with four partial sums.
+pub(super) fn squared_distance(x: &[f64], y: &[f64]) -> f64 {
     let mut s = [0.0; 4];
     for (x, y) in x.chunks(4).zip(y.chunks(4)) {
-        for ((s, &x), &y) in s.iter_mut().zip(x).zip(y) {
-            let z = to_f64(x) - to_f64(y);
+        for ((s, x), y) in s.iter_mut().zip(x).zip(y) {
+            let z = x - y;
             *s += z * z;
         }
     }
     (s[0] + s[1]) + (s[2] + s[3])
+}
+
+/// The squared diagonal of the box that contains all points.
+pub(super) fn square_of_diameter(dim: usize, x: &[f64], y: &[f64]) -> f64 {
+    let (mut low, mut high) = (vec![f64::INFINITY; dim], vec![f64::NEG_INFINITY; dim]);
+    for point in x.chunks_exact(dim).chain(y.chunks_exact(dim)) {
+        for ((low, high), z) in low.iter_mut().zip(&mut high).zip(point) {
+            *low = low.min(*z);
+            *high = high.max(*z);
+        }
+    }
+    squared_distance(&low, &high)
 }
 
 /// The squared distances `|x_r - y_j|^2` of `R` rows, each to the eight columns of its panel.

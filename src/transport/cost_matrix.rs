@@ -15,8 +15,8 @@ const MAX_BYTES_LARGE_DIM: usize = 128 << 20;
 /// matrix is profitable.
 const LARGE_DIM: usize = 32;
 
-/// The costs `c_ij`, row by row, infinite in the padding; and the least cost of each column, `-inf`
-/// in the padding.
+/// The costs reduced by given potentials, row by row, infinite in the padding; and the least of
+/// each column, `-inf` in the padding.
 #[derive(Debug)]
 pub(super) struct CostMatrix {
     stride: usize,
@@ -37,8 +37,9 @@ impl CostMatrix {
         dim >= MIN_DIM && rows == columns && bytes <= limit
     }
 
-    /// Computes all costs in f64 and rounds them.
-    pub(super) fn new(cost: &Cost) -> Self {
+    /// Computes all reduced costs `c_ij - v_j - u_i` in f64 and rounds them; `v` is
+    /// [`padded`](super::cost::padded).
+    pub(super) fn new(cost: &Cost, u: &[f64], v: &[f64]) -> Self {
         let columns = cost.columns();
         let stride = columns.next_multiple_of(WIDTH);
         let mut matrix = Self {
@@ -47,7 +48,14 @@ impl CostMatrix {
             least: vec![f32::INFINITY; stride],
         };
         let rows: Vec<u32> = (0..cost.rows() as u32).collect();
-        cost.visit(&rows, &vec![0.0; stride], &mut matrix);
+        cost.visit(
+            &rows,
+            v,
+            &mut ReducedCosts {
+                u,
+                matrix: &mut matrix,
+            },
+        );
         for row in matrix.c.chunks_exact_mut(stride) {
             row[columns..].fill(f32::INFINITY);
         }
@@ -61,12 +69,19 @@ impl CostMatrix {
     }
 }
 
-impl Sink for CostMatrix {
+/// Stores reduced costs, less the potentials of the rows.
+struct ReducedCosts<'a> {
+    u: &'a [f64],
+    matrix: &'a mut CostMatrix,
+}
+
+impl Sink for ReducedCosts<'_> {
     #[inline(always)]
-    fn tile(&mut self, i: usize, j0: usize, c: &[f64; LANES], _: &[f64; LANES]) {
-        let c = c.map(|c| c as f32);
-        self.c[i * self.stride + j0..][..LANES].copy_from_slice(&c);
-        for (least, c) in self.least[j0..][..LANES].iter_mut().zip(c) {
+    fn tile(&mut self, i: usize, j0: usize, _: &[f64; LANES], b: &[f64; LANES]) {
+        let u = self.u[i];
+        let c = b.map(|b| (b - u) as f32);
+        self.matrix.c[i * self.matrix.stride + j0..][..LANES].copy_from_slice(&c);
+        for (least, c) in self.matrix.least[j0..][..LANES].iter_mut().zip(c) {
             *least = least.min(c);
         }
     }

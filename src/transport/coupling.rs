@@ -3,25 +3,35 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::TransportError;
-use super::cost::{power, squared_distance};
+use super::evaluation::{Primal, dual_value, gap, rounded_up};
+use super::masses::Mass;
 use super::plan::Solution;
-use super::problem::Problem;
+use super::potentials::{in_units_of, potentials};
+use super::problem::{Problem, WarmStart};
 use super::solve::solve;
 use crate::error::ParameterError;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, epsilon, real, to_f64};
 
 /// The quantum of mass relative to the total mass, with a factor of 2 for the remainder.
-const QUANTUM: f64 = 1.0 / (1_u64 << 61) as f64;
+const QUANTUM: f64 = 1.0 / (1_u128 << 118) as f64;
+
+/// Weights of which the largest exceeds the least by at most this many roundings of the scalar are
+/// replaced by equal ones, for which the problem is much easier. The difference is in the gap.
+const EQUAL: f64 = 2.0;
+/// The difference is negligible if the gap is below this multiple of the cost.
+const NEGLIGIBLE: f64 = 1e-12;
+/// The same in roundings of the scalar.
+const NEGLIGIBLE_ROUNDINGS: f64 = 64.0;
 
 /// An optimal coupling `pi` of `mu = sum_i a_i delta(x_i)` and `nu = sum_j b_j delta(y_j)` for the
 /// cost `|x - y|^p`.
 ///
 /// It holds a certificate of optimality: dual potentials with `phi_i + psi_j <= |x_i - y_j|^p` for
-/// all i, j, up to rounding. Their value `sum_i a_i phi_i + sum_j b_j psi_j` is a lower bound on
-/// the cost of every coupling, and [`gap`](Self::gap) is the difference of the two values. Rounding
-/// errors are relative to the largest cost or potential, and not to the optimal cost. The largest
-/// cost is of the order of `D^p`, for clouds of diameter D.
+/// all i, j in exact arithmetic. Their value `sum_i a_i phi_i + sum_j b_j psi_j` is a lower bound
+/// on the cost of every coupling, and [`gap`](Self::gap) bounds the difference of the two values.
+/// The gap of an optimal plan consists of rounding errors, relative to the costs and potentials of
+/// the atoms with mass.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -40,6 +50,7 @@ pub struct Coupling<T> {
     phi: Vec<T>,
     psi: Vec<T>,
     cost: T,
+    distance: T,
     gap: T,
     p: T,
 }
@@ -53,60 +64,61 @@ impl<T: Real> Coupling<T> {
         p: f64,
         near: Option<&Self>,
     ) -> Result<Self, TransportError> {
-        let problem = Problem::new(mu, nu, p)?;
-        let start = near.map(|near| problem.warm_start(near.plan(), near.potentials()));
-        let solution = solve(&problem, start);
-        Ok(Self::from_solution(&problem, mu, nu, &solution))
+        let mut problem = Problem::new(mu, nu, p, EQUAL)?;
+        let coupling = Self::solved(&mut problem, near);
+        let negligible = NEGLIGIBLE.max(NEGLIGIBLE_ROUNDINGS * to_f64(epsilon::<T>()));
+        if problem.is_equalised && to_f64(coupling.gap) > negligible * to_f64(coupling.cost) {
+            problem = Problem::new(mu, nu, p, 0.0)?;
+            return Ok(Self::solved(&mut problem, near));
+        }
+        Ok(coupling)
+    }
+
+    fn solved(problem: &mut Problem, near: Option<&Self>) -> Self {
+        let start = near.map(|near| {
+            let (u, v) = in_units_of(problem, &near.phi, &near.psi);
+            let arcs = problem.arcs(&near.plan);
+            WarmStart { arcs, u, v }
+        });
+        let solution = solve(problem, start);
+        Self::from_solution(problem, &solution)
     }
 
     /// The solution of a problem in terms of the atoms and units of the measures.
-    fn from_solution(
-        problem: &Problem,
-        mu: &EmpiricalMeasure<T>,
-        nu: &EmpiricalMeasure<T>,
-        solution: &Solution,
-    ) -> Self {
-        let Problem {
-            x, y, p, quantum, ..
-        } = problem;
-        let value = |mass: &[i64], u: &[f64]| -> f64 {
-            let terms = mass.iter().zip(u);
-            terms.map(|(&c, u)| c as f64 * quantum * u).sum()
+    fn from_solution(problem: &Problem, solution: &Solution) -> Self {
+        let entry = |&(r, s, mass): &(usize, usize, Mass)| {
+            let mass = mass as f64 * problem.quantum;
+            (problem.rows[r], problem.columns[s], real(mass))
         };
-        let dual = value(&x.mass, &solution.u) + value(&y.mass, &solution.v);
-        // The primal value in the solver's units, to compare with the dual value, and in those of
-        // the measures.
-        let (mut primal, mut cost) = (0.0, 0.0);
-        let mut plan: Vec<(usize, usize, T)> = Vec::with_capacity(solution.plan.len());
-        for &(r, s, mass) in &solution.plan {
-            let (i, j) = (problem.rows[r], problem.columns[s]);
-            let mass = mass as f64 * quantum;
-            primal += mass * power(squared_distance(x.point(r), y.point(s)), *p);
-            cost += mass * power(squared_distance(mu.particle(i), nu.particle(j)), *p);
-            plan.push((i, j, real(mass)));
-        }
+        let mut plan: Vec<(usize, usize, T)> = solution.plan.iter().map(entry).collect();
         plan.sort_unstable_by_key(|&(i, j, _)| (i, j));
-        let (phi, psi) = problem.potentials(mu, nu, solution);
-        let gap = (primal - dual).max(0.0) * problem.scale.powf(*p);
+        let (phi, psi) = potentials(problem, solution);
+        let primal = Primal::new::<T>(problem, solution);
+        let dual = dual_value(problem, &phi, &psi);
+        let cost: T = real(primal.cost);
+        let gap = gap(primal.upper.max(to_f64(cost)), dual);
         Self {
             plan,
             phi,
             psi,
-            cost: real(cost),
-            gap: real(gap),
-            p: real(*p),
+            cost,
+            distance: real(primal.distance),
+            gap: rounded_up(gap),
+            p: real(problem.power.p),
         }
     }
 
     /// The optimal coupling of other measures for the same p, with a warm start from this coupling.
     ///
     /// A warm start is faster if the measures are near those coupled here, for instance after a
-    /// step of a flow. The solver stops at the same optimality conditions as from a cold start,
-    /// with a tolerance relative to the largest potential, but possibly at another optimal plan.
+    /// step of a flow. The solver stops at the same optimality conditions as from a cold start, but
+    /// possibly at another optimal plan.
     ///
-    /// - Other numbers of atoms: the start is cold.
+    /// - Other numbers of atoms, or potentials that are not finite: the start is cold.
     /// - Equal weights: if the assignment is not optimal after 64 scans a row, the start is cold.
-    /// - Other weights: the network simplex method starts from the previous prices.
+    /// - Other weights: the network simplex method starts from the previous plan and prices. After
+    ///   16
+    ///   pivots an atom, the start is cold.
     ///
     /// # Errors
     /// Those of [`w2`](super::w2).
@@ -129,7 +141,7 @@ impl<T: Real> Coupling<T> {
     /// `mu` and `nu` are the measures that this coupling was computed for. The atoms of `mu_t` are
     /// the entries of the [`plan`](Self::plan), in its order, and have their masses. The ends are
     /// therefore mu and nu up to the accuracy of the plan: atoms are split, and those that are
-    /// lighter than 2^-62 of the mass, or of weight 0, may have no entry.
+    /// lighter than 2^-120 of the mass, or of weight 0, may have no entry.
     ///
     /// ```
     /// use wasserflow::nalgebra::DMatrix;
@@ -231,43 +243,48 @@ impl<T: Real> Coupling<T> {
         self.p
     }
 
-    /// The cost `W_p^p = sum_ij pi_ij |x_i - y_j|^p`.
+    /// The cost `W_p^p = sum_ij pi_ij |x_i - y_j|^p`, rounded to nearest.
+    ///
+    /// It overflows to infinity or underflows to 0 if it is outside the range of `T`;
+    /// [`distance`](Self::distance) does not.
     pub fn cost(&self) -> T {
         self.cost
     }
 
-    /// The distance `W_p`.
+    /// The distance `W_p`, representable whenever its value is: it is computed in units of the
+    /// longest distance of the plan.
     pub fn distance(&self) -> T {
-        if self.p == real(2.0) {
-            self.cost.sqrt()
-        } else {
-            self.cost.powf(T::one() / self.p)
-        }
+        self.distance
     }
 
     /// The squared distance `W_p^2`, for p = 2 without the rounding of a root.
+    ///
+    /// It may overflow or underflow, as [`cost`](Self::cost).
     pub fn squared_distance(&self) -> T {
         if self.p == real(2.0) {
             self.cost
         } else {
-            self.distance() * self.distance()
+            self.distance * self.distance
         }
     }
 
     /// The Kantorovich potentials `(phi, psi)`, one value for each atom, including atoms of weight
-    /// zero.
+    /// zero, in units of the cost. They may overflow or underflow if the largest cost does.
     ///
-    /// Dual feasibility `phi_i + psi_j <= |x_i - y_j|^p` and complementary slackness, equality
-    /// where `pi_ij > 0`, hold up to rounding.
+    /// Dual feasibility `phi_i + psi_j <= |x_i - y_j|^p` holds in exact arithmetic, since the
+    /// potentials are rounded down. Complementary slackness, equality where `pi_ij > 0`, holds up
+    /// to rounding.
     pub fn potentials(&self) -> (&[T], &[T]) {
         (&self.phi, &self.psi)
     }
 
-    /// The duality gap `sum_ij pi_ij |x_i - y_j|^p - sum_i a_i phi_i - sum_j b_j psi_j`, evaluated
-    /// in f64.
+    /// An upper bound of the duality gap
+    /// `sum_ij pi_ij |x_i - y_j|^p - sum_i a_i phi_i - sum_j b_j psi_j` for the returned
+    /// potentials.
     ///
-    /// A difference that is negative by rounding is returned as 0. The gap does not include its own
-    /// rounding error, relative to the largest cost.
+    /// It includes all rounding errors: of the costs, of the potentials to `T`, and of the masses.
+    /// Thus `W_p^p >= cost - gap` in exact arithmetic for the given measures, of which the lighter
+    /// is scaled to the mass of the other. Infinite if the cost or a potential overflows.
     pub fn gap(&self) -> T {
         self.gap
     }

@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 
+use super::certificate::feasible_rows;
 use super::plan::Solution;
 use super::prices::Prices;
 
@@ -21,8 +22,9 @@ use super::prices::Prices;
 const NONE: usize = usize::MAX;
 /// Scans a row, on average, after which the assignment is considered far from optimal.
 const MAX_SCANS: usize = 64;
-/// Violations below this multiple of the largest cost or price are attributed to rounding.
-const TOLERANCE: f64 = 32.0 * f64::EPSILON;
+/// Violations below this multiple of the cost and the potentials of the arc are attributed to
+/// rounding.
+const TOLERANCE: f64 = 4.0 * f64::EPSILON;
 
 /// The current assignment and the state of the label-correcting search.
 #[derive(Debug)]
@@ -56,12 +58,10 @@ pub(super) fn solve(mut prices: Prices, columns: &[usize]) -> Option<Solution> {
     for (i, &j) in columns.iter().enumerate() {
         assignment.row[j] = i;
     }
-    let values = assignment.cost.iter().chain(&prices.v[..n]);
-    let largest = values.fold(0.0, |largest: f64, value| largest.max(value.abs()));
     let mut scans = 0;
     while let Some(i) = assignment.queue.pop_front() {
         assignment.is_queued[i] = false;
-        assignment.scan(&mut prices, i, TOLERANCE * largest);
+        assignment.scan(&mut prices, i);
         scans += 1;
         if scans % n == 0 {
             assignment.cancel_cycles(&prices);
@@ -70,28 +70,28 @@ pub(super) fn solve(mut prices: Prices, columns: &[usize]) -> Option<Solution> {
             return None;
         }
     }
-    let u = (0..n).map(|i| prices.best(i).value).collect();
     let pairs = assignment.column.into_iter().enumerate();
     Some(Solution {
         plan: pairs.map(|(i, j)| (i, j, 1)).collect(),
-        u,
+        u: feasible_rows(&prices),
         v: prices.v,
     })
 }
 
 impl CorrectedAssignment {
-    /// Lowers the prices of the columns whose arcs from row `i` are violated by more than
-    /// `tolerance`.
-    fn scan(&mut self, prices: &mut Prices, i: usize, tolerance: f64) {
-        let u = self.cost[i] - prices.v[self.column[i]];
-        let limit = u - tolerance;
+    /// Lowers the prices of the columns whose arcs from row `i` are violated.
+    fn scan(&mut self, prices: &mut Prices, i: usize) {
+        let v = prices.v[self.column[i]];
+        let u = self.cost[i] - v;
+        let limit = u - TOLERANCE * (self.cost[i] + v.abs());
         while prices.lists[i].omitted_bound < limit {
             prices.extend(i);
         }
         let arcs = prices.lists[i].arcs.iter();
         for arc in arcs.take_while(|arc| arc.bound < limit) {
             let j = arc.column as usize;
-            if arc.cost - prices.v[j] < limit {
+            let v = prices.v[j];
+            if arc.cost - v < limit - TOLERANCE * (arc.cost + v.abs()) {
                 prices.v[j] = arc.cost - u;
                 self.parent[j] = i;
                 self.enqueue(self.row[j]);

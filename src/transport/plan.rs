@@ -1,10 +1,12 @@
 //! Sparse transport plans with integer masses, and the solution of a transportation problem.
 
-/// The positive entries of a plan: `(i, j, pi_ij)`, masses in units of the quantum of mass.
-pub(super) type Entries = Vec<(usize, usize, i64)>;
+use super::masses::Mass;
 
-/// An optimal plan with the dual potentials that certify it: `u_i + v_j <= c_ij`, with equality
-/// where mass moves.
+/// The positive entries of a plan: `(i, j, pi_ij)`, masses in units of the quantum of mass.
+pub(super) type Entries = Vec<(usize, usize, Mass)>;
+
+/// A plan with the dual potentials that certify it: `u_i + v_j <= c_ij` in spite of rounding, with
+/// equality up to rounding where mass moves.
 #[derive(Debug)]
 pub(super) struct Solution {
     pub(super) plan: Entries,
@@ -30,7 +32,7 @@ pub(super) struct Plan {
 struct Entry {
     row: u32,
     next: u32,
-    mass: i64,
+    mass: Mass,
 }
 
 impl Plan {
@@ -44,7 +46,7 @@ impl Plan {
     }
 
     /// The rows that send mass to column `j`, with that mass.
-    pub(super) fn column(&self, j: usize) -> impl Iterator<Item = (u32, i64)> + '_ {
+    pub(super) fn column(&self, j: usize) -> impl Iterator<Item = (u32, Mass)> + '_ {
         let mut next = self.head[j];
         std::iter::from_fn(move || {
             let entry = self.entries.get(next as usize)?;
@@ -62,14 +64,14 @@ impl Plan {
     }
 
     /// The mass `pi_ij`.
-    pub(super) fn mass(&self, i: u32, j: usize) -> i64 {
+    pub(super) fn mass(&self, i: u32, j: usize) -> Mass {
         self.column(j)
             .find(|entry| entry.0 == i)
             .map_or(0, |entry| entry.1)
     }
 
     /// Adds `mass`, of either sign, to `pi_ij`, and removes the entry if it becomes zero.
-    pub(super) fn add(&mut self, i: u32, j: usize, mass: i64) {
+    pub(super) fn add(&mut self, i: u32, j: usize, mass: Mass) {
         let (mut previous, mut slot) = (NONE, self.head[j]);
         while slot != NONE && self.entries[slot as usize].row != i {
             (previous, slot) = (slot, self.entries[slot as usize].next);

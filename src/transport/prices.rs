@@ -9,7 +9,7 @@ use super::cost::{Cost, LANES, Sink, padded};
 
 /// Rounding error of a reduced cost relative to its terms, with a safety factor for sums over
 /// coordinates.
-const ROUNDING: f64 = 64.0 * f64::EPSILON;
+pub(super) const ROUNDING: f64 = 64.0 * f64::EPSILON;
 
 /// A candidate arc of a row.
 #[derive(Debug, Clone, Copy)]
@@ -82,11 +82,7 @@ impl<'a> Prices<'a> {
     ) -> Self {
         let list = |(i, &j): (usize, &usize)| {
             let c = cost.at(i, j);
-            CandidateList {
-                omitted_bound: c - v[j] + margin + ROUNDING * (c + v[j].abs()),
-                size,
-                ..CandidateList::default()
-            }
+            CandidateList::below(c - v[j] + margin + ROUNDING * (c + v[j].abs()), size)
         };
         let mut lists: Vec<_> = columns.iter().enumerate().map(list).collect();
         let rows: Vec<u32> = (0..cost.rows() as u32).collect();
@@ -187,12 +183,6 @@ impl<'a> Prices<'a> {
         }
     }
 
-    /// The best column of every row, with its cost.
-    pub(super) fn best_columns(&mut self) -> Vec<(usize, f64)> {
-        let best = (0..self.cost.rows()).map(|i| self.best(i).arc);
-        best.map(|arc| (arc.column as usize, arc.cost)).collect()
-    }
-
     /// Whether at least a quarter of the list of row `i` is still better than all omitted arcs.
     pub(super) fn has_enough_candidates(&self, i: usize) -> bool {
         let list = &self.lists[i];
@@ -207,6 +197,15 @@ fn by_bound(a: &Arc, b: &Arc) -> std::cmp::Ordering {
 }
 
 impl CandidateList {
+    /// An empty list of arcs with reduced costs below `bound`.
+    pub(super) fn below(bound: f64, size: usize) -> Self {
+        Self {
+            omitted_bound: bound,
+            size,
+            ..Self::default()
+        }
+    }
+
     /// Adds the arc to column `j` of cost `c` and price `v`.
     pub(super) fn push(&mut self, j: usize, c: f64, v: f64) {
         self.arcs.push(Arc {
@@ -242,7 +241,7 @@ impl CandidateList {
 }
 
 /// Collects the arcs of each row below its bound.
-struct Select<'a>(&'a mut [CandidateList]);
+pub(super) struct Select<'a>(pub(super) &'a mut [CandidateList]);
 
 impl Sink for Select<'_> {
     #[inline(always)]

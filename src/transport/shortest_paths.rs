@@ -13,7 +13,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::certificate::feasible_rows;
 use super::cost::{LANES, Sink};
+use super::masses::Mass;
 use super::plan::{Plan, Solution};
 use super::prices::Prices;
 
@@ -71,7 +73,7 @@ impl ColumnLabel {
 }
 
 /// The optimal plan from `supply` to `demand` with its potentials.
-pub(super) fn solve(mut prices: Prices, mut supply: Vec<i64>, mut demand: Vec<i64>) -> Solution {
+pub(super) fn solve(mut prices: Prices, mut supply: Vec<Mass>, mut demand: Vec<Mass>) -> Solution {
     let (n, m) = (supply.len(), demand.len());
     let mut plan = Plan::new(m);
     let mut u = Vec::with_capacity(n);
@@ -96,7 +98,7 @@ pub(super) fn solve(mut prices: Prices, mut supply: Vec<i64>, mut demand: Vec<i6
         if roots.is_empty() {
             return Solution {
                 plan: plan.entries(),
-                u,
+                u: feasible_rows(&prices),
                 v: prices.v,
             };
         }
@@ -123,7 +125,7 @@ impl ShortestPaths {
         u: &[f64],
         plan: &Plan,
         roots: &[u32],
-        demand: &[i64],
+        demand: &[Mass],
     ) -> (Vec<u32>, f64) {
         let m = self.column.len();
         let mut sinks = Vec::new();
@@ -241,7 +243,7 @@ impl ShortestPaths {
 
     /// Augments the plan along the path from the root to column `sink` by the bottleneck mass,
     /// which may be zero.
-    fn augment(&self, plan: &mut Plan, supply: &mut [i64], demand: &mut [i64], sink: usize) {
+    fn augment(&self, plan: &mut Plan, supply: &mut [Mass], demand: &mut [Mass], sink: usize) {
         let mut i = self.column[sink].parent;
         let root = self.row[i as usize].root as usize;
         let mut mass = supply[root].min(demand[sink]);

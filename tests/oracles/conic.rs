@@ -131,7 +131,7 @@ fn requires_the_first_variation() {
         refused,
         Err(ParameterError {
             name: "alpha",
-            requirement: ">= 0 and finite",
+            requirement: ">= 0 and finite in the precision of the flow",
             value: -1.0
         })
     );

@@ -8,3 +8,4 @@ mod transport;
 mod transport_along_flows;
 mod transport_exact;
 mod transport_periphery;
+mod transport_scales;
