@@ -152,7 +152,11 @@ pub fn w1<T: Real>(
     Coupling::optimal(mu, nu, 1.0, None)
 }
 
-/// The optimal p-Wasserstein coupling, `p >= 1` finite: minimises `sum_ij pi_ij |x_i - y_j|^p`. See
+/// The largest exponent p. Above it, costs of distances in a ratio of 0.93 differ by more than the
+/// range of f64.
+const MAX_EXPONENT: f64 = 1e4;
+
+/// The optimal p-Wasserstein coupling, `1 <= p <= 10^4`: minimises `sum_ij pi_ij |x_i - y_j|^p`. See
 /// [`w2`].
 ///
 /// For large p the longest distances decide. Relative errors of `W_p` are those of the cost divided
@@ -166,6 +170,7 @@ pub fn wp<T: Real>(
     p: T,
 ) -> Result<Coupling<T>, TransportError> {
     let p = to_f64(p);
-    ParameterError::check(p >= 1.0 && p.is_finite(), "p", "at least 1 and finite", p)?;
+    let holds = (1.0..=MAX_EXPONENT).contains(&p);
+    ParameterError::check(holds, "p", "at least 1 and at most 10000", p)?;
     Coupling::optimal(mu, nu, p, None)
 }

@@ -273,7 +273,7 @@ impl<T: Real> Coupling<T> {
     ///
     /// Dual feasibility `phi_i + psi_j <= |x_i - y_j|^p` holds in exact arithmetic, since the
     /// potentials are rounded down. Complementary slackness, equality where `pi_ij > 0`, holds up
-    /// to rounding.
+    /// to 1e-10 of the cost and the potentials, and usually up to rounding.
     pub fn potentials(&self) -> (&[T], &[T]) {
         (&self.phi, &self.psi)
     }

@@ -146,7 +146,8 @@ proptest! {
         if let Some(w) = certificate.escape()
             && let Some(lower) = sparse::insert(&mut energy, &mu, w)
         {
-            prop_assert!(energy.value(&lower) < energy.value(&mu));
+            // The decrease may be below the rounding of F.
+            prop_assert!(energy.value(&lower) <= energy.value(&mu) * (1.0 + 1e-15));
         }
     }
 
@@ -186,19 +187,15 @@ proptest! {
     fn fewer_neurons_predict_the_same((energy, mu) in problem()) {
         let x = energy.risk().inputs();
         let h = predict(energy.features(), &mu, x).unwrap();
-        let d = x.dim();
         for nu in [sparse::prune(energy.features(), &mu), sparse::merge(energy.features(), &mu, 0.0)] {
             prop_assert!(nu.len() <= mu.len());
             let g = predict(energy.features(), &nu, x).unwrap();
             for (j, (h, g)) in h.iter().zip(g.iter()).enumerate() {
-                // The terms of the sum, each with errors of a few units.
-                let size: f64 = (0..mu.len())
-                    .map(|i| {
-                        let w = mu.particle(i);
-                        let z: f64 = (0..d).map(|l| (w[1 + l] * x.point(j)[l]).abs()).sum();
-                        mu.weight(i) * w[0].abs() * z
-                    })
-                    .sum();
+                // Neurons whose share of the path norm is below its rounding are removed.
+                let length = |v: &[f64]| v.iter().fold(0.0_f64, |norm, v| norm.hypot(*v));
+                let size = length(x.point(j)) * (0..mu.len())
+                    .map(|i| mu.weight(i) * mu.particle(i)[0].abs() * length(&mu.particle(i)[1..]))
+                    .sum::<f64>();
                 if size < 1e290 && h.is_finite() {
                     let error = (h - g).abs();
                     prop_assert!(error <= 1e-13 * size + 1e-300, "{h} became {g}, terms {size}");

@@ -27,7 +27,8 @@ fn inserting_escape_directions_leads_to_the_optimum() {
                 break;
             };
             let inserted = merge(energy.features(), &inserted, 0.0);
-            assert!(energy.value(&inserted) < value);
+            // A decrease below the rounding of F may be proved as well.
+            assert!(energy.value(&inserted) <= value * (1.0 + 4.0 * f64::EPSILON));
             value = energy.value(&inserted);
             mu = inserted;
             certificate = certify(&mut energy, &mu);

@@ -50,8 +50,9 @@ fn two_samples_by_hand() {
         for method in METHODS {
             let mut energy = network::<_, _, f64>(Relu, loss, &x, &y, 0.01);
             let (value, reason) = run(method, &mut energy, 100);
+            // The runs stop at a gap of 1e-8.
             assert!(
-                (value - expected).abs() < 1e-10 * expected,
+                value <= expected + 1e-8 && value >= expected * (1.0 - 1e-12),
                 "{loss:?}, {y:?}, {method:?}: {value}, not {expected}, {reason:?}"
             );
             assert!(
