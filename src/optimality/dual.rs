@@ -78,6 +78,7 @@ pub trait DualRisk {
     /// ```
     fn subdifferential(&self, h: &[f64], radius: &[f64], lower: &mut [f64], upper: &mut [f64]) {
         let _ = radius;
+        assert_size("length of the upper ends", lower.len(), upper.len());
         self.slope(h, lower);
         upper.copy_from_slice(lower);
     }

@@ -8,7 +8,7 @@ use crate::integrator::polish;
 use crate::measure::EmpiricalMeasure;
 use crate::observe::StopReason;
 use crate::optimality::{Certifiable, Certificate, certify};
-use crate::real::{Real, to_f64};
+use crate::real::{Real, real, to_f64};
 use crate::state::State;
 
 /// Conditional gradient (Frank-Wolfe): atoms are added one by one, where the first variation is
@@ -134,8 +134,8 @@ impl FrankWolfe {
         }
     }
 
-    /// The correction of `mu`, whose atoms from `first` on are new. If F does not decrease, its
-    /// weights are optimal up to `gap` or rounding.
+    /// The correction of `mu`, whose atoms from `first` on are new. If F does not decrease, or at a
+    /// kink by less than `gap`, its weights are optimal up to `gap` or rounding.
     ///
     /// At a kink of F, changes of two weights may not decrease F although changes of all do.
     /// `Plain` then optimises all of them, as `Corrective`.
@@ -174,7 +174,10 @@ impl FrankWolfe {
                 next = slid;
             }
         }
-        if energy.value(&next) < start {
+        // At a kink, a decrease below the gap is worth less than the subgradient.
+        let is_kink = outcome.converged && !outcome.subgradient.is_empty();
+        let least = if is_kink { real(gap) } else { T::zero() };
+        if energy.value(&next) < start - least {
             Ok(Correction::Decrease(next))
         } else if outcome.converged || outcome.residual <= gap {
             Ok(Correction::Optimal(outcome.subgradient))

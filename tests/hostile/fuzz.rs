@@ -193,9 +193,11 @@ proptest! {
             for (j, (h, g)) in h.iter().zip(g.iter()).enumerate() {
                 // Neurons whose share of the path norm is below its rounding are removed.
                 let length = |v: &[f64]| v.iter().fold(0.0_f64, |norm, v| norm.hypot(*v));
-                let size = length(x.point(j)) * (0..mu.len())
-                    .map(|i| mu.weight(i) * mu.particle(i)[0].abs() * length(&mu.particle(i)[1..]))
-                    .sum::<f64>();
+                let share = |i: usize| {
+                    let (a, b) = mu.particle(i).split_at(1);
+                    mu.weight(i) * a[0].abs() * (length(b) * length(x.point(j)))
+                };
+                let size: f64 = (0..mu.len()).map(share).sum();
                 if size < 1e290 && h.is_finite() {
                     let error = (h - g).abs();
                     prop_assert!(error <= 1e-13 * size + 1e-300, "{h} became {g}, terms {size}");

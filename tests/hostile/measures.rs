@@ -114,6 +114,9 @@ fn errors(suite: &Suite<'_>) {
             "nonnegative",
             x,
         );
+        suite.call("ParameterError::check_positive_in", x, || {
+            ParameterError::check_positive_in::<f32>("x", x)
+        });
         for holds in [true, false] {
             suite.call("ParameterError::check", x, || {
                 ParameterError::check(holds, "x", "y", x)

@@ -132,6 +132,10 @@ fn risk<T: Real>(suite: &Suite<'_>, index: usize, mut risk: impl Risk<T> + DualR
                 (at, c, bound),
             );
             let radius = vec![c.abs(); n];
+            let (mut low, mut high) = (u.clone(), u.clone());
+            suite.call("DualRisk::subdifferential", (at, c), || {
+                risk.subdifferential(&h, &radius, &mut low, &mut high)
+            });
             let bound = suite.call("DualRisk::upper", (at, c), || risk.upper(&h, &radius));
             let number = bound.is_some_and(|bound| bound == bound);
             suite.check(
@@ -171,6 +175,10 @@ fn risk<T: Real>(suite: &Suite<'_>, index: usize, mut risk: impl Risk<T> + DualR
         let [h, u, mut out] = lens.map(|len| vec![1.0; len]);
         suite.call("DualRisk::slope", at, || risk.slope(&h, &mut out));
         suite.call("DualRisk::upper", at, || risk.upper(&h, &u));
+        let mut other = out.clone();
+        suite.call("DualRisk::subdifferential", at, || {
+            risk.subdifferential(&h, &u, &mut out, &mut other)
+        });
         suite.call("DualRisk::conjugate", at, || risk.conjugate(&u, 1.0));
     }
 }
@@ -281,6 +289,7 @@ fn energies<T: Real>(suite: &Suite<'_>) {
 
 fn energy<T: Real>(suite: &Suite<'_>, index: usize, energy: &mut dyn Energy<T>) {
     suite.call("Energy::check", index, || energy.check());
+    suite.call("Energy::ranks", index, || energy.ranks().is_some());
     suite.call("Energy::particle_dim", index, || energy.particle_dim());
     suite.call("Energy::refresh", index, || energy.refresh());
     for p in [3, 2, 4] {
@@ -435,6 +444,12 @@ fn certified<T: Real, E: Certifiable<T>>(
             "a gap is a number",
             (at, budget, gap),
         );
+        for s in [1.0, budget] {
+            let subgradient = [(real(s), mu.clone())];
+            suite.call("Certifiable::combined_certificate", (at, s), || {
+                energy.combined_certificate(&mu, &subgradient)
+            });
+        }
         suite.call("Certifiable::certificate", (at, budget), || {
             energy.certificate(&mu, budget)
         });
