@@ -135,6 +135,7 @@ where
         let risk = self.risk().upper(&predictions.h, &predictions.radius);
         let value = add_up(risk, mul_up(lambda, predictions.second_moment));
 
+        let is_given = u.is_some();
         let mut u = u.unwrap_or_else(|| {
             let mut u = vec![0.0; predictions.h.len()];
             self.risk().slope(&predictions.h, &mut u);
@@ -172,7 +173,7 @@ where
             budget,
         };
         let mut best = problem.bound(&u);
-        if best.gap.is_nan() || best.gap > NEGLIGIBLE * EPS * value {
+        if !is_given && (best.gap.is_nan() || best.gap > NEGLIGIBLE * EPS * value) {
             let (h, magnitude) = (&predictions.h, &predictions.magnitude);
             let kinks = Kinks::near(problem.risk, h, magnitude, problem.x);
             if !kinks.is_empty() {

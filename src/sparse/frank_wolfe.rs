@@ -8,7 +8,7 @@ use crate::integrator::polish;
 use crate::measure::EmpiricalMeasure;
 use crate::observe::StopReason;
 use crate::optimality::{Certifiable, Certificate, certify};
-use crate::real::{Real, real, to_f64};
+use crate::real::{Real, to_f64};
 use crate::state::State;
 
 /// Conditional gradient (Frank-Wolfe): atoms are added one by one, where the first variation is
@@ -134,8 +134,8 @@ impl FrankWolfe {
         }
     }
 
-    /// The correction of `mu`, whose atoms from `first` on are new. If F does not decrease, or at a
-    /// kink by less than `gap`, its weights are optimal up to `gap` or rounding.
+    /// The correction of `mu`, whose atoms from `first` on are new. If F does not decrease, its
+    /// weights are optimal up to `gap` or rounding.
     ///
     /// At a kink of F, changes of two weights may not decrease F although changes of all do.
     /// `Plain` then optimises all of them, as `Corrective`.
@@ -174,10 +174,7 @@ impl FrankWolfe {
                 next = slid;
             }
         }
-        // At a kink, a decrease below the gap is worth less than the subgradient.
-        let is_kink = outcome.converged && !outcome.subgradient.is_empty();
-        let least = if is_kink { real(gap) } else { T::zero() };
-        if energy.value(&next) < start - least {
+        if energy.value(&next) < start {
             Ok(Correction::Decrease(next))
         } else if outcome.converged || outcome.residual <= gap {
             Ok(Correction::Optimal(outcome.subgradient))
@@ -216,7 +213,7 @@ impl FrankWolfe {
         steps: usize,
     ) -> Result<(StopReason, Certificate<T>), StepError> {
         check_gap(gap)?;
-        let mut certificate = certify(energy, mu);
+        let mut certificate = by_gradient(energy, mu);
         // Atoms without weight at the end of the measure, and the method that corrects it.
         let (mut extended, mut new, mut method) = (mu.clone(), 0, self);
         let mut taken = 0;
@@ -240,7 +237,7 @@ impl FrankWolfe {
             match method.correct(energy, &extended, first, to_f64(gap))? {
                 Correction::Decrease(next) => {
                     *mu = next;
-                    certificate = certify(energy, mu);
+                    certificate = by_gradient(energy, mu);
                     (extended, new, method) = (mu.clone(), 0, self);
                 }
                 // A kink of F. Its subgradients differ from F'(mu); the one that proves the
@@ -259,6 +256,17 @@ impl FrankWolfe {
             taken += 1;
         }
     }
+}
+
+/// The certificate by `F'(mu)` itself. At a kink of the loss that of [`certify`] may belong to
+/// another subgradient, along which F need not decrease.
+fn by_gradient<T: Real, E: Certifiable<T> + ?Sized>(
+    energy: &mut E,
+    mu: &EmpiricalMeasure<T>,
+) -> Certificate<T> {
+    let gradient = [(T::one(), mu.clone())];
+    let combined = energy.combined_certificate(mu, &gradient);
+    combined.unwrap_or_else(|| certify(energy, mu))
 }
 
 /// Checks that a requested gap is non-negative.

@@ -195,7 +195,8 @@ proptest! {
                 let length = |v: &[f64]| v.iter().fold(0.0_f64, |norm, v| norm.hypot(*v));
                 let share = |i: usize| {
                     let (a, b) = mu.particle(i).split_at(1);
-                    mu.weight(i) * a[0].abs() * (length(b) * length(x.point(j)))
+                    let factors = [mu.weight(i), a[0].abs(), length(b), length(x.point(j))];
+                    factors.iter().map(|factor| factor.ln()).sum::<f64>().exp()
                 };
                 let size: f64 = (0..mu.len()).map(share).sum();
                 if size < 1e290 && h.is_finite() {

@@ -18,6 +18,17 @@ use std::collections::BTreeSet;
 use api::Api;
 use suite::Suite;
 
+/// Public functions that macros generate.
+const GENERATED: [&str; 7] = [
+    "Radial::new",
+    "Ridge::activation",
+    "Ridge::input_dim",
+    "Ridge::new",
+    "Ridge::output_dim",
+    "Ridge::particle_dim",
+    "Ridge::with_outputs",
+];
+
 #[test]
 fn every_public_function_survives_invalid_and_extreme_arguments() {
     let api = Api::read();
@@ -34,7 +45,8 @@ fn every_public_function_survives_invalid_and_extreme_arguments() {
     let public = api.functions();
     let missing: Vec<_> = public.difference(&called).collect();
     assert!(missing.is_empty(), "no calls of {missing:#?}");
-    let unknown: BTreeSet<_> = called.difference(&public).collect();
+    let known = |name: &&String| public.contains(*name) || GENERATED.contains(&name.as_str());
+    let unknown: BTreeSet<_> = called.iter().filter(|name| !known(name)).collect();
     assert!(unknown.is_empty(), "not public functions: {unknown:#?}");
     suite.assert_no_failures();
 }

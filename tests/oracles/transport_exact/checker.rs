@@ -224,9 +224,9 @@ pub fn check(mu: &Atoms, nu: &Atoms, p: f64, scalar: Scalar, claim: &Claim) -> R
             false => Dyadic::zero(),
         };
         let sizes = &sizes.map(term).sum::<Dyadic>() + &primal_up;
-        let factor = 64.0 * (eps * (64 + 4 * (n + m)) as f64)
+        let factor = 256.0 * (eps * (64 + 4 * (n + m)) as f64)
             + 256.0 * f64::EPSILON * p * (mu.dim + 8) as f64;
-        let subnormal = &tiny * &Dyadic::from(4.0);
+        let subnormal = &tiny * &Dyadic::from(64.0);
         &(&(&Dyadic::from(factor) * &sizes) + &(&quanta * largest_cost)) + &subnormal
     };
     let mut dual = None;
