@@ -1,7 +1,5 @@
 //! Feature maps `Phi(w): R^d -> R^k` of a particle `w`, and the batch operations that a flow needs.
 
-use std::fmt;
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,12 +12,19 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut, dot};
 use crate::real::Real;
 
+mod breakpoint;
 mod compute;
+mod hessian;
+mod piecewise_linear;
+mod prediction_gradient;
 mod provided_batches;
 mod radial;
 mod ridge;
 mod workspace;
 
+pub use breakpoint::Breakpoint;
+pub(crate) use hessian::by_differences;
+pub use prediction_gradient::PredictionGradient;
 pub use provided_batches::ProvidedBatches;
 pub use radial::Radial;
 pub use ridge::Ridge;
@@ -229,6 +234,48 @@ pub trait FeatureMap<T: Real> {
             }
         }
     }
+
+    /// Visits the kinks of `w -> <g_j, Phi(w)(x_j)>` that the segments from `w_i` to `w_i + v_i`
+    /// meet: the breakpoints along `v` (`p x q`), of the map at the points `w` (`p x q`).
+    ///
+    /// A kink is a hyperplane `<n, w> = c` across which the gradient jumps by a multiple of its
+    /// normal `n`. Those with `|<n, w_i> - c| <= |<n, v_i>| + margin s` are visited at least, with
+    /// `s` the size of the terms of the left side ([`Breakpoint::scale`]). With `v = 0` these are
+    /// the kinks on which the points lie, up to rounding.
+    ///
+    /// Provided: none, for maps that are continuously differentiable in `w`. A map with kinks that
+    /// does not override this method is treated as such.
+    fn breakpoints(
+        &self,
+        w: &DMatrix<T>,
+        v: &DMatrix<T>,
+        x: &Inputs<T>,
+        g: &[T],
+        margin: T,
+        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+    ) {
+        let _ = (w, v, x, g, margin, visit);
+    }
+
+    /// The Hessians of the linear functional of `g` (`k x n`) at any points `w` (`p x q`):
+    /// `sum_j grad_w^2 <g_j, Phi(w_i)(x_j)>`, each `p x p`, written one after the other to `out`.
+    ///
+    /// Provided: differences of [`variation`](Self::variation) at `p q` points. Allocates.
+    ///
+    /// # Panics
+    /// If the shapes do not match the map.
+    fn hessians(
+        &self,
+        w: &DMatrix<T>,
+        x: &Inputs<T>,
+        g: &[T],
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
+        by_differences(w, out, |at, values, descent| {
+            self.variation(at, x, g, values, descent, ws);
+        });
+    }
 }
 
 forward! {
@@ -271,51 +318,23 @@ forward! {
             out: &mut [T],
             ws: &mut Workspace<T>
         );
-    }
-}
-
-/// The gradient of a risk with respect to the predictions, `h -> (R(h), grad R(h))`, for
-/// [`FeatureMap::velocity`].
-///
-/// Wraps a function `evaluate(samples, h, g)`: it reads the predictions `h` (`k x len`) at a range
-/// of samples, writes the gradient at these samples to `g` and returns their contribution to
-/// `R(h)`.
-pub struct PredictionGradient<'a, T> {
-    separable: bool,
-    evaluate: &'a mut Evaluate<'a, T>,
-}
-
-/// The type of the wrapped function.
-type Evaluate<'a, T> = dyn FnMut(Range<usize>, &[T], &mut [T]) -> T + 'a;
-
-impl<'a, T> PredictionGradient<'a, T> {
-    /// The gradient computed by `evaluate`; `separable` is true if it may be called with parts of
-    /// the samples.
-    pub fn new(separable: bool, evaluate: &'a mut Evaluate<'a, T>) -> Self {
-        Self {
-            separable,
-            evaluate,
-        }
-    }
-
-    /// Returns true if the risk is a sum over samples, so that ranges of samples can be evaluated
-    /// one after the other.
-    pub fn is_separable(&self) -> bool {
-        self.separable
-    }
-
-    /// Evaluates the gradient at a range of samples: `0..n` unless
-    /// [`is_separable`](Self::is_separable).
-    pub fn evaluate(&mut self, samples: Range<usize>, h: &[T], g: &mut [T]) -> T {
-        (self.evaluate)(samples, h, g)
-    }
-}
-
-impl<T> fmt::Debug for PredictionGradient<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PredictionGradient")
-            .field("separable", &self.separable)
-            .finish_non_exhaustive()
+        fn breakpoints(
+            &self,
+            w: &DMatrix<T>,
+            v: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            margin: T,
+            visit: &mut dyn FnMut(&Breakpoint<'_, T>)
+        );
+        fn hessians(
+            &self,
+            w: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            out: &mut [T],
+            ws: &mut Workspace<T>
+        );
     }
 }
 

@@ -1,14 +1,17 @@
 //! The risk of the mean prediction, `F(mu) = R(int Phi dmu) + int V dmu`.
 
 use std::fmt;
+use std::ops::Range;
 
 use nalgebra::DMatrix;
 
-use super::potential::{add_hessian_product, integral, subtract_gradient};
+use super::linearised::Linearised;
+use super::potential::{add_hessian_product, integral, potential_hessians, subtract_gradient};
 use super::ranks::{AllReduce, Ranks};
+use super::relaxation::{Relaxation, correct};
 use super::{Energy, Potential, inner};
 use crate::error::ShapeError;
-use crate::feature::{FeatureMap, PredictionGradient, Workspace};
+use crate::feature::{Breakpoint, FeatureMap, PredictionGradient, Workspace};
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::columns;
 use crate::real::Real;
@@ -43,6 +46,10 @@ pub struct MeanFieldRisk<F, R, T, V = ()> {
     potential: V,
     ranks: Ranks<T>,
     workspace: Workspace<T>,
+    /// Predictions and gradient at the last measure, for integrators that use second derivatives.
+    linearised: Linearised<T>,
+    /// The relaxed kinks of the risk, during a proximal step.
+    relaxation: Option<Relaxation<T>>,
 }
 
 impl<F: fmt::Debug, R: fmt::Debug, T, V: fmt::Debug> fmt::Debug for MeanFieldRisk<F, R, T, V> {
@@ -89,6 +96,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
             potential: (),
             ranks: Ranks::SINGLE,
             workspace,
+            linearised: Linearised::default(),
+            relaxation: None,
         })
     }
 
@@ -100,6 +109,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
             potential: (),
             ranks,
             workspace,
+            linearised,
+            relaxation,
         } = self;
         MeanFieldRisk {
             features,
@@ -107,6 +118,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
             potential,
             ranks,
             workspace,
+            linearised,
+            relaxation,
         }
     }
 }
@@ -138,6 +151,7 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
     /// The risk `R`, for modification between steps. Call
     /// [`State::invalidate`](crate::State::invalidate) afterwards.
     pub fn risk_mut(&mut self) -> &mut R {
+        self.linearised.clear();
         &mut self.risk
     }
 
@@ -174,6 +188,29 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
         self.risk.output_dim() * self.risk.inputs().len()
     }
 
+    /// Computes the predictions and the gradient of the risk at `mu`, unless they are those of the
+    /// last velocity.
+    ///
+    /// They are always computed by a velocity: the prediction pass alone may round differently, and
+    /// a run that resumes would then not repeat the same numbers.
+    fn linearise(&mut self, mu: &EmpiricalMeasure<T>) {
+        self.linearised.enabled = true;
+        // All ranks compute the velocity, or none: it is a sum over them.
+        let missing = if self.linearised.is_at(mu) {
+            T::zero()
+        } else {
+            T::one()
+        };
+        if self.ranks.sum_scalar(missing) > T::zero() {
+            let field = self.linearised.field.take();
+            let mut field = field
+                .filter(|field| field.shape() == mu.points().shape())
+                .unwrap_or_else(|| DMatrix::zeros(mu.dim(), mu.len()));
+            self.velocity(mu, &mut field);
+            self.linearised.field = Some(field);
+        }
+    }
+
     /// `int V dmu` over all ranks.
     fn potential_energy(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         self.ranks.sum_scalar(integral(&self.potential, mu))
@@ -194,12 +231,14 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             risk,
             ranks,
             workspace,
+            relaxation,
             ..
         } = self;
-        let ([h], ws) = workspace.nest([kn]);
+        let ([h, g], ws) = workspace.nest([kn, kn]);
         features.predict(mu, risk.inputs(), h, ws);
         ranks.sum(h);
-        risk.value(h) + self.potential_energy(mu)
+        let value = risk.value(h) + correct(relaxation, 0, h, g);
+        value + self.potential_energy(mu)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
@@ -210,19 +249,30 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             potential,
             ranks,
             workspace,
+            linearised,
+            relaxation,
         } = self;
+        linearised.start(mu, kn);
         let value = if ranks.is_distributed() {
             let ([total], ws) = workspace.nest([kn]);
             let mut gradient = |_, h: &[T], g: &mut [T]| {
                 total.copy_from_slice(h);
                 ranks.sum(total);
-                risk.value_and_gradient(total, g)
+                let value = risk.value_and_gradient(total, g) + correct(relaxation, 0, total, g);
+                linearised.record(0, total, g);
+                value
             };
             let gradient = &mut PredictionGradient::new(false, &mut gradient);
             features.velocity(mu, risk.inputs(), gradient, out, ws)
         } else {
-            let mut gradient =
-                |samples, h: &[T], g: &mut [T]| risk.value_and_gradient_range(samples, h, g);
+            let k = risk.output_dim();
+            let mut gradient = |samples: Range<usize>, h: &[T], g: &mut [T]| {
+                let start = samples.start * k;
+                let value =
+                    risk.value_and_gradient_range(samples, h, g) + correct(relaxation, start, h, g);
+                linearised.record(start, h, g);
+                value
+            };
             let gradient = &mut PredictionGradient::new(risk.is_separable(), &mut gradient);
             features.velocity(mu, risk.inputs(), gradient, out, workspace)
         };
@@ -244,11 +294,13 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             potential,
             ranks,
             workspace,
+            relaxation,
+            ..
         } = self;
         let ([h, g], ws) = workspace.nest([kn, kn]);
         features.predict(mu, risk.inputs(), h, ws);
         ranks.sum(h);
-        let value = risk.value_and_gradient(h, g);
+        let value = risk.value_and_gradient(h, g) + correct(relaxation, 0, h, g);
         features.variation(at, risk.inputs(), g, values, descent, ws);
         for (w, value) in columns(at.as_slice(), at.nrows()).zip(values) {
             *value += potential.value(w);
@@ -263,6 +315,7 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         v: &DMatrix<T>,
         out: &mut DMatrix<T>,
     ) -> Option<()> {
+        self.linearise(mu);
         let kn = self.predictions();
         let Self {
             features,
@@ -270,13 +323,16 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             potential,
             ranks,
             workspace,
+            linearised,
+            relaxation,
         } = self;
-        let ([h, u, hu, values], ws) = workspace.nest([kn, kn, kn, mu.len()]);
-        features.predict(mu, risk.inputs(), h, ws);
-        ranks.sum(h);
+        let ([u, hu, values], ws) = workspace.nest([kn, kn, mu.len()]);
         features.jvp(mu, v, risk.inputs(), u, ws);
         ranks.sum(u);
-        risk.curvature(h, u, hu);
+        risk.curvature(&linearised.h, u, hu);
+        if let Some(relaxation) = relaxation {
+            relaxation.add_curvature(&linearised.h, u, hu);
+        }
         // `variation` returns a descent direction: out_i = -DPhi(w_i)^T R'' u.
         features.variation(mu.points(), risk.inputs(), hu, values, out, ws);
         out.neg_mut();
@@ -284,11 +340,59 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         Some(())
     }
 
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        self.linearise(mu);
+        let (w, x, g) = (mu.points(), self.risk.inputs(), &self.linearised.g);
+        self.features
+            .hessians(w, x, g, remainder, &mut self.workspace);
+        potential_hessians(&self.potential, w, remainder, included);
+        Some(())
+    }
+
+    fn breakpoints(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        margin: T,
+        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+    ) {
+        self.linearise(mu);
+        let (w, x, g) = (mu.points(), self.risk.inputs(), &self.linearised.g);
+        self.features.breakpoints(w, v, x, g, margin, visit);
+    }
+
+    fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T> {
+        let Some((mu, width)) = at else {
+            if self.relaxation.take().is_some() {
+                self.linearised.clear();
+            }
+            return None;
+        };
+        self.linearise(mu);
+        let Linearised { h, g, .. } = &self.linearised;
+        let gap = match &mut self.relaxation {
+            Some(relaxation) => relaxation.update(h),
+            None => {
+                self.relaxation = Relaxation::new(&self.risk, h, g);
+                T::zero()
+            }
+        };
+        self.relaxation.as_mut()?.set_width(width);
+        self.linearised.clear();
+        Some(gap)
+    }
+
     fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
         self.ranks.sum_scalar(inner(mu, u, v))
     }
 
     fn refresh(&mut self) -> bool {
+        self.linearised.clear();
         self.risk.refresh()
     }
 }

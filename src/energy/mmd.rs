@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 
 use super::{Energy, Kernel};
 use crate::error::ShapeError;
+use crate::feature::by_differences;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut};
 use crate::real::{Real, real};
@@ -187,5 +188,22 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
             *value = self.witness(w, mu, out);
         }
         Some(self.value(mu))
+    }
+
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        included.fill(T::zero());
+        by_differences(mu.points(), remainder, |at, _, descent| {
+            descent.fill(T::zero());
+            let p = at.nrows();
+            for (w, out) in columns(at.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p)) {
+                self.witness(w, mu, out);
+            }
+        });
+        Some(())
     }
 }

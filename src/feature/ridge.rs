@@ -3,7 +3,9 @@
 use nalgebra::DMatrix;
 
 use super::compute::{self, Neurons};
-use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace};
+use super::{
+    Breakpoint, FeatureMap, PredictionGradient, ProvidedBatches, Workspace, piecewise_linear,
+};
 use crate::activation::{Activation, Homogeneous};
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
@@ -148,6 +150,35 @@ macro_rules! sizes_and_batches {
             }
             self.$neurons(mu.points(), x)
                 .jvp(mu.weights(), v.as_slice(), out, ws);
+        }
+
+        fn breakpoints(
+            &self,
+            w: &DMatrix<T>,
+            v: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            margin: T,
+            visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+        ) {
+            if let Some(slopes) = self.activation.slopes() {
+                piecewise_linear::breakpoints(slopes, [w, v], x, g, margin, visit);
+            }
+        }
+
+        fn hessians(
+            &self,
+            w: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            out: &mut [T],
+            ws: &mut Workspace<T>,
+        ) {
+            if self.activation.slopes().is_some() {
+                piecewise_linear::hessians(self, w, x, g, out, ws);
+            } else {
+                ProvidedBatches(self).hessians(w, x, g, out, ws);
+            }
         }
     };
 }

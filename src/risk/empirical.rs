@@ -7,7 +7,7 @@ use nalgebra::{DMatrix, DVector};
 use super::{Risk, reciprocal, sum};
 use crate::error::{RiskError, ShapeError};
 use crate::inputs::Inputs;
-use crate::loss::Loss;
+use crate::loss::{Kink, Loss};
 use crate::real::{Real, to_f64};
 
 /// The empirical risk `R(h) = (1/n) sum_j sum_l loss(y_jl, h_jl)` on n samples with k outputs each.
@@ -194,6 +194,23 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
 
     fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T {
         self.range_value_and_gradient(samples.start, h, out)
+    }
+
+    fn kinks(&self, visit: &mut dyn FnMut(usize, Kink<T>)) {
+        let k = self.targets.nrows();
+        for (i, &y) in self.targets.iter().enumerate() {
+            if let Some(Kink { at, left, right }) = self.loss.kink(y) {
+                let c = self.weights[i / k];
+                visit(
+                    i,
+                    Kink {
+                        at,
+                        left: c * left,
+                        right: c * right,
+                    },
+                );
+            }
+        }
     }
 
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {
