@@ -14,6 +14,8 @@ pub(super) struct EvaluatedPoint<T> {
     pub(super) velocity: DMatrix<T>,
     pub(super) energy: T,
     pub(super) dissipation: T,
+    /// The norm of the minimum-norm subgradient, if an integrator has computed it.
+    pub(super) slope: Option<T>,
     pub(super) stale: bool,
 }
 
@@ -24,6 +26,7 @@ impl<T: Clone> Clone for EvaluatedPoint<T> {
             velocity: self.velocity.clone(),
             energy: self.energy.clone(),
             dissipation: self.dissipation.clone(),
+            slope: self.slope.clone(),
             stale: self.stale,
         }
     }
@@ -34,6 +37,7 @@ impl<T: Clone> Clone for EvaluatedPoint<T> {
         copy_matrix(&mut self.velocity, &source.velocity);
         self.energy.clone_from(&source.energy);
         self.dissipation.clone_from(&source.dissipation);
+        self.slope.clone_from(&source.slope);
         self.stale = source.stale;
     }
 }
@@ -55,6 +59,7 @@ impl<T: Real> EvaluatedPoint<T> {
             measure: mu,
             energy: real(f64::NAN),
             dissipation: real(f64::NAN),
+            slope: None,
             stale: true,
         }
     }
@@ -86,6 +91,7 @@ impl<T: Real> EvaluatedPoint<T> {
     fn complete(&mut self, energy: &mut dyn Energy<T>, value: T) {
         self.energy = value;
         self.dissipation = energy.inner(&self.measure, &self.velocity, &self.velocity);
+        self.slope = None;
         self.stale = false;
     }
 
