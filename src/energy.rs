@@ -3,16 +3,19 @@
 use nalgebra::DMatrix;
 
 use crate::error::{EnergyError, assert_size};
+use crate::feature::Breakpoint;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, dot};
 use crate::real::Real;
 
 mod kernel;
+mod linearised;
 mod mean_field;
 mod mmd;
 mod potential;
 mod ranks;
+mod relaxation;
 mod sum;
 
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
@@ -111,6 +114,61 @@ pub trait Energy<T: Real> {
         None
     }
 
+    /// The Hessians of the first variation at the particles, split into two terms: each is `m`
+    /// matrices `p x p`, written one after the other.
+    ///
+    /// `included` is the part that [`curvature`](Self::curvature) contains, such as the Hessian of
+    /// weight decay, and `remainder` is the rest, which may be indefinite. So the Hessian of F in
+    /// `L2(mu)` is `v -> curvature(v) + remainder v`. `None` (provided) if it is not implemented.
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        let _ = (mu, remainder, included);
+        None
+    }
+
+    /// Visits the kinks of the first variation that the segments from `w_i` to `w_i + v_i` meet,
+    /// with `F'(mu)` fixed: see [`FeatureMap::breakpoints`](crate::feature::FeatureMap::breakpoints).
+    ///
+    /// Provided: none, for energies with continuously differentiable first variations.
+    fn breakpoints(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        margin: T,
+        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+    ) {
+        let _ = (mu, v, margin, visit);
+    }
+
+    /// Relaxes the kinks of the loss, for a method of multipliers. `None` (provided): the loss has
+    /// none.
+    ///
+    /// A convex loss with a kink at `at`, where its slope rises by `r`, is a continuously
+    /// differentiable function plus `r (h - at)_+`. With a multiplier `u` in `[0, r]` and a width
+    /// `s` of predictions, the second term is replaced by
+    ///
+    /// `min_z r z_+ + (r / (2 s)) (z - (h - at))^2 + u ((h - at) - z)`,
+    ///
+    /// which is continuously differentiable in `h`, at most `r (h - at)_+`, and by at most
+    /// `r s / 2` below it. All methods then are those of the relaxed energy.
+    ///
+    /// `Some((mu, width))` sets the multipliers to the current slopes at `mu`; the first such call does
+    /// not change energy and velocity of `mu`. `s` is `width` times the mean of `|h - at|`, weighted
+    /// by `r`, at the first call, where a distance counts as at least one hundredth of
+    /// `|h| + |at|`. Returns how much the energy of `mu` was relaxed before, `>= 0`. `None` restores
+    /// the energy.
+    ///
+    /// Source: R. T. Rockafellar, Augmented Lagrangians and applications of the proximal point
+    /// algorithm in convex programming, 1976.
+    fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T> {
+        let _ = at;
+        None
+    }
+
     /// The inner product `sum_i c_i <u_i, v_i>` of two fields (`p x m`) in `L2(mu)`.
     ///
     /// Provided: the sum over the local particles, then over [`ranks`](Self::ranks).
@@ -187,6 +245,22 @@ fn assert_curvature<T: Real>(p: usize, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>,
     assert_size("shape of the product", mu.points().shape(), out.shape());
 }
 
+/// Asserts the shapes of [`Energy::hessians`] with particles in `R^p`.
+#[track_caller]
+fn assert_hessians<T: Real>(p: usize, mu: &EmpiricalMeasure<T>, remainder: &[T], included: &[T]) {
+    assert_dim(p, mu);
+    let len = p * p * mu.len();
+    assert_size("length of the remainder", len, remainder.len());
+    assert_size("length of the included part", len, included.len());
+}
+
+/// Asserts the shapes of [`Energy::breakpoints`] with particles in `R^p`.
+#[track_caller]
+fn assert_breakpoints<T: Real>(p: usize, mu: &EmpiricalMeasure<T>, v: &DMatrix<T>) {
+    assert_dim(p, mu);
+    assert_size("shape of the field", mu.points().shape(), v.shape());
+}
+
 /// `sum_i c_i <u_i, v_i>` over the local particles.
 fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
     assert_size("shape of the first field", mu.points().shape(), u.shape());
@@ -220,6 +294,20 @@ forward! {
             v: &DMatrix<T>,
             out: &mut DMatrix<T>
         ) -> Option<()>;
+        fn hessians(
+            &mut self,
+            mu: &EmpiricalMeasure<T>,
+            remainder: &mut [T],
+            included: &mut [T]
+        ) -> Option<()>;
+        fn breakpoints(
+            &mut self,
+            mu: &EmpiricalMeasure<T>,
+            v: &DMatrix<T>,
+            margin: T,
+            visit: &mut dyn FnMut(&Breakpoint<'_, T>)
+        );
+        fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T>;
         fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T;
         fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>>;
         fn refresh(&mut self) -> bool;

@@ -1,30 +1,37 @@
 //! Feature maps `Phi(w): R^d -> R^k` of a particle `w`, and the batch operations that a flow needs.
 
-use std::fmt;
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
-use crate::error::{ParameterError, ShapeError, assert_size, is_allocatable};
+use crate::error::{ParameterError, assert_size};
 use crate::forward::forward;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut, dot};
 use crate::real::Real;
 
+mod breakpoint;
 mod compute;
+mod hessian;
+mod piecewise_linear;
+mod prediction_gradient;
+mod predictions;
 mod provided_batches;
 mod radial;
 mod ridge;
 mod sizes;
 mod workspace;
 
+pub use breakpoint::Breakpoint;
+pub(crate) use hessian::by_differences;
+pub use prediction_gradient::PredictionGradient;
+pub use predictions::predict;
 pub use provided_batches::ProvidedBatches;
 pub use radial::Radial;
 pub use ridge::Ridge;
-use sizes::Sizes;
+use sizes::sizes;
 pub use workspace::Workspace;
 
 /// A feature map `Phi: R^p -> (R^d -> R^k)`: the function of a sample `x` that one particle `w`
@@ -242,6 +249,50 @@ pub trait FeatureMap<T: Real> {
         }
     }
 
+    /// Visits the kinks of `w -> <g_j, Phi(w)(x_j)>` that the segments from `w_i` to `w_i + v_i`
+    /// meet: the breakpoints along `v` (`p x q`), of the map at the points `w` (`p x q`).
+    ///
+    /// A kink is a hyperplane `<n, w> = c` across which the gradient jumps by a multiple of its
+    /// normal `n`. Those with `|<n, w_i> - c| <= |<n, v_i>| + margin s` are visited at least, with
+    /// `s` the size of the terms of the left side ([`Breakpoint::scale`]). With `v = 0` these are
+    /// the kinks on which the points lie, up to rounding.
+    ///
+    /// Provided: none, for maps that are continuously differentiable in `w`. A map with kinks that
+    /// does not override this method is treated as such.
+    fn breakpoints(
+        &self,
+        w: &DMatrix<T>,
+        v: &DMatrix<T>,
+        x: &Inputs<T>,
+        g: &[T],
+        margin: T,
+        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+    ) {
+        let _ = (margin, visit);
+        sizes(self).assert_breakpoints(w, v, x, g.len());
+    }
+
+    /// The Hessians of the linear functional of `g` (`k x n`) at any points `w` (`p x q`):
+    /// `sum_j grad_w^2 <g_j, Phi(w_i)(x_j)>`, each `p x p`, written one after the other to `out`.
+    ///
+    /// Provided: differences of [`variation`](Self::variation) at `p q` points. Allocates.
+    ///
+    /// # Panics
+    /// If the shapes do not match the map.
+    fn hessians(
+        &self,
+        w: &DMatrix<T>,
+        x: &Inputs<T>,
+        g: &[T],
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
+        sizes(self).assert_hessians(w, x, g.len(), out.len());
+        by_differences(w, out, |at, values, descent| {
+            self.variation(at, x, g, values, descent, ws);
+        });
+    }
+
     /// Checks the parameters of the map. Provided: a map without parameters.
     ///
     /// [`MeanFieldRisk`](crate::MeanFieldRisk) calls it at construction and in
@@ -251,15 +302,6 @@ pub trait FeatureMap<T: Real> {
     /// [`ParameterError`] for the first parameter outside its range.
     fn check(&self) -> Result<(), ParameterError> {
         Ok(())
-    }
-}
-
-/// The sizes of a map, for the asserts of its batch methods.
-fn sizes<T: Real, F: FeatureMap<T> + ?Sized>(map: &F) -> Sizes {
-    Sizes {
-        p: map.particle_dim(),
-        d: map.input_dim(),
-        k: map.output_dim(),
     }
 }
 
@@ -303,95 +345,23 @@ forward! {
             out: &mut [T],
             ws: &mut Workspace<T>
         );
+        fn breakpoints(
+            &self,
+            w: &DMatrix<T>,
+            v: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            margin: T,
+            visit: &mut dyn FnMut(&Breakpoint<'_, T>)
+        );
+        fn hessians(
+            &self,
+            w: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            out: &mut [T],
+            ws: &mut Workspace<T>
+        );
         fn check(&self) -> Result<(), ParameterError>;
     }
-}
-
-/// The gradient of a risk with respect to the predictions, `h -> (R(h), grad R(h))`, for
-/// [`FeatureMap::velocity`].
-///
-/// Wraps a function `evaluate(samples, h, g)`: it reads the predictions `h` (`k x len`) at a range
-/// of samples, writes the gradient at these samples to `g` and returns their contribution to
-/// `R(h)`.
-pub struct PredictionGradient<'a, T> {
-    separable: bool,
-    evaluate: &'a mut Evaluate<'a, T>,
-}
-
-/// The type of the wrapped function.
-type Evaluate<'a, T> = dyn FnMut(Range<usize>, &[T], &mut [T]) -> T + 'a;
-
-impl<'a, T> PredictionGradient<'a, T> {
-    /// The gradient computed by `evaluate`; `separable` is true if it may be called with parts of
-    /// the samples.
-    pub fn new(separable: bool, evaluate: &'a mut Evaluate<'a, T>) -> Self {
-        Self {
-            separable,
-            evaluate,
-        }
-    }
-
-    /// Returns true if the risk is a sum over samples, so that ranges of samples can be evaluated
-    /// one after the other.
-    pub fn is_separable(&self) -> bool {
-        self.separable
-    }
-
-    /// Evaluates the gradient at a range of samples: `0..n` unless
-    /// [`is_separable`](Self::is_separable).
-    ///
-    /// # Panics
-    /// If `h` and `g` differ in length.
-    pub fn evaluate(&mut self, samples: Range<usize>, h: &[T], g: &mut [T]) -> T {
-        assert_size("length of the gradient", h.len(), g.len());
-        (self.evaluate)(samples, h, g)
-    }
-}
-
-impl<T> fmt::Debug for PredictionGradient<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PredictionGradient")
-            .field("separable", &self.separable)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Predictions `h_mu(x_j)` at any samples, `k x n`: column j is the prediction at `x_j`.
-///
-/// ```
-/// use wasserflow::nalgebra::DMatrix;
-/// use wasserflow::prelude::*;
-///
-/// // Two neurons of weight 1/2 represent |x| / 2.
-/// let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &[1.0, 1.0, 1.0, -1.0]))?;
-/// let h = predict(&Ridge::new(Relu, 1), &mu, &Inputs::from_slice(1, &[-3.0, 5.0])?)?;
-/// assert_eq!(h.as_slice(), &[1.5, 2.5]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// [`ShapeError`] if the dimension of the inputs (`d`) or particles (`p`) is not that of the map,
-/// if `k = 0`, or if `k n` predictions do not fit in memory.
-///
-/// Allocates its result; in a loop use [`FeatureMap::predict`].
-pub fn predict<T: Real>(
-    features: &(impl FeatureMap<T> + ?Sized),
-    mu: &EmpiricalMeasure<T>,
-    x: &Inputs<T>,
-) -> Result<DMatrix<T>, ShapeError> {
-    ShapeError::check("dimension of the inputs", features.input_dim(), x.dim())?;
-    let p = features.particle_dim();
-    ShapeError::check("dimension of the particles", p, mu.dim())?;
-    let k = features.output_dim();
-    ShapeError::check("number of outputs of the feature map", k.max(1), k)?;
-    if !is_allocatable::<T>(k, x.len()) {
-        return Err(ShapeError {
-            what: "number of predictions (at most)",
-            expected: isize::MAX as usize / size_of::<T>().max(1),
-            found: k.saturating_mul(x.len()),
-        });
-    }
-    let mut h = DMatrix::zeros(k, x.len());
-    features.predict(mu, x, h.as_mut_slice(), &mut Workspace::default());
-    Ok(h)
 }

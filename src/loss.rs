@@ -90,6 +90,23 @@ pub trait Loss<T: Real> {
         (rise / (step * real(2.0))).max(T::zero())
     }
 
+    /// The kink of the loss as a function of the prediction, if it has one; `None` (provided) if it
+    /// is continuously differentiable.
+    ///
+    /// Proximal steps use it. A loss with kinks that does not implement it slows them down.
+    ///
+    /// ```
+    /// use wasserflow::loss::Kink;
+    /// use wasserflow::prelude::*;
+    ///
+    /// assert_eq!(Hinge.kink(1.0), Some(Kink { at: 1.0, left: -1.0, right: 0.0 }));
+    /// assert_eq!(Loss::<f64>::kink(&Square, 1.0), None);
+    /// ```
+    fn kink(&self, target: T) -> Option<Kink<T>> {
+        let _ = target;
+        None
+    }
+
     /// The convex conjugate `l*(y, u) = sup_h [u h - l(y, h)]`, infinite outside its domain.
     ///
     /// The domain contains every slope of the loss. If the loss is bounded below, it also contains
@@ -135,6 +152,17 @@ pub trait Loss<T: Real> {
     }
 }
 
+/// A kink of a convex loss, where its slope rises from `left` to `right`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Kink<T> {
+    /// The prediction `h` at the kink.
+    pub at: T,
+    /// The left derivative there.
+    pub left: T,
+    /// The right derivative there.
+    pub right: T,
+}
+
 forward! {
     impl[T: Real, L: Loss<T> + ?Sized] Loss<T>; for &L, &mut L, Box<L>, Rc<L>, Arc<L>; {
         fn value(&self, target: T, prediction: T) -> T;
@@ -148,6 +176,7 @@ forward! {
             derivatives: &mut [T]
         );
         fn second_derivative(&self, target: T, prediction: T) -> T;
+        fn kink(&self, target: T) -> Option<Kink<T>>;
         fn conjugate(&self, target: T, u: T) -> Option<T>;
         fn check_target(&self, target: T) -> Result<(), &'static str>;
         fn check(&self) -> Result<(), ParameterError>;

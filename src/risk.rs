@@ -7,6 +7,7 @@ use nalgebra::DVector;
 use crate::error::{ParameterError, RiskError, ShapeError, assert_size};
 use crate::forward::forward;
 use crate::inputs::Inputs;
+use crate::loss::Kink;
 use crate::numeric::difference_step;
 use crate::real::{Real, real, to_f64};
 
@@ -137,6 +138,14 @@ pub trait Risk<T: Real> {
         }
     }
 
+    /// Visits the kinks of the risk as `(index of the prediction, kink)`, in the order of the
+    /// indices: hyperplanes `h[index] = at` across which `dR/dh[index]` jumps.
+    ///
+    /// Provided: none, for continuously differentiable risks.
+    fn kinks(&self, visit: &mut dyn FnMut(usize, Kink<T>)) {
+        let _ = visit;
+    }
+
     /// Resamples the minibatch (stochastic risks only), once a step; returns true if `R` changed.
     fn refresh(&mut self) -> bool {
         false
@@ -163,6 +172,7 @@ forward! {
         fn is_separable(&self) -> bool;
         fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T;
         fn curvature(&self, h: &[T], u: &[T], out: &mut [T]);
+        fn kinks(&self, visit: &mut dyn FnMut(usize, Kink<T>));
         fn refresh(&mut self) -> bool;
         fn check(&self) -> Result<(), ParameterError>;
     }

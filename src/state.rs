@@ -97,6 +97,16 @@ impl<T: Real> State<T> {
         self.point.dissipation
     }
 
+    /// The metric slope of F at `mu_t`: the `L2(mu)` norm of the minimum-norm subgradient, where a
+    /// proximal step has computed it, and else `(int |v|^2 dmu)^(1/2)`.
+    ///
+    /// The two differ at a kink of the energy, for example if a rectifier neuron lies on the
+    /// hyperplane `b.x_j = 0` of a sample: there the velocity is one of many subgradients, and does
+    /// not vanish at a minimum. A change of the measure clears the value.
+    pub fn slope(&self) -> T {
+        self.point.slope.unwrap_or(self.point.dissipation.sqrt())
+    }
+
     /// The time `t`: the sum of the steps taken, compensated for rounding.
     pub fn time(&self) -> T {
         self.clock.time
@@ -153,6 +163,7 @@ impl<T: Real> State<T> {
 
     /// Marks velocity and energy as stale, for example after the energy itself was changed.
     pub fn invalidate(&mut self) {
+        self.point.slope = None;
         self.point.stale = true;
     }
 
@@ -229,6 +240,11 @@ impl<T: Real> State<T> {
         value: T,
     ) {
         self.point.adopt(energy, velocity, value);
+    }
+
+    /// Stores the norm of the minimum-norm subgradient at the current measure.
+    pub(crate) fn set_slope(&mut self, slope: T) {
+        self.point.slope = Some(slope);
     }
 
     /// Completes a step: time, number of steps, proposal for the next step.

@@ -15,7 +15,7 @@
 //! | [`Risk`] | [`check_risk`] | `risk_laws!` |
 //! | [`FeatureMap`] | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
 //! | [`Energy`] | [`check_energy`], [`check_convexity`] | `energy_laws!` |
-//! | [`Integrator`] | [`check_integrator`], [`check_jko`], [`check_proximal_step`] | `integrator_laws!` |
+//! | [`Integrator`] | [`check_integrator`], [`check_jko`], [`check_proximal_step`], [`check_distributed_step`] | `integrator_laws!` |
 //! | [`Potential`] | [`check_potential`] | `potential_laws!` |
 //! | [`Kernel`] | [`check_kernel`] | `kernel_laws!` |
 //! | [`AllReduce`] | [`check_all_reduce`], [`check_distributed`] | |
@@ -86,7 +86,7 @@ pub use macros::{
     potential_laws, risk_laws,
 };
 pub use potential::check_potential;
-pub use proximal::{check_jko, check_proximal_step};
+pub use proximal::{check_distributed_step, check_jko, check_proximal_step};
 pub use ranks::{Rank, check_all_reduce, check_distributed};
 pub use risk::check_risk;
 pub use violation::{Failure, Violation};

@@ -2,6 +2,7 @@
 
 use std::f64::consts::{SQRT_2, TAU};
 
+use wasserflow::feature::Breakpoint;
 use wasserflow::nalgebra::{DMatrix, Vector2};
 use wasserflow::optimality::{Certifiable, Certificate, DualRisk};
 use wasserflow::prelude::*;
@@ -173,6 +174,26 @@ impl Energy<f64> for Deconvolution {
         out: &mut DMatrix<f64>,
     ) -> Option<()> {
         self.0.curvature(mu, v, out)
+    }
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<f64>,
+        remainder: &mut [f64],
+        included: &mut [f64],
+    ) -> Option<()> {
+        self.0.hessians(mu, remainder, included)
+    }
+    fn breakpoints(
+        &mut self,
+        mu: &EmpiricalMeasure<f64>,
+        v: &DMatrix<f64>,
+        margin: f64,
+        visit: &mut dyn FnMut(&Breakpoint<'_, f64>),
+    ) {
+        self.0.breakpoints(mu, v, margin, visit);
+    }
+    fn relax(&mut self, at: Option<(&EmpiricalMeasure<f64>, f64)>) -> Option<f64> {
+        self.0.relax(at)
     }
 }
 

@@ -4,17 +4,18 @@ use std::fmt;
 
 use nalgebra::DMatrix;
 
-use super::potential::{add_hessian_product, integral, subtract_gradient};
+use super::linearised::Linearised;
+use super::potential::integral;
 use super::ranks::{AllReduce, Ranks};
-use super::{
-    Energy, Potential, assert_curvature, assert_dim, assert_first_variation, assert_velocity,
-};
+use super::relaxation::Relaxation;
+use super::{Energy, Potential, assert_dim};
 use crate::error::{EnergyError, ParameterError, ShapeError, assert_size, is_allocatable};
-use crate::feature::{FeatureMap, PredictionGradient, Workspace};
+use crate::feature::{FeatureMap, Workspace};
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::vector::columns;
 use crate::real::Real;
 use crate::risk::Risk;
+
+mod energy;
 
 /// The risk of the mean prediction: `F(mu) = R(h_mu) + int V dmu`,
 /// `h_mu(x) = int Phi(w)(x) dmu(w)`.
@@ -45,6 +46,10 @@ pub struct MeanFieldRisk<F, R, T, V = ()> {
     potential: V,
     ranks: Ranks<T>,
     workspace: Workspace<T>,
+    /// Predictions and gradient at the last measure, for integrators that use second derivatives.
+    linearised: Linearised<T>,
+    /// The relaxed kinks of the risk, during a proximal step.
+    relaxation: Option<Relaxation<T>>,
 }
 
 impl<F: fmt::Debug, R: fmt::Debug, T, V: fmt::Debug> fmt::Debug for MeanFieldRisk<F, R, T, V> {
@@ -75,6 +80,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
             potential: (),
             ranks: Ranks::SINGLE,
             workspace,
+            linearised: Linearised::default(),
+            relaxation: None,
         })
     }
 
@@ -86,6 +93,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
             potential: (),
             ranks,
             workspace,
+            linearised,
+            relaxation,
         } = self;
         MeanFieldRisk {
             features,
@@ -93,6 +102,8 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real> MeanFieldRisk<F, R, T> {
             potential,
             ranks,
             workspace,
+            linearised,
+            relaxation,
         }
     }
 }
@@ -131,6 +142,8 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
     /// The methods of the energy panic if the modified risk does not fit the feature map; a flow
     /// returns an error.
     pub fn risk_mut(&mut self) -> &mut R {
+        self.linearised.clear();
+        self.relaxation = None;
         &mut self.risk
     }
 
@@ -183,6 +196,29 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
         k * self.risk.inputs().len()
     }
 
+    /// Computes the predictions and the gradient of the risk at `mu`, unless they are those of the
+    /// last velocity.
+    ///
+    /// They are always computed by a velocity: the prediction pass alone may round differently, and
+    /// a run that resumes would then not repeat the same numbers.
+    fn linearise(&mut self, mu: &EmpiricalMeasure<T>) {
+        self.linearised.enabled = true;
+        // All ranks compute the velocity, or none: it is a sum over them.
+        let missing = if self.linearised.is_at(mu) {
+            T::zero()
+        } else {
+            T::one()
+        };
+        if self.ranks.sum_scalar(missing) > T::zero() {
+            let field = self.linearised.field.take();
+            let mut field = field
+                .filter(|field| field.shape() == mu.points().shape())
+                .unwrap_or_else(|| DMatrix::zeros(mu.dim(), mu.len()));
+            self.velocity(mu, &mut field);
+            self.linearised.field = Some(field);
+        }
+    }
+
     /// `int V dmu` over all ranks.
     fn potential_energy(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         self.ranks.sum_scalar(integral(&self.potential, mu))
@@ -206,125 +242,4 @@ fn check<F: FeatureMap<T>, R: Risk<T>, T: Real>(features: &F, risk: &R) -> Resul
     )?;
     features.check()?;
     Ok(risk.check()?)
-}
-
-impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
-    for MeanFieldRisk<F, R, T, V>
-{
-    fn particle_dim(&self) -> usize {
-        self.features.particle_dim()
-    }
-
-    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-        assert_dim(self.features.particle_dim(), mu);
-        let kn = self.predictions();
-        let Self {
-            features,
-            risk,
-            ranks,
-            workspace,
-            ..
-        } = self;
-        let ([h], ws) = workspace.nest([kn]);
-        features.predict(mu, risk.inputs(), h, ws);
-        ranks.sum(h);
-        risk.value(h) + self.potential_energy(mu)
-    }
-
-    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
-        assert_velocity(self.features.particle_dim(), mu, out);
-        let kn = self.predictions();
-        let Self {
-            features,
-            risk,
-            potential,
-            ranks,
-            workspace,
-        } = self;
-        let value = if ranks.is_distributed() {
-            let ([total], ws) = workspace.nest([kn]);
-            let mut gradient = |_, h: &[T], g: &mut [T]| {
-                total.copy_from_slice(h);
-                ranks.sum(total);
-                risk.value_and_gradient(total, g)
-            };
-            let gradient = &mut PredictionGradient::new(false, &mut gradient);
-            features.velocity(mu, risk.inputs(), gradient, out, ws)
-        } else {
-            let mut gradient =
-                |samples, h: &[T], g: &mut [T]| risk.value_and_gradient_range(samples, h, g);
-            let gradient = &mut PredictionGradient::new(risk.is_separable(), &mut gradient);
-            features.velocity(mu, risk.inputs(), gradient, out, workspace)
-        };
-        subtract_gradient(potential, mu.points(), out);
-        value + self.potential_energy(mu)
-    }
-
-    fn first_variation(
-        &mut self,
-        mu: &EmpiricalMeasure<T>,
-        at: &DMatrix<T>,
-        values: &mut [T],
-        descent: &mut DMatrix<T>,
-    ) -> Option<T> {
-        assert_first_variation(self.features.particle_dim(), mu, at, values, descent);
-        let kn = self.predictions();
-        let Self {
-            features,
-            risk,
-            potential,
-            ranks,
-            workspace,
-        } = self;
-        let ([h, g], ws) = workspace.nest([kn, kn]);
-        features.predict(mu, risk.inputs(), h, ws);
-        ranks.sum(h);
-        let value = risk.value_and_gradient(h, g);
-        features.variation(at, risk.inputs(), g, values, descent, ws);
-        for (w, value) in columns(at.as_slice(), at.nrows()).zip(values) {
-            *value += potential.value(w);
-        }
-        subtract_gradient(potential, at, descent);
-        Some(value + self.potential_energy(mu))
-    }
-
-    fn curvature(
-        &mut self,
-        mu: &EmpiricalMeasure<T>,
-        v: &DMatrix<T>,
-        out: &mut DMatrix<T>,
-    ) -> Option<()> {
-        assert_curvature(self.features.particle_dim(), mu, v, out);
-        let kn = self.predictions();
-        let Self {
-            features,
-            risk,
-            potential,
-            ranks,
-            workspace,
-        } = self;
-        let ([h, u, hu, values], ws) = workspace.nest([kn, kn, kn, mu.len()]);
-        features.predict(mu, risk.inputs(), h, ws);
-        ranks.sum(h);
-        features.jvp(mu, v, risk.inputs(), u, ws);
-        ranks.sum(u);
-        risk.curvature(h, u, hu);
-        // `variation` returns a descent direction: out_i = -DPhi(w_i)^T R'' u.
-        features.variation(mu.points(), risk.inputs(), hu, values, out, ws);
-        out.neg_mut();
-        add_hessian_product(potential, mu.points(), v, out);
-        Some(())
-    }
-
-    fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
-        self.ranks.all_reduce()
-    }
-
-    fn refresh(&mut self) -> bool {
-        self.risk.refresh()
-    }
-
-    fn check(&self) -> Result<(), EnergyError> {
-        check(&self.features, &self.risk)
-    }
 }

@@ -2,8 +2,9 @@
 
 use nalgebra::DMatrix;
 
-use super::{Energy, Kernel, assert_dim, assert_first_variation, assert_velocity};
+use super::{Energy, Kernel, assert_dim, assert_first_variation, assert_hessians, assert_velocity};
 use crate::error::ShapeError;
+use crate::feature::by_differences;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut};
 use crate::real::{Real, real};
@@ -191,5 +192,23 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
             *value = self.witness(w, mu, out);
         }
         Some(self.value(mu))
+    }
+
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        assert_hessians(self.kernel.dim(), mu, remainder, included);
+        included.fill(T::zero());
+        by_differences(mu.points(), remainder, |at, _, descent| {
+            descent.fill(T::zero());
+            let p = at.nrows();
+            for (w, out) in columns(at.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p)) {
+                self.witness(w, mu, out);
+            }
+        });
+        Some(())
     }
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
-use super::{Energy, assert_curvature, assert_dim, assert_first_variation, assert_velocity};
+use super::{
+    Energy, assert_curvature, assert_dim, assert_first_variation, assert_hessians, assert_velocity,
+};
 use crate::error::{ParameterError, assert_size};
+use crate::feature::by_differences;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut, dot};
-use crate::real::{Real, real, to_f64};
+use crate::real::{Real, epsilon, real, to_f64};
 
 /// A potential `V: R^p -> R` of a particle. Its integral `int V dmu` regularises a risk.
 ///
@@ -177,6 +180,43 @@ pub(super) fn add_hessian_product<T: Real>(
     }
 }
 
+/// Splits the Hessians of the potential at the columns of `w` (`p x m`): writes what
+/// [`Potential::curvature`] contains to `included` and adds the rest to `remainder`, both `p x p` a
+/// column.
+pub(super) fn potential_hessians<T: Real>(
+    potential: &impl Potential<T>,
+    w: &DMatrix<T>,
+    remainder: &mut [T],
+    included: &mut [T],
+) {
+    let p = w.nrows();
+    included.fill(T::zero());
+    let mut e = vec![T::zero(); p];
+    for (w, block) in columns(w.as_slice(), p).zip(columns_mut(included, p * p)) {
+        for (l, column) in columns_mut(block, p).enumerate() {
+            e[l] = T::one();
+            potential.curvature(w, &e, column);
+            e[l] = T::zero();
+        }
+    }
+    let mut full = vec![T::zero(); included.len()];
+    by_differences(w, &mut full, |at, _, descent| {
+        descent.fill(T::zero());
+        subtract_gradient(potential, at, descent);
+    });
+    // Differences of a quadratic potential are rounding errors, not a remainder.
+    for ((full, &included), remainder) in columns(&full, p * p)
+        .flatten()
+        .zip(&*included)
+        .zip(remainder)
+    {
+        let difference = *full - included;
+        if difference.abs() > (full.abs() + included.abs()) * epsilon::<T>().sqrt() * real(16.0) {
+            *remainder += difference;
+        }
+    }
+}
+
 /// The potential energy `F(mu) = int V dmu`, with the first variation `V` and the velocity
 /// `-grad V`.
 ///
@@ -258,6 +298,18 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
         assert_curvature(self.particle_dim, mu, v, out);
         out.fill(T::zero());
         add_hessian_product(&self.potential, mu.points(), v, out);
+        Some(())
+    }
+
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        assert_hessians(self.particle_dim, mu, remainder, included);
+        remainder.fill(T::zero());
+        potential_hessians(&self.potential, mu.points(), remainder, included);
         Some(())
     }
 }

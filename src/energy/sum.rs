@@ -3,9 +3,11 @@
 use nalgebra::DMatrix;
 
 use super::{
-    AllReduce, Energy, assert_curvature, assert_dim, assert_first_variation, assert_velocity,
+    AllReduce, Energy, assert_breakpoints, assert_curvature, assert_dim, assert_first_variation,
+    assert_hessians, assert_velocity,
 };
 use crate::error::{EnergyError, ShapeError};
+use crate::feature::Breakpoint;
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
 
@@ -131,6 +133,46 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
         *out += &field;
         self.field = field;
         both
+    }
+
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        assert_hessians(self.particle_dim(), mu, remainder, included);
+        let [mut r, mut i] = [&*remainder, &*included].map(<[T]>::to_vec);
+        self.first.hessians(mu, remainder, included)?;
+        self.second.hessians(mu, &mut r, &mut i)?;
+        for (total, part) in [(remainder, r), (included, i)] {
+            total
+                .iter_mut()
+                .zip(part)
+                .for_each(|(total, part)| *total += part);
+        }
+        Some(())
+    }
+
+    /// The kinks of both energies.
+    fn breakpoints(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        margin: T,
+        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+    ) {
+        assert_breakpoints(self.particle_dim(), mu, v);
+        self.first.breakpoints(mu, v, margin, visit);
+        self.second.breakpoints(mu, v, margin, visit);
+    }
+
+    /// Relaxes the kinks of both losses.
+    fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T> {
+        match (self.first.relax(at), self.second.relax(at)) {
+            (None, None) => None,
+            (first, second) => Some(first.unwrap_or(T::zero()) + second.unwrap_or(T::zero())),
+        }
     }
 
     /// The inner product of the first energy.

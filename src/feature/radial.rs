@@ -4,7 +4,9 @@ use nalgebra::DMatrix;
 
 use super::compute::{self, Neurons, Radials};
 use super::ridge::{constructors, sizes_and_batches};
-use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace, sizes};
+use super::{
+    Breakpoint, FeatureMap, PredictionGradient, ProvidedBatches, Workspace, piecewise_linear, sizes,
+};
 use crate::activation::{Activation, Homogeneous};
 use crate::error::{ParameterError, assert_size};
 use crate::inputs::Inputs;

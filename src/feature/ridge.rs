@@ -3,7 +3,9 @@
 use nalgebra::DMatrix;
 
 use super::compute::{self, Neurons};
-use super::{FeatureMap, PredictionGradient, ProvidedBatches, Workspace, sizes};
+use super::{
+    Breakpoint, FeatureMap, PredictionGradient, ProvidedBatches, Workspace, piecewise_linear, sizes,
+};
 use crate::activation::{Activation, Homogeneous};
 use crate::error::{ParameterError, assert_size};
 use crate::inputs::Inputs;
@@ -162,6 +164,37 @@ macro_rules! sizes_and_batches {
             sizes::<T, _>(self).assert_jvp(mu.points(), v, x, out.len());
             self.$neurons(mu.points(), x)
                 .jvp(mu.weights(), v.as_slice(), out, ws);
+        }
+
+        fn breakpoints(
+            &self,
+            w: &DMatrix<T>,
+            v: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            margin: T,
+            visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+        ) {
+            sizes::<T, _>(self).assert_breakpoints(w, v, x, g.len());
+            if let Some(slopes) = self.activation.slopes() {
+                piecewise_linear::breakpoints(slopes, [w, v], x, g, margin, visit);
+            }
+        }
+
+        fn hessians(
+            &self,
+            w: &DMatrix<T>,
+            x: &Inputs<T>,
+            g: &[T],
+            out: &mut [T],
+            ws: &mut Workspace<T>,
+        ) {
+            sizes::<T, _>(self).assert_hessians(w, x, g.len(), out.len());
+            if self.activation.slopes().is_some() {
+                piecewise_linear::hessians(self, w, x, g, out, ws);
+            } else {
+                ProvidedBatches(self).hessians(w, x, g, out, ws);
+            }
         }
 
         fn check(&self) -> Result<(), ParameterError> {

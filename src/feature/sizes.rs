@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 
+use super::FeatureMap;
 use crate::error::assert_size;
 use crate::inputs::Inputs;
 use crate::real::Real;
@@ -75,5 +76,42 @@ impl Sizes {
     ) {
         self.assert_predict(w, x, out);
         assert_size("shape of the field", w.shape(), v.shape());
+    }
+
+    /// Asserts the shapes of [`FeatureMap::breakpoints`](super::FeatureMap::breakpoints).
+    #[track_caller]
+    pub(super) fn assert_breakpoints<T: Real>(
+        &self,
+        w: &DMatrix<T>,
+        v: &DMatrix<T>,
+        x: &Inputs<T>,
+        g: usize,
+    ) {
+        self.assert_dims(w, x);
+        assert_size("shape of the field", w.shape(), v.shape());
+        assert_size("length of the gradient", self.k * x.len(), g);
+    }
+
+    /// Asserts the shapes of [`FeatureMap::hessians`](super::FeatureMap::hessians).
+    #[track_caller]
+    pub(super) fn assert_hessians<T: Real>(
+        &self,
+        w: &DMatrix<T>,
+        x: &Inputs<T>,
+        g: usize,
+        out: usize,
+    ) {
+        self.assert_dims(w, x);
+        assert_size("length of the gradient", self.k * x.len(), g);
+        assert_size("length of the Hessians", self.p * self.p * w.ncols(), out);
+    }
+}
+
+/// The sizes of a map, for the asserts of its batch methods.
+pub(super) fn sizes<T: Real, F: FeatureMap<T> + ?Sized>(map: &F) -> Sizes {
+    Sizes {
+        p: map.particle_dim(),
+        d: map.input_dim(),
+        k: map.output_dim(),
     }
 }

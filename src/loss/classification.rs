@@ -1,6 +1,6 @@
 //! Classification losses: functions of the margin `y h` for labels `y` in {-1, 1}.
 
-use super::{Loss, on_domain};
+use super::{Kink, Loss, on_domain};
 use crate::activation::{Activation, Sigmoid, Softplus};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
@@ -158,6 +158,13 @@ impl<T: Real> Loss<T> for Hinge {
     #[inline]
     fn second_derivative(&self, _: T, _: T) -> T {
         T::zero()
+    }
+    fn kink(&self, target: T) -> Option<Kink<T>> {
+        Some(Kink {
+            at: target,
+            left: (-target).min(T::zero()),
+            right: (-target).max(T::zero()),
+        })
     }
     /// `l* = u y` for `-1 <= u y <= 0`.
     #[inline]

@@ -1,6 +1,6 @@
 //! Regression losses: functions of the residual `h - y` for finite targets.
 
-use super::{Loss, on_domain};
+use super::{Kink, Loss, on_domain};
 use crate::error::ParameterError;
 use crate::real::{Real, real};
 
@@ -140,6 +140,14 @@ impl<T: Real> Loss<T> for Quantile {
     #[inline]
     fn second_derivative(&self, _: T, _: T) -> T {
         T::zero()
+    }
+    fn kink(&self, target: T) -> Option<Kink<T>> {
+        let q = real::<T>(self.0);
+        Some(Kink {
+            at: target,
+            left: -q,
+            right: T::one() - q,
+        })
     }
     /// `l* = u y` for `-q <= u <= 1 - q`.
     #[inline]

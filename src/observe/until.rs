@@ -7,10 +7,11 @@ use crate::error::ParameterError;
 use crate::real::{Real, epsilon, to_f64};
 use crate::state::State;
 
-/// Stops a run when the norm of the velocity is small: `(int |v|^2 dmu)^(1/2) <= tolerance`.
+/// Stops a run when the [slope](State::slope) is small: `(int |v|^2 dmu)^(1/2) <= tolerance`.
 ///
 /// The velocity of a stationary measure need not vanish at a kink of the energy, for example if a
-/// rectifier neuron lies on the hyperplane `b.x_j = 0` of a sample.
+/// rectifier neuron lies on the hyperplane `b.x_j = 0` of a sample. After a step of
+/// [`Jko`](crate::integrator::Jko) the slope is that of the minimum-norm subgradient, which vanishes there.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -29,7 +30,7 @@ pub struct UntilStationary<T> {
 }
 
 impl<T: Real> UntilStationary<T> {
-    /// Stops when the `L2(mu)` norm of the velocity is at most `tolerance >= 0`.
+    /// Stops when the slope is at most `tolerance >= 0`.
     ///
     /// # Errors
     /// [`ParameterError`] if the tolerance is negative, infinite or NaN.
@@ -41,7 +42,7 @@ impl<T: Real> UntilStationary<T> {
 
 impl<T: Real> Observer<T> for UntilStationary<T> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        if state.dissipation().sqrt() <= self.tolerance {
+        if state.slope() <= self.tolerance {
             ControlFlow::Break(StopReason::Stationary)
         } else {
             ControlFlow::Continue(())

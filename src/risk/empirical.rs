@@ -7,7 +7,7 @@ use nalgebra::{DMatrix, DVector};
 use super::{Risk, assert_lengths, assert_range, checked_weights, reciprocal, sum, weighted};
 use crate::error::{ParameterError, RiskError, ShapeError, assert_size};
 use crate::inputs::Inputs;
-use crate::loss::Loss;
+use crate::loss::{Kink, Loss};
 use crate::real::{Real, to_f64};
 
 /// The empirical risk `R(h) = (1/n) sum_j sum_l loss(y_jl, h_jl)` on n samples with k outputs each.
@@ -191,6 +191,23 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
         assert_range(&samples, n);
         assert_lengths(k * samples.len(), h.len(), out.len());
         self.range_value_and_gradient(samples.start, h, out)
+    }
+
+    fn kinks(&self, visit: &mut dyn FnMut(usize, Kink<T>)) {
+        let k = self.targets.nrows();
+        for (i, &y) in self.targets.iter().enumerate() {
+            if let Some(Kink { at, left, right }) = self.loss.kink(y) {
+                let c = self.weights[i / k];
+                visit(
+                    i,
+                    Kink {
+                        at,
+                        left: c * left,
+                        right: c * right,
+                    },
+                );
+            }
+        }
     }
 
     fn curvature(&self, h: &[T], u: &[T], out: &mut [T]) {

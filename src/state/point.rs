@@ -15,6 +15,8 @@ pub(super) struct EvaluatedPoint<T> {
     pub(super) velocity: DMatrix<T>,
     pub(super) energy: T,
     pub(super) dissipation: T,
+    /// The norm of the minimum-norm subgradient, if an integrator has computed it.
+    pub(super) slope: Option<T>,
     pub(super) stale: bool,
 }
 
@@ -25,6 +27,7 @@ impl<T: Clone> Clone for EvaluatedPoint<T> {
             velocity: self.velocity.clone(),
             energy: self.energy.clone(),
             dissipation: self.dissipation.clone(),
+            slope: self.slope.clone(),
             stale: self.stale,
         }
     }
@@ -35,6 +38,7 @@ impl<T: Clone> Clone for EvaluatedPoint<T> {
         copy_matrix(&mut self.velocity, &source.velocity);
         self.energy.clone_from(&source.energy);
         self.dissipation.clone_from(&source.dissipation);
+        self.slope.clone_from(&source.slope);
         self.stale = source.stale;
     }
 }
@@ -56,6 +60,7 @@ impl<T: Real> EvaluatedPoint<T> {
             measure: mu,
             energy: real(f64::NAN),
             dissipation: real(f64::NAN),
+            slope: None,
             stale: true,
         }
     }
@@ -89,6 +94,7 @@ impl<T: Real> EvaluatedPoint<T> {
     fn complete(&mut self, energy: &mut dyn Energy<T>, value: T) {
         self.energy = value;
         self.dissipation = energy.inner(&self.measure, &self.velocity, &self.velocity);
+        self.slope = None;
         self.stale = false;
     }
 

@@ -11,6 +11,7 @@ use crate::real::{Real, real, to_f64};
 
 mod curvature;
 mod first_variation;
+mod second_order;
 
 /// Checks an energy at a measure drawn from the case, of which m and the seed are used.
 ///
@@ -21,6 +22,9 @@ mod first_variation;
 /// - `first_variation`, if implemented, is `dF(mu + e delta_w)/de` with its descent direction,
 ///   which at the particles is their velocity;
 /// - `curvature`, if implemented, is symmetric and positive semidefinite in `inner`;
+/// - at each visited breakpoint the gradient of the first variation jumps by `jump n`;
+/// - `hessians`, if implemented, are the derivatives of the gradients of the first variation;
+/// - `relax`, if implemented, keeps F at its measure, lowers it elsewhere, and can be undone;
 /// - `inner(u, v) = sum_i c_i <u_i, v_i>`;
 /// - a boxed energy equals the energy, bit for bit.
 ///
@@ -63,6 +67,7 @@ pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(
     })?;
     first_variation::check(energy, &mu, scale, &mut rng, at)?;
     curvature::check(energy, &mu, &mut rng, at)?;
+    second_order::check(energy, &mu, &mut rng, at)?;
     check_boxed(energy, &mu, at)
 }
 
@@ -168,6 +173,19 @@ fn all_results<T: Real>(
     let variation = energy.first_variation(mu, mu.points(), &mut values, &mut descent);
     let mut product = v.clone();
     let curvature = energy.curvature(mu, &v, &mut product);
+    let (p, m) = mu.points().shape();
+    let [mut remainder, mut included] = [(); 2].map(|()| vec![T::zero(); p * p * m]);
+    let hessians = energy.hessians(mu, &mut remainder, &mut included);
+    let mut breakpoints = Vec::new();
+    energy.breakpoints(mu, &v, T::zero(), &mut |b| {
+        breakpoints.extend([b.offset, b.rate, b.scale, b.jump, b.jump_rate, b.side]);
+        breakpoints.extend_from_slice(b.normal);
+    });
+    let relaxed = energy.relax(Some((mu, real(0.1)))).map(|gap| {
+        let relaxed = energy.value(mu);
+        vec![gap, relaxed]
+    });
+    energy.relax(None);
     let scalars = vec![
         real(energy.particle_dim() as f64),
         real(value),
@@ -179,5 +197,8 @@ fn all_results<T: Real>(
         Some(v.as_slice().to_vec()),
         variation.map(|value| [&[value], values.as_slice(), descent.as_slice()].concat()),
         curvature.map(|()| product.as_slice().to_vec()),
+        hessians.map(|()| [remainder, included].concat()),
+        Some(breakpoints),
+        relaxed,
     ]
 }

@@ -63,7 +63,10 @@ impl<T: Real> AllReduce<T> for Rank<T> {
 }
 
 /// Runs `work(index, rank)` on every rank at once, in one thread each.
-fn on_every_rank<R: Send, X: Send>(ranks: Vec<R>, work: impl Fn(usize, R) -> X + Sync) -> Vec<X> {
+pub(super) fn on_every_rank<R: Send, X: Send>(
+    ranks: Vec<R>,
+    work: impl Fn(usize, R) -> X + Sync,
+) -> Vec<X> {
     let work = &work;
     scope(|scope| {
         let spawn = |(i, rank)| scope.spawn(move || work(i, rank));

@@ -122,6 +122,15 @@ fn loss_calls<T: Real>(suite: &Suite<'_>, index: usize, loss: &dyn Loss<T>) {
             "an accepted target is finite",
             (index, y),
         );
+        let kink = suite.call("Loss::kink", (index, y), || loss.kink(y));
+        let ordered = kink.is_some_and(|kink| {
+            kink.is_none_or(|kink| kink.at.is_finite() && kink.left <= kink.right)
+        });
+        suite.check(
+            ordered || !valid || !accepted,
+            "a slope rises at a kink",
+            (index, y, kink),
+        );
         for h in NUMBERS.map(real::<T>) {
             let at = (index, y, h);
             let value = suite.call("Loss::value", at, || loss.value(y, h));
@@ -367,6 +376,15 @@ fn feature_map<T: Real>(suite: &Suite<'_>, index: usize, phi: &dyn FeatureMap<T>
                     suite.call("FeatureMap::jvp", at, || {
                         phi.jvp(&mu, &v, &x, &mut h, &mut ws)
                     });
+                    suite.call("FeatureMap::breakpoints", at, || {
+                        let mut count = 0;
+                        phi.breakpoints(mu.points(), &v, &x, &h, one, &mut |_| count += 1);
+                        count
+                    });
+                    let mut blocks = vec![one; q * q * mu.len()];
+                    suite.call("FeatureMap::hessians", at, || {
+                        phi.hessians(mu.points(), &x, &h, &mut blocks, &mut ws)
+                    });
                     let (mut values, mut out) = (vec![one; mu.len()], v.clone());
                     suite.call("FeatureMap::variation", at, || {
                         phi.variation(mu.points(), &x, &h, &mut values, &mut out, &mut ws)
@@ -384,6 +402,12 @@ fn feature_map<T: Real>(suite: &Suite<'_>, index: usize, phi: &dyn FeatureMap<T>
                 let (mut h, mut values) = (vec![one; 5 * k], vec![one; mu.len()]);
                 suite.call("FeatureMap::jvp", (at, "v"), || {
                     phi.jvp(&mu, &wrong, &x, &mut h, &mut ws)
+                });
+                suite.call("FeatureMap::breakpoints", (at, "v"), || {
+                    phi.breakpoints(mu.points(), &wrong, &x, &h, one, &mut |_| ())
+                });
+                suite.call("FeatureMap::hessians", (at, "out"), || {
+                    phi.hessians(mu.points(), &x, &h, &mut [], &mut ws)
                 });
                 suite.call("FeatureMap::variation", (at, "descent"), || {
                     phi.variation(mu.points(), &x, &h, &mut values, &mut wrong, &mut ws)

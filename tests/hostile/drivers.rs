@@ -103,6 +103,8 @@ fn states<T: Real>(suite: &Suite<'_>) {
             suite.call("State::velocity", at, || state.velocity().len());
             suite.call("State::energy", at, || state.energy());
             suite.call("State::dissipation", at, || state.dissipation());
+            suite.call("State::slope", at, || state.slope());
+            suite.call("Jko::residual", at, || Jko::residual(&state));
             suite.call("State::time", at, || state.time());
             suite.call("State::step", at, || state.step());
             suite.call("State::next", at, || state.next());

@@ -303,6 +303,18 @@ fn proximal_steps<T: Real>(suite: &Suite<'_>) {
         k: 1,
         seed: 1,
     };
+    for gamma in NUMBERS.map(real::<T>) {
+        suite.call("testing::check_distributed_step", gamma, || {
+            let make = |rank| {
+                let energy = problems::smooth_network::<T>(case);
+                match rank {
+                    Some(rank) => energy.distributed(rank),
+                    None => energy,
+                }
+            };
+            testing::check_distributed_step(make, &case.measure(2), gamma)
+        });
+    }
     for p in [1, 2] {
         let mu = EmpiricalMeasure::uniform(DMatrix::from_element(p, 2, T::one())).unwrap();
         for gamma in NUMBERS.map(real::<T>) {

@@ -97,6 +97,11 @@ fn risk<T: Real>(suite: &Suite<'_>, index: usize, mut risk: impl Risk<T> + DualR
     let k = suite
         .call("Risk::output_dim", index, || risk.output_dim())
         .unwrap();
+    suite.call("Risk::kinks", index, || {
+        let mut last = None;
+        risk.kinks(&mut |i, _| last = Some(i));
+        last
+    });
     suite.call("Risk::is_separable", index, || risk.is_separable());
     suite.call("Risk::refresh", index, || risk.refresh());
     let n = risk.inputs().len();
@@ -314,12 +319,39 @@ fn energy<T: Real>(suite: &Suite<'_>, index: usize, energy: &mut dyn Energy<T>) 
                 suite.call("Energy::curvature", at, || {
                     energy.curvature(&mu, mu.points(), &mut out)
                 });
+                let len = rows * rows * columns;
+                let [mut remainder, mut included] = [(); 2].map(|()| vec![T::one(); len]);
+                suite.call("Energy::hessians", at, || {
+                    energy.hessians(&mu, &mut remainder, &mut included)
+                });
+                suite.call("Energy::hessians", at, || {
+                    energy.hessians(&mu, &mut remainder, &mut [])
+                });
+                for margin in [T::zero(), T::one(), real(f64::NAN)] {
+                    suite.call("Energy::breakpoints", (at, margin), || {
+                        let mut count = 0;
+                        energy.breakpoints(&mu, &v, margin, &mut |_| count += 1);
+                        count
+                    });
+                }
                 suite.call("Energy::first_variation", at, || {
                     energy.first_variation(&mu, &v, &mut values, &mut out)
                 });
                 suite.call("Energy::first_variation", at, || {
                     energy.first_variation(&mu, mu.points(), &mut values, &mut out)
                 });
+            }
+            for width in NUMBERS.map(real::<T>) {
+                let mut field = mu.points().clone();
+                for _ in 0..2 {
+                    suite.call("Energy::relax", (at, width), || {
+                        energy.relax(Some((&mu, width)))
+                    });
+                }
+                suite.call("Energy::velocity", (at, width), || {
+                    energy.velocity(&mu, &mut field)
+                });
+                suite.call("Energy::relax", at, || energy.relax(None));
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use wasserflow::feature::Breakpoint;
 use wasserflow::optimality::{Certifiable, Certificate, certify};
 use wasserflow::prelude::*;
 use wasserflow::sparse::{FrankWolfe, insert, run_until_optimal};
@@ -210,6 +211,27 @@ impl<E: Energy<f64>> Energy<f64> for Counted<E> {
     ) -> Option<()> {
         self.add(mu.len());
         self.energy.curvature(mu, v, out)
+    }
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<f64>,
+        remainder: &mut [f64],
+        included: &mut [f64],
+    ) -> Option<()> {
+        self.add(mu.len());
+        self.energy.hessians(mu, remainder, included)
+    }
+    fn breakpoints(
+        &mut self,
+        mu: &EmpiricalMeasure<f64>,
+        v: &DMatrix<f64>,
+        margin: f64,
+        visit: &mut dyn FnMut(&Breakpoint<'_, f64>),
+    ) {
+        self.energy.breakpoints(mu, v, margin, visit);
+    }
+    fn relax(&mut self, at: Option<(&EmpiricalMeasure<f64>, f64)>) -> Option<f64> {
+        self.energy.relax(at)
     }
 }
 

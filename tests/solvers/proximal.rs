@@ -2,6 +2,7 @@
 //! weights, failures.
 
 mod hidden_derivatives;
+mod kinks;
 mod problems;
 
 use nalgebra::{DMatrix, DVector};

@@ -1,243 +1,299 @@
-//! The active set: the kinks on which particles sit, and the minimum-norm subgradient across them.
+//! The active set: the kinks on which particles lie, and the minimum-norm subgradient across them.
 
 use nalgebra::DMatrix;
 
-use super::column::{axpy, column, column_mut, orthogonalise};
+use super::basis::{Basis, axpy, column, column_mut};
 use super::objective::{Point, ProximalProblem};
-use super::scratch::Scratch;
+use crate::feature::Breakpoint;
 use crate::numeric::vector::dot;
 use crate::real::{Real, epsilon, real};
 
-/// Active surfaces kept a particle: the gradients on both sides of each further one cost a first
-/// variation.
-const MAX_SURFACES: usize = 4;
+/// Particles are placed at this distance from their kinks, in units of `p eps` times the size of
+/// the terms of the offset. It exceeds the rounding error of an inner product in `R^p`, so that
+/// every pass evaluates the same side.
+const PLACEMENT: f64 = 4.0;
 
-/// The least length of a unit normal after orthogonalisation. A surface with a shorter one is
-/// parallel to the intersection of the active ones, up to errors of the normals.
-const INDEPENDENCE: f64 = 1e-3;
+/// Particles within this distance of a kink lie on it, in units of the distance at which they are
+/// placed.
+const CAPTURE: f64 = 8.0;
 
-/// Surfaces are released only from particles whose subgradient across them is at least this
-/// fraction of the largest one.
-const RELEASE_FRACTION: f64 = 0.3;
+/// Particles release kinks if the square of their subgradient across them is at least this
+/// fraction of its mean over all particles that could.
+const RELEASE_FRACTION: f64 = 0.1;
 
-/// Ratio of the offsets along successive normals, see [`ActiveSet::offset`].
-const OFFSET_RATIO: f64 = 0.25;
+/// Sweeps of coordinate descent over the multipliers of one particle at most.
+const MAX_SWEEPS: usize = 100;
 
-/// Sweeps of coordinate descent over the multipliers of one particle.
-const MAX_SWEEPS: usize = 50;
+/// A kink on which a particle lies.
+#[derive(Clone)]
+pub(super) struct Kink<T> {
+    /// The hyperplane `<n, v> = c`.
+    normal: Vec<T>,
+    constant: T,
+    /// The distance at which particles are placed.
+    placement: T,
+    /// The jump of the gradient, in units of the normal.
+    jump: T,
+    /// Where the gradient was evaluated: on the negative side (0), the positive side (1), or
+    /// between.
+    side: T,
+    /// The multiplier in [0, 1]: the subgradient, in the same unit.
+    multiplier: T,
+    /// Whether the particle stays on the kink.
+    kept: bool,
+}
 
-/// For each particle the unit normals of its active surfaces, across which its gradient jumps.
+impl<T: Real> Kink<T> {
+    /// The kink of a particle at `w`.
+    pub fn new(b: &Breakpoint<'_, T>, w: &[T]) -> Self {
+        let side = if b.offset > T::zero() {
+            T::one()
+        } else if b.offset < T::zero() {
+            T::zero()
+        } else {
+            b.side
+        };
+        Self {
+            normal: b.normal.to_vec(),
+            constant: dot(b.normal, w) - b.offset,
+            placement: placement::<T>(w.len()) * b.scale,
+            jump: b.jump,
+            side,
+            multiplier: side,
+            kept: true,
+        }
+    }
+
+    /// Returns true if the subgradient is that of one side.
+    fn is_one_sided(&self) -> bool {
+        self.multiplier <= T::zero() || self.multiplier >= T::one()
+    }
+
+    /// The change of the evaluated gradient to the subgradient, in units of the normal.
+    fn change(&self) -> T {
+        (self.multiplier - self.side) * self.jump
+    }
+}
+
+/// The distance from a kink at which particles are placed, in units of the size of its terms.
+fn placement<T: Real>(p: usize) -> T {
+    real::<T>(PLACEMENT * p as f64) * epsilon::<T>()
+}
+
+/// The distance within which particles lie on a kink, in the same unit.
+pub(super) fn margin<T: Real>(p: usize) -> T {
+    placement::<T>(p) * real(CAPTURE)
+}
+
+/// Places a particle on kinks: on the positive side of those on which it stays, and on the side of
+/// the multiplier of those that it leaves.
+pub(super) fn place<'a, T: Real>(kinks: impl Iterator<Item = &'a Kink<T>> + Clone, v: &mut [T]) {
+    let (mut basis, mut independent) = (Basis::new(), Vec::new());
+    for kink in kinks {
+        if basis.extend(&kink.normal) {
+            independent.push(kink);
+        }
+    }
+    // Twice: the first pass corrects the particle, the second one its rounding error.
+    for _ in 0..2 {
+        let change = |kink: &&Kink<T>| {
+            let leaves = !kink.kept && kink.multiplier <= T::zero();
+            let target = if leaves {
+                -kink.placement
+            } else {
+                kink.placement
+            };
+            target + kink.constant - dot(&kink.normal, v)
+        };
+        let changes: Vec<T> = independent.iter().map(change).collect();
+        basis.displace(&changes, v);
+    }
+}
+
+/// The kinks on which each particle lies, and a basis of the normals of those on which it stays.
 ///
-/// A particle moves within its active surfaces, where the objective is smooth and Newton's method
-/// applies. At a minimum 0 is between the gradients of both sides of each surface. Otherwise the
-/// surface leaves the active set, and the particle moves to the side on which the objective falls.
+/// A particle moves within its kinks, where the objective is smooth and Newton's method applies.
+/// At a minimum 0 is between the gradients of both sides of each kink. Otherwise the kink leaves
+/// the active set, and the particle moves to the side on which the objective falls.
 pub(super) struct ActiveSet<T> {
-    /// Orthonormal: each normal is that of its surface within the intersection of those before it.
-    normals: Vec<Vec<Vec<T>>>,
+    kinks: Vec<Vec<Kink<T>>>,
+    bases: Vec<Basis<T>>,
 }
 
 impl<T: Real> ActiveSet<T> {
     /// The empty set.
     pub fn new(particles: usize) -> Self {
         Self {
-            normals: vec![Vec::new(); particles],
+            kinks: vec![Vec::new(); particles],
+            bases: vec![Basis::new(); particles],
         }
     }
 
-    /// Adds a surface of unit normal `n` to particle `i`, unless the active ones imply it.
-    fn add(&mut self, i: usize, mut n: Vec<T>) {
-        let size = orthogonalise(self.normals[i].iter(), &mut n);
-        if self.normals[i].len() < MAX_SURFACES && size > real(INDEPENDENCE) {
-            n.iter_mut().for_each(|n| *n /= size);
-            self.normals[i].push(n);
-        }
-    }
-
-    /// Adds to each particle the surface of the given normal, if any.
-    pub fn extend(&mut self, normals: impl IntoIterator<Item = Option<Vec<T>>>) {
-        for (i, n) in normals.into_iter().enumerate() {
-            if let Some(n) = n {
-                self.add(i, n);
-            }
-        }
-    }
-
-    /// Projects onto the active surfaces one field, or several side by side.
-    pub fn project(&self, field: &mut DMatrix<T>) {
-        let p = field.nrows();
-        let columns = field.as_mut_slice().chunks_exact_mut(p);
-        for (basis, u) in self.normals.iter().cycle().zip(columns) {
-            for e in basis {
-                axpy(-dot(e, u), e, u);
-            }
-        }
-    }
-
-    /// The norm of the gradient at a point, projected onto the active surfaces; `projected` is
-    /// overwritten.
-    pub fn projected_norm(
-        &self,
-        problem: &mut ProximalProblem<'_, T>,
-        gradient: &DMatrix<T>,
-        projected: &mut DMatrix<T>,
-    ) -> T {
-        projected.copy_from(gradient);
-        self.project(projected);
-        problem.norm(projected)
-    }
-
-    /// Writes the minimum-norm subgradient `z_i` of every particle, from gradients at the distance
-    /// `radius` on both sides of its active surfaces; releases surfaces across which 0 is not
-    /// between the gradients.
-    ///
-    /// Surfaces are released only if `z` is larger across the surfaces than along them. The
-    /// `displacement` takes released particles to the side where the objective falls; it is 0 for
-    /// all others. Returns whether any particle, on any rank, was released; `None` if the energy
-    /// has no first variation.
-    pub fn release(
+    /// Computes the kinks on which the particles lie at `x`, and writes the minimum-norm
+    /// subgradient of every particle to `z`; `zero` is overwritten.
+    pub fn identify(
         &mut self,
         problem: &mut ProximalProblem<'_, T>,
         x: &Point<T>,
-        radius: T,
         z: &mut DMatrix<T>,
-        displacement: &mut DMatrix<T>,
-        scratch: &mut Scratch<T>,
-    ) -> Option<bool> {
-        let jumps = self.one_sided_gradients(problem, x, radius, z, scratch)?;
-        let multipliers: Vec<Vec<T>> = jumps
-            .iter()
-            .enumerate()
-            .map(|(i, jumps)| minimum_norm(column_mut(z, i), jumps, &self.normals[i]))
-            .collect();
-        let [mut along, mut across] = [(); 2].map(|()| scratch.take());
-        along.copy_from(z);
-        self.project(&mut along);
-        across.copy_from(z);
-        across -= &along;
-        displacement.fill(T::zero());
-        let mut released = false;
-        let size_along = problem.norm(&along);
-        if problem.norm(&across) > size_along {
-            let largest = largest_norm(&across);
-            for i in (0..multipliers.len()).filter(|&i| !multipliers[i].is_empty()) {
-                let u = column(&across, i);
-                if dot(u, u).sqrt() < real::<T>(RELEASE_FRACTION) * largest {
-                    continue;
-                }
-                let normals = std::mem::take(&mut self.normals[i]);
-                for (n, &s) in normals.into_iter().zip(&multipliers[i]) {
-                    if s > T::zero() && s < T::one() {
-                        self.add(i, n);
-                        continue;
-                    }
-                    released = true;
-                    let side = if s <= T::zero() { radius } else { -radius };
-                    axpy(side, &n, column_mut(displacement, i));
-                }
+        zero: &mut DMatrix<T>,
+    ) {
+        zero.fill(T::zero());
+        problem.move_to(&x.v);
+        let kinks = &mut self.kinks;
+        kinks.iter_mut().for_each(Vec::clear);
+        let visit = &mut |b: &Breakpoint<'_, T>| {
+            if b.jump != T::zero() {
+                kinks[b.particle].push(Kink::new(b, column(&x.v, b.particle)));
             }
-        }
-        let released = problem.any_particle(&mut along, |_| released);
-        scratch.give([along, across]);
-        Some(released)
-    }
-
-    /// Writes to `z` the gradient on the positive sides of all active surfaces of each particle,
-    /// and returns its jumps: this gradient minus that on the negative side of one surface.
-    ///
-    /// Particles without active surfaces have no jumps; their `z_i` is the gradient at `x`.
-    fn one_sided_gradients(
-        &self,
-        problem: &mut ProximalProblem<'_, T>,
-        x: &Point<T>,
-        radius: T,
-        z: &mut DMatrix<T>,
-        scratch: &mut Scratch<T>,
-    ) -> Option<Vec<Vec<Vec<T>>>> {
+        };
+        let margin = margin(x.v.nrows());
+        problem.energy.breakpoints(problem.mu, zero, margin, visit);
         z.copy_from(&x.gradient);
-        let [mut at, mut positive, mut negative] = [(); 3].map(|()| scratch.take());
-        let m = x.v.ncols();
-        let mut values = vec![T::zero(); m];
-        let mut jumps: Vec<Vec<Vec<T>>> = vec![Vec::new(); m];
-        let mut level = 0;
-        while problem.any_particle(&mut at, |i| self.normals[i].len() > level) {
-            if level == 0 {
-                problem.mu.points_mut().copy_from_slice(x.v.as_slice());
-                self.offset(&x.v, |_| radius, &mut at);
-                problem.evaluate_particles(&at, &mut values, &mut positive)?;
+        for (i, (kinks, basis)) in self.kinks.iter_mut().zip(&mut self.bases).enumerate() {
+            basis.clear();
+            for kink in kinks.iter() {
+                basis.extend(&kink.normal);
             }
-            self.offset(&x.v, |k| if k == level { -radius } else { radius }, &mut at);
-            problem.evaluate_particles(&at, &mut values, &mut negative)?;
-            for i in (0..m).filter(|&i| self.normals[i].len() > level) {
-                let pair = column(&positive, i).iter().zip(column(&negative, i));
-                jumps[i].push(pair.map(|(&g, &h)| g - h).collect());
-                column_mut(z, i).copy_from_slice(column(&positive, i));
-            }
-            level += 1;
+            minimum_norm(column_mut(z, i), kinks, basis);
         }
-        scratch.give([at, positive, negative]);
-        Some(jumps)
     }
 
-    /// `out_i = v_i + sum_k r_k step(k) n_ik`, with `r_k = 1` for the last normal and a quarter of
-    /// the next one for each before it.
+    /// Releases kinks across which 0 is not between the gradients, if `z` is larger across the
+    /// kinks than along them, and places the particles on the side on which the objective falls.
+    /// Ridges of the objective are always released.
     ///
-    /// The normal of surface k has components along the earlier, orthogonalised ones. Equal offsets
-    /// along these could take the particle to the other side of surface k.
-    fn offset(&self, v: &DMatrix<T>, step: impl Fn(usize) -> T, out: &mut DMatrix<T>) {
-        out.copy_from(v);
-        for (i, normals) in self.normals.iter().enumerate() {
-            let mut ratio = T::one();
-            for (k, n) in normals.iter().enumerate().rev() {
-                axpy(ratio * step(k), n, column_mut(out, i));
-                ratio *= real(OFFSET_RATIO);
+    /// `z` becomes the subgradient along the kinks that are kept; `work` is overwritten.
+    pub fn release(
+        &mut self,
+        problem: &mut ProximalProblem<'_, T>,
+        x: &mut Point<T>,
+        z: &mut DMatrix<T>,
+        work: &mut DMatrix<T>,
+    ) {
+        work.copy_from(z);
+        self.project(work);
+        let along = problem.inner(work, work);
+        work.zip_apply(z, |u, z| *u = z - *u);
+        let across = problem.inner(work, work);
+        let squares: Vec<T> = work.column_iter().map(|u| u.norm_squared()).collect();
+        let mass = problem.mass_of(work, |i| squares[i] > T::zero());
+        let threshold = if across > along {
+            real::<T>(RELEASE_FRACTION) * across / mass
+        } else {
+            squares.iter().fold(T::one(), |max, &s| max.max(s)) + T::one()
+        };
+        let mut moved = vec![false; squares.len()];
+        for (i, kinks) in self.kinks.iter_mut().enumerate() {
+            let releases = squares[i] >= threshold;
+            let mut changed = false;
+            for kink in kinks.iter_mut() {
+                kink.kept = !(kink.jump < T::zero() || releases && kink.is_one_sided());
+                changed |= !kink.kept;
+                moved[i] |= !kink.kept && kink.multiplier != kink.side;
+            }
+            if changed {
+                self.bases[i].clear();
+                for kink in kinks.iter().filter(|kink| kink.kept) {
+                    self.bases[i].extend(&kink.normal);
+                }
             }
         }
+        if problem.mass_of(work, |i| moved[i]) > T::zero() {
+            for (i, kinks) in self.kinks.iter().enumerate().filter(|&(i, _)| moved[i]) {
+                place(kinks.iter(), column_mut(&mut x.v, i));
+            }
+            problem.evaluate(x);
+            for kink in self.kinks.iter_mut().flatten().filter(|kink| !kink.kept) {
+                kink.side = kink.multiplier;
+            }
+        }
+        z.copy_from(&x.gradient);
+        for (i, kinks) in self.kinks.iter().enumerate() {
+            for kink in kinks.iter().filter(|kink| !kink.kept) {
+                axpy(kink.change(), &kink.normal, column_mut(z, i));
+            }
+        }
+        self.project(z);
+    }
+
+    /// The kinks on which particle `i` stays.
+    pub fn kept(&self, i: usize) -> impl Iterator<Item = &Kink<T>> + Clone {
+        self.kinks[i].iter().filter(|kink| kink.kept)
+    }
+
+    /// Returns true if particle `i` stays on the kink of the breakpoint.
+    pub fn contains(&self, b: &Breakpoint<'_, T>) -> bool {
+        self.kept(b.particle).any(|kink| kink.normal == b.normal)
+    }
+
+    /// The number of further kinks on which particle `i` can lie.
+    pub fn freedom(&self, i: usize, p: usize) -> usize {
+        p - self.bases[i].len()
+    }
+
+    /// Projects a field onto the kinks that are kept.
+    pub fn project(&self, field: &mut DMatrix<T>) {
+        for (i, basis) in self.bases.iter().enumerate() {
+            basis.project(column_mut(field, i));
+        }
+    }
+
+    /// Projects a vector of particle `i` onto its kinks.
+    pub fn project_one(&self, i: usize, u: &mut [T]) {
+        self.bases[i].project(u);
     }
 }
 
-/// The largest `|u_i|` over the particles of this rank.
-fn largest_norm<T: Real>(u: &DMatrix<T>) -> T {
-    u.column_iter().fold(T::zero(), |max, u| max.max(u.norm()))
-}
-
-/// Replaces `z` by the shortest `z - sum_k s_k j_k` with multipliers `0 <= s_k <= 1`, which are
-/// returned; by cyclic coordinate descent.
+/// Replaces the gradient `z` by the shortest subgradient `z + sum_k (s_k - side_k) jump_k n_k` with
+/// multipliers `0 <= s_k <= 1`.
 ///
-/// If the gradient jumps downwards along its normal, the surface is a concave kink (a ridge of the
-/// objective): the multiplier is then 0 or 1, the side on which the objective falls faster.
-fn minimum_norm<T: Real>(z: &mut [T], jumps: &[Vec<T>], normals: &[Vec<T>]) -> Vec<T> {
-    let mut multipliers = vec![T::zero(); jumps.len()];
-    let sweeps = if jumps.len() == 1 { 1 } else { MAX_SWEEPS };
-    for _ in 0..sweeps {
-        let mut largest_change = T::zero();
-        for (k, j) in jumps.iter().enumerate() {
-            let square = dot(j, j);
-            if square == T::zero() {
-                continue;
-            }
-            let jump = dot(&normals[k], j);
-            let best = if jump > T::zero() {
-                (multipliers[k] + dot(z, j) / square)
+/// If the unconstrained multipliers are in range they are the solution; otherwise coordinate
+/// descent computes one. At a ridge (`jump < 0`) the multiplier is 0 or 1: the side on which the
+/// objective falls faster.
+fn minimum_norm<T: Real>(z: &mut [T], kinks: &mut [Kink<T>], basis: &Basis<T>) {
+    let convex = kinks.iter().all(|kink| kink.jump > T::zero());
+    if convex && basis.len() == kinks.len() {
+        let coefficients = basis.coefficients(z);
+        for (kink, s) in kinks.iter_mut().zip(coefficients) {
+            kink.multiplier = kink.side - s / kink.jump;
+        }
+        let range = T::zero()..=T::one();
+        if kinks.iter().all(|kink| range.contains(&kink.multiplier)) {
+            basis.project(z);
+            return;
+        }
+    }
+    for kink in kinks.iter_mut() {
+        kink.multiplier = kink.multiplier.max(T::zero()).min(T::one());
+        axpy(kink.change(), &kink.normal, z);
+    }
+    for _ in 0..MAX_SWEEPS {
+        let mut largest = T::zero();
+        for kink in kinks.iter_mut() {
+            let square = dot(&kink.normal, &kink.normal);
+            // The slope along the normal on the current and on both sides.
+            let slope = dot(&kink.normal, z);
+            let rise = kink.jump * square;
+            let best = if kink.jump > T::zero() {
+                (kink.multiplier - slope / rise)
                     .max(T::zero())
                     .min(T::one())
             } else {
-                // The slopes along the normal on both sides, positive and negative.
-                let positive = dot(&normals[k], z) + multipliers[k] * jump;
-                let negative = positive - jump;
-                if positive <= -negative {
-                    T::zero()
-                } else {
+                let negative = slope - kink.multiplier * rise;
+                if negative + negative + rise <= T::zero() {
                     T::one()
+                } else {
+                    T::zero()
                 }
             };
-            let change = best - multipliers[k];
-            axpy(-change, j, z);
-            multipliers[k] = best;
-            largest_change = largest_change.max(change.abs());
+            let change = best - kink.multiplier;
+            axpy(change * kink.jump, &kink.normal, z);
+            kink.multiplier = best;
+            largest = largest.max(change.abs());
         }
-        if largest_change <= epsilon::<T>() {
+        if largest <= epsilon() {
             break;
         }
     }
-    multipliers
 }

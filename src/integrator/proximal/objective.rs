@@ -3,13 +3,13 @@
 use nalgebra::DMatrix;
 
 use super::scratch::Scratch;
-use super::tolerances::ROUNDING;
 use crate::energy::Energy;
+use crate::feature::by_differences;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, epsilon, real};
 
-/// A gradient step moves the points by at most this fraction of their size, plus the residual.
-const GRADIENT_STEP_FRACTION: f64 = 0.1;
+/// Rounding errors are estimated as this multiple of `eps` times the size of the terms.
+const ROUNDING: f64 = 4.0;
 
 /// The objective `P(v) = F(v) + |v - w|^2 / (2 gamma)`, with `|u|^2 = sum_i c_i |u_i|^2`; plain
 /// `F` if `1/gamma = 0`.
@@ -23,8 +23,10 @@ pub(super) struct ProximalProblem<'a, T> {
     pub inv_gamma: T,
     /// Velocities and first variations computed, without those of products.
     pub evaluations: usize,
-    /// Products with the Hessian or the Gauss-Newton curvature.
+    /// Products with the Hessian.
     pub products: usize,
+    /// Hessians of the first variation at all particles.
+    pub hessians: usize,
 }
 
 /// A point `v` with the values and gradients at it.
@@ -56,12 +58,17 @@ impl<T: Real> Point<T> {
     pub fn give(self, scratch: &mut Scratch<T>) {
         scratch.give([self.v, self.velocity, self.gradient]);
     }
+
+    /// Returns true if value and gradient are finite.
+    pub fn is_finite(&self, problem: &mut ProximalProblem<'_, T>) -> bool {
+        self.value.is_finite() && problem.norm(&self.gradient).is_finite()
+    }
 }
 
 impl<T: Real> ProximalProblem<'_, T> {
     /// Computes value, velocity and gradient at `point.v`.
     pub fn evaluate(&mut self, point: &mut Point<T>) {
-        self.mu.points_mut().copy_from_slice(point.v.as_slice());
+        self.move_to(&point.v);
         point.energy = self.energy.velocity(self.mu, &mut point.velocity);
         self.evaluations += 1;
         self.complete(point);
@@ -89,48 +96,9 @@ impl<T: Real> ProximalProblem<'_, T> {
         }
     }
 
-    /// Values and gradients of `F'(mu)(.) + |. - w_i|^2 / (2 gamma)`, the objective of particle `i`
-    /// with `mu` fixed at its current points.
-    ///
-    /// Column `k m + i` of `at` is the k-th point of particle i. `None` if the energy has no first
-    /// variation.
-    pub fn evaluate_particles(
-        &mut self,
-        at: &DMatrix<T>,
-        values: &mut [T],
-        gradient: &mut DMatrix<T>,
-    ) -> Option<()> {
-        self.energy.first_variation(self.mu, at, values, gradient)?;
-        self.evaluations += 1;
-        let p = at.nrows();
-        let half = real::<T>(0.5) * self.inv_gamma;
-        let anchors = self.anchor.as_slice().chunks_exact(p).cycle();
-        let gradients = gradient.as_mut_slice().chunks_exact_mut(p);
-        let points = at.as_slice().chunks_exact(p).zip(gradients);
-        for ((value, (at, gradient)), w) in values.iter_mut().zip(points).zip(anchors) {
-            for ((g, &v), &w) in gradient.iter_mut().zip(at).zip(w) {
-                let displacement = v - w;
-                *value += half * displacement * displacement;
-                *g = self.inv_gamma * displacement - *g;
-            }
-        }
-        Some(())
-    }
-
-    /// Returns true if the predicate holds for any particle of positive weight, on any rank;
-    /// `flags` is overwritten.
-    pub fn any_particle(
-        &mut self,
-        flags: &mut DMatrix<T>,
-        mut predicate: impl FnMut(usize) -> bool,
-    ) -> bool {
-        flags.fill(T::zero());
-        for i in 0..flags.ncols() {
-            if predicate(i) {
-                flags[(0, i)] = T::one();
-            }
-        }
-        self.inner(flags, flags) > T::zero()
+    /// Moves the measure to the points `v`.
+    pub fn move_to(&mut self, v: &DMatrix<T>) {
+        self.mu.points_mut().copy_from_slice(v.as_slice());
     }
 
     /// `<u, v>` in `L2(mu)`.
@@ -143,68 +111,59 @@ impl<T: Real> ProximalProblem<'_, T> {
         self.inner(u, u).sqrt()
     }
 
-    /// `out = (C + shift) u` with the Gauss-Newton curvature `C` of `F` at `x`, or with the Hessian
-    /// if the energy has no curvature.
-    pub fn gauss_newton_product(
-        &mut self,
-        x: &Point<T>,
-        u: &DMatrix<T>,
-        shift: T,
-        out: &mut DMatrix<T>,
-    ) {
-        self.mu.points_mut().copy_from_slice(x.v.as_slice());
-        match self.energy.curvature(self.mu, u, out) {
-            Some(()) => {
-                self.products += 1;
-                out.zip_apply(u, |out, u| *out += shift * u);
+    /// The mass of the particles, on all ranks, for which a predicate holds; `flags` is
+    /// overwritten.
+    pub fn mass_of(&mut self, flags: &mut DMatrix<T>, mut holds: impl FnMut(usize) -> bool) -> T {
+        flags.fill(T::zero());
+        for i in 0..flags.ncols() {
+            if holds(i) {
+                flags[(0, i)] = T::one();
             }
-            None => self.hessian_product(x, u, shift, out),
         }
+        self.inner(flags, flags)
     }
 
-    /// `out = (H + shift) u` with the Hessian `H` of `F` at `x`, by a forward difference of
-    /// velocities along `u`.
-    pub fn hessian_product(
-        &mut self,
-        x: &Point<T>,
-        u: &DMatrix<T>,
-        shift: T,
-        out: &mut DMatrix<T>,
-    ) {
+    /// `out = H u` with the Hessian of `F` at `x`, the point of the measure, by a forward
+    /// difference of velocities along `u`.
+    pub fn difference_product(&mut self, x: &Point<T>, u: &DMatrix<T>, out: &mut DMatrix<T>) {
         let size = self.norm(u);
         let step = epsilon::<T>().sqrt() * (self.norm(&x.v) + size.min(T::one())) / size;
-        self.mu.points_mut().copy_from_slice(x.v.as_slice());
+        self.move_to(&x.v);
         self.mu.displace(step, u);
         self.energy.velocity(self.mu, out);
-        self.products += 1;
-        let velocity = x.velocity.as_slice();
-        for ((out, &v), &u) in out
-            .as_mut_slice()
-            .iter_mut()
-            .zip(velocity)
-            .zip(u.as_slice())
-        {
-            *out = (v - *out) / step + shift * u;
-        }
+        self.move_to(&x.v);
+        out.zip_apply(&x.velocity, |out, v| *out = (v - *out) / step);
     }
 
-    /// Writes to `d` a step along the negative subgradient `z` of norm `residual`; returns its
-    /// slope `<z, d>`.
-    ///
-    /// The step length is at most `gamma`, and the points move by at most a tenth of their size
-    /// plus the residual.
-    pub fn gradient_step(
-        &mut self,
-        x: &Point<T>,
-        z: &DMatrix<T>,
-        residual: T,
-        d: &mut DMatrix<T>,
-    ) -> T {
-        let limit = real::<T>(GRADIENT_STEP_FRACTION) * self.norm(&x.v) + residual;
-        let length = T::one() / (self.inv_gamma + residual / limit);
-        d.copy_from(z);
-        *d *= -length;
-        -residual * residual * length
+    /// Computes the Hessians of the first variation at the particles, if the energy implements
+    /// them.
+    pub fn hessians(&mut self, remainder: &mut [T], included: &mut [T]) -> bool {
+        let result = self.energy.hessians(self.mu, remainder, included);
+        self.hessians += usize::from(result.is_some());
+        result.is_some()
+    }
+
+    /// Returns true if the energy implements its curvature; `out` is overwritten.
+    pub fn has_curvature(&mut self, u: &DMatrix<T>, out: &mut DMatrix<T>) -> bool {
+        let implemented = self.energy.curvature(self.mu, u, out).is_some();
+        self.products += usize::from(implemented);
+        implemented
+    }
+
+    /// The Hessians of the first variation at the particles by differences, if it is implemented.
+    pub fn difference_hessians(&mut self, out: &mut [T]) -> bool {
+        let Self {
+            energy,
+            mu,
+            evaluations,
+            ..
+        } = self;
+        let mut implemented = true;
+        by_differences(mu.points(), out, |at, values, descent| {
+            implemented = implemented && energy.first_variation(mu, at, values, descent).is_some();
+            *evaluations += usize::from(implemented);
+        });
+        implemented
     }
 
     /// The rounding error of `P` at `x`: that of its value, and the change of `P` by the rounding

@@ -1,6 +1,6 @@
 //! Descent to a stationary point.
 
-use super::solve::{Polished, solve};
+use super::solve::{Goal, Polished, solve};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::real::{Real, epsilon, to_f64};
@@ -16,7 +16,7 @@ use crate::state::State;
 ///
 /// Positions move; weights and time stay. The tolerance of the residual is `eps` times the speed
 /// `(int |velocity|^2 dmu)^(1/2)` at the start, or its rounding error if that is larger. At most
-/// `iterations` iterations are done.
+/// `iterations` iterations are done; with a loss with kinks, for all relaxed problems together.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -34,15 +34,13 @@ use crate::state::State;
 ///
 /// # Errors
 /// [`StepError::Inner`] if the residual is above its tolerance after `iterations`, or if the line
-/// search fails at every sampling radius. On problems with kinks in input dimension `d > 3` this
-/// happens for some starts. The state is then evaluated at the last accepted point, which is not
+/// search fails repeatedly. The state is then evaluated at the last accepted point, which is not
 /// higher than the start. [`StepError::NonFinite`] if the energy, a particle or a velocity at the
 /// start is not finite; the state is then unchanged.
 ///
 /// # Cost
-/// [`Polished`] counts velocities, first variations and curvature products. One first variation an
-/// iteration is at `p` points a particle. Memory: fields of the shape of the points, `p x p`
-/// matrices a particle, and the state's scratch fields.
+/// [`Polished`] counts velocities, products and Hessians. Memory: fields of the shape of the
+/// points, four `p x p` matrices a particle, and the state's scratch fields.
 ///
 /// Source: see [`Jko`](super::Jko).
 pub fn polish<T: Real>(
@@ -57,5 +55,10 @@ pub fn polish<T: Real>(
             time: to_f64(state.time()),
         });
     }
-    solve(energy, state, T::zero(), epsilon(), iterations)
+    let goal = Goal {
+        inv_gamma: T::zero(),
+        tolerance: epsilon(),
+        iterations,
+    };
+    solve(energy, state, &goal).map(|solution| solution.polished)
 }

@@ -3,6 +3,7 @@
 use nalgebra::DMatrix;
 
 use crate::energy::Energy;
+use crate::feature::Breakpoint;
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
 use crate::testing::evaluation::scaled;
@@ -39,6 +40,29 @@ impl<T: Real, E: Energy<T>> Energy<T> for TwoRanks<E> {
         out: &mut DMatrix<T>,
     ) -> Option<()> {
         self.0.curvature(&scaled(mu, 2.0), v, out)
+    }
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        self.0.hessians(&scaled(mu, 2.0), remainder, included)
+    }
+    fn breakpoints(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        margin: T,
+        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+    ) {
+        self.0.breakpoints(&scaled(mu, 2.0), v, margin, visit);
+    }
+    fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T> {
+        match at {
+            Some((mu, width)) => self.0.relax(Some((&scaled(mu, 2.0), width))),
+            None => self.0.relax(None),
+        }
     }
     fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
         self.0.inner(&scaled(mu, 2.0), u, v)

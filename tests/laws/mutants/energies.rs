@@ -1,5 +1,6 @@
 //! Mistakes in energies and sums over ranks.
 
+use wasserflow::feature::Breakpoint;
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
 use wasserflow::testing::problems::smooth_network;
@@ -264,4 +265,102 @@ fn ranks() {
         let parts = (0..2).map(|_| smooth_network::<T>(case));
         check_distributed::<T, _>(&mut smooth_network::<T>(case), parts.collect(), case)
     });
+}
+
+/// Mistakes of the kinks and second derivatives of an energy.
+#[derive(Clone, Copy, PartialEq)]
+enum WrongKink {
+    JumpOff,
+    HessianOff,
+    HessianTransposed,
+    RelaxedTooMuch,
+    NotRestored,
+}
+
+/// A rectifier network with the hinge loss, and a mistake.
+struct Kinked<T: Real> {
+    energy: MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Hinge, T>, T>,
+    wrong: WrongKink,
+}
+
+impl<T: Real> Kinked<T> {
+    fn new(case: Case, wrong: WrongKink) -> Self {
+        let risk = EmpiricalRisk::with_outputs(Hinge, case.inputs(), case.signs()).unwrap();
+        let map = Ridge::with_outputs(Relu, case.d, case.k);
+        let energy = MeanFieldRisk::new(map, risk).unwrap();
+        Self { energy, wrong }
+    }
+}
+
+impl<T: Real> Energy<T> for Kinked<T> {
+    fn particle_dim(&self) -> usize {
+        self.energy.particle_dim()
+    }
+    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        self.energy.value(mu)
+    }
+    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        self.energy.velocity(mu, out)
+    }
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        self.energy.hessians(mu, remainder, included)?;
+        match self.wrong {
+            WrongKink::HessianOff => remainder.iter_mut().for_each(|h| *h *= real(1.05)),
+            WrongKink::HessianTransposed => remainder.reverse(),
+            _ => {}
+        }
+        Some(())
+    }
+    fn breakpoints(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        margin: T,
+        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+    ) {
+        let off = if self.wrong == WrongKink::JumpOff {
+            real(1.01)
+        } else {
+            T::one()
+        };
+        self.energy.breakpoints(mu, v, margin, &mut |b| {
+            let jump = b.jump * off;
+            visit(&Breakpoint { jump, ..*b });
+        });
+    }
+    fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T> {
+        if self.wrong == WrongKink::NotRestored && at.is_none() {
+            return None;
+        }
+        let gap = self.energy.relax(at)?;
+        Some(if self.wrong == WrongKink::RelaxedTooMuch {
+            gap * real(1.01)
+        } else {
+            gap
+        })
+    }
+}
+
+#[test]
+fn kinks() {
+    for (name, wrong) in [
+        ("energy: jump at a kink off by 1e-2", WrongKink::JumpOff),
+        ("energy: Hessians off by 5e-2", WrongKink::HessianOff),
+        (
+            "energy: Hessians in reverse order",
+            WrongKink::HessianTransposed,
+        ),
+        (
+            "energy: gap of a relaxation off by 1e-2",
+            WrongKink::RelaxedTooMuch,
+        ),
+        ("energy: relaxation not undone", WrongKink::NotRestored),
+    ] {
+        mutant!(name, cases(), case => check_energy::<T>(&mut Kinked::new(case, wrong), case));
+    }
 }

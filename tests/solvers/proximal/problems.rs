@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use wasserflow::feature::Breakpoint;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 
@@ -130,5 +131,25 @@ impl<T: Real, E: Energy<T>> Energy<T> for Counted<E> {
         self.products
             .set(self.products.get() + usize::from(result.is_some()));
         result
+    }
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        self.energy.hessians(mu, remainder, included)
+    }
+    fn breakpoints(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        margin: T,
+        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+    ) {
+        self.energy.breakpoints(mu, v, margin, visit);
+    }
+    fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T> {
+        self.energy.relax(at)
     }
 }
