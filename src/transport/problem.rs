@@ -170,6 +170,9 @@ impl Problem {
     /// Reduces the unit of length to the longest distance of the plan of `arcs`, if the costs of
     /// such a plan may underflow. Returns true if so.
     pub(super) fn refine(&mut self, arcs: impl Iterator<Item = (usize, usize)>) -> bool {
+        if self.is_centred() {
+            return false;
+        }
         let longest = self.longest(arcs);
         let cost = self.power.cost(longest * longest);
         let underflows = cost.log2() < UNDERFLOW || longest.log2() < UNDERFLOW;
@@ -183,9 +186,15 @@ impl Problem {
     /// have costs that are capped.
     pub(super) fn fit(&mut self, arcs: impl Iterator<Item = (usize, usize)>) {
         let longest = self.longest(arcs);
-        if longest > 0.0 {
+        if longest > 0.0 && !self.is_centred() {
             self.set_unit(longest);
         }
+    }
+
+    /// Whether the clouds are centred. The distance of the centres then exceeds all others, so that
+    /// costs that underflow in the unit of the clouds are negligible.
+    fn is_centred(&self) -> bool {
+        self.centre.iter().flatten().any(|z| *z != 0.0)
     }
 
     fn longest(&self, arcs: impl Iterator<Item = (usize, usize)>) -> f64 {

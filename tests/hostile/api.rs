@@ -9,7 +9,8 @@ use syn::{Attribute, ImplItem, Item, TraitItem, Type, Visibility};
 /// Public functions by name, with their documentation.
 ///
 /// A name is `Type::function`, `Trait::method` or `module::function`, with the top-level module of
-/// the file. The crate denies `unreachable_pub`, so `pub` in the sources means public.
+/// the file. Methods count if their type is declared `pub`; other items of modules are `pub` only if
+/// they are public.
 pub struct Api {
     documentation: BTreeMap<String, String>,
 }
