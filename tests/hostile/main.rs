@@ -4,7 +4,10 @@
 //! of public functions from the sources; the test fails if one of them is never called.
 
 #![expect(clippy::eq_op, reason = "x == x is false for NaN, in any scalar type")]
-#![expect(clippy::reversed_empty_ranges, reason = "an argument of a hostile call")]
+#![expect(
+    clippy::reversed_empty_ranges,
+    reason = "an argument of a hostile call"
+)]
 
 mod api;
 mod components;
