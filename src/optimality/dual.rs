@@ -100,7 +100,7 @@ forward! {
 }
 
 /// The error that a certificate assumes of `value`, relative to `|l|`, and of `conjugate`, relative
-/// to `|l*| + |u y|`: 8 units in the last place.
+/// to `|l*| + |u y|`: twice the law of [`Loss`].
 const LOSS_ERROR: f64 = 8.0 * EPS;
 
 /// The absolute error of the same, for results near or below the smallest normal number.
