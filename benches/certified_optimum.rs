@@ -143,24 +143,58 @@ impl Method {
             .expect("corrective, sliding or jko")
     }
 
-    /// Runs to `gap`; returns the measure, the certified gap and the number of insertions after a
-    /// flow was trapped or took all of its steps.
-    fn run(self, energy: &mut Network, gap: f64) -> (EmpiricalMeasure<f64>, f64, usize) {
-        let d = energy.particle_dim() - 1;
-        let method = match self {
-            Self::Corrective => FrankWolfe::Corrective,
-            Self::Sliding => FrankWolfe::Sliding,
-            Self::Jko => return proximal(energy, gap, d),
+    /// Frank-Wolfe from the zero network; `None` for `Jko`.
+    fn frank_wolfe(self) -> Option<FrankWolfe> {
+        match self {
+            Self::Corrective => Some(FrankWolfe::Corrective),
+            Self::Sliding => Some(FrankWolfe::Sliding),
+            Self::Jko => None,
+        }
+    }
+
+    fn run(self, energy: &mut Network, gap: f64) -> Solution {
+        let Some(method) = self.frank_wolfe() else {
+            return proximal(energy, gap);
         };
-        let mut mu = EmpiricalMeasure::uniform(DMatrix::zeros(d + 1, 1)).expect("a measure");
-        let (_, certificate) = method
-            .run(energy, &mut mu, gap, STEPS)
-            .expect("a convergent run");
-        (mu, certificate.gap(), 0)
+        let mut mu = zero(energy);
+        let result = method.run(energy, &mut mu, gap, STEPS);
+        let (_, certificate) = result.expect("a convergent run");
+        Solution {
+            mu,
+            gap: certificate.gap(),
+            steps: 0,
+            inserted: 0,
+        }
+    }
+
+    /// The steps of [`run`](Self::run), which are the same if they are taken one by one.
+    fn count_steps(self, energy: &mut Network, gap: f64) -> Option<usize> {
+        let method = self.frank_wolfe()?;
+        let mut mu = zero(energy);
+        (0..=STEPS).find(|_| {
+            let result = method.run(energy, &mut mu, gap, 1);
+            let (reason, certificate) = result.expect("a convergent run");
+            reason != StopReason::Steps || certificate.gap() <= gap
+        })
     }
 }
 
-fn proximal(energy: &mut Network, gap: f64, d: usize) -> (EmpiricalMeasure<f64>, f64, usize) {
+/// The result of a run: steps are proximal steps, `inserted` the neurons that were inserted after
+/// the flow was trapped or took all of its steps.
+struct Solution {
+    mu: EmpiricalMeasure<f64>,
+    gap: f64,
+    steps: usize,
+    inserted: usize,
+}
+
+fn zero(energy: &Network) -> EmpiricalMeasure<f64> {
+    let points = DMatrix::zeros(energy.particle_dim(), 1);
+    EmpiricalMeasure::uniform(points).expect("a measure")
+}
+
+fn proximal(energy: &mut Network, gap: f64) -> Solution {
+    let d = energy.particle_dim() - 1;
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let start = init::balanced(d, NEURONS, NORM, &mut rng).expect("a measure");
     let mut flow = ParticleFlow::new(&mut *energy, Jko::default(), FIRST_GAMMA).expect("a flow");
@@ -181,7 +215,12 @@ fn proximal(energy: &mut Network, gap: f64, d: usize) -> (EmpiricalMeasure<f64>,
             .filter(|_| certificate.gap() > gap && inserted < INSERTIONS)
             .and_then(|w| insert(flow.energy_mut(), state.measure(), w));
         let Some(next) = next else {
-            return (state.into_measure(), certificate.gap(), inserted);
+            return Solution {
+                steps: state.step(),
+                gap: certificate.gap(),
+                inserted,
+                mu: state.into_measure(),
+            };
         };
         *state.measure_mut() = next;
         inserted += 1;
@@ -212,19 +251,19 @@ fn resident_mib() -> f64 {
 /// `RELATIVE_GAP F(0)`.
 fn target(problem: &Problem, lambda: f64) -> f64 {
     let mut energy = network(problem, lambda);
-    let zero = EmpiricalMeasure::uniform(DMatrix::zeros(problem.x.nrows() + 1, 1));
-    let start = energy.value(&zero.expect("a measure"));
-    let (mu, ..) = Method::Corrective.run(&mut energy, RELATIVE_GAP * start);
-    RELATIVE_GAP * energy.value(&mu)
+    let start = zero(&energy);
+    let start = energy.value(&start);
+    let solution = Method::Corrective.run(&mut energy, RELATIVE_GAP * start);
+    RELATIVE_GAP * energy.value(&solution.mu)
 }
 
 /// Solves a problem and prints a line of JSON: the least wall time, the mean user time, the result,
-/// and the time of one certificate at it.
+/// the steps, and the time of one certificate at the result.
 fn solve(name: &str, problem: &Problem, method: Method, lambda: f64, repeats: usize) {
     let gap = target(problem, lambda);
     let (mut wall, mut total, mut runs) = (f64::INFINITY, 0.0, 0);
     let user = user_seconds();
-    let (mu, reached, inserted) = loop {
+    let solution = loop {
         let clock = Instant::now();
         let result = method.run(&mut network(problem, lambda), gap);
         let seconds = clock.elapsed().as_secs_f64();
@@ -236,14 +275,18 @@ fn solve(name: &str, problem: &Problem, method: Method, lambda: f64, repeats: us
     let user = (user_seconds() - user) / runs as f64;
     let mut energy = network(problem, lambda);
     let clock = Instant::now();
-    let certificate = certify(&mut energy, &mu);
+    let certificate = certify(&mut energy, &solution.mu);
+    let certificate_seconds = clock.elapsed().as_secs_f64();
+    let steps = method.count_steps(&mut energy, gap);
     println!(
         "{{\"problem\":\"{name}\",\"method\":\"{method:?}\",\"wall\":{wall:e},\"user\":{user:e},\
-         \"energy\":{:.12e},\"gap\":{reached:e},\"target\":{gap:e},\"atoms\":{},\"inserted\":{inserted},\
-         \"certificate\":{:e},\"mib\":{:.0}}}",
+         \"energy\":{:.12e},\"gap\":{:e},\"target\":{gap:e},\"steps\":{},\"atoms\":{},\
+         \"inserted\":{},\"certificate\":{certificate_seconds:e},\"mib\":{:.0}}}",
         certificate.energy(),
-        mu.weights().iter().filter(|&&c| c > 0.0).count(),
-        clock.elapsed().as_secs_f64(),
+        solution.gap,
+        steps.unwrap_or(solution.steps),
+        solution.mu.weights().iter().filter(|&&c| c > 0.0).count(),
+        solution.inserted,
         resident_mib(),
     );
 }

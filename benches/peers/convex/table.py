@@ -87,14 +87,15 @@ def measure(rust, method, problem, options):
 def print_tables(results, options):
     print(f"\nlambda = {options.decay}, gap {RELATIVE_GAP} F, seconds: user (wall), median of the seeds that were run\n")
     sizes = [size for size in SIZES if any(r["size"] == list(size) for r in results)]
-    print("| | " + " | ".join(f"d {d}, n {n}" for d, n in sizes) + " |\n|---" * 1 + "|---" * len(sizes) + "|")
+    print("| | " + " | ".join(f"d {d}, n {n}" for d, n in sizes) + " |\n|---" + "|---" * len(sizes) + "|")
     lowest = {}
     for r in results:
         if "failed" not in r and r["method"] != "pyscnn gated":
             key = (*r["size"], r["seed"])
             lowest[key] = min(lowest.get(key, float("inf")), r["energy"])
     short = lambda t: f"{t:.2g}" if t < 10 else f"{t:.0f}"
-    for method in options.methods:
+    methods = [m for m in options.methods if any(r["method"] == m for r in results)]
+    for method in methods:
         cells = []
         for size in sizes:
             rows = [r for r in results if r["method"] == method and r["size"] == list(size)]
@@ -110,7 +111,7 @@ def print_tables(results, options):
         print(f"| {TITLES[method]} | " + " | ".join(cells) + " |")
     print("\nLargest over the seeds: certified gap / F; the gap that the method reports / F; F / smallest F - 1\n")
     print("| | " + " | ".join(f"d {d}, n {n}" for d, n in sizes) + " |\n|---" + "|---" * len(sizes) + "|")
-    for method in options.methods:
+    for method in methods:
         cells = []
         for size in sizes:
             good = [r for r in results if r["method"] == method and r["size"] == list(size) and "failed" not in r]
