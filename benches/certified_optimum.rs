@@ -230,12 +230,9 @@ fn proximal(energy: &mut Network, gap: f64) -> Solution {
 /// CPU seconds of this process in user mode; 0 where `/proc` is missing. Ticks are 10 ms.
 fn user_seconds() -> f64 {
     let stat = read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace();
-    let ticks: Option<f64> = fields.skip(11).next().and_then(|field| field.parse().ok());
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let field = after_name.split_whitespace().nth(11);
+    let ticks: Option<f64> = field.and_then(|field| field.parse().ok());
     ticks.unwrap_or(0.0) / 100.0
 }
 
