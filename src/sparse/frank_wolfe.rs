@@ -29,6 +29,12 @@ use crate::state::State;
 /// as 1 / steps, `Corrective` faster, and `Sliding` in about as many steps as the optimum has
 /// atoms.
 ///
+/// # Choice
+/// `Corrective` takes two to seven times as many steps as `Sliding`, and each of its steps costs
+/// little more than a certificate. On random rectifier networks with the square loss it is the
+/// faster one for d = 2 (up to 5 times), and `Sliding` for d = 3 (2 to 6 times), where certificates
+/// are expensive. The book lists the measurements.
+///
 /// # Kinks
 /// At a kink of F (`Hinge`, `Quantile`) the first variation is not unique, and the one at the
 /// measure may be negative at atoms that do not decrease F. The method then uses the subgradient
