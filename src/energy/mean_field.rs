@@ -16,6 +16,7 @@ use crate::real::Real;
 use crate::risk::Risk;
 
 mod energy;
+mod minibatch;
 
 /// The risk of the mean prediction: `F(mu) = R(h_mu) + int V dmu`,
 /// `h_mu(x) = int Phi(w)(x) dmu(w)`.

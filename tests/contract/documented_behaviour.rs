@@ -312,7 +312,7 @@ impl Energy<f64> for Draws {
         out.fill(0.0);
         0.0
     }
-    fn refresh(&mut self) -> bool {
+    fn refresh(&mut self, _: usize) -> bool {
         self.0
     }
 }
@@ -320,7 +320,7 @@ impl Energy<f64> for Draws {
 #[test]
 fn a_sum_changes_when_one_of_its_energies_does() {
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
-        assert_eq!(Sum::new(Draws(a), Draws(b)).unwrap().refresh(), a || b);
+        assert_eq!(Sum::new(Draws(a), Draws(b)).unwrap().refresh(1), a || b);
     }
 }
 

@@ -103,7 +103,9 @@ fn risk<T: Real>(suite: &Suite<'_>, index: usize, mut risk: impl Risk<T> + DualR
         last
     });
     suite.call("Risk::is_separable", index, || risk.is_separable());
-    suite.call("Risk::refresh", index, || risk.refresh());
+    for step in COUNTS {
+        suite.call("Risk::refresh", (index, step), || risk.refresh(step));
+    }
     let n = risk.inputs().len();
     let kn = k * n;
     for x in NUMBERS.map(real::<T>) {
@@ -296,7 +298,9 @@ fn energy<T: Real>(suite: &Suite<'_>, index: usize, energy: &mut dyn Energy<T>) 
     suite.call("Energy::check", index, || energy.check());
     suite.call("Energy::ranks", index, || energy.ranks().is_some());
     suite.call("Energy::particle_dim", index, || energy.particle_dim());
-    suite.call("Energy::refresh", index, || energy.refresh());
+    for step in COUNTS {
+        suite.call("Energy::refresh", (index, step), || energy.refresh(step));
+    }
     for p in [3, 2, 4] {
         for mu in extreme_measures::<T>(p)
             .into_iter()
