@@ -13,8 +13,8 @@ use crate::state::State;
 ///
 /// The particles start at rest. Along the flow `H = F + int |u|^2 dmu / 2` decreases at the rate
 /// `dH/dt = -gamma int |u|^2 dmu`. F itself may rise. On a quadratic of curvature s the motion is a
-/// damped oscillation: critically damped at `gamma = 2 sqrt(s)`, whose decay rate `sqrt(s)` is that
-/// of the gradient flow at the scale `s = 1`, and faster for smaller s.
+/// damped oscillation. It is critically damped at `gamma = 2 sqrt(s)`, with the decay rate
+/// `sqrt(s)`; that of the gradient flow is s.
 ///
 /// A step of size `dt` is the symmetric splitting
 ///

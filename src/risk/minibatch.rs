@@ -120,7 +120,7 @@ impl<R: Risk<T>, T: Real> MinibatchRisk<R, T> {
 
     /// The epoch of the batch: the number of complete passes before it.
     pub fn epoch(&self) -> usize {
-        self.epoch
+        self.step / self.batches()
     }
 
     /// Computes the permutation of the epoch (Fisher and Yates).
@@ -200,6 +200,9 @@ impl<R: Risk<T>, T: Real> Risk<T> for MinibatchRisk<R, T> {
         let k = self.full.output_dim();
         let kn = k * self.samples.len();
         assert_size("length of the predictions", kn, h.len());
+        if self.samples.len() == self.permutation.len() {
+            return self.full.value(h);
+        }
         let (mut few, mut many) = ([T::zero(); OUTPUTS], Vec::new());
         let gradient = if k <= OUTPUTS {
             &mut few[..k]
@@ -207,9 +210,6 @@ impl<R: Risk<T>, T: Real> Risk<T> for MinibatchRisk<R, T> {
             many.resize(k, T::zero());
             &mut many[..]
         };
-        if self.samples.len() == self.permutation.len() {
-            return self.full.value(h);
-        }
         let parts = self.samples.iter().zip(h.chunks_exact(k.max(1)));
         let sum = parts.fold(T::zero(), |sum, (&j, h)| {
             sum + self.full.value_and_gradient_range(j..j + 1, h, gradient)
@@ -266,10 +266,10 @@ impl<R: Risk<T>, T: Real> Risk<T> for MinibatchRisk<R, T> {
 
     /// Draws the batch of the step; returns false if there is one batch only.
     fn refresh(&mut self, step: usize) -> bool {
-        if step == self.step || self.batches() == 1 {
+        let last = std::mem::replace(&mut self.step, step);
+        if step == last || self.batches() == 1 {
             return false;
         }
-        self.step = step;
         let epoch = step / self.batches();
         if epoch != self.epoch {
             self.epoch = epoch;
