@@ -84,7 +84,7 @@ impl<T: Real> Schedule<T> for Constant<T> {
 /// use wasserflow::prelude::*;
 ///
 /// assert_eq!(InverseSqrt::in_steps(0.6, 1.0)?.step_size(3, 0.0), 0.3);
-/// assert_eq!(InverseSqrt::in_time(0.6, 1.0)?.step_size(0, 8.0), 0.2);
+/// assert_eq!(InverseSqrt::in_time(0.75, 1.0)?.step_size(0, 8.0), 0.25);
 /// # Ok::<(), ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]

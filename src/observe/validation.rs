@@ -13,8 +13,8 @@ use crate::state::State;
 ///
 /// The value of a measure, such as the energy on other samples or an error rate, is computed at the
 /// steps 0, k, 2k, .. The run stops with [`StopReason::Validation`] at the `patience`-th
-/// evaluation in a row that is not below the least value so far; NaN is not. The state is then that of the last
-/// step: [`best`](Self::best) is the measure of the least value.
+/// evaluation in a row that is not below the least value so far; NaN is not. The state is then
+/// that of the last step: [`best`](Self::best) is the measure of the least value.
 ///
 /// A run that resumes observes its initial state again, which is evaluated once. If the step count
 /// falls, another run has begun: the observer starts anew. On ranks the value has to be the same on
@@ -27,8 +27,9 @@ use crate::state::State;
 ///
 /// // One neuron a (x)_+ at x = 1 learns y = 2; the validation target is 1.
 /// let energy = |y| {
-///     let risk = EmpiricalRisk::new(Square, DMatrix::from_element(1, 1, 1.0), DVector::from_element(1, y));
-///     MeanFieldRisk::new(Ridge::new(Relu, 1), risk.unwrap()).unwrap()
+///     let x = DMatrix::from_element(1, 1, 1.0);
+///     let risk = EmpiricalRisk::new(Square, x, DVector::from_element(1, y)).unwrap();
+///     MeanFieldRisk::new(Ridge::new(Relu, 1), risk).unwrap()
 /// };
 /// let mut flow = ParticleFlow::new(energy(2.0), Euler, 0.1)?;
 /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 0.5))?)?;

@@ -95,7 +95,8 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
     /// let x = DMatrix::from_row_slice(1, 2, &[0.0, 1.0]);
     /// let mut risk = EmpiricalRisk::new(Square, x, DVector::from_vec(vec![1.0, 3.0]))?;
     /// risk.refill(|j, x, y| (x[0], y[0]) = (j as f64, 2.0 * j as f64))?;
-    /// assert_eq!((risk.inputs().point(1), risk.targets().as_slice()), (&[1.0][..], &[0.0, 2.0][..]));
+    /// assert_eq!(risk.inputs().point(1), &[1.0]);
+    /// assert_eq!(risk.targets().as_slice(), &[0.0, 2.0]);
     /// # Ok::<(), RiskError>(())
     /// ```
     ///

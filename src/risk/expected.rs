@@ -52,7 +52,8 @@ use crate::real::{Real, real};
 ///
 /// An invalid sample, such as a coordinate that is NaN, makes value and gradient NaN, and
 /// [`check`](Risk::check) returns the reason. A flow returns it as
-/// [`StepError::Parameter`](crate::error::StepError::Parameter) and keeps the state before the step.
+/// [`StepError::Parameter`](crate::error::StepError::Parameter), and keeps the state before the
+/// step.
 ///
 /// Cost: `O(b (d + k))` and b calls of the sampler a step. Nothing is allocated after the first
 /// step.

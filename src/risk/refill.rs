@@ -28,8 +28,8 @@ pub trait Refill<T: Real>: Risk<T> {
     /// The target of a sample: a slice of k numbers, or a class.
     type Target: ?Sized;
 
-    /// Replaces all samples: `fill(j, x_j, y_j)` overwrites sample j and its target, which initially
-    /// are the previous ones.
+    /// Replaces all samples: `fill(j, x_j, y_j)` overwrites sample j and its target, which
+    /// initially are the previous ones.
     ///
     /// # Errors
     /// [`RiskError`] for the first invalid sample; all samples are then unchanged.

@@ -80,8 +80,8 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
         })
     }
 
-    /// Replaces all samples: `fill(j, x_j, &mut y_j)` overwrites sample and class j, which initially
-    /// are the previous ones. The sample weights remain.
+    /// Replaces all samples: `fill(j, x_j, &mut y_j)` overwrites sample and class j, which
+    /// initially are the previous ones. The sample weights remain.
     ///
     /// It allocates nothing after its first call.
     ///
@@ -96,8 +96,8 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
     /// ```
     ///
     /// # Errors
-    /// [`RiskError::Input`] or [`RiskError::Target`] if a coordinate is not finite or a label is out
-    /// of range; all samples are then unchanged.
+    /// [`RiskError::Input`] or [`RiskError::Target`] if a coordinate is not finite or a label is
+    /// out of range; all samples are then unchanged.
     pub fn refill(
         &mut self,
         mut fill: impl FnMut(usize, &mut [T], &mut usize),
