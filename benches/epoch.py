@@ -2,7 +2,7 @@
 """An epoch of minibatches beside PyTorch, in one run: 1797 samples of 64 pixels and a bias, 10 classes, softmax, 256
 rectifier neurons, batches of 128, float32.
 
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.15.0 numpy==2.5.0
+    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.15.0 numpy==2.4.6
     cargo bench -p wasserflow-benches --bench epoch --no-run
     /tmp/peers/bin/python benches/epoch.py [THREADS] [ROUNDS]
 

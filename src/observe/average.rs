@@ -100,13 +100,12 @@ impl<T: Real> Default for Average<T> {
 impl<T: Real> Observer<T> for Average<T> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
         let (step, points) = (state.step(), state.measure().points());
-        let same_run = self.last.is_none_or(|last| step >= last)
-            && (self.count == 0 || self.sum.shape() == points.shape());
-        if self.last == Some(step) && same_run || step < self.from {
-            return ControlFlow::Continue(());
+        let restarts = self.last.is_some_and(|last| step < last);
+        if restarts || (self.count > 0 && self.sum.shape() != points.shape()) {
+            (self.count, self.last) = (0, None);
         }
-        if !same_run {
-            self.count = 0;
+        if step < self.from || self.last == Some(step) {
+            return ControlFlow::Continue(());
         }
         if self.count == 0 {
             if self.sum.shape() != points.shape() {

@@ -57,6 +57,9 @@ use crate::real::{Real, real};
 ///
 /// Cost: `O(b (d + k))` and b calls of the sampler a step. Nothing is allocated after the first
 /// step.
+///
+/// Source: F. Bach, Gradient descent for wide two-layer neural networks, I: Global convergence,
+/// 2020 (a single pass of stochastic gradient descent minimises the expected risk).
 #[derive(Clone)]
 pub struct ExpectedRisk<R, S> {
     risk: R,
@@ -298,9 +301,9 @@ fn reason(error: RiskError) -> ParameterError {
     }
 }
 
-/// Returns an error unless `batch` columns of `rows` scalars fit in memory.
+/// Returns an error unless `batch` columns of `rows` scalars, and as many labels, fit in memory.
 fn check_size<T: Real>(rows: usize, batch: usize) -> Result<(), RiskError> {
-    let holds = is_allocatable::<T>(rows, batch);
+    let holds = is_allocatable::<T>(rows.max(1), batch) && is_allocatable::<usize>(1, batch);
     let requirement = "a number of samples that fit in memory";
     Ok(ParameterError::check(
         holds,

@@ -193,6 +193,13 @@ fn averages_of_resumed_runs() {
     assert_eq!(whole.count(), 16);
     let mean = (5..=20).map(|s| 0.9_f64.powi(s)).sum::<f64>() / 16.0;
     assert!((whole.measure().unwrap().particle(0)[0] / mean - 1.0).abs() < 1e-14);
+    // A run that ends at the first step that counts, and another one.
+    let mut two = Average::tail(5);
+    for steps in [5, 8] {
+        let mut state = flow().start(at(1.0)).unwrap();
+        flow().run(&mut state, steps, &mut two).unwrap();
+    }
+    assert_eq!(two.count(), 4);
     // Another run, and one with more particles.
     let mut state = flow().start(at(2.0)).unwrap();
     flow().run(&mut state, 5, &mut whole).unwrap();

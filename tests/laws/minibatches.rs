@@ -332,3 +332,22 @@ fn schedules_and_averages_reduce_the_noise_of_minibatches() {
     );
     assert!(constant[1] < 0.01 * constant[0], "the average: {found}");
 }
+
+/// The generator of a sample, as one of the crate `rand`.
+#[test]
+fn sample_rng_is_a_generator_of_rand() {
+    use rand::{Rng, RngExt};
+    let (mut rng, mut words) = (SampleRng::new(1, 2, 3, 4), SampleRng::new(1, 2, 3, 4));
+    let mut bytes = [0_u8; 11];
+    rng.fill_bytes(&mut bytes);
+    assert_eq!(bytes[..8], words.next_u64().to_le_bytes());
+    assert_eq!(bytes[8..], words.next_u64().to_le_bytes()[..3]);
+    assert_eq!(rng.next_u32(), (words.next_u64() >> 32) as u32);
+    let mut dice = [0_u32; 6];
+    for j in 0..60_000 {
+        let mut rng = SampleRng::new(9, 0, j / 100, j % 100);
+        dice[rng.random_range(0..6)] += 1;
+    }
+    // Five standard deviations of a count, 91.
+    assert!(dice.iter().all(|n| n.abs_diff(10_000) < 456), "{dice:?}");
+}
