@@ -110,7 +110,7 @@ impl<T: Real, V: FnMut(&EmpiricalMeasure<T>) -> T> Observer<T> for UntilValidati
             let value = (self.value)(state.measure());
             let improves = match &self.best {
                 Some((best, ..)) => value < *best,
-                None => value == value, // not NaN
+                None => value.partial_cmp(&value).is_some(), // not NaN
             };
             if improves {
                 self.without = 0;

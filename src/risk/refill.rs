@@ -33,6 +33,7 @@ pub trait Refill<T: Real>: Risk<T> {
     ///
     /// # Errors
     /// [`RiskError`] for the first invalid sample; all samples are then unchanged.
+    #[expect(clippy::type_complexity, reason = "a closure of three arguments")]
     fn refill(
         &mut self,
         fill: &mut dyn FnMut(usize, &mut [T], &mut Self::Target),

@@ -18,7 +18,8 @@ fn at(w: f64) -> EmpiricalMeasure<f64> {
 /// resumes.
 #[test]
 fn steps_follow_the_schedule() {
-    let schedules: [fn() -> Box<dyn Schedule<f64> + Send + Sync>; 6] = [
+    type Make = fn() -> Box<dyn Schedule<f64> + Send + Sync>;
+    let schedules: [Make; 6] = [
         || Box::new(Constant::new(0.1).unwrap()),
         || Box::new(InverseSqrt::in_steps(0.1, 2.0).unwrap()),
         || Box::new(InverseSqrt::in_time(0.1, 0.5).unwrap()),

@@ -17,11 +17,13 @@ const PARTICLES: usize = 4;
 /// The final time of a run.
 const TIME: f64 = 1.0;
 
+/// The point at a time, from a point at time 0.
+type Motion = Box<dyn Fn(&[f64], f64) -> Vec<f64>>;
+
 /// A motion in a potential, in closed form.
 pub(super) struct Reference<T> {
     potential: Box<dyn Potential<T>>,
-    /// The point at a time, from a point at time 0.
-    motion: Box<dyn Fn(&[f64], f64) -> Vec<f64>>,
+    motion: Motion,
 }
 
 impl<T: Real> Reference<T> {
