@@ -120,7 +120,6 @@ struct FreshSamples<L> {
     x: Inputs<f64>,
     y: Vec<f64>,
     seed: u64,
-    step: u64,
 }
 
 impl<L: Loss<f64>> FreshSamples<L> {
@@ -138,15 +137,14 @@ impl<L: Loss<f64>> FreshSamples<L> {
             x,
             y: vec![0.0; BATCH],
             seed,
-            step: 0,
         };
-        samples.draw()?;
+        samples.draw(0)?;
         Ok(samples)
     }
 
-    fn draw(&mut self) -> Result<(), RiskError> {
+    fn draw(&mut self, step: usize) -> Result<(), RiskError> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(self.step);
+        rng.set_stream(step as u64);
         self.x
             .refill(|_, x| x.copy_from_slice(&point(rng.random_range(0.0..TAU))))?;
         for (j, y) in self.y.iter_mut().enumerate() {
@@ -180,9 +178,8 @@ impl<L: Loss<f64>> Risk<f64> for FreshSamples<L> {
         sum / BATCH as f64
     }
 
-    fn refresh(&mut self) -> bool {
-        self.step += 1;
-        self.draw().is_ok()
+    fn refresh(&mut self, step: usize) -> bool {
+        self.draw(step).is_ok()
     }
 }
 

@@ -186,9 +186,13 @@ pub trait Energy<T: Real> {
         None
     }
 
-    /// Resamples the minibatch (stochastic energies only), once a step; returns true if `F`
+    /// Replaces the samples by those of a step (stochastic energies only); returns true if `F`
     /// changed.
-    fn refresh(&mut self) -> bool {
+    ///
+    /// After the call `F` is a function of the seed of the energy and of `step`: see
+    /// [`Risk::refresh`](crate::risk::Risk::refresh).
+    fn refresh(&mut self, step: usize) -> bool {
+        let _ = step;
         false
     }
 
@@ -310,7 +314,7 @@ forward! {
         fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T>;
         fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T;
         fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>>;
-        fn refresh(&mut self) -> bool;
+        fn refresh(&mut self, step: usize) -> bool;
         fn check(&self) -> Result<(), EnergyError>;
     }
 }

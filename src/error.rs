@@ -279,6 +279,9 @@ pub enum RiskError {
         /// The value found.
         value: f64,
     },
+    /// Minibatches are drawn of a risk that is not a sum over samples.
+    #[error("minibatches require a risk that is a sum over samples (`Risk::is_separable`)")]
+    NotSeparable,
     /// Two sizes that must agree differ.
     #[error(transparent)]
     Shape(#[from] ShapeError),

@@ -4,15 +4,19 @@ use thiserror::Error;
 
 use crate::energy::Energy;
 use crate::error::{EnergyError, MeasureError, ParameterError, ShapeError, StepError, assert_size};
-use crate::integrator::{Integrator, Step};
+use crate::integrator::{Integrator, Schedule, Step};
 use crate::measure::EmpiricalMeasure;
 use crate::observe::{Observer, StopReason};
-use crate::real::{Real, epsilon, real, to_f64};
+use crate::real::{Real, real, to_f64};
 use crate::state::State;
 
 mod attempt;
+mod checks;
+mod step_size;
 
 use attempt::Attempt;
+use checks::{agree, check, check_dim, resample};
+use step_size::{ENDLESS, MANY_STEPS, SHORT_STEPS, StepSize, check_step, reaches};
 
 /// The reason why a flow cannot start from a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
@@ -53,7 +57,7 @@ impl From<EnergyError> for StartError {
 }
 
 /// The Wasserstein gradient flow `dw_i/dt = -grad_w F'(mu)(w_i)` of an energy `F`, by an integrator
-/// with step size `dt`.
+/// with step size `dt`, constant or [scheduled](Self::scheduled).
 ///
 /// A failed step, or a failed evaluation, leaves the state as it was before the step. So does a
 /// panic in a user-defined component during a step, if the caller catches it: state and flow remain
@@ -62,6 +66,9 @@ impl From<EnergyError> for StartError {
 /// Before every step the flow checks that the state has the dimension of the energy, and
 /// [`Energy::check`]. After a modification of the energy, and for a state that was evaluated with
 /// another energy, call [`State::invalidate`].
+///
+/// A stochastic energy is [refreshed](Energy::refresh) for each step: a state is evaluated on the
+/// samples of its step. Hence a run resumes bit for bit, also in another flow.
 ///
 /// On [ranks](Energy::ranks) all processes call the same methods. Observers have to decide by
 /// quantities on which ranks agree, such as energy, dissipation and time: if only some ranks stop,
@@ -88,7 +95,9 @@ impl From<EnergyError> for StartError {
 pub struct ParticleFlow<E, I, T> {
     energy: E,
     integrator: I,
-    dt: T,
+    dt: StepSize<T>,
+    /// The step whose samples the energy holds; `None` if it may hold others.
+    samples: Option<usize>,
     /// A copy of the state before the step, restored if the step fails.
     kept: Option<State<T>>,
 }
@@ -101,6 +110,7 @@ impl<E, I, T> ParticleFlow<E, I, T> {
 
     /// The energy, for modification between steps. Call [`State::invalidate`] afterwards.
     pub fn energy_mut(&mut self) -> &mut E {
+        self.samples = None;
         &mut self.energy
     }
 
@@ -126,23 +136,56 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// [`ParameterError`] if `dt` is not positive and finite, or a parameter of the integrator is
     /// out of its range.
     pub fn new(energy: E, integrator: I, dt: T) -> Result<Self, ParameterError> {
-        ParameterError::check_positive("dt", to_f64(dt))?;
+        Self::with_step_size(energy, integrator, StepSize::fixed(dt)?)
+    }
+
+    /// The flow of `energy` by `integrator` with the step sizes of a schedule.
+    ///
+    /// They depend on the step and the time of the state, so that a run resumes with the same
+    /// sizes. A size proposed by an adaptive method has precedence: the schedule then sets that of
+    /// the first step. The step to the time of [`run_until`](Self::run_until) is shortened.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1); // dw/dt = -w
+    /// let halved_once = Piecewise::new(0.5, vec![(1, 0.25)])?;
+    /// let mut flow = ParticleFlow::scheduled(energy, Euler, halved_once)?;
+    /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+    /// flow.run(&mut state, 3, &mut ())?;
+    /// assert_eq!((state.time(), state.measure().particle(0)[0]), (1.0, 0.5 * 0.75 * 0.75));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ParameterError`] if the first size is not positive and finite, or a parameter of the
+    /// integrator is out of its range.
+    pub fn scheduled(
+        energy: E,
+        integrator: I,
+        schedule: impl Schedule<T> + Send + Sync + 'static,
+    ) -> Result<Self, ParameterError> {
+        Self::with_step_size(energy, integrator, StepSize::scheduled(schedule)?)
+    }
+
+    fn with_step_size(energy: E, integrator: I, dt: StepSize<T>) -> Result<Self, ParameterError> {
         integrator.check()?;
         Ok(Self {
             energy,
             integrator,
             dt,
+            samples: None,
             kept: None,
         })
     }
 
-    /// Sets the step size `dt`; a step size proposed by an adaptive method has precedence.
+    /// Sets the constant step size `dt`; a step size proposed by an adaptive method has precedence.
     ///
     /// # Errors
     /// [`ParameterError`] if `dt` is not positive and finite.
     pub fn set_dt(&mut self, dt: T) -> Result<(), ParameterError> {
-        ParameterError::check_positive("dt", to_f64(dt))?;
-        self.dt = dt;
+        self.dt = StepSize::fixed(dt)?;
         Ok(())
     }
 
@@ -153,6 +196,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// [`Energy::check`] fails, or if the energy or a velocity is not finite. On ranks, if that
     /// holds for any rank.
     pub fn start(&mut self, mu: EmpiricalMeasure<T>) -> Result<State<T>, StartError> {
+        resample(&mut self.energy, &mut self.samples, 0);
         let checked = check(&self.energy, &mu).and_then(|()| Ok(mu.check()?));
         agree(&mut self.energy, checked, StartError::Rank)?;
         let mut state = State::new(mu);
@@ -178,12 +222,13 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         self.energy.value(mu)
     }
 
-    /// Takes one step, of the size that the integrator proposed last or else `dt`.
+    /// Takes one step, of the size that the integrator proposed last or else `dt`, which may be that
+    /// of a schedule.
     ///
     /// # Errors
     /// [`StepError`]; the state is then as before the step.
     pub fn advance(&mut self, state: &mut State<T>) -> Result<Step<T>, StepError> {
-        let dt = state.next().unwrap_or(self.dt);
+        let dt = self.dt.of(state)?;
         self.advance_by(state, dt)
     }
 
@@ -195,6 +240,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         let Self {
             energy,
             integrator,
+            samples,
             kept,
             ..
         } = self;
@@ -203,12 +249,13 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         check_step(step, dt)?;
         check_dim(energy, attempt.state.measure())?;
         attempt.energy_changed = true; // until `refresh` returns, in case that it panics
-        attempt.energy_changed = energy.refresh();
+        attempt.energy_changed = resample(energy, samples, attempt.state.step() + 1);
         if attempt.energy_changed {
             attempt.state.invalidate();
         }
         attempt.state.evaluate(energy);
         if !attempt.state.is_finite(energy) {
+            energy.check()?; // the samples of the new step may be invalid
             return Err(attempt.non_finite());
         }
         attempt.state.measure().check()?; // an integrator may have made a weight negative
@@ -219,6 +266,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
 
     /// Checks the state and the energy, and evaluates a state that was modified between steps.
     fn prepare(&mut self, state: &mut State<T>) -> Result<(), StepError> {
+        resample(&mut self.energy, &mut self.samples, state.step());
         let checked = check(&self.energy, state.measure());
         if !state.is_stale() {
             return checked;
@@ -283,7 +331,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             if let Some(reason) = control.break_value() {
                 return Ok(reason);
             }
-            let (dt, remaining) = (state.next().unwrap_or(self.dt), state.remaining(time));
+            let (dt, remaining) = (self.dt.of(state)?, state.remaining(time));
             let step = if reaches(dt, remaining) {
                 let step = self.advance_by(state, remaining)?;
                 if step.taken == remaining {
@@ -311,71 +359,4 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         }
         Ok(control.break_value().unwrap_or(StopReason::Time))
     }
-}
-
-/// Returns the error of this rank, or else `other` if another rank has one, so that no rank waits
-/// for one that has stopped. A single rank sends no message.
-fn agree<T: Real, E>(
-    energy: &mut impl Energy<T>,
-    checked: Result<(), E>,
-    other: E,
-) -> Result<(), E> {
-    let mut failures = [if checked.is_ok() { T::zero() } else { T::one() }];
-    if let Some(ranks) = energy.ranks() {
-        ranks.sum(&mut failures);
-    }
-    if checked.is_ok() && failures[0] > T::zero() {
-        return Err(other);
-    }
-    checked
-}
-
-/// Checks the energy, and that `mu` has the dimension that it requires, in `O(1)`.
-fn check<T, E>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), E>
-where
-    T: Real,
-    E: From<ShapeError> + From<EnergyError>,
-{
-    energy.check()?;
-    Ok(check_dim(energy, mu)?)
-}
-
-/// Checks that the particles of `mu` have the dimension that the energy requires.
-fn check_dim<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), ShapeError> {
-    ShapeError::check(
-        "particle dimension of the measure",
-        energy.particle_dim(),
-        mu.dim(),
-    )
-}
-
-/// Checks `0 < taken <= dt` and that the proposed step size is positive and finite: otherwise a run
-/// might never end.
-fn check_step<T: Real>(step: Step<T>, dt: T) -> Result<(), ParameterError> {
-    let (name, requirement) = (
-        "the step taken by the integrator",
-        "positive and at most the size requested",
-    );
-    let holds = step.taken > T::zero() && step.taken <= dt;
-    ParameterError::check(holds, name, requirement, to_f64(step.taken))?;
-    step.next.map_or(Ok(()), |next| {
-        ParameterError::check_positive("the step proposed by the integrator", to_f64(next))
-    })
-}
-
-/// The steps of a run to a finite time, of a size that the integrator chose, that may be short.
-const SHORT_STEPS: usize = 1_000_000;
-
-/// The number of steps to the requested time from which on a step is short.
-const MANY_STEPS: f64 = 1e9;
-
-/// The number of fixed steps to the requested time that no machine takes.
-const ENDLESS: f64 = 1e15;
-
-/// Steps that end within this many units of rounding of the requested time end there exactly.
-const ARRIVAL: f64 = 1e3;
-
-/// Returns true if a step of `dt` ends at or beyond the remaining time, up to rounding.
-fn reaches<T: Real>(dt: T, remaining: T) -> bool {
-    dt * (T::one() + real::<T>(ARRIVAL) * epsilon::<T>()) >= remaining
 }

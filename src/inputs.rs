@@ -88,15 +88,42 @@ impl<T: Real> Inputs<T> {
     ///
     /// # Errors
     /// [`RiskError::Input`] if a new coordinate is not finite; all points are then unchanged.
-    pub fn refill(&mut self, mut fill: impl FnMut(usize, &mut [T])) -> Result<(), RiskError> {
+    pub fn refill(&mut self, fill: impl FnMut(usize, &mut [T])) -> Result<(), RiskError> {
+        self.stage(fill)?;
+        self.commit();
+        Ok(())
+    }
+
+    /// The first half of [`refill`](Self::refill): writes new points beside the current ones and
+    /// validates them.
+    pub(crate) fn stage(&mut self, mut fill: impl FnMut(usize, &mut [T])) -> Result<(), RiskError> {
         let d = self.dim();
         self.unchecked.resize(self.points.len(), T::zero());
         self.unchecked.copy_from_slice(self.points.as_slice());
         for (j, x) in self.unchecked.chunks_exact_mut(d).enumerate() {
             fill(j, x);
         }
-        check(&self.unchecked, d)?;
+        check(&self.unchecked, d)
+    }
+
+    /// The second half of [`refill`](Self::refill), after a [`stage`](Self::stage) without error.
+    pub(crate) fn commit(&mut self) {
         self.points.as_mut_slice().copy_from_slice(&self.unchecked);
+        self.update_layouts();
+    }
+
+    /// Replaces point j by point `samples[j]` of other inputs of the same dimension.
+    pub(crate) fn select(&mut self, from: &Self, samples: &[usize]) {
+        let d = self.dim();
+        for (x, &j) in self.points.as_mut_slice().chunks_exact_mut(d).zip(samples) {
+            x.copy_from_slice(from.point(j));
+        }
+        self.update_layouts();
+    }
+
+    /// Rebuilds the layouts of the kernels from new points.
+    fn update_layouts(&mut self) {
+        let d = self.dim();
         // Only layouts that have been requested are rebuilt, in their existing buffers.
         if let Some(packed) = self.packed.get_mut() {
             packed.fill(self.points.as_slice(), d);
@@ -104,7 +131,6 @@ impl<T: Real> Inputs<T> {
         if let Some(order) = self.angular_order.get_mut() {
             order.fill(self.points.as_slice());
         }
-        Ok(())
     }
 
     /// `d`, the number of coordinates of a sample.

@@ -1,4 +1,4 @@
-//! Integrators: one step of the flow `dw_i/dt = v_i`.
+//! Integrators: one step of the flow `dw_i/dt = v_i`; schedules of the step size.
 
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
@@ -9,14 +9,20 @@ use crate::state::State;
 mod conic;
 mod dormand_prince;
 mod euler;
+mod heavy_ball;
 mod proximal;
 mod runge_kutta;
+mod schedule;
 
 pub use conic::Conic;
 pub use dormand_prince::DormandPrince;
 pub use euler::Euler;
+pub use heavy_ball::HeavyBall;
 pub use proximal::{Jko, Polished, polish};
 pub use runge_kutta::{Heun, Rk4};
+pub use schedule::{
+    Constant, Cosine, InverseSqrt, Piecewise, Schedule, ScheduleFn, WarmUp, from_fn,
+};
 
 /// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -47,12 +47,12 @@
 //! | [`inputs`] | the sample points `x_j` |
 //! | [`activation`] | activations `sigma: R -> R` |
 //! | [`loss`] | losses `l(y, h)` |
-//! | [`risk`] | convex risks `R(h)` |
+//! | [`risk`] | convex risks `R(h)`, of all samples, of minibatches, of fresh samples |
 //! | [`feature`] | feature maps `Phi(w)(x)` in `R^k` |
 //! | [`energy`] | energies `F(mu)` with their velocity fields |
 //! | [`optimality`] | certificates of global optimality |
 //! | [`state`] | `mu_t` with its velocity, energy and time |
-//! | [`integrator`] | one-step methods |
+//! | [`integrator`] | one-step methods, schedules of the step size |
 //! | [`observe`] | recording and stopping rules |
 //! | [`flow`] | the driver |
 //! | [`sparse`] | Frank-Wolfe; inserting, merging and pruning particles |
@@ -122,6 +122,8 @@ mod book {
     struct Tutorial;
     #[doc = include_str!("../docs/src/choosing.md")]
     struct Choosing;
+    #[doc = include_str!("../docs/src/training.md")]
+    struct Training;
     #[doc = include_str!("../docs/src/optimality.md")]
     struct Optimality;
 }

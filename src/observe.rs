@@ -26,13 +26,17 @@ use crate::forward::forward;
 use crate::real::Real;
 use crate::state::State;
 
+mod average;
 mod record;
 mod schedule;
 mod until;
+mod validation;
 
+pub use average::Average;
 pub use record::{Record, Snapshots, Trace};
 pub use schedule::{Every, LogSpaced};
 pub use until::{UntilRising, UntilStationary, UntilTarget};
+pub use validation::UntilValidation;
 
 /// The reason why a run stopped.
 ///
@@ -65,6 +69,9 @@ pub enum StopReason {
         /// An upper bound of `F(mu) - F*`, infinite if none is available.
         gap: f64,
     },
+    /// The validation value no longer improves: the run stops early, before the energy is at its
+    /// minimum.
+    Validation,
     /// The energy rises: the steps are too long for an explicit method.
     Rising,
     /// A user-defined observer stopped the run.

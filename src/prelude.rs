@@ -18,12 +18,15 @@ pub use crate::feature::{FeatureMap, PredictionGradient, Radial, Ridge, Workspac
 pub use crate::flow::{ParticleFlow, StartError};
 pub use crate::inputs::{Inputs, with_bias};
 pub use crate::integrator::{
-    Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish,
+    Conic, Constant, Cosine, DormandPrince, Euler, HeavyBall, Heun, Integrator, InverseSqrt, Jko,
+    Piecewise, Polished, Rk4, Schedule, Step, WarmUp, polish,
 };
 pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};
 pub use crate::measure::{EmpiricalMeasure, init};
 pub use crate::observe::{Observer, StopReason};
 pub use crate::real::{Real, real};
-pub use crate::risk::{EmpiricalRisk, Risk, SoftmaxCrossEntropy};
+pub use crate::risk::{
+    EmpiricalRisk, ExpectedRisk, MinibatchRisk, Refill, Risk, SampleRng, SoftmaxCrossEntropy,
+};
 pub use crate::state::State;
 pub use crate::{nalgebra, observe, optimality, sparse, study, transport};

@@ -12,9 +12,17 @@ use crate::numeric::difference_step;
 use crate::real::{Real, real, to_f64};
 
 mod empirical;
+mod expected;
+mod minibatch;
+mod refill;
+mod sample_rng;
 mod softmax;
 
 pub use empirical::EmpiricalRisk;
+pub use expected::ExpectedRisk;
+pub use minibatch::MinibatchRisk;
+pub use refill::Refill;
+pub use sample_rng::SampleRng;
 pub use softmax::SoftmaxCrossEntropy;
 
 /// A convex risk `R: R^{k n} -> R` of the predictions at n samples.
@@ -29,6 +37,7 @@ pub use softmax::SoftmaxCrossEntropy;
 ///   up to `R(h)`, and their gradients are the parts of `grad R(h)`.
 /// - `curvature` is symmetric, positive semidefinite, and the derivative of the gradient wherever
 ///   that exists.
+/// - After `refresh(s)` the risk depends on s only, not on the calls before.
 ///
 /// # Panics
 /// The methods panic if a slice does not have the length `k n`, or `k len` for a range of samples.
@@ -146,8 +155,16 @@ pub trait Risk<T: Real> {
         let _ = visit;
     }
 
-    /// Resamples the minibatch (stochastic risks only), once a step; returns true if `R` changed.
-    fn refresh(&mut self) -> bool {
+    /// Replaces the samples by those of a step (stochastic risks only); returns true if `R` changed.
+    ///
+    /// The samples are a function of the seed of the risk and of `step`. They depend neither on
+    /// earlier calls nor on the number of threads, and on ranks that hold parts of the particles
+    /// they are the same. d and k do not change; n may. A state after `step` steps is evaluated on
+    /// these samples, so a run that resumes from it continues as the uninterrupted one. A
+    /// [`ParticleFlow`](crate::ParticleFlow) calls this method with the step of the state, once for
+    /// each step.
+    fn refresh(&mut self, step: usize) -> bool {
+        let _ = step;
         false
     }
 
@@ -173,7 +190,7 @@ forward! {
         fn value_and_gradient_range(&self, samples: Range<usize>, h: &[T], out: &mut [T]) -> T;
         fn curvature(&self, h: &[T], u: &[T], out: &mut [T]);
         fn kinks(&self, visit: &mut dyn FnMut(usize, Kink<T>));
-        fn refresh(&mut self) -> bool;
+        fn refresh(&mut self, step: usize) -> bool;
         fn check(&self) -> Result<(), ParameterError>;
     }
 }

@@ -20,9 +20,9 @@ use point::EvaluatedPoint;
 ///
 /// Observers, the dissipation and the first stage of every integrator share the one evaluation that
 /// the state holds. Access to the measure for modification marks the evaluation as stale;
-/// [`evaluate`](Self::evaluate) recomputes it. Everything that varies during a run of a
-/// deterministic energy is stored here, so that it resumes bit for bit from the state that it left.
-/// The generator of a minibatch belongs to its risk.
+/// [`evaluate`](Self::evaluate) recomputes it. Everything that varies during a run is stored here, so
+/// that it resumes bit for bit from the state that it left. The samples of a stochastic energy are
+/// those of the step of the state: see [`Energy::refresh`].
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;

@@ -12,10 +12,10 @@
 //! |---|---|---|
 //! | [`Activation`] | [`check_activation`], [`check_homogeneous_activation`] | `activation_laws!` |
 //! | [`Loss`] | [`check_loss`] | `loss_laws!` |
-//! | [`Risk`] | [`check_risk`] | `risk_laws!` |
+//! | [`Risk`] | [`check_risk`], [`check_resampled_risk`] | `risk_laws!` |
 //! | [`FeatureMap`] | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
-//! | [`Energy`] | [`check_energy`], [`check_convexity`] | `energy_laws!` |
-//! | [`Integrator`] | [`check_integrator`], [`check_jko`], [`check_proximal_step`], [`check_distributed_step`] | `integrator_laws!` |
+//! | [`Energy`] | [`check_energy`], [`check_convexity`], [`check_resampled_energy`] | `energy_laws!` |
+//! | [`Integrator`] | [`check_integrator`], [`check_momentum_integrator`], [`check_jko`], [`check_proximal_step`], [`check_distributed_step`] | `integrator_laws!` |
 //! | [`Potential`] | [`check_potential`] | `potential_laws!` |
 //! | [`Kernel`] | [`check_kernel`] | `kernel_laws!` |
 //! | [`AllReduce`] | [`check_all_reduce`], [`check_distributed`] | |
@@ -64,6 +64,7 @@ pub mod problems;
 mod proximal;
 mod quadrature;
 mod ranks;
+mod resampling;
 mod risk;
 mod rounding;
 #[cfg(feature = "proptest")]
@@ -76,7 +77,7 @@ pub use convexity::check_convexity;
 pub use energy::check_energy;
 pub use feature_map::{ProvidedBatches, check_batches, check_feature_map, check_same_map};
 pub use homogeneity::check_homogeneity;
-pub use integrator::check_integrator;
+pub use integrator::{check_integrator, check_momentum_integrator};
 pub use kernel::check_kernel;
 pub use loss::{accepted_target, check_loss};
 #[cfg(feature = "proptest")]
@@ -88,6 +89,7 @@ pub use macros::{
 pub use potential::check_potential;
 pub use proximal::{check_distributed_step, check_jko, check_proximal_step};
 pub use ranks::{Rank, check_all_reduce, check_distributed};
+pub use resampling::{check_resampled_energy, check_resampled_risk};
 pub use risk::check_risk;
 pub use violation::{Failure, Violation};
 

@@ -37,6 +37,16 @@ impl<T: Real> Linearised<T> {
         self.points.clear();
     }
 
+    /// Takes the measure of the record: until it is restored, the record is that of no measure.
+    pub(super) fn take_record(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.points)
+    }
+
+    /// Restores what [`take_record`](Self::take_record) returned.
+    pub(super) fn restore_record(&mut self, points: Vec<T>) {
+        self.points = points;
+    }
+
     /// Returns true if the record is that of `mu`.
     pub(super) fn is_at(&self, mu: &EmpiricalMeasure<T>) -> bool {
         self.points == mu.points().as_slice() && self.weights == mu.weights()

@@ -184,9 +184,9 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
         self.first.ranks()
     }
 
-    fn refresh(&mut self) -> bool {
+    fn refresh(&mut self, step: usize) -> bool {
         // Not `||`: both resample.
-        self.first.refresh() | self.second.refresh()
+        self.first.refresh(step) | self.second.refresh(step)
     }
 
     fn check(&self) -> Result<(), EnergyError> {

@@ -1,4 +1,4 @@
-//! SplitMix64: a small generator of fixed sequences, for searches and for the law kit.
+//! SplitMix64: a small generator of fixed sequences, for searches, for keyed samples and for the law kit.
 //!
 //! Source: G. L. Steele, D. Lea and C. H. Flood, *Fast splittable pseudorandom number generators*,
 //! OOPSLA 2014.
@@ -11,6 +11,18 @@ impl SplitMix64 {
     /// The sequence of `seed`.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// A sequence for each tuple of words: the words are hashed one after the other, each by one
+    /// step of the generator, which is a bijection of the state.
+    pub(crate) fn keyed(words: [u64; 4]) -> Self {
+        let hash = |key: u64, word: u64| Self(key ^ word).next_u64();
+        Self(words.into_iter().fold(0, hash))
+    }
+
+    /// A uniform index below `n >= 1`, with a bias below `n / 2^64`.
+    pub(crate) fn index(&mut self, n: usize) -> usize {
+        ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 
     /// The next 64 bits.

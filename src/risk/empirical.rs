@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector};
 
+use super::refill::Refill;
 use super::{Risk, assert_lengths, assert_range, checked_weights, reciprocal, sum, weighted};
 use crate::error::{ParameterError, RiskError, ShapeError, assert_size};
 use crate::inputs::Inputs;
@@ -36,6 +37,8 @@ pub struct EmpiricalRisk<L, T> {
     targets: DMatrix<T>,
     /// The weight `c_j` of each sample.
     weights: Vec<T>,
+    /// Receives the new targets in `refill` until they are validated. Empty before the first one.
+    unchecked: Vec<T>,
 }
 
 impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
@@ -70,24 +73,49 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
             .into());
         }
         ShapeError::check("number of targets", inputs.len(), n)?;
-        for (i, &target) in y.iter().enumerate() {
-            let error = |requirement| RiskError::Target {
-                sample: i / k,
-                output: i % k,
-                requirement,
-                value: to_f64(target),
-            };
-            loss.check_target(target).map_err(error)?;
-            if !target.is_finite() {
-                return Err(error("finite"));
-            }
-        }
+        check_targets(&loss, k, y.as_slice())?;
         Ok(Self {
             loss,
             inputs,
             targets: y,
             weights: vec![reciprocal(n); n],
+            unchecked: Vec::new(),
         })
+    }
+
+    /// Replaces all samples: `fill(j, x_j, y_j)` overwrites sample and targets j, which initially
+    /// are the previous ones. The sample weights remain.
+    ///
+    /// It allocates nothing after its first call.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::{DMatrix, DVector};
+    /// use wasserflow::prelude::*;
+    ///
+    /// let x = DMatrix::from_row_slice(1, 2, &[0.0, 1.0]);
+    /// let mut risk = EmpiricalRisk::new(Square, x, DVector::from_vec(vec![1.0, 3.0]))?;
+    /// risk.refill(|j, x, y| (x[0], y[0]) = (j as f64, 2.0 * j as f64))?;
+    /// assert_eq!(risk.inputs().point(1), &[1.0]);
+    /// assert_eq!(risk.targets().as_slice(), &[0.0, 2.0]);
+    /// # Ok::<(), RiskError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RiskError::Input`] or [`RiskError::Target`] if a coordinate is not finite or the loss is
+    /// not defined at a target; all samples are then unchanged.
+    pub fn refill(
+        &mut self,
+        mut fill: impl FnMut(usize, &mut [T], &mut [T]),
+    ) -> Result<(), RiskError> {
+        let (k, y) = (self.targets.nrows(), &mut self.unchecked);
+        y.resize(self.targets.len(), T::zero());
+        y.copy_from_slice(self.targets.as_slice());
+        self.inputs
+            .stage(|j, x| fill(j, x, &mut y[j * k..(j + 1) * k]))?;
+        check_targets(&self.loss, k, y)?;
+        self.inputs.commit();
+        self.targets.as_mut_slice().copy_from_slice(y);
+        Ok(())
     }
 
     /// Replaces the factors `1/n` by sample weights `c`: `R(h) = sum_j c_j sum_l loss(y_jl, h_jl)`.
@@ -222,6 +250,32 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
 
     fn check(&self) -> Result<(), ParameterError> {
         self.loss.check()
+    }
+}
+
+/// Returns an error for the first of the targets `y` (`k x n`) at which the loss is not defined.
+fn check_targets<T: Real>(loss: &impl Loss<T>, k: usize, y: &[T]) -> Result<(), RiskError> {
+    for (i, &target) in y.iter().enumerate() {
+        let error = |requirement| RiskError::Target {
+            sample: i / k,
+            output: i % k,
+            requirement,
+            value: to_f64(target),
+        };
+        loss.check_target(target).map_err(error)?;
+        if !target.is_finite() {
+            return Err(error("finite"));
+        }
+    }
+    Ok(())
+}
+
+impl<T: Real, L: Loss<T>> Refill<T> for EmpiricalRisk<L, T> {
+    /// The k targets of a sample.
+    type Target = [T];
+
+    fn refill(&mut self, fill: &mut dyn FnMut(usize, &mut [T], &mut [T])) -> Result<(), RiskError> {
+        EmpiricalRisk::refill(self, fill)
     }
 }
 

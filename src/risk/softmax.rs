@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector};
 
+use super::refill::Refill;
 use super::{Risk, assert_lengths, assert_range, checked_weights, reciprocal, sum, weighted};
 use crate::error::{ParameterError, RiskError, ShapeError, assert_size, is_allocatable};
 use crate::inputs::Inputs;
@@ -40,6 +41,8 @@ pub struct SoftmaxCrossEntropy<T> {
     classes: usize,
     /// The weight `c_j` of each sample.
     weights: Vec<T>,
+    /// Receives the new labels in `refill` until they are validated. Empty before the first one.
+    unchecked: Vec<usize>,
 }
 
 impl<T: Real> SoftmaxCrossEntropy<T> {
@@ -66,21 +69,46 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
             "a number with predictions that fit in memory",
             classes as f64,
         )?;
-        if let Some(sample) = labels.iter().position(|&y| y >= classes) {
-            return Err(RiskError::Target {
-                sample,
-                output: 0,
-                requirement: "below the number of classes",
-                value: labels[sample] as f64,
-            });
-        }
+        check_labels(classes, &labels)?;
         let n = labels.len();
         Ok(Self {
             inputs,
             labels,
             classes,
             weights: vec![reciprocal(n); n],
+            unchecked: Vec::new(),
         })
+    }
+
+    /// Replaces all samples: `fill(j, x_j, &mut y_j)` overwrites sample and class j, which
+    /// initially are the previous ones. The sample weights remain.
+    ///
+    /// It allocates nothing after its first call.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let mut risk = SoftmaxCrossEntropy::new(DMatrix::zeros(1, 2), vec![0, 0], 2)?;
+    /// risk.refill(|j, x, y| (x[0], *y) = (j as f64, j))?;
+    /// assert_eq!((risk.inputs().point(1), risk.labels()), (&[1.0][..], &[0, 1][..]));
+    /// # Ok::<(), RiskError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RiskError::Input`] or [`RiskError::Target`] if a coordinate is not finite or a label is
+    /// out of range; all samples are then unchanged.
+    pub fn refill(
+        &mut self,
+        mut fill: impl FnMut(usize, &mut [T], &mut usize),
+    ) -> Result<(), RiskError> {
+        let y = &mut self.unchecked;
+        y.clone_from(&self.labels);
+        self.inputs.stage(|j, x| fill(j, x, &mut y[j]))?;
+        check_labels(self.classes, y)?;
+        self.inputs.commit();
+        self.labels.copy_from_slice(y);
+        Ok(())
     }
 
     /// Replaces the factors `1/n` by sample weights `c`.
@@ -142,6 +170,31 @@ impl<T: Real> SoftmaxCrossEntropy<T> {
             g.iter_mut().for_each(|g| *g = weighted(c, *g));
             weighted(c, loss(h, y, origin, others))
         })
+    }
+}
+
+/// Returns an error for the first label that is out of range.
+fn check_labels(classes: usize, labels: &[usize]) -> Result<(), RiskError> {
+    match labels.iter().position(|&y| y >= classes) {
+        None => Ok(()),
+        Some(sample) => Err(RiskError::Target {
+            sample,
+            output: 0,
+            requirement: "below the number of classes",
+            value: labels[sample] as f64,
+        }),
+    }
+}
+
+impl<T: Real> Refill<T> for SoftmaxCrossEntropy<T> {
+    /// The class of a sample.
+    type Target = usize;
+
+    fn refill(
+        &mut self,
+        fill: &mut dyn FnMut(usize, &mut [T], &mut usize),
+    ) -> Result<(), RiskError> {
+        SoftmaxCrossEntropy::refill(self, fill)
     }
 }
 

@@ -90,7 +90,7 @@ macro_rules! loss_laws {
 }
 
 /// Tests the laws of a [`Risk`](crate::risk::Risk), constructed from a
-/// [`Case`](crate::testing::Case).
+/// [`Case`](crate::testing::Case), and with `resampled` that its samples are keyed on the step.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -105,6 +105,12 @@ macro_rules! risk_laws {
     ($name:ident: |$case:ident| $risk:expr) => {
         $crate::law_tests!($name, $crate::testing::strategies::cases(), $case => {
             $crate::testing::check_risk::<T>(&$risk, $case.seed)
+        });
+    };
+    ($name:ident: |$case:ident| $risk:expr, resampled) => {
+        $crate::law_tests!($name, $crate::testing::strategies::cases(), $case => {
+            $crate::testing::check_risk::<T>(&$risk, $case.seed)?;
+            $crate::testing::check_resampled_risk::<T, _>(|| $risk, $case.seed)
         });
     };
 }
@@ -135,7 +141,8 @@ macro_rules! feature_map_laws {
 }
 
 /// Tests the laws of an [`Energy`](crate::energy::Energy), constructed from a
-/// [`Case`](crate::testing::Case), and with `convex` its convexity in the measure.
+/// [`Case`](crate::testing::Case), with `convex` its convexity in the measure, and with `resampled`
+/// that its samples are keyed on the step.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -159,16 +166,24 @@ macro_rules! energy_laws {
             $crate::testing::check_convexity::<T>(&mut energy, $case)
         });
     };
+    ($name:ident: |$case:ident| $energy:expr, resampled) => {
+        $crate::law_tests!($name, $crate::testing::strategies::cases(), $case => {
+            $crate::testing::check_energy::<T>(&mut $energy, $case)?;
+            $crate::testing::check_resampled_energy::<T, _>(|| $energy, $case)
+        });
+    };
 }
 
-/// Tests the laws of an [`Integrator`](crate::integrator::Integrator), and with `proximal` those of
-/// a proximal step, for gamma from 1e-6 to 1e6.
+/// Tests the laws of an [`Integrator`](crate::integrator::Integrator), with `proximal` those of a
+/// proximal step, for gamma from 1e-6 to 1e6, and with `friction = gamma` those of a method of the
+/// flow with momentum, `w'' = -gamma w' + v(w)`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
 /// use wasserflow::testing::integrator_laws;
 ///
 /// integrator_laws!(rk4: Rk4);
+/// integrator_laws!(heavy_ball: HeavyBall::new(2.0).unwrap(), friction = 2.0);
 /// ```
 #[macro_export]
 macro_rules! integrator_laws {
@@ -181,6 +196,11 @@ macro_rules! integrator_laws {
         $crate::law_tests!($name, $crate::testing::strategies::seeds(), seed => {
             $crate::testing::check_integrator::<T, _>(|| $integrator, seed)?;
             $crate::testing::check_jko::<T, _>(|| $integrator, seed)
+        });
+    };
+    ($name:ident: $integrator:expr, friction = $friction:expr) => {
+        $crate::law_tests!($name, $crate::testing::strategies::seeds(), seed => {
+            $crate::testing::check_momentum_integrator::<T, _>(|| $integrator, $friction, seed)
         });
     };
 }

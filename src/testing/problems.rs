@@ -136,6 +136,36 @@ impl<T: Real> Quadratic<T> {
     }
 }
 
+impl Quadratic<f64> {
+    /// The damped oscillation `w'' = -friction w' - s (w - c)` from rest: `w(t)` from `w(0)`.
+    ///
+    /// With `a = friction / 2`, `w(t) = c + (w(0) - c) e^{-a t} (C(t) + a S(t))`. Here `C, S` are
+    /// `cos(b t), sin(b t) / b` with `b = sqrt(s - a^2)` if `s > a^2`, `cosh(b t), sinh(b t) / b`
+    /// with `b = sqrt(a^2 - s)` if `s < a^2`, and `1, t` if `s = a^2`.
+    ///
+    /// ```
+    /// use wasserflow::testing::problems::Quadratic;
+    ///
+    /// let v = Quadratic { rate: 4.0, centre: vec![1.0] };
+    /// assert_eq!(v.oscillation(&[3.0], 0.0, 0.5), [1.0 + 2.0 * f64::cos(1.0)]);
+    /// assert_eq!(v.oscillation(&[3.0], 4.0, 0.5), [1.0 + 2.0 * f64::exp(-1.0) * 2.0]);
+    /// ```
+    pub fn oscillation(&self, w: &[f64], friction: f64, t: f64) -> Vec<f64> {
+        let a = 0.5 * friction;
+        let b = (self.rate - a * a).abs().sqrt();
+        let (c, s) = if b == 0.0 {
+            (1.0, t)
+        } else if self.rate > a * a {
+            ((b * t).cos(), (b * t).sin() / b)
+        } else {
+            ((b * t).cosh(), (b * t).sinh() / b)
+        };
+        let factor = (-a * t).exp() * (c + a * s);
+        let pairs = w.iter().zip(&self.centre);
+        pairs.map(|(&w, &c)| c + factor * (w - c)).collect()
+    }
+}
+
 impl<T: Real> Potential<T> for Quadratic<T> {
     fn value(&self, w: &[T]) -> T {
         let pairs = w.iter().zip(&self.centre);

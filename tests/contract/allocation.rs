@@ -1,4 +1,4 @@
-//! No memory is allocated after the first step on a shape.
+//! No memory is allocated after the first step on a shape, or the first epoch of minibatches.
 
 #![allow(unsafe_code, reason = "a global allocator that counts has to be one")]
 
@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::observe::Average;
 use wasserflow::prelude::*;
 
 struct Counting;
@@ -83,6 +84,56 @@ fn allocations<T: Real, I: Integrator<T>>(
     after - before
 }
 
+/// Allocations of an epoch and a half, after the first epoch, on a risk that is drawn in every step.
+fn allocations_of_samples<T: Real, R: Risk<T>>(
+    map: impl FeatureMap<T>,
+    risk: R,
+    epoch: usize,
+    integrator: impl Integrator<T>,
+) -> usize {
+    let p = map.particle_dim();
+    let points = DMatrix::from_fn(p, 9, |l, i| real::<T>(((3 * l + 7 * i) as f64).sin()));
+    let mu = EmpiricalMeasure::uniform(points).unwrap();
+    let energy = MeanFieldRisk::new(map, risk).unwrap();
+    let schedule = InverseSqrt::in_steps(real::<T>(0.1), T::one()).unwrap();
+    let mut flow = ParticleFlow::scheduled(energy, integrator, schedule).unwrap();
+    let mut state = flow.start(mu).unwrap();
+    let mut average = Average::new();
+    flow.run(&mut state, epoch, &mut average).unwrap();
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    flow.run(&mut state, epoch + epoch / 2, &mut average)
+        .unwrap();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+/// Minibatches with a smaller last batch, and fresh samples; in 2, 5 and 40 coordinates, whose
+/// layouts differ.
+fn minibatches<T: Real>() {
+    let number = |a: usize, b: usize| real::<T>(((3 * a + 7 * b) as f64).sin());
+    for (d, n, batch) in [(2, 130, 40), (5, 50, 7), (40, 130, 32)] {
+        let x = || DMatrix::from_fn(d, n, number);
+        let labels = (0..n).map(|j| j % 3).collect();
+        let softmax = SoftmaxCrossEntropy::new(x(), labels, 3).unwrap();
+        let risk = MinibatchRisk::new(softmax, batch, 7).unwrap();
+        let epoch = risk.batches();
+        let map = Ridge::with_outputs(Relu, d, 3);
+        let ball = HeavyBall::new(1.0).unwrap();
+        assert_eq!(allocations_of_samples::<T, _>(map, risk, epoch, ball), 0);
+        let y = DVector::from_fn(n, |j, _| number(j, 1));
+        let square = EmpiricalRisk::new(Square, x(), y).unwrap();
+        let risk = MinibatchRisk::new(square, batch, 7).unwrap();
+        let found = allocations_of_samples::<T, _>(Ridge::new(Tanh, d), risk, epoch, Heun);
+        assert_eq!(found, 0);
+        let sampler = |rng: &mut SampleRng, x: &mut [T], y: &mut [T]| {
+            x.fill_with(|| real(rng.normal()));
+            y[0] = x[0];
+        };
+        let risk = ExpectedRisk::new(Square, (d, 1), batch, 7, sampler).unwrap();
+        let found = allocations_of_samples::<T, _>(Ridge::new(Relu, d), risk, 5, Euler);
+        assert_eq!(found, 0);
+    }
+}
+
 fn allocate() {
     drop(std::hint::black_box(vec![1_u8; 100]));
 }
@@ -157,6 +208,8 @@ fn nothing_is_allocated_after_the_first_step() {
         ]
     });
     assert_eq!(threaded, [0; 4], "on two threads");
+    minibatches::<f32>();
+    minibatches::<f64>();
     maps::<f64>("DormandPrince", DormandPrince::new(1e-2, 1e-3));
     maps::<f32>("DormandPrince", DormandPrince::new(1e-2, 1e-3));
 }

@@ -31,7 +31,7 @@ const ROOMS: [&str; 20] = [
 ];
 
 /// The traits that users implement.
-const CONTRACT: [&str; 11] = [
+const CONTRACT: [&str; 13] = [
     "Activation",
     "AllReduce",
     "Energy",
@@ -42,7 +42,9 @@ const CONTRACT: [&str; 11] = [
     "Loss",
     "Observer",
     "Potential",
+    "Refill",
     "Risk",
+    "Schedule",
 ];
 
 /// Lines of a file.

@@ -246,10 +246,11 @@ fn orders() {
     fn of(integrator: &dyn Integrator<f64>) -> u32 {
         integrator.order()
     }
-    let (dormand_prince, jko, conic) = (
+    let (dormand_prince, jko, conic, ball) = (
         DormandPrince::default(),
         Jko::default(),
         Conic::new(1.0, 1.0),
+        HeavyBall::new(1.0).unwrap(),
     );
     let plain = [
         Euler.order(),
@@ -258,8 +259,9 @@ fn orders() {
         dormand_prince.order(),
         jko.order(),
         conic.order(),
+        ball.order(),
     ];
-    assert_eq!(plain, [1, 2, 4, 5, 1, 1]);
+    assert_eq!(plain, [1, 2, 4, 5, 1, 1, 2]);
     assert_eq!(
         [
             of(&Euler),
@@ -267,7 +269,8 @@ fn orders() {
             of(&Rk4),
             of(&dormand_prince),
             of(&jko),
-            of(&conic)
+            of(&conic),
+            of(&ball)
         ],
         plain
     );
@@ -312,7 +315,7 @@ impl Energy<f64> for Draws {
         out.fill(0.0);
         0.0
     }
-    fn refresh(&mut self) -> bool {
+    fn refresh(&mut self, _: usize) -> bool {
         self.0
     }
 }
@@ -320,7 +323,7 @@ impl Energy<f64> for Draws {
 #[test]
 fn a_sum_changes_when_one_of_its_energies_does() {
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
-        assert_eq!(Sum::new(Draws(a), Draws(b)).unwrap().refresh(), a || b);
+        assert_eq!(Sum::new(Draws(a), Draws(b)).unwrap().refresh(1), a || b);
     }
 }
 
@@ -342,8 +345,9 @@ fn at_one() -> EmpiricalMeasure<f64> {
 /// The start and every step evaluate the velocity as often as documented.
 #[test]
 fn evaluations_a_step() {
-    let methods: [(Box<dyn Integrator<f64>>, usize); 4] = [
+    let methods: [(Box<dyn Integrator<f64>>, usize); 5] = [
         (Box::new(Euler), 1),
+        (Box::new(HeavyBall::new(1.0).unwrap()), 1),
         (Box::new(Heun), 2),
         (Box::new(Rk4), 4),
         (Box::new(DormandPrince::new(1e-2, 1e-2)), 6),

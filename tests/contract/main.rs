@@ -7,4 +7,5 @@ mod bad_input;
 mod documented_behaviour;
 mod endings;
 mod fixed_seeds;
+mod training;
 mod types;

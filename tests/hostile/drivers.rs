@@ -3,7 +3,11 @@
 use std::ops::ControlFlow;
 
 use nalgebra::{DMatrix, DVector};
-use wasserflow::observe::{self, Every, LogSpaced, Snapshots, Trace, UntilStationary, UntilTarget};
+use wasserflow::integrator::from_fn;
+use wasserflow::observe::{
+    self, Average, Every, LogSpaced, Snapshots, Trace, UntilStationary, UntilTarget,
+    UntilValidation,
+};
 use wasserflow::prelude::*;
 use wasserflow::sparse::run_until_optimal;
 use wasserflow::transport::MetricSpeed;
@@ -18,6 +22,8 @@ pub fn calls(suite: &Suite<'_>) {
     states::<f64>(suite);
     steps::<f32>(suite);
     steps::<f64>(suite);
+    schedules::<f32>(suite);
+    schedules::<f64>(suite);
     flows::<f32>(suite);
     flows::<f64>(suite);
     panicking_parts(suite);
@@ -31,6 +37,7 @@ fn integrators<T: Real>() -> Vec<Box<dyn Integrator<T>>> {
         Box::new(DormandPrince::default()),
         Box::new(Conic::new(0.5, 0.5)),
         Box::new(Jko::default()),
+        Box::new(HeavyBall::new(0.5).unwrap()),
     ]
 }
 
@@ -66,7 +73,15 @@ fn parameters(suite: &Suite<'_>) {
             checked::<f64>(suite, jko, (a, iterations));
         }
         suite.call("Step::new", a, || Step::new(a));
+        if let Some(Ok(ball)) = suite.call("HeavyBall::new", a, || HeavyBall::new(a)) {
+            suite.call("HeavyBall::friction", a, || ball.friction());
+            checked::<f32>(suite, ball, a);
+            checked::<f64>(suite, ball, a);
+        }
     }
+    suite.call("HeavyBall::order", (), || {
+        HeavyBall::new(1.0).map(|ball| ball.order())
+    });
     suite.call("Conic::order", (), || Conic::new(1.0, 1.0).order());
     suite.call("Jko::order", (), || Jko::default().order());
     suite.call("DormandPrince::order", (), || {
@@ -105,6 +120,8 @@ fn states<T: Real>(suite: &Suite<'_>) {
             suite.call("State::dissipation", at, || state.dissipation());
             suite.call("State::slope", at, || state.slope());
             suite.call("Jko::residual", at, || Jko::residual(&state));
+            let ball = HeavyBall::new(1.0).unwrap();
+            suite.call("HeavyBall::momentum", at, || ball.momentum(&state));
             suite.call("State::time", at, || state.time());
             suite.call("State::step", at, || state.step());
             suite.call("State::next", at, || state.next());
@@ -125,6 +142,8 @@ fn states<T: Real>(suite: &Suite<'_>) {
                 suite.call("Memory::field", (index, rows, columns), || {
                     state.memory_mut().field(index, (rows, columns)).len()
                 });
+                state.memory_mut().scalars = vec![real(f64::NAN)]; // of another method
+                suite.call("HeavyBall::momentum", at, || ball.momentum(&state));
             }
             suite.call("State::into_measure", at, || state.into_measure().len());
         }
@@ -163,6 +182,63 @@ fn steps<T: Real>(suite: &Suite<'_>) {
             let mut state = State::new(mu.clone());
             suite.call("integrator::polish", at, || {
                 polish(&mut network::<T>(1.0), &mut state, iterations)
+            });
+        }
+    }
+}
+
+fn schedules<T: Real>(suite: &Suite<'_>) {
+    for x in NUMBERS.map(real::<T>) {
+        for y in NUMBERS.map(real::<T>) {
+            let at = (x, y);
+            let valid = |x: T| x > T::zero() && x.is_finite();
+            let schedule = suite.call("InverseSqrt::in_steps", at, || InverseSqrt::in_steps(x, y));
+            schedule_of(suite, schedule.and_then(Result::ok), at);
+            let schedule = suite.call("InverseSqrt::in_time", at, || InverseSqrt::in_time(x, y));
+            schedule_of(suite, schedule.and_then(Result::ok), at);
+            for steps in COUNTS {
+                let schedule = suite.call("Cosine::new", (at, steps), || Cosine::new(x, y, steps));
+                let schedule = schedule.and_then(Result::ok);
+                suite.check(
+                    schedule.is_some() == (valid(x) && valid(y)),
+                    "positive sizes",
+                    at,
+                );
+                schedule_of(suite, schedule, (at, steps));
+                let changes = vec![(steps, x), (3, y)];
+                let schedule =
+                    suite.call("Piecewise::new", (at, steps), || Piecewise::new(x, changes));
+                schedule_of(suite, schedule.and_then(Result::ok), (at, steps));
+            }
+        }
+        let constant = suite.call("Constant::new", x, || Constant::new(x));
+        schedule_of(suite, constant.and_then(Result::ok), x);
+        for steps in COUNTS {
+            let closure = suite.call("integrator::from_fn", (x, steps), || from_fn(move |_, _| x));
+            let schedule = suite.call("WarmUp::new", (x, steps), || {
+                WarmUp::new(steps, closure.unwrap())
+            });
+            schedule_of(suite, schedule, (x, steps));
+        }
+        let flow = suite.call("ParticleFlow::scheduled", x, || {
+            ParticleFlow::scheduled(network::<T>(1.0), Euler, from_fn(move |_, _| x))
+        });
+        let valid = x > T::zero() && x.is_finite();
+        suite.check(flow.is_some_and(|flow| flow.is_ok() == valid), "dt > 0", x);
+    }
+}
+
+/// A schedule at any step and time.
+fn schedule_of<T: Real>(
+    suite: &Suite<'_>,
+    schedule: Option<impl Schedule<T>>,
+    at: impl std::fmt::Debug,
+) {
+    let Some(schedule) = schedule else { return };
+    for step in COUNTS {
+        for time in NUMBERS.map(real::<T>) {
+            suite.call("Schedule::step_size", (&at, step, time), || {
+                schedule.step_size(step, time)
             });
         }
     }
@@ -324,6 +400,29 @@ fn observers<T: Real>(suite: &Suite<'_>) {
     observer(suite, &mut speed);
     suite.call("MetricSpeed::records", (), || speed.records().len());
     observer::<T>(suite, &mut ());
+    let average = suite.call("Average::new", (), Average::<T>::new).unwrap();
+    observer(suite, &mut average.clone());
+    for from in COUNTS {
+        let tail = suite.call("Average::tail", from, || Average::<T>::tail(from));
+        let mut tail = tail.unwrap();
+        observer(suite, &mut tail);
+        suite.call("Average::count", from, || tail.count());
+        suite.call("Average::measure", from, || tail.measure());
+    }
+    for period in COUNTS {
+        for x in NUMBERS.map(real::<T>) {
+            let value = move |mu: &EmpiricalMeasure<T>| x * mu.points()[0];
+            let stop = suite.call("UntilValidation::new", (period, x), || {
+                UntilValidation::new(period, period, value)
+            });
+            let mut stop = stop.unwrap();
+            observer(suite, &mut stop);
+            suite.call("UntilValidation::best", x, || stop.best().is_some());
+            suite.call("UntilValidation::best_value", x, || stop.best_value());
+            suite.call("UntilValidation::best_step", x, || stop.best_step());
+            suite.call("UntilValidation::into_best", x, || stop.into_best());
+        }
+    }
     suite.call("observe::from_fn", (), || {
         observe::from_fn(|_: &State<T>| ControlFlow::Continue(())).observe(&State::new(
             EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, T::one())).unwrap(),

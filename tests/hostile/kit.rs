@@ -1,6 +1,6 @@
 //! The law kit.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 use wasserflow::testing::problems::{self, Quadratic};
 use wasserflow::testing::{self, Case, CaseRng, Rank, strategies};
@@ -231,6 +231,27 @@ fn laws<T: Real>(suite: &Suite<'_>) {
         suite.call("testing::check_jko", x, || {
             testing::check_jko(|| Takes(x, None), 1)
         });
+        for friction in NUMBERS {
+            suite.call("testing::check_momentum_integrator", (x, friction), || {
+                testing::check_momentum_integrator(|| Takes(x, None), friction, 1)
+            });
+        }
+        for seed in [0, u64::MAX] {
+            suite.call("testing::check_resampled_risk", (x, seed), || {
+                let fill = move |_: &mut SampleRng, to: &mut [T], y: &mut [T]| {
+                    to.fill(x);
+                    y.fill(x);
+                };
+                let risk = EmpiricalRisk::new(Square, DMatrix::zeros(1, 2), DVector::zeros(2));
+                let make = || ExpectedRisk::of(risk.clone().unwrap(), seed, fill);
+                make().map(|_| testing::check_resampled_risk(|| make().unwrap(), seed))
+            });
+        }
+        for case in all_cases() {
+            suite.call("testing::check_resampled_energy", (x, case), || {
+                testing::check_resampled_energy(|| Always(x), case)
+            });
+        }
     }
     suite.call("testing::check_kernel", "none", || {
         testing::check_kernel::<T>(&ArcCosine::new(0), 0, 1)
@@ -385,6 +406,15 @@ fn known_problems<T: Real>(suite: &Suite<'_>) {
             centre: vec![x],
         };
         suite.call("Quadratic::flow", x, || quadratic.flow(&[x], x));
+        for rate in NUMBERS {
+            for friction in NUMBERS {
+                let centre = vec![rate];
+                let quadratic = Quadratic { rate, centre };
+                suite.call("Quadratic::oscillation", (rate, friction), || {
+                    quadratic.oscillation(&[friction], friction, rate)
+                });
+            }
+        }
     }
     suite.call("testing::safran_shamir", (), || {
         problems::safran_shamir::<T>().1.len()

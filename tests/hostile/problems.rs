@@ -12,6 +12,8 @@ use crate::suite::{COUNTS, NUMBERS, Suite};
 pub fn calls(suite: &Suite<'_>) {
     risks::<f32>(suite);
     risks::<f64>(suite);
+    stochastic_risks::<f32>(suite);
+    stochastic_risks::<f64>(suite);
     energies::<f32>(suite);
     energies::<f64>(suite);
     certificates::<f32>(suite);
@@ -91,6 +93,143 @@ fn risks<T: Real>(suite: &Suite<'_>) {
     );
 }
 
+/// Risks whose samples are drawn in every step.
+fn stochastic_risks<T: Real>(suite: &Suite<'_>) {
+    let matrix = |rows, columns, x: f64| DMatrix::from_element(rows, columns, real::<T>(x));
+    for batch in COUNTS {
+        for seed in [0, u64::MAX] {
+            let full = EmpiricalRisk::new(Quantile(0.5), matrix(2, 3, 1.0), DVector::zeros(3));
+            let risk = suite.call("MinibatchRisk::new", (batch, seed), || {
+                MinibatchRisk::new(full.unwrap(), batch, seed)
+            });
+            let Some(Ok(mut risk)) = risk else { continue };
+            suite.call("MinibatchRisk::full", batch, || risk.full().inputs().len());
+            suite.call("MinibatchRisk::batches", batch, || risk.batches());
+            stochastic(suite, batch, &mut risk);
+            suite.call("MinibatchRisk::samples", batch, || risk.samples().len());
+            suite.call("MinibatchRisk::epoch", batch, || risk.epoch());
+            let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 2), risk).unwrap();
+            for p in [2, 3] {
+                for mu in extreme_measures::<T>(p)
+                    .into_iter()
+                    .chain(invalid_measures(p))
+                    .step_by(7)
+                {
+                    suite.call("MeanFieldRisk::full_value", (batch, p), || {
+                        energy.full_value(&mu)
+                    });
+                }
+            }
+        }
+    }
+    for x in NUMBERS.map(real::<T>) {
+        for (d, k) in [(1, 1), (0, 1), (1, 0), (usize::MAX, 1), (2, 1 << 62)] {
+            for batch in COUNTS {
+                let at = (x, d, k, batch);
+                let mut calls = 0;
+                // Valid samples at first, then x.
+                let mut next = move || {
+                    calls += 1;
+                    if calls < 5 { T::one() } else { x }
+                };
+                let mut other = next;
+                let risk = suite.call("ExpectedRisk::new", at, || {
+                    ExpectedRisk::new(Logistic, (d, k), batch, 7, move |_, x: &mut [T], y| {
+                        x.fill_with(&mut next);
+                        y.fill(x[0]);
+                    })
+                });
+                if let Some(Ok(mut risk)) = risk {
+                    stochastic(suite, batch, &mut risk);
+                    suite.call("ExpectedRisk::samples", at, || {
+                        risk.samples().targets().len()
+                    });
+                    suite.call("ExpectedRisk::shard", at, || risk.shard::<T>(u64::MAX));
+                }
+                let risk = suite.call("ExpectedRisk::softmax", at, || {
+                    ExpectedRisk::softmax((d, k), batch, 7, move |rng, x: &mut [T], y| {
+                        x.fill_with(&mut other);
+                        *y = rng.index(2);
+                    })
+                });
+                if let Some(Ok(mut risk)) = risk {
+                    stochastic(suite, batch, &mut risk);
+                }
+            }
+        }
+        let mut square = EmpiricalRisk::new(Square, matrix(2, 3, 1.0), DVector::zeros(3)).unwrap();
+        let fill = |_, to: &mut [T], y: &mut [T]| {
+            to.fill(x);
+            y.fill(x);
+        };
+        suite.call("ExpectedRisk::of", x, || {
+            ExpectedRisk::of(square.clone(), 1, |_, x: &mut [T], y: &mut [T]| {
+                fill(0, x, y)
+            })
+        });
+        suite.call("EmpiricalRisk::refill", x, || square.refill(fill));
+        suite.call("Refill::refill", x, || {
+            Refill::refill(&mut square, &mut { fill })
+        });
+        let mut softmax = SoftmaxCrossEntropy::new(matrix(2, 3, 1.0), vec![0; 3], 2).unwrap();
+        for class in COUNTS {
+            suite.call("SoftmaxCrossEntropy::refill", (x, class), || {
+                softmax.refill(|_, to, y| {
+                    to.fill(x);
+                    *y = class;
+                })
+            });
+        }
+    }
+    for step in COUNTS {
+        let mut rng = suite
+            .call("SampleRng::new", step, || {
+                SampleRng::new(u64::MAX, 0, step, step)
+            })
+            .unwrap();
+        suite.call("SampleRng::next_u64", step, || rng.next_u64());
+        let u = suite.call("SampleRng::uniform", step, || rng.uniform());
+        suite.check(
+            u.is_some_and(|u| (0.0..1.0).contains(&u)),
+            "uniform in [0, 1)",
+            u,
+        );
+        let z = suite.call("SampleRng::normal", step, || rng.normal());
+        suite.check(z.is_some_and(f64::is_finite), "a finite normal number", z);
+        let index = suite.call("SampleRng::index", step, || rng.index(step));
+        suite.check(index.is_none_or(|i| i < step), "an index below n", index);
+    }
+}
+
+/// Values and derivatives after refreshes to any step.
+fn stochastic<T: Real>(suite: &Suite<'_>, index: usize, risk: &mut dyn Risk<T>) {
+    for step in COUNTS {
+        let at = (index, step);
+        suite.call("Risk::refresh", at, || risk.refresh(step));
+        suite.call("Risk::check", at, || risk.check());
+        let kn = risk.output_dim() * risk.inputs().len();
+        for len in [0, kn, kn + 1] {
+            for x in NUMBERS.map(real::<T>) {
+                let (h, mut g) = (vec![x; len], vec![x; len]);
+                let at = (at, len, x);
+                suite.call("Risk::value", at, || risk.value(&h));
+                suite.call("Risk::value_and_gradient", at, || {
+                    risk.value_and_gradient(&h, &mut g)
+                });
+                suite.call("Risk::curvature", at, || risk.curvature(&h, &h, &mut g));
+                suite.call("Risk::value_and_gradient_range", at, || {
+                    risk.value_and_gradient_range(1..len, &h, &mut g)
+                });
+            }
+        }
+        suite.call("Risk::kinks", at, || {
+            let mut last = None;
+            risk.kinks(&mut |i, _| last = Some(i));
+            last
+        });
+    }
+}
+
 fn risk<T: Real>(suite: &Suite<'_>, index: usize, mut risk: impl Risk<T> + DualRisk) {
     suite.call("Risk::check", index, || risk.check());
     suite.call("Risk::inputs", index, || risk.inputs().len());
@@ -103,7 +242,9 @@ fn risk<T: Real>(suite: &Suite<'_>, index: usize, mut risk: impl Risk<T> + DualR
         last
     });
     suite.call("Risk::is_separable", index, || risk.is_separable());
-    suite.call("Risk::refresh", index, || risk.refresh());
+    for step in COUNTS {
+        suite.call("Risk::refresh", (index, step), || risk.refresh(step));
+    }
     let n = risk.inputs().len();
     let kn = k * n;
     for x in NUMBERS.map(real::<T>) {
@@ -296,7 +437,9 @@ fn energy<T: Real>(suite: &Suite<'_>, index: usize, energy: &mut dyn Energy<T>) 
     suite.call("Energy::check", index, || energy.check());
     suite.call("Energy::ranks", index, || energy.ranks().is_some());
     suite.call("Energy::particle_dim", index, || energy.particle_dim());
-    suite.call("Energy::refresh", index, || energy.refresh());
+    for step in COUNTS {
+        suite.call("Energy::refresh", (index, step), || energy.refresh(step));
+    }
     for p in [3, 2, 4] {
         for mu in extreme_measures::<T>(p)
             .into_iter()

@@ -1,6 +1,7 @@
 //! The laws of every trait: for all implementations of the crate, for user-defined ones, and for
 //! planted mistakes.
 
+mod minibatches;
 mod mutants;
 mod table;
 mod user_defined_parts;

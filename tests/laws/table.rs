@@ -87,6 +87,29 @@ risk_laws!(weighted_softmax: |case| {
     risk.sample_weights(weights).unwrap()
 });
 
+risk_laws!(minibatch: |case| {
+    MinibatchRisk::new(square::<T>(case), batch(case), case.seed).unwrap()
+}, resampled);
+risk_laws!(minibatch_of_a_loss_with_kinks: |case| {
+    let full = EmpiricalRisk::with_outputs(Quantile(0.75), case.inputs::<T>(), case.targets()).unwrap();
+    MinibatchRisk::new(full, batch(case), case.seed).unwrap()
+}, resampled);
+risk_laws!(minibatch_of_a_weighted_softmax: |case| {
+    let weights = case.rng(20).measure::<T>(1, case.n).weights().to_vec();
+    let full = SoftmaxCrossEntropy::new(case.inputs(), case.labels(), case.k).unwrap();
+    MinibatchRisk::new(full.sample_weights(weights).unwrap(), batch(case), case.seed).unwrap()
+}, resampled);
+risk_laws!(expected_square: |case| {
+    ExpectedRisk::new(Square, (case.d, case.k), case.n, case.seed, normal_samples::<T>).unwrap()
+}, resampled);
+risk_laws!(expected_softmax: |case| {
+    let sampler = |rng: &mut SampleRng, x: &mut [T], y: &mut usize| {
+        x.fill_with(|| real(rng.normal()));
+        *y = rng.index(case.k);
+    };
+    ExpectedRisk::softmax((case.d, case.k), case.n, case.seed, sampler).unwrap().shard(3).unwrap()
+}, resampled);
+
 feature_map_laws!(ridge_relu: |case| Ridge::with_outputs(Relu, case.d, case.k), homogeneous);
 feature_map_laws!(ridge_leaky_relu: |case| Ridge::with_outputs(LeakyRelu(0.1), case.d, case.k), homogeneous);
 feature_map_laws!(ridge_relu_square: |case| Ridge::with_outputs(ReluPower(2), case.d, case.k), homogeneous);
@@ -137,12 +160,33 @@ energy_laws!(sum: |case| {
     Sum::new(first, PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), case.d + case.k)).unwrap()
 }, convex);
 
+energy_laws!(minibatch_tanh: |case| {
+    let risk = MinibatchRisk::new(square::<T>(case), batch(case), case.seed).unwrap();
+    mean_field(Ridge::with_outputs(Tanh, case.d, case.k), risk)
+}, resampled);
+energy_laws!(expected_relu: |case| {
+    let size = (case.d, case.k);
+    let risk = ExpectedRisk::new(Huber(0.5), size, case.n, case.seed, normal_samples::<T>).unwrap();
+    mean_field(Ridge::with_outputs(Relu, case.d, case.k), risk)
+}, resampled);
+energy_laws!(sum_of_two_minibatches: |case| {
+    let part = |seed| {
+        let risk = MinibatchRisk::new(square::<T>(case), batch(case), seed).unwrap();
+        mean_field(Ridge::with_outputs(Tanh, case.d, case.k), risk)
+    };
+    Sum::new(part(1), part(2)).unwrap()
+}, resampled);
+
 integrator_laws!(euler: Euler);
 integrator_laws!(heun: Heun);
 integrator_laws!(rk4: Rk4);
 integrator_laws!(dormand_prince: DormandPrince::default());
 integrator_laws!(jko: Jko::default(), proximal);
 integrator_laws!(conic: Conic::new(0.5, 1.0));
+integrator_laws!(heavy_ball_without_friction: HeavyBall::new(0.0).unwrap(), friction = 0.0);
+integrator_laws!(underdamped_heavy_ball: HeavyBall::new(0.5).unwrap(), friction = 0.5);
+integrator_laws!(critically_damped_heavy_ball: HeavyBall::new(4.0).unwrap(), friction = 4.0);
+integrator_laws!(overdamped_heavy_ball: HeavyBall::new(10.0).unwrap(), friction = 10.0);
 integrator_laws!(coarse_dormand_prince: DormandPrince::new(1e-2, 1e-3));
 
 potential_laws!(no_potential: |case| ());
@@ -153,6 +197,16 @@ potential_laws!(quadratic: |case| Quadratic { rate: 0.5, centre: case.rng(22).co
 kernel_laws!(arc_cosine: |case| ArcCosine::new(case.d));
 kernel_laws!(with_output_weight: |case| WithOutputWeight(ArcCosine::new(case.d)));
 kernel_laws!(gaussian: |case| Gaussian::new(case.d, 0.75).unwrap());
+
+/// A batch size from 1 to n.
+fn batch(case: testing::Case) -> usize {
+    1 + case.seed as usize % case.n
+}
+
+fn normal_samples<T: Real>(rng: &mut SampleRng, x: &mut [T], y: &mut [T]) {
+    x.fill_with(|| real(rng.normal()));
+    y.fill_with(|| real(rng.normal()));
+}
 
 fn square<T: Real>(case: testing::Case) -> EmpiricalRisk<Square, T> {
     EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap()

@@ -201,9 +201,15 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         self.ranks.all_reduce()
     }
 
-    fn refresh(&mut self) -> bool {
-        self.linearised.clear();
-        self.risk.refresh()
+    fn refresh(&mut self, step: usize) -> bool {
+        // A panic of the risk leaves no record of a linearisation that may be outdated.
+        let record = self.linearised.take_record();
+        let changed = self.risk.refresh(step);
+        self.linearised.restore_record(record);
+        if changed {
+            self.linearised.clear();
+        }
+        changed
     }
 
     fn check(&self) -> Result<(), EnergyError> {

@@ -107,9 +107,9 @@ impl<R: Risk<f64>> Risk<f64> for Fused<R> {
         out.fill(f64::NAN);
         self.0.value_and_gradient(h, out)
     }
-    fn refresh(&mut self) -> bool {
+    fn refresh(&mut self, step: usize) -> bool {
         self.1.call();
-        self.0.refresh()
+        self.0.refresh(step)
     }
     fn check(&self) -> Result<(), ParameterError> {
         self.1.call();
@@ -144,9 +144,9 @@ impl<E: Energy<f64>> Energy<f64> for Fused<E> {
         self.1.call();
         self.0.inner(mu, u, v)
     }
-    fn refresh(&mut self) -> bool {
+    fn refresh(&mut self, step: usize) -> bool {
         self.1.call();
-        self.0.refresh()
+        self.0.refresh(step)
     }
 }
 
@@ -382,10 +382,10 @@ fn a_panic_in_refresh_restores_the_measure() {
         fn value_and_gradient(&self, h: &[f64], out: &mut [f64]) -> f64 {
             self.0.value_and_gradient(h, out)
         }
-        fn refresh(&mut self) -> bool {
+        fn refresh(&mut self, step: usize) -> bool {
             let fuse = self.1.clone();
             let fill = |j: usize, x: &mut [f64]| {
-                x[0] += 1.0;
+                x[0] = (7 * j + 3 * step) as f64 * 0.01;
                 if j == 5 {
                     fuse.call();
                 }

@@ -3,7 +3,7 @@
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
 use wasserflow::testing::strategies::seeds;
-use wasserflow::testing::{check_integrator, check_jko};
+use wasserflow::testing::{check_integrator, check_jko, check_momentum_integrator};
 
 use super::mutant;
 
@@ -134,6 +134,108 @@ impl<T: Real> Integrator<T> for Momentum {
         state.measure_mut().displace(dt, &direction);
         Ok(Step::new(dt))
     }
+}
+
+/// The heavy ball with a mistake, for friction 1.
+#[derive(Clone, PartialEq)]
+enum Ball {
+    FrictionDoubled,
+    KicksDoubled,
+    FirstOrder,
+    LastKickForgotten,
+}
+
+/// The momentum is hidden in the method, not in the memory of the state.
+struct Hidden<T>(Vec<T>);
+
+impl<T: Real> Integrator<T> for Hidden<T> {
+    fn order(&self) -> u32 {
+        1
+    }
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        state.evaluate(energy);
+        let v = state.velocity().clone();
+        self.0.resize(v.len(), T::zero());
+        for (u, &v) in self.0.iter_mut().zip(&v) {
+            *u += dt * (v - *u);
+        }
+        let u = DMatrix::from_column_slice(v.nrows(), v.ncols(), &self.0);
+        state.measure_mut().displace(dt, &u);
+        Ok(Step::new(dt))
+    }
+}
+
+impl<T: Real> Integrator<T> for Ball {
+    fn order(&self) -> u32 {
+        2
+    }
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        state.evaluate(energy);
+        let half = dt * real(0.5);
+        let friction = real(if *self == Self::FrictionDoubled {
+            2.0
+        } else {
+            1.0
+        });
+        let damping = (-(half * friction)).exp();
+        let kick = if *self == Self::KicksDoubled {
+            dt
+        } else {
+            half
+        };
+        let v = state.velocity().clone();
+        let mut u = state.memory_mut().field(0, v.shape()).clone();
+        if *self == Self::FirstOrder {
+            u = u * (T::one() - dt * friction) + v * dt;
+            state.measure_mut().displace(dt, &u);
+        } else {
+            u = u * damping + v * kick;
+            state.measure_mut().displace(dt, &u);
+            state.evaluate(energy);
+            if *self != Self::LastKickForgotten {
+                u += state.velocity() * kick;
+            }
+            u *= damping;
+        }
+        state.memory_mut().field(0, u.shape()).copy_from(&u);
+        Ok(Step::new(dt))
+    }
+}
+
+#[test]
+fn methods_with_momentum() {
+    for (name, mistake) in [
+        ("momentum: friction doubled", Ball::FrictionDoubled),
+        ("momentum: kicks doubled", Ball::KicksDoubled),
+        ("momentum: of first order", Ball::FirstOrder),
+        (
+            "momentum: the second kick forgotten",
+            Ball::LastKickForgotten,
+        ),
+    ] {
+        mutant!(name, seeds(), seed => {
+            check_momentum_integrator::<T, _>(|| mistake.clone(), 1.0, seed)
+        });
+    }
+    mutant!("momentum: an Euler step", seeds(), seed => {
+        check_momentum_integrator::<T, _>(|| Euler, 1.0, seed)
+    });
+    mutant!("integrator: the heavy ball as a gradient flow", seeds(), seed => {
+        check_integrator::<T, _>(|| HeavyBall::new(1.0).unwrap(), seed)
+    });
+    // The law that fails is that of the mistake.
+    let violation = check_integrator::<f64, _>(|| Hidden(Vec::new()), 1).unwrap_err();
+    assert_eq!(violation.law, "a run resumes from its state, bit for bit");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
 use wasserflow::testing::strategies::cases;
-use wasserflow::testing::{Case, check_risk};
+use wasserflow::testing::{Case, check_resampled_energy, check_resampled_risk, check_risk};
 
 use super::mutant;
 
@@ -207,6 +207,106 @@ impl<T: Real> Risk<T> for Softmax<T> {
         }
         sum
     }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Resampling {
+    ByCallCount,
+    FromTheLastSamples,
+    ReportsNoChange,
+    NewDimension,
+    GeneratorOfItsOwn,
+}
+
+/// The risk `(1/2) (h - step)^2` of a sample drawn in every step, with a mistake.
+struct Resampled<T> {
+    x: Inputs<T>,
+    mistake: Resampling,
+    calls: usize,
+}
+
+impl<T: Real> Resampled<T> {
+    fn new(mistake: Resampling) -> Self {
+        let x = Inputs::new(DMatrix::from_element(1, 1, T::one())).unwrap();
+        Self {
+            x,
+            mistake,
+            calls: 0,
+        }
+    }
+}
+
+impl<T: Real> Risk<T> for Resampled<T> {
+    fn inputs(&self) -> &Inputs<T> {
+        &self.x
+    }
+    fn output_dim(&self) -> usize {
+        if self.mistake == Resampling::NewDimension {
+            1 + self.calls
+        } else {
+            1
+        }
+    }
+    fn value(&self, h: &[T]) -> T {
+        let r = h[0] - self.x.point(0)[0];
+        r * r * real(0.5)
+    }
+    fn value_and_gradient(&self, h: &[T], out: &mut [T]) -> T {
+        out[0] = h[0] - self.x.point(0)[0];
+        self.value(h)
+    }
+    fn refresh(&mut self, step: usize) -> bool {
+        self.calls += 1;
+        let (mistake, calls) = (self.mistake, self.calls);
+        let draw = |_, x: &mut [T]| {
+            x[0] = match mistake {
+                Resampling::ByCallCount => real(calls as f64 * 0.25),
+                Resampling::FromTheLastSamples => x[0] + real(step as f64 * 0.25),
+                Resampling::GeneratorOfItsOwn if step > 3 => real(calls as f64 * 0.25),
+                _ => real(step as f64 * 0.25),
+            }
+        };
+        self.x.refill(draw).unwrap();
+        self.mistake != Resampling::ReportsNoChange
+    }
+}
+
+#[test]
+fn stochastic_risks() {
+    for (name, mistake) in [
+        (
+            "samples: keyed on the number of calls",
+            Resampling::ByCallCount,
+        ),
+        (
+            "samples: moved from the last ones",
+            Resampling::FromTheLastSamples,
+        ),
+        (
+            "samples: a change that is not reported",
+            Resampling::ReportsNoChange,
+        ),
+        (
+            "samples: another number of outputs",
+            Resampling::NewDimension,
+        ),
+        (
+            "samples: keyed on the number of calls from step 4 on",
+            Resampling::GeneratorOfItsOwn,
+        ),
+    ] {
+        mutant!(name, cases(), case => {
+            check_resampled_risk::<T, _>(|| Resampled::<T>::new(mistake), case.seed)
+        });
+    }
+    let energy = "energy: samples keyed on the number of calls";
+    mutant!(energy, cases(), case => {
+        let make = || {
+            let risk = Resampled::<T>::new(Resampling::ByCallCount);
+            MeanFieldRisk::new(Ridge::new(Tanh, 1), risk).unwrap()
+        };
+        check_resampled_energy::<T, _>(make, case)
+    });
 }
 
 #[test]

@@ -1,0 +1,61 @@
+//! Checks of the energy and the measure before a step, and the samples of the step.
+
+use crate::energy::Energy;
+use crate::error::{EnergyError, ShapeError};
+use crate::measure::EmpiricalMeasure;
+use crate::real::Real;
+
+/// Replaces the samples of the energy by those of `step`, unless it holds them; returns true if the
+/// energy changed.
+pub(super) fn resample<T: Real>(
+    energy: &mut impl Energy<T>,
+    samples: &mut Option<usize>,
+    step: usize,
+) -> bool {
+    if *samples == Some(step) {
+        return false;
+    }
+    *samples = None; // until `refresh` returns, in case that it panics
+    let changed = energy.refresh(step);
+    *samples = Some(step);
+    changed
+}
+
+/// Returns the error of this rank, or else `other` if another rank has one, so that no rank waits
+/// for one that has stopped. A single rank sends no message.
+pub(super) fn agree<T: Real, E>(
+    energy: &mut impl Energy<T>,
+    checked: Result<(), E>,
+    other: E,
+) -> Result<(), E> {
+    let mut failures = [if checked.is_ok() { T::zero() } else { T::one() }];
+    if let Some(ranks) = energy.ranks() {
+        ranks.sum(&mut failures);
+    }
+    if checked.is_ok() && failures[0] > T::zero() {
+        return Err(other);
+    }
+    checked
+}
+
+/// Checks the energy, and that `mu` has the dimension that it requires, in `O(1)`.
+pub(super) fn check<T, E>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), E>
+where
+    T: Real,
+    E: From<ShapeError> + From<EnergyError>,
+{
+    energy.check()?;
+    Ok(check_dim(energy, mu)?)
+}
+
+/// Checks that the particles of `mu` have the dimension that the energy requires.
+pub(super) fn check_dim<T: Real>(
+    energy: &impl Energy<T>,
+    mu: &EmpiricalMeasure<T>,
+) -> Result<(), ShapeError> {
+    ShapeError::check(
+        "particle dimension of the measure",
+        energy.particle_dim(),
+        mu.dim(),
+    )
+}
