@@ -137,6 +137,29 @@ energy_laws!(sum: |case| {
     Sum::new(first, PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), case.d + case.k)).unwrap()
 }, convex);
 
+energy_laws!(frozen_inner_weights: |case| {
+    let energy = mean_field(Ridge::with_outputs(Relu, case.d, case.k), square::<T>(case));
+    Frozen::new(energy, case.k..case.k + case.d).unwrap()
+}, within 0..case.k);
+energy_laws!(frozen_output_weights: |case| {
+    let energy = mean_field(Ridge::with_outputs(Relu, case.d, case.k), square::<T>(case));
+    Frozen::new(energy.regularized(Quartic), 0..case.k).unwrap()
+}, within case.k..case.k + case.d);
+energy_laws!(frozen_odd_coordinates: |case| {
+    let risk = EmpiricalRisk::with_outputs(Hinge, case.inputs::<T>(), case.signs()).unwrap();
+    let energy = mean_field(Ridge::with_outputs(Abs, case.d, case.k), risk);
+    Frozen::new(energy, (1..case.k + case.d).step_by(2)).unwrap()
+}, within (0..case.k + case.d).step_by(2));
+energy_laws!(frozen_softmax: |case| {
+    let risk = SoftmaxCrossEntropy::new(case.inputs::<T>(), case.labels(), case.k).unwrap();
+    let energy = mean_field(Ridge::with_outputs(Tanh, case.d, case.k), risk);
+    Frozen::new(energy, [case.k]).unwrap()
+}, within (0..case.k + case.d).filter(|&l| l != case.k));
+energy_laws!(nothing_frozen: |case| {
+    let energy = mean_field(Ridge::with_outputs(Tanh, case.d, case.k), square::<T>(case));
+    Frozen::new(energy, []).unwrap()
+}, convex);
+
 integrator_laws!(euler: Euler);
 integrator_laws!(heun: Heun);
 integrator_laws!(rk4: Rk4);
