@@ -45,6 +45,7 @@
 //! | [`Real`] | the scalar type, `f32` or `f64` |
 //! | [`measure`], [`init`] | empirical measures `mu = sum_i c_i delta(w_i)` and initial measures |
 //! | [`inputs`] | the sample points `x_j` |
+//! | [`data`] | tables, labels, splits and standardisation |
 //! | [`activation`] | activations `sigma: R -> R` |
 //! | [`loss`] | losses `l(y, h)` |
 //! | [`risk`] | convex risks `R(h)` |
@@ -72,12 +73,14 @@
 //!
 //! - `rand` (default): random initial measures.
 //! - `rayon` (default): threads. Results are identical, bit for bit, for any number of them.
+//! - `csv`: tables from files of values separated by commas or other characters.
 //! - `testing`: the law kit, without further dependencies.
 //! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
 pub use nalgebra;
 
 pub mod activation;
+pub mod data;
 pub mod energy;
 pub mod error;
 pub mod feature;

@@ -7,9 +7,10 @@ pub use crate::activation::{
     Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu,
     Sine, Slopes, Softplus, Tanh,
 };
+pub use crate::data::{DataError, Labels, Split, Standardizer, Table, TableError};
 pub use crate::energy::{
-    AllReduce, ArcCosine, Energy, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential, PotentialEnergy,
-    Sum, WeightDecay, WithOutputWeight,
+    AllReduce, ArcCosine, Energy, Frozen, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential,
+    PotentialEnergy, Sum, WeightDecay, WithOutputWeight,
 };
 pub use crate::error::{
     EnergyError, MeasureError, ParameterError, RiskError, ShapeError, StepError,
@@ -26,4 +27,4 @@ pub use crate::observe::{Observer, StopReason};
 pub use crate::real::{Real, real};
 pub use crate::risk::{EmpiricalRisk, Risk, SoftmaxCrossEntropy};
 pub use crate::state::State;
-pub use crate::{nalgebra, observe, optimality, sparse, study, transport};
+pub use crate::{data, nalgebra, observe, optimality, sparse, study, transport};
