@@ -33,6 +33,8 @@ mod table;
 pub use csv::{CsvReader, read_csv};
 pub use failure::{DataError, TableError};
 pub use labels::Labels;
+pub(crate) use labels::check_classes;
 pub use split::Split;
 pub use standardizer::Standardizer;
+pub(crate) use standardizer::check_samples;
 pub use table::Table;

@@ -56,6 +56,7 @@
 //! | [`integrator`] | one-step methods |
 //! | [`observe`] | recording and stopping rules |
 //! | [`flow`] | the driver |
+//! | [`network`] | a measure with its preprocessing: predictions, classes, scores |
 //! | [`sparse`] | Frank-Wolfe; inserting, merging and pruning particles |
 //! | [`transport`] | exact Wasserstein distances between measures |
 //! | [`study`] | success rates against m, over seeds |
@@ -90,6 +91,7 @@ pub mod inputs;
 pub mod integrator;
 pub mod loss;
 pub mod measure;
+pub mod network;
 mod numeric;
 pub mod observe;
 pub mod optimality;

@@ -23,6 +23,7 @@ pub use crate::integrator::{
 };
 pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};
 pub use crate::measure::{EmpiricalMeasure, init};
+pub use crate::network::Network;
 pub use crate::observe::{Observer, StopReason};
 pub use crate::real::{Real, real};
 pub use crate::risk::{EmpiricalRisk, Risk, SoftmaxCrossEntropy};

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::error::{ParameterError, ShapeError};
+use crate::error::{MeasureError, ParameterError, ShapeError};
 
 /// Samples, labels or parts of them that do not define a problem.
 ///
@@ -75,6 +75,9 @@ pub enum DataError {
     /// Two sizes that must agree differ.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// The measure of a network is not valid.
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
     /// A parameter, such as the fraction of the test part, is outside its range.
     #[error(transparent)]
     Parameter(#[from] ParameterError),

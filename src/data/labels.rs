@@ -137,7 +137,7 @@ impl Labels {
     /// [`DataError::Empty`] for an empty list, [`DataError::Index`] for an index that is not below
     /// n.
     pub fn select(&self, samples: &[usize]) -> Result<Self, DataError> {
-        check_samples(samples, self.len())?;
+        check_indices(samples, self.len())?;
         Ok(Self {
             classes: self.classes.clone(),
             indices: samples.iter().map(|&j| self.indices[j]).collect(),
@@ -252,7 +252,7 @@ pub(crate) fn check_classes(classes: &[String]) -> Result<(), DataError> {
 }
 
 /// Checks a list of samples: not empty, and indices below n.
-pub(super) fn check_samples(samples: &[usize], n: usize) -> Result<(), DataError> {
+pub(super) fn check_indices(samples: &[usize], n: usize) -> Result<(), DataError> {
     if samples.is_empty() {
         return Err(DataError::Empty {
             what: "a part of the samples",

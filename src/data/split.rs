@@ -7,7 +7,7 @@
 
 use nalgebra::DMatrix;
 
-use super::labels::check_samples;
+use super::labels::check_indices;
 use super::{DataError, Labels};
 use crate::error::{ParameterError, ShapeError, is_allocatable};
 use crate::numeric::splitmix::SplitMix64;
@@ -52,7 +52,7 @@ impl Split {
         mut test: Vec<usize>,
     ) -> Result<Self, DataError> {
         for part in [&mut train, &mut test] {
-            check_samples(part, samples)?;
+            check_indices(part, samples)?;
             part.sort_unstable();
         }
         let mut all = [&train[..], &test[..]].concat();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The top-level modules in the order of the data flow. `lib` and `prelude` re-export all of them
 /// and are exempt.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 22] = [
     "forward", // an internal macro without imports
     "real",
     "error",
@@ -25,6 +25,7 @@ const ROOMS: [&str; 21] = [
     "integrator",
     "observe",
     "flow",
+    "network",
     "sparse",
     "transport",
     "study",
