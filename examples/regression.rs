@@ -1,11 +1,9 @@
 //! Fuel consumption of cars, in miles per gallon: a regression with standardised targets and a
-//! category, stopped by a validation part, on ten random splits.
+//! category, stopped by a validation part, on ten random splits. A second, also with `--smoke`.
 //!
 //! ```sh
 //! cargo run --release --features csv --example regression
 //! ```
-//!
-//! It takes a second, so `--smoke` is accepted without effect.
 
 use std::{error::Error, ops::ControlFlow};
 
@@ -23,17 +21,12 @@ fn r_squared(x: &DMatrix<f64>, y: &DMatrix<f64>, seed: u64) -> Result<f64, Box<d
     let x = with_bias(scale.transform(&x)?);
     let risk = EmpiricalRisk::with_outputs(Square, x, target_scale.transform(&y)?)?;
     let map = Ridge::new(Relu, risk.inputs().dim());
-    let start = init::balanced(
-        map.input_dim(),
-        100,
-        1.0,
-        &mut ChaCha8Rng::seed_from_u64(seed),
-    )?;
-    let network = Network::new(&map, start.clone())?.with_bias()?;
-    let mut network = network
+    let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+    let start = init::balanced(map.input_dim(), 100, 1.0, rng)?;
+    let mut network = Network::new(&map, start.clone())?
+        .with_bias()?
         .with_input_scale(scale)?
         .with_target_scale(target_scale)?;
-
     let energy = MeanFieldRisk::new(&map, risk)?.regularized(WeightDecay::new(1e-3)?);
     let mut flow = ParticleFlow::new(energy, Euler, 0.1)?;
     let mut best = (f64::INFINITY, 0, network.clone());
@@ -54,12 +47,11 @@ fn r_squared(x: &DMatrix<f64>, y: &DMatrix<f64>, seed: u64) -> Result<f64, Box<d
 fn main() -> Result<(), Box<dyn Error>> {
     let table = data::read_csv(&include_bytes!("../data/auto_mpg.csv")[..])?;
     let (y, origin) = (table.numbers(&["mpg"])?, table.labels("origin")?.one_hot()?);
-    let mut x = table
-        .numbers_except(&["mpg", "origin", "name"])?
-        .insert_rows(6, 3, 0.0);
+    let numbers = table.numbers_except(&["mpg", "origin", "name"])?;
+    let mut x = numbers.insert_rows(6, 3, 0.0); // for the three origins
     x.rows_mut(6, 3).copy_from(&origin);
-    let scores: Result<Vec<_>, _> = (0..10).map(|seed| r_squared(&x, &y, seed)).collect();
-    let scores = DVector::from_vec(scores?);
+    let scores = (0..10).map(|seed| r_squared(&x, &y, seed));
+    let scores = DVector::from_vec(scores.collect::<Result<_, _>>()?);
     let (mean, deviation) = (scores.mean(), scores.variance().sqrt());
     println!("R^2 on the test parts of 10 splits: {mean:.3} +- {deviation:.3}");
     Ok(())
