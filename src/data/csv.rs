@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord};
+use csv::{ByteRecord, ReaderBuilder};
 
 use super::{Table, TableError};
 
@@ -78,31 +78,46 @@ impl CsvReader {
     /// # Errors
     /// [`TableError::Read`] if the source fails or is not UTF-8; [`TableError::Row`] for the first
     /// row with another number of values than the first line; those of [`Table::new`].
-    pub fn read(self, source: impl Read) -> Result<Table, TableError> {
+    pub fn read(self, mut source: impl Read) -> Result<Table, TableError> {
+        let mut text = Vec::new();
+        source
+            .read_to_end(&mut text)
+            .map_err(|error| TableError::Read {
+                line: 0,
+                message: error.to_string(),
+            })?;
         let mut reader = ReaderBuilder::new()
             .delimiter(self.delimiter)
             .comment(self.comment)
             .has_headers(false) // a first line of data has to be counted
             .flexible(true) // the lengths are checked by `Table`, with the line
-            .from_reader(source);
-        let mut record = StringRecord::new();
+            .from_reader(&text[..]);
+        let mut lines = Lines::new(&text, self.comment);
+        let mut record = ByteRecord::new();
         let mut table: Option<Table> = None;
         loop {
-            let more = reader.read_record(&mut record).map_err(failure)?;
-            if !more {
+            let start = reader.position().byte();
+            let more = reader.read_byte_record(&mut record);
+            let line = lines.of(start as usize);
+            let failure = |message| TableError::Read { line, message };
+            if !more.map_err(|error| failure(error.to_string()))? {
                 break;
             }
-            let line = record.position().map_or(0, csv::Position::line);
+            let cells: Vec<&str> = record
+                .iter()
+                .map(std::str::from_utf8)
+                .collect::<Result<_, _>>()
+                .map_err(|error| failure(error.to_string()))?;
             match &mut table {
-                Some(table) => table.push(line, record.iter())?,
+                Some(table) => table.push(line, cells.into_iter())?,
                 None if self.header => {
-                    let names = record.iter().map(|name| name.trim().to_owned());
+                    let names = cells.iter().map(|name| name.trim().to_owned());
                     table = Some(Table::with_names(names)?);
                 }
                 None => {
-                    let names = (1..=record.len()).map(|l| l.to_string());
+                    let names = (1..=cells.len()).map(|l| l.to_string());
                     let mut unnamed = Table::with_names(names)?;
-                    unnamed.push(line, record.iter())?;
+                    unnamed.push(line, cells.into_iter())?;
                     table = Some(unnamed);
                 }
             }
@@ -112,6 +127,56 @@ impl CsvReader {
             rows: 0,
         };
         table.ok_or(empty)?.checked()
+    }
+}
+
+/// The numbers of the lines at which records begin.
+///
+/// The crate `csv` reports the position at which it starts to read: before the line feed of the
+/// last record, before empty lines and before comments.
+struct Lines<'a> {
+    text: &'a [u8],
+    comment: Option<u8>,
+    /// A position, and the number of the line that contains it.
+    position: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a [u8], comment: Option<u8>) -> Self {
+        Self {
+            text,
+            comment,
+            position: 0,
+            line: 1,
+        }
+    }
+
+    /// The line of the first record at or after a position, which must not decrease.
+    fn of(&mut self, position: usize) -> u64 {
+        while self.position < position {
+            self.advance();
+        }
+        let mut skipping = false;
+        while let Some(&byte) = self.text.get(self.position) {
+            let end = byte == b'\n' || byte == b'\r';
+            // A comment fills its line.
+            skipping = !end && (skipping || Some(byte) == self.comment);
+            if !end && !skipping {
+                break;
+            }
+            self.advance();
+        }
+        self.line
+    }
+
+    /// Moves on by one byte. A line ends with a line feed, a carriage return, or both.
+    fn advance(&mut self) {
+        let rest = &self.text[self.position.min(self.text.len())..];
+        self.line += u64::from(
+            matches!(rest, [b'\n', ..] | [b'\r'] | [b'\r', _, ..]) && !rest.starts_with(b"\r\n"),
+        );
+        self.position += 1;
     }
 }
 
@@ -133,15 +198,4 @@ impl CsvReader {
 /// Those of [`CsvReader::read`].
 pub fn read_csv(source: impl Read) -> Result<Table, TableError> {
     CsvReader::new().read(source)
-}
-
-fn failure(error: csv::Error) -> TableError {
-    let line = error.position().map_or(0, csv::Position::line);
-    let message = match error.kind() {
-        csv::ErrorKind::Utf8 { err, .. } => {
-            format!("value {} is not valid UTF-8", err.field() + 1)
-        }
-        _ => error.to_string(),
-    };
-    TableError::Read { line, message }
 }

@@ -49,8 +49,8 @@ pub struct Standardizer<T> {
 impl<T: Real> Standardizer<T> {
     /// The map of the samples `x` (`d x n`), `d, n >= 1`.
     ///
-    /// Three passes: mean, its correction by the mean of the deviations, standard deviation. The
-    /// variance is a mean of squares of differences, so that it does not cancel.
+    /// The mean is corrected by the mean of the differences from it, and the variance is a mean of
+    /// squares of differences, so that neither cancels.
     ///
     /// Source: T. F. Chan, G. H. Golub and R. J. LeVeque, Algorithms for computing the sample
     /// variance, The American Statistician 37, 1983.
@@ -198,6 +198,9 @@ fn mean_and_deviation<T: Real>(values: &mut [T]) -> (T, T) {
     let mean = sum(values, T::zero()) / n;
     let mean = mean + sum(values, mean) / n;
     values.iter_mut().for_each(|x| *x -= mean);
+    // The mean is rounded relative to its size: for a large offset, that of the differences counts.
+    let rest = sum(values, T::zero()) / n;
+    values.iter_mut().for_each(|x| *x -= rest);
     let (size, ratio) = scaled_norm(values);
     let deviation = size * (ratio / n.sqrt()) / scale;
 

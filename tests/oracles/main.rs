@@ -3,6 +3,7 @@
 
 mod conic;
 mod exact_flows;
+mod frozen;
 mod order;
 mod transport;
 mod transport_along_flows;
