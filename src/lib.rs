@@ -125,6 +125,8 @@ mod book {
     struct Readme;
     #[doc = include_str!("../docs/src/tutorial.md")]
     struct Tutorial;
+    #[doc = include_str!("../docs/src/data.md")]
+    struct Data;
     #[doc = include_str!("../docs/src/choosing.md")]
     struct Choosing;
     #[doc = include_str!("../docs/src/optimality.md")]

@@ -371,6 +371,7 @@ fn networks<T: Real>(suite: &Suite<'_>) {
             }
             let all = extreme_measures::<T>(p)
                 .into_iter()
+                .step_by(29)
                 .chain(invalid_measures(p));
             for (i, mu) in all.enumerate() {
                 let at = (d, k, i);
@@ -424,7 +425,7 @@ fn networks<T: Real>(suite: &Suite<'_>) {
                     &["b", "c"],
                     &["a", "b", "c"],
                 ] {
-                    for network in [&network, &all[all.len() - 1]] {
+                    for network in [network.clone(), all[all.len() - 1].clone()] {
                         let named = suite.call("Network::with_classes", (at, classes), || {
                             network.clone().with_classes(classes)
                         });
@@ -437,10 +438,8 @@ fn networks<T: Real>(suite: &Suite<'_>) {
                     }
                 }
                 all.truncate(12);
-                if i % 5 == 0 {
-                    all.iter()
-                        .for_each(|network| one_network(suite, network, &labels, at));
-                }
+                all.iter()
+                    .for_each(|network| one_network(suite, network, &labels, at));
             }
         }
     }
@@ -452,7 +451,7 @@ fn one_network<T: Real>(
     labels: &Labels,
     at: (usize, usize, usize),
 ) {
-    for x in matrices::<T>() {
+    for x in matrices::<T>().step_by(3) {
         let h = suite.call("Network::predict", (at, &x), || network.predict(&x));
         let p = suite.call("Network::predict_probability", (at, &x), || {
             network.predict_probability(&x)
@@ -468,7 +467,7 @@ fn one_network<T: Real>(
         suite.call("Network::accuracy", (at, &x), || {
             network.accuracy(&x, labels)
         });
-        for y in [1.0, 1e-300, 1e300, f64::MAX, f64::NAN] {
+        for y in [1.0, 1e-300, f64::MAX] {
             let y = DMatrix::from_fn(at.1, x.ncols(), |l, j| {
                 real::<T>(y) * real((l + j) as f64 * 0.25)
             });
