@@ -298,7 +298,7 @@ impl<F: FeatureMap<T>, T: Real> Network<F, T> {
     /// let network = Network::new(Ridge::new(Relu, 1), mu)?; // h(x) = (x)_+
     /// let (x, y) = (DMatrix::from_row_slice(1, 2, &[1.0, 3.0]), DMatrix::from_row_slice(1, 2, &[1.0, 4.0]));
     /// assert_eq!(network.mean_squared_error(&x, &y)?, 0.5);
-    /// assert_eq!(network.r_squared(&x, &y)?, 1.0 - 1.0 / 4.5);
+    /// assert!((network.r_squared(&x, &y)? - (1.0 - 1.0 / 4.5)).abs() < 1e-15);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

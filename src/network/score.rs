@@ -13,12 +13,18 @@ pub(super) fn mean_squared_error<T: Real>(h: &DMatrix<T>, y: &DMatrix<T>) -> f64
         .zip(y)
         .map(|(&h, &y)| to_f64(h) - to_f64(y))
         .collect();
-    let (largest, ratio) = scaled_norm(&errors);
-    if largest.is_infinite() {
-        return largest;
+    let mean = errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64;
+    if mean.is_finite() {
+        return mean;
     }
+    // The sum overflows, but the mean may not.
+    let (largest, ratio) = scaled_norm(&errors);
     let root_mean_square = largest * (ratio / (errors.len() as f64).sqrt());
-    root_mean_square * root_mean_square
+    if largest.is_finite() {
+        root_mean_square * root_mean_square
+    } else {
+        largest
+    }
 }
 
 /// `1 - sum_j (h_j - y_j)^2 / sum_j (y_j - mean y)^2`, the mean over the outputs.
