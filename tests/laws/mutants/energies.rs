@@ -375,9 +375,11 @@ enum NotFrozen {
     Normal,
 }
 
+type Rectifiers<T> = MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Square, T>, T>;
+
 /// A network with frozen output weights, one method of which is that of all coordinates.
 struct PartlyFrozen<T: Real> {
-    frozen: Frozen<MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Square, T>, T>, T>,
+    frozen: Frozen<Rectifiers<T>, T>,
     wrong: NotFrozen,
 }
 
