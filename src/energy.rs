@@ -9,6 +9,7 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, dot};
 use crate::real::Real;
 
+mod frozen;
 mod kernel;
 mod linearised;
 mod mean_field;
@@ -18,6 +19,7 @@ mod ranks;
 mod relaxation;
 mod sum;
 
+pub use frozen::Frozen;
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
 pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;

@@ -45,6 +45,7 @@
 //! | [`Real`] | the scalar type, `f32` or `f64` |
 //! | [`measure`], [`init`] | empirical measures `mu = sum_i c_i delta(w_i)` and initial measures |
 //! | [`inputs`] | the sample points `x_j` |
+//! | [`data`] | tables, labels, splits and standardisation |
 //! | [`activation`] | activations `sigma: R -> R` |
 //! | [`loss`] | losses `l(y, h)` |
 //! | [`risk`] | convex risks `R(h)`, of all samples, of minibatches, of fresh samples |
@@ -55,6 +56,7 @@
 //! | [`integrator`] | one-step methods, schedules of the step size |
 //! | [`observe`] | recording and stopping rules |
 //! | [`flow`] | the driver |
+//! | [`network`] | a measure with its preprocessing: predictions, classes, scores |
 //! | [`sparse`] | Frank-Wolfe; inserting, merging and pruning particles |
 //! | [`transport`] | exact Wasserstein distances between measures |
 //! | [`study`] | success rates against m, over seeds |
@@ -72,12 +74,14 @@
 //!
 //! - `rand` (default): random initial measures.
 //! - `rayon` (default): threads. Results are identical, bit for bit, for any number of them.
+//! - `csv`: tables from files of values separated by commas or other characters.
 //! - `testing`: the law kit, without further dependencies.
 //! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
 pub use nalgebra;
 
 pub mod activation;
+pub mod data;
 pub mod energy;
 pub mod error;
 pub mod feature;
@@ -87,6 +91,7 @@ pub mod inputs;
 pub mod integrator;
 pub mod loss;
 pub mod measure;
+pub mod network;
 mod numeric;
 pub mod observe;
 pub mod optimality;
@@ -120,6 +125,8 @@ mod book {
     struct Readme;
     #[doc = include_str!("../docs/src/tutorial.md")]
     struct Tutorial;
+    #[doc = include_str!("../docs/src/data.md")]
+    struct Data;
     #[doc = include_str!("../docs/src/choosing.md")]
     struct Choosing;
     #[doc = include_str!("../docs/src/training.md")]

@@ -7,9 +7,10 @@ pub use crate::activation::{
     Abs, Activation, Erf, Gelu, Homogeneous, Identity, LeakyRelu, Relu, ReluPower, Sigmoid, Silu,
     Sine, Slopes, Softplus, Tanh,
 };
+pub use crate::data::{DataError, Labels, Split, Standardizer, Table, TableError};
 pub use crate::energy::{
-    AllReduce, ArcCosine, Energy, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential, PotentialEnergy,
-    Sum, WeightDecay, WithOutputWeight,
+    AllReduce, ArcCosine, Energy, Frozen, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential,
+    PotentialEnergy, Sum, WeightDecay, WithOutputWeight,
 };
 pub use crate::error::{
     EnergyError, MeasureError, ParameterError, RiskError, ShapeError, StepError,
@@ -23,10 +24,11 @@ pub use crate::integrator::{
 };
 pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};
 pub use crate::measure::{EmpiricalMeasure, init};
+pub use crate::network::Network;
 pub use crate::observe::{Observer, StopReason};
 pub use crate::real::{Real, real};
 pub use crate::risk::{
     EmpiricalRisk, ExpectedRisk, MinibatchRisk, Refill, Risk, SampleRng, SoftmaxCrossEntropy,
 };
 pub use crate::state::State;
-pub use crate::{nalgebra, observe, optimality, sparse, study, transport};
+pub use crate::{data, nalgebra, observe, optimality, sparse, study, transport};

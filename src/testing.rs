@@ -14,7 +14,7 @@
 //! | [`Loss`] | [`check_loss`] | `loss_laws!` |
 //! | [`Risk`] | [`check_risk`], [`check_resampled_risk`] | `risk_laws!` |
 //! | [`FeatureMap`] | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
-//! | [`Energy`] | [`check_energy`], [`check_convexity`], [`check_resampled_energy`] | `energy_laws!` |
+//! | [`Energy`] | [`check_energy`], [`check_energy_within`], [`check_convexity`], [`check_resampled_energy`] | `energy_laws!` |
 //! | [`Integrator`] | [`check_integrator`], [`check_momentum_integrator`], [`check_jko`], [`check_proximal_step`], [`check_distributed_step`] | `integrator_laws!` |
 //! | [`Potential`] | [`check_potential`] | `potential_laws!` |
 //! | [`Kernel`] | [`check_kernel`] | `kernel_laws!` |
@@ -74,7 +74,7 @@ mod violation;
 pub use activation::{check_activation, check_homogeneous_activation};
 pub use case::{Case, CaseRng};
 pub use convexity::check_convexity;
-pub use energy::check_energy;
+pub use energy::{check_energy, check_energy_within};
 pub use feature_map::{ProvidedBatches, check_batches, check_feature_map, check_same_map};
 pub use homogeneity::check_homogeneity;
 pub use integrator::{check_integrator, check_momentum_integrator};

@@ -14,7 +14,7 @@ use crate::real::{Real, real};
 mod random;
 
 #[cfg(feature = "rand")]
-pub use random::{balanced, gaussian, sphere};
+pub use random::{balanced, balanced_outputs, gaussian, sphere};
 
 /// The uniform measure on a regular grid in the box `[low, high]^p`: `m = points^p` particles.
 ///

@@ -44,6 +44,84 @@ mod second_order;
 /// If a size of the case is 0.
 pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(), Violation> {
     case.assert_sizes();
+    let all = Displaced(vec![true; energy.particle_dim()]);
+    check(energy, &all, case)
+}
+
+/// Checks an energy that moves only some coordinates of the particles, such as
+/// [`Frozen`](crate::energy::Frozen).
+///
+/// - The laws of [`check_energy`], for displacements of the given coordinates only;
+/// - velocities are 0 in all others.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// use wasserflow::testing::{Case, check_energy_within};
+///
+/// let decay = PotentialEnergy::new(WeightDecay::new(0.1)?, 3);
+/// let case = Case { n: 1, m: 5, d: 3, k: 1, seed: 1 };
+/// assert_eq!(check_energy_within::<f64>(&mut Frozen::new(decay, 1..3)?, &[0], case), Ok(()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// The first law that fails.
+///
+/// # Panics
+/// If a size of the case is 0, or a coordinate is not below the dimension of the particles.
+pub fn check_energy_within<T: Real>(
+    energy: &mut dyn Energy<T>,
+    coordinates: &[usize],
+    case: Case,
+) -> Result<(), Violation> {
+    case.assert_sizes();
+    let p = energy.particle_dim();
+    let mut displaced = vec![false; p];
+    for &l in coordinates {
+        assert!(l < p, "a coordinate must be below {p}, found {l}");
+        displaced[l] = true;
+    }
+    let displaced = Displaced(displaced);
+    let (_, velocity) = evaluate(energy, &case.measure::<T>(p));
+    let law = "velocities are 0 in the coordinates that do not move";
+    let mut fixed = velocity.as_slice().to_vec();
+    let moves = |i: &usize| displaced.0[i % p];
+    (0..fixed.len())
+        .filter(moves)
+        .for_each(|i| fixed[i] = T::zero());
+    let holds = fixed.iter().all(|&v| v == T::zero());
+    require(
+        law,
+        holds,
+        || format!("v = {fixed:?}"),
+        || format!("{case:?}"),
+    )?;
+    check(energy, &displaced, case)
+}
+
+/// Whether each of the p coordinates of a particle is displaced by the laws.
+struct Displaced(Vec<bool>);
+
+impl Displaced {
+    /// A direction of `len` coordinates of consecutive particles, 0 in those that are fixed.
+    fn direction<T: Real>(&self, rng: &mut CaseRng, len: usize) -> Vec<T> {
+        let mut u = rng.direction(len);
+        for (u, _) in u
+            .iter_mut()
+            .zip(self.0.iter().cycle())
+            .filter(|&(_, &free)| !free)
+        {
+            *u = T::zero();
+        }
+        u
+    }
+}
+
+fn check<T: Real>(
+    energy: &mut dyn Energy<T>,
+    displaced: &Displaced,
+    case: Case,
+) -> Result<(), Violation> {
     let mu = case.measure::<T>(energy.particle_dim());
     let mut rng = case.rng(14);
     let at = || format!("{case:?}");
@@ -57,7 +135,7 @@ pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(
     let found = || format!("F(mu) = {value}, v = {:?}", velocity.as_slice());
     require(law, finite, found, at)?;
 
-    check_velocity(energy, &mu, scale, &mut rng, at)?;
+    check_velocity(energy, &mu, displaced, scale, &mut rng, at)?;
     let mut other = rng.clone();
     confirm_nearby(&mu, &mut rng, |mu| {
         check_invariance(energy, mu, &mut other.clone(), at)
@@ -65,9 +143,9 @@ pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(
     confirm_nearby(&mu, &mut other, |mu| {
         first_variation::check_velocities(energy, mu, at)
     })?;
-    first_variation::check(energy, &mu, scale, &mut rng, at)?;
+    first_variation::check(energy, &mu, displaced, scale, &mut rng, at)?;
     curvature::check(energy, &mu, &mut rng, at)?;
-    second_order::check(energy, &mu, &mut rng, at)?;
+    second_order::check(energy, &mu, displaced, &mut rng, at)?;
     check_boxed(energy, &mu, at)
 }
 
@@ -75,12 +153,13 @@ pub fn check_energy<T: Real>(energy: &mut dyn Energy<T>, case: Case) -> Result<(
 fn check_velocity<T: Real>(
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
+    displaced: &Displaced,
     scale: f64,
     rng: &mut CaseRng,
     at: impl Fn() -> String,
 ) -> Result<(), Violation> {
     let points = mu.points().as_slice();
-    let mut u: Vec<T> = rng.direction(points.len());
+    let mut u: Vec<T> = displaced.direction(rng, points.len());
     u.iter_mut().for_each(|u| *u *= real(0.25));
     let mut moved = mu.clone();
     let mut value = |t: f64| {

@@ -152,11 +152,20 @@ macro_rules! feature_map_laws {
 ///     PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), case.d)
 /// }, convex);
 /// ```
+///
+/// With `within coordinates` the laws are those of
+/// [`check_energy_within`](crate::testing::check_energy_within).
 #[macro_export]
 macro_rules! energy_laws {
     ($name:ident: |$case:ident| $energy:expr) => {
         $crate::law_tests!($name, $crate::testing::strategies::cases(), $case => {
             $crate::testing::check_energy::<T>(&mut $energy, $case)
+        });
+    };
+    ($name:ident: |$case:ident| $energy:expr, within $coordinates:expr) => {
+        $crate::law_tests!($name, $crate::testing::strategies::cases(), $case => {
+            let coordinates: ::std::vec::Vec<usize> = $coordinates.collect();
+            $crate::testing::check_energy_within::<T>(&mut $energy, &coordinates, $case)
         });
     };
     ($name:ident: |$case:ident| $energy:expr, convex) => {

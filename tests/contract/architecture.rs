@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 /// The top-level modules in the order of the data flow. `lib` and `prelude` re-export all of them
 /// and are exempt.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 22] = [
     "forward", // an internal macro without imports
     "real",
     "error",
     "numeric",
     "measure",
     "inputs",
+    "data",
     "activation",
     "loss",
     "risk",
@@ -24,6 +25,7 @@ const ROOMS: [&str; 20] = [
     "integrator",
     "observe",
     "flow",
+    "network",
     "sparse",
     "transport",
     "study",

@@ -8,6 +8,7 @@ use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 
 mod construction;
+mod data;
 mod modification;
 mod panics;
 mod ranks;

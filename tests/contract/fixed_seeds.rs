@@ -60,6 +60,33 @@ fn balanced_at_seed_7() {
     }
 }
 
+#[test]
+fn balanced_outputs_at_seed_7() {
+    let mu = init::balanced_outputs::<f64>(2, 2, 1, 3.0, &mut rng()).unwrap();
+    // The directions of `gaussian_at_seed_7`.
+    let expected = [
+        -1.466_754_367_361_119_6,
+        -2.616_989_038_155_697_5,
+        2.781_213_050_311_743_4,
+        1.124_657_267_248_848_6,
+    ];
+    for (&w, expected) in mu.points().iter().zip(expected) {
+        assert_relative_eq!(w, expected, max_relative = 1e-14);
+    }
+}
+
+/// Splits are the same bits on all platforms. `benches/scores.py` draws them by the same rule.
+#[test]
+fn splits_at_seed_7() {
+    let split = Split::random(20, 0.25, 7).unwrap();
+    assert_eq!(split.test(), [0, 4, 5, 12, 17]);
+    let labels = Labels::new((0..20).map(|j| if j % 3 == 0 { "a" } else { "b" })).unwrap();
+    let split = Split::stratified(&labels, 0.25, 7).unwrap();
+    assert_eq!(split.test(), [2, 5, 7, 9, 15]);
+    let folds = Split::stratified_k_fold(&labels, 5, 7).unwrap();
+    assert_eq!(folds[0].test(), [1, 3, 14, 15]);
+}
+
 /// A run in `f32` starts from the measure of the run in `f64`, rounded.
 #[test]
 fn precisions_start_from_the_same_measure() {

@@ -282,6 +282,11 @@ fn laws<T: Real>(suite: &Suite<'_>) {
         suite.call("testing::check_energy", case, || {
             testing::check_energy(&mut energy, case)
         });
+        for l in [0, 1, usize::MAX] {
+            suite.call("testing::check_energy_within", (case, l), || {
+                testing::check_energy_within(&mut energy, &[l, l], case)
+            });
+        }
         suite.call("testing::check_convexity", case, || {
             testing::check_convexity(&mut energy, case)
         });

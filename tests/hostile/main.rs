@@ -11,6 +11,7 @@
 
 mod api;
 mod components;
+mod data;
 mod drivers;
 mod fuzz;
 mod kit;
@@ -42,6 +43,7 @@ fn every_public_function_survives_invalid_and_extreme_arguments() {
     suite.run(&[
         measures::calls,
         components::calls,
+        data::calls,
         problems::calls,
         drivers::calls,
         transport::calls,

@@ -289,6 +289,11 @@ fn random_starts(suite: &Suite<'_>) {
                     suite.call("measure::balanced", (p, m, x), || {
                         init::balanced::<f32>(p, m, x, rng)
                     });
+                    for k in COUNTS {
+                        suite.call("measure::balanced_outputs", (k, p, m, x), || {
+                            init::balanced_outputs::<f64>(k, p, m, x, rng)
+                        });
+                    }
                 }
             }
         }

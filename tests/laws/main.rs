@@ -1,8 +1,10 @@
 //! The laws of every trait: for all implementations of the crate, for user-defined ones, and for
 //! planted mistakes.
 
+mod data;
 mod minibatches;
 mod mutants;
+mod networks;
 mod table;
 mod user_defined_parts;
 mod user_defined_scalar;

@@ -176,6 +176,28 @@ energy_laws!(sum_of_two_minibatches: |case| {
     };
     Sum::new(part(1), part(2)).unwrap()
 }, resampled);
+energy_laws!(frozen_inner_weights: |case| {
+    let energy = mean_field(Ridge::with_outputs(Relu, case.d, case.k), square::<T>(case));
+    Frozen::new(energy, case.k..case.k + case.d).unwrap()
+}, within 0..case.k);
+energy_laws!(frozen_output_weights: |case| {
+    let energy = mean_field(Ridge::with_outputs(Relu, case.d, case.k), square::<T>(case));
+    Frozen::new(energy.regularized(Quartic), 0..case.k).unwrap()
+}, within case.k..case.k + case.d);
+energy_laws!(frozen_odd_coordinates: |case| {
+    let risk = EmpiricalRisk::with_outputs(Hinge, case.inputs::<T>(), case.signs()).unwrap();
+    let energy = mean_field(Ridge::with_outputs(Abs, case.d, case.k), risk);
+    Frozen::new(energy, (1..case.k + case.d).step_by(2)).unwrap()
+}, within (0..case.k + case.d).step_by(2));
+energy_laws!(frozen_softmax: |case| {
+    let risk = SoftmaxCrossEntropy::new(case.inputs::<T>(), case.labels(), case.k).unwrap();
+    let energy = mean_field(Ridge::with_outputs(Tanh, case.d, case.k), risk);
+    Frozen::new(energy, [case.k]).unwrap()
+}, within (0..case.k + case.d).filter(|&l| l != case.k));
+energy_laws!(nothing_frozen: |case| {
+    let energy = mean_field(Ridge::with_outputs(Tanh, case.d, case.k), square::<T>(case));
+    Frozen::new(energy, []).unwrap()
+}, convex);
 
 integrator_laws!(euler: Euler);
 integrator_laws!(heun: Heun);

@@ -3,6 +3,7 @@
 
 mod conic;
 mod exact_flows;
+mod frozen;
 mod heavy_ball;
 mod order;
 mod transport;

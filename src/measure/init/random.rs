@@ -93,6 +93,42 @@ pub fn balanced<T: Real>(
     })
 }
 
+/// The uniform measure on `m` independent balanced neurons `(a, b)` in `R^(k + d)`, with k outputs.
+///
+/// `a` is uniform on the sphere of radius `radius` in `R^k`, and `b` on that in `R^d`, so that
+/// `|a| = |b|`. For `k = 1` the law is that of [`balanced`], with other numbers for the same seed.
+///
+/// ```
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+/// use wasserflow::prelude::*;
+///
+/// let mu = init::balanced_outputs::<f64>(10, 65, 5, 2.0, &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert_eq!((mu.dim(), mu.len()), (75, 5));
+/// assert!((mu.second_moment() - 2.0 * 4.0).abs() < 1e-13);
+/// # Ok::<(), wasserflow::prelude::MeasureError>(())
+/// ```
+///
+/// # Errors
+/// [`MeasureError`] if `k = 0`, `d = 0`, `m = 0`, `radius` is negative or not finite, or the
+/// particles do not fit in memory.
+pub fn balanced_outputs<T: Real>(
+    k: usize,
+    d: usize,
+    m: usize,
+    radius: f64,
+    rng: &mut (impl Rng + ?Sized),
+) -> Result<EmpiricalMeasure<T>, MeasureError> {
+    ParameterError::check_nonnegative("radius", radius)?;
+    if k == 0 || d == 0 {
+        return Err(MeasureError::Empty { dim: 0, len: m });
+    }
+    uniform(k.saturating_add(d), m, |_, w| {
+        for size in [k, d] {
+            w.extend(direction(size, rng).map(|b| real::<T>(radius * b)));
+        }
+    })
+}
+
 /// A uniformly distributed point on the unit sphere of `R^p`, `p >= 1`: a normalised Gaussian
 /// vector.
 fn direction(p: usize, rng: &mut (impl Rng + ?Sized)) -> impl Iterator<Item = f64> {

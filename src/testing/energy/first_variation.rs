@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 
+use super::Displaced;
 use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, real, to_f64};
@@ -61,6 +62,7 @@ pub(super) fn check_velocities<T: Real>(
 pub(super) fn check<T: Real>(
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
+    displaced: &Displaced,
     scale: f64,
     rng: &mut CaseRng,
     at: impl Fn() -> String,
@@ -105,7 +107,7 @@ pub(super) fn check<T: Real>(
         .check::<T>(derivative, &at)?;
 
     // F'(mu)(w + u) - F'(mu)(w) = int_0^1 <grad F'(mu)(w + t u), u> dt.
-    let u: Vec<T> = rng.direction(p);
+    let u: Vec<T> = displaced.direction(rng, p);
     displace(w.as_slice(), 1.0, &u, point.as_mut_slice());
     let ends = [start, value_at(energy, mu, &point)];
     let derivative = |t: f64| {

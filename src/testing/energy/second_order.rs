@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 
+use super::Displaced;
 use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, epsilon, real, to_f64};
@@ -17,18 +18,19 @@ use crate::testing::violation::{Violation, identical, require, within};
 pub(super) fn check<T: Real>(
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
+    displaced: &Displaced,
     rng: &mut CaseRng,
     at: impl Fn() -> String,
 ) -> Result<(), Violation> {
     for law in [check_jumps, check_hessians] {
-        let mut result = law(energy, mu, rng, &at);
+        let mut result = law(energy, mu, displaced, rng, &at);
         for _ in 0..2 {
             if result.is_err() {
                 let mut other = mu.clone();
                 for w in other.points_mut() {
                     *w += rng.uniform(-0.1, 0.1);
                 }
-                result = law(energy, &other, rng, &at);
+                result = law(energy, &other, displaced, rng, &at);
             }
         }
         result?;
@@ -116,12 +118,13 @@ fn difference<T: Real>(u: &[T], v: &[T]) -> Vec<T> {
 fn check_jumps<T: Real>(
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
+    displaced: &Displaced,
     rng: &mut CaseRng,
     at: &dyn Fn() -> String,
 ) -> Result<(), Violation> {
     const BREAKPOINTS: usize = 4;
     let (p, m) = mu.points().shape();
-    let v = DMatrix::from_vec(p, m, rng.direction(p * m));
+    let v = DMatrix::from_vec(p, m, displaced.direction(rng, p * m));
     let noise = 100.0 * rounding::<T>() * velocity_scale(energy, mu);
     for crossing in crossings(energy, mu, &v).iter().take(BREAKPOINTS) {
         let Crossing {
@@ -154,6 +157,7 @@ fn check_jumps<T: Real>(
 fn check_hessians<T: Real>(
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
+    displaced: &Displaced,
     rng: &mut CaseRng,
     at: &dyn Fn() -> String,
 ) -> Result<(), Violation> {
@@ -164,7 +168,7 @@ fn check_hessians<T: Real>(
     }
     let scale = velocity_scale(energy, mu);
     for i in 0..m {
-        let u: Vec<T> = rng.direction(p);
+        let u: Vec<T> = displaced.direction(rng, p);
         let step = epsilon::<T>().cbrt();
         let w = mu.particle(i).to_vec();
         let (gradients, count) = probe(energy, mu, &around(&w, &u, step));

@@ -7,6 +7,7 @@ use wasserflow::testing::problems::smooth_network;
 use wasserflow::testing::strategies::{cases, seeds};
 use wasserflow::testing::{
     Case, Rank, check_all_reduce, check_convexity, check_distributed, check_energy,
+    check_energy_within,
 };
 
 use super::mutant;
@@ -362,5 +363,129 @@ fn kinks() {
         ("energy: relaxation not undone", WrongKink::NotRestored),
     ] {
         mutant!(name, cases(), case => check_energy::<T>(&mut Kinked::new(case, wrong), case));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum NotFrozen {
+    Velocity,
+    Descent,
+    CurvatureOfAll,
+    Hessian,
+    Normal,
+}
+
+type Rectifiers<T> = MeanFieldRisk<Ridge<Relu>, EmpiricalRisk<Square, T>, T>;
+
+/// A network with frozen output weights, one method of which is that of all coordinates.
+struct PartlyFrozen<T: Real> {
+    frozen: Frozen<Rectifiers<T>, T>,
+    wrong: NotFrozen,
+}
+
+impl<T: Real> PartlyFrozen<T> {
+    fn new(case: Case, wrong: NotFrozen) -> Self {
+        let risk = EmpiricalRisk::with_outputs(Square, case.inputs(), case.targets()).unwrap();
+        let map = Ridge::with_outputs(Relu, case.d, case.k);
+        let energy = MeanFieldRisk::new(map, risk).unwrap();
+        Self {
+            frozen: Frozen::new(energy, 0..case.k).unwrap(),
+            wrong,
+        }
+    }
+
+    /// The energy without frozen coordinates, for a wrong method.
+    fn energy(&mut self, wrong: NotFrozen) -> &mut dyn Energy<T> {
+        if self.wrong == wrong {
+            self.frozen.energy_mut()
+        } else {
+            &mut self.frozen
+        }
+    }
+}
+
+impl<T: Real> Energy<T> for PartlyFrozen<T> {
+    fn particle_dim(&self) -> usize {
+        self.frozen.particle_dim()
+    }
+    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
+        self.frozen.value(mu)
+    }
+    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
+        self.energy(NotFrozen::Velocity).velocity(mu, out)
+    }
+    fn first_variation(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        at: &DMatrix<T>,
+        values: &mut [T],
+        descent: &mut DMatrix<T>,
+    ) -> Option<T> {
+        self.energy(NotFrozen::Descent)
+            .first_variation(mu, at, values, descent)
+    }
+    fn curvature(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        out: &mut DMatrix<T>,
+    ) -> Option<()> {
+        self.frozen.curvature(mu, v, out)?;
+        if self.wrong == NotFrozen::CurvatureOfAll {
+            // P C instead of P C P, which is not symmetric.
+            let projected = out.clone();
+            self.frozen.energy_mut().curvature(mu, v, out)?;
+            for (i, out) in out.iter_mut().enumerate() {
+                if self.frozen.is_frozen(i % mu.dim()) {
+                    *out = projected[i];
+                }
+            }
+        }
+        Some(())
+    }
+    fn hessians(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        remainder: &mut [T],
+        included: &mut [T],
+    ) -> Option<()> {
+        self.energy(NotFrozen::Hessian)
+            .hessians(mu, remainder, included)
+    }
+    fn breakpoints(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        v: &DMatrix<T>,
+        margin: T,
+        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
+    ) {
+        if self.wrong != NotFrozen::Normal {
+            return self.frozen.breakpoints(mu, v, margin, visit);
+        }
+        // A normal with an entry in a frozen coordinate.
+        self.frozen.breakpoints(mu, v, margin, &mut |b| {
+            let mut normal = b.normal.to_vec();
+            normal[0] = normal[normal.len() - 1];
+            visit(&Breakpoint {
+                normal: &normal,
+                ..*b
+            });
+        });
+    }
+}
+
+#[test]
+fn frozen_coordinates() {
+    for (name, wrong) in [
+        ("frozen: velocity of all coordinates", NotFrozen::Velocity),
+        ("frozen: descent of all coordinates", NotFrozen::Descent),
+        ("frozen: curvature P C", NotFrozen::CurvatureOfAll),
+        ("frozen: Hessians of all coordinates", NotFrozen::Hessian),
+        ("frozen: normals of all coordinates", NotFrozen::Normal),
+    ] {
+        mutant!(name, cases(), case => {
+            let trained: Vec<usize> = (case.k..case.k + case.d).collect();
+            check_energy_within::<T>(&mut PartlyFrozen::new(case, wrong), &trained, case)
+        });
     }
 }
