@@ -53,6 +53,7 @@
 //! | [`optimality`] | certificates of global optimality |
 //! | [`state`] | `mu_t` with its velocity, energy and time |
 //! | [`integrator`] | one-step methods |
+//! | [`io`] | files of measures and states that NumPy and PyTorch read |
 //! | [`observe`] | recording and stopping rules |
 //! | [`flow`] | the driver |
 //! | [`sparse`] | Frank-Wolfe; inserting, merging and pruning particles |
@@ -85,6 +86,7 @@ pub mod flow;
 mod forward;
 pub mod inputs;
 pub mod integrator;
+pub mod io;
 pub mod loss;
 pub mod measure;
 mod numeric;

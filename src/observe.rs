@@ -26,10 +26,12 @@ use crate::forward::forward;
 use crate::real::Real;
 use crate::state::State;
 
+mod checkpoint;
 mod record;
 mod schedule;
 mod until;
 
+pub use checkpoint::Checkpoint;
 pub use record::{Record, Snapshots, Trace};
 pub use schedule::{Every, LogSpaced};
 pub use until::{UntilRising, UntilStationary, UntilTarget};
@@ -69,6 +71,8 @@ pub enum StopReason {
     Rising,
     /// A user-defined observer stopped the run.
     Requested,
+    /// A file could not be written: [`Checkpoint::error`] contains the reason.
+    NotSaved,
 }
 
 impl StopReason {

@@ -20,10 +20,11 @@ pub use crate::inputs::{Inputs, with_bias};
 pub use crate::integrator::{
     Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish,
 };
+pub use crate::io::{ArchiveError, Archived, FileError};
 pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};
 pub use crate::measure::{EmpiricalMeasure, init};
 pub use crate::observe::{Observer, StopReason};
 pub use crate::real::{Real, real};
 pub use crate::risk::{EmpiricalRisk, Risk, SoftmaxCrossEntropy};
 pub use crate::state::State;
-pub use crate::{nalgebra, observe, optimality, sparse, study, transport};
+pub use crate::{io, nalgebra, observe, optimality, sparse, study, transport};
