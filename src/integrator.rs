@@ -18,6 +18,9 @@ pub use euler::Euler;
 pub use proximal::{Jko, Polished, polish};
 pub use runge_kutta::{Heun, Rk4};
 
+#[cfg(feature = "serde")]
+crate::encoding::by_name!(Euler, Heun, Rk4);
+
 /// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step<T> {

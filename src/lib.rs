@@ -73,12 +73,15 @@
 //!
 //! - `rand` (default): random initial measures.
 //! - `rayon` (default): threads. Results are identical, bit for bit, for any number of them.
+//! - `serde`: measures, states, traces and settings with any format of serde, validated.
 //! - `testing`: the law kit, without further dependencies.
 //! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
 pub use nalgebra;
 
 pub mod activation;
+#[cfg(feature = "serde")]
+mod encoding;
 pub mod energy;
 pub mod error;
 pub mod feature;
@@ -126,6 +129,8 @@ mod book {
     struct Choosing;
     #[doc = include_str!("../docs/src/optimality.md")]
     struct Optimality;
+    #[doc = include_str!("../docs/src/files.md")]
+    struct Files;
 }
 
 /// The code of the pages on custom components, compiled as documentation tests.

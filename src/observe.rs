@@ -45,6 +45,7 @@ pub use until::{UntilRising, UntilStationary, UntilTarget};
 /// assert!(!StopReason::Steps.converged());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum StopReason {
     /// The requested number of steps was completed.

@@ -37,6 +37,18 @@ use point::EvaluatedPoint;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        into = "StateParts<T>",
+        try_from = "StateParts<T>",
+        bound(
+            serialize = "T: Real + serde::Serialize",
+            deserialize = "T: Real + serde::Deserialize<'de>"
+        )
+    )
+)]
 pub struct State<T> {
     point: EvaluatedPoint<T>,
     clock: Clock<T>,

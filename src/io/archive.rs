@@ -100,7 +100,7 @@ impl Archive {
     /// The array of a name.
     ///
     /// # Errors
-    /// [`ArchiveError::Invalid`] if there is none.
+    /// [`ArchiveError::Invalid`] if it is missing.
     pub fn array(&self, name: &str) -> Result<&Array, ArchiveError> {
         self.get(name).ok_or_else(|| {
             let names: Vec<_> = self.arrays.keys().map(String::as_str).collect();
@@ -120,7 +120,7 @@ impl Archive {
     /// The matrix whose columns are the rows of an array, as [`Array::to_matrix`].
     ///
     /// # Errors
-    /// [`ArchiveError::Invalid`] if there is no such array of two dimensions and type T.
+    /// [`ArchiveError::Invalid`] unless there is such an array of two dimensions and type T.
     pub fn matrix<T: Element>(&self, name: &str) -> Result<DMatrix<T>, ArchiveError> {
         self.array(name)?.matrix_named(&format!("array `{name}`"))
     }
@@ -128,7 +128,7 @@ impl Archive {
     /// The scalars of an array of one dimension, as [`Array::to_vector`].
     ///
     /// # Errors
-    /// [`ArchiveError::Invalid`] if there is no such array of one dimension and type T.
+    /// [`ArchiveError::Invalid`] unless there is such an array of one dimension and type T.
     pub fn vector<T: Element>(&self, name: &str) -> Result<Vec<T>, ArchiveError> {
         self.array(name)?.vector_named(&format!("array `{name}`"))
     }
@@ -136,7 +136,7 @@ impl Archive {
     /// The scalar of an array without dimensions.
     ///
     /// # Errors
-    /// [`ArchiveError::Invalid`] if there is no such array of type T.
+    /// [`ArchiveError::Invalid`] unless there is such an array of type T.
     pub fn scalar<T: Element>(&self, name: &str) -> Result<T, ArchiveError> {
         self.array(name)?.scalar_named(&format!("array `{name}`"))
     }
@@ -144,7 +144,7 @@ impl Archive {
     /// The integer of an array without dimensions.
     ///
     /// # Errors
-    /// [`ArchiveError::Invalid`] if there is no such array of type `int64`.
+    /// [`ArchiveError::Invalid`] unless there is such an array of type `int64`.
     pub fn integer(&self, name: &str) -> Result<i64, ArchiveError> {
         self.array(name)?.integer_named(&format!("array `{name}`"))
     }
@@ -164,7 +164,7 @@ impl Archive {
     /// An entry of the metadata.
     ///
     /// # Errors
-    /// [`ArchiveError::Invalid`] if there is none.
+    /// [`ArchiveError::Invalid`] if it is missing.
     pub fn require(&self, key: &str) -> Result<&str, ArchiveError> {
         let value = self.metadata.get(key).map(|value| &value[..]);
         value.ok_or_else(|| ArchiveError::invalid(named(key), "in the file", "no such entry"))
@@ -182,7 +182,7 @@ impl Archive {
     /// ```
     ///
     /// # Errors
-    /// [`ArchiveError::Invalid`] if there is none, or if it is not what is `required`.
+    /// [`ArchiveError::Invalid`] if it is missing, or is not what is `required`.
     pub fn parse<V: FromStr>(&self, key: &str, required: &str) -> Result<V, ArchiveError> {
         let value = self.require(key)?;
         let refused = |_| ArchiveError::invalid(named(key), required, value);

@@ -136,6 +136,7 @@ fn create_temporary(target: &Path) -> io::Result<(File, Temporary)> {
             "the path has no file name",
         ));
     }
+    fs::metadata(directory)?; // systems without files do not have process numbers either
     let number = CREATED.fetch_add(1, Ordering::Relaxed);
     let mut temporary = prefix(name);
     temporary.push(format!("{}-{number}{SUFFIX}", std::process::id()));

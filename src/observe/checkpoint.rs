@@ -93,7 +93,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`FileError`] if the file cannot be read, or is not a state of the scalar type T;
-    /// [`FileError::is_not_found`] is true if there is no file yet.
+    /// [`FileError::is_not_found`] is true before the first file.
     pub fn resume<T: Element>(path: impl AsRef<Path>) -> Result<State<T>, FileError> {
         io::read(path)
     }

@@ -11,6 +11,7 @@ use crate::state::State;
 
 /// The scalars of one state, an entry of a [`Trace`].
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Record<T> {
     /// The number of completed steps.
     pub step: usize,
@@ -41,6 +42,7 @@ pub struct Record<T> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Trace<T> {
     records: Vec<Record<T>>,
 }
@@ -143,6 +145,11 @@ impl<T: Real> Observer<T> for Trace<T> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Snapshots<T> {
     taken: Vec<(T, EmpiricalMeasure<T>)>,
     /// The step of the last snapshot.

@@ -21,8 +21,14 @@ use crate::real::{Real, to_f64};
 /// # Ok::<(), wasserflow::error::MeasureError>(())
 /// ```
 #[derive(Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Memory<T> {
     /// Fields, each `p x m`; none until an integrator stores one.
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::matrices"))]
     pub fields: Vec<DMatrix<T>>,
     /// Scalars; none until an integrator stores one.
     pub scalars: Vec<T>,

@@ -3,11 +3,13 @@
 use nalgebra::DMatrix;
 use thiserror::Error;
 
+use super::State;
 use super::control::Memory;
 use crate::error::{MeasureError, ParameterError, ShapeError};
 use crate::measure::EmpiricalMeasure;
+use crate::real::Real;
 
-/// All that a [`State`](super::State) contains. A state that is rebuilt from its parts resumes a
+/// All that a [`State`] contains. A state that is rebuilt from its parts resumes a
 /// run bit for bit.
 ///
 /// ```
@@ -26,6 +28,11 @@ use crate::measure::EmpiricalMeasure;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct StateParts<T> {
     /// The measure `mu_t`.
     pub measure: EmpiricalMeasure<T>,
@@ -45,8 +52,14 @@ pub struct StateParts<T> {
 
 /// The evaluation of an energy at a measure, a part of a [`StateParts`].
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Evaluation<T> {
     /// The velocities, `p x m`.
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::matrix"))]
     pub velocity: DMatrix<T>,
     /// The energy `F(mu_t)`.
     pub energy: T,
@@ -82,4 +95,18 @@ pub enum StateError {
     /// A time, a step size or a number of the evaluation is outside its range.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
+}
+
+impl<T: Real> From<State<T>> for StateParts<T> {
+    fn from(state: State<T>) -> Self {
+        state.into_parts()
+    }
+}
+
+impl<T: Real> TryFrom<StateParts<T>> for State<T> {
+    type Error = StateError;
+
+    fn try_from(parts: StateParts<T>) -> Result<Self, StateError> {
+        Self::from_parts(parts)
+    }
 }

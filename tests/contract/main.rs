@@ -5,6 +5,7 @@ mod allocation;
 mod architecture;
 mod bad_input;
 mod documented_behaviour;
+mod encodings;
 mod endings;
 mod files;
 mod fixed_seeds;

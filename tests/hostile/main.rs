@@ -12,6 +12,7 @@
 mod api;
 mod components;
 mod drivers;
+mod files;
 mod fuzz;
 mod kit;
 mod measures;
@@ -44,6 +45,7 @@ fn every_public_function_survives_invalid_and_extreme_arguments() {
         components::calls,
         problems::calls,
         drivers::calls,
+        files::calls,
         transport::calls,
         kit::calls,
     ]);
