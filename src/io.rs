@@ -50,7 +50,7 @@ pub use npy::{read_npy, write_npy};
 
 /// A value that is stored as named arrays with metadata.
 ///
-/// Implement it for a custom type to store that with [`write`] and [`read`]:
+/// Implement it for a custom type to store that with [`write`](fn@write) and [`read`]:
 ///
 /// ```
 /// use wasserflow::io::{Archive, ArchiveError, Archived, Array};
