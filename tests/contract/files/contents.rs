@@ -47,6 +47,30 @@ fn all_bits_names_and_metadata_come_back() {
     }
 }
 
+/// The first index varies fastest in Fortran order; Python is not needed to check that.
+#[test]
+fn fortran_order_is_read_as_c_order() {
+    let folder = Folder::new("fortran");
+    let path = folder.join("x.npy");
+    for (shape, order, expected) in [
+        ("(2, 3)", "True", [0, 2, 4, 1, 3, 5]),
+        ("(2, 3)", "False", [0, 1, 2, 3, 4, 5]),
+        ("(1, 3, 1, 2)", "True", [0, 3, 1, 4, 2, 5]),
+        ("(6,)", "True", [0, 1, 2, 3, 4, 5]),
+    ] {
+        let header = format!("{{'descr':\"<i8\",'shape':{shape},'fortran_order':{order}}}\n");
+        let mut bytes = b"\x93NUMPY\x01\0".to_vec();
+        bytes.extend_from_slice(&(header.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(header.as_bytes());
+        for x in 0..6_i64 {
+            bytes.extend_from_slice(&x.to_le_bytes());
+        }
+        fs::write(&path, bytes).unwrap();
+        let array = io::read_npy(&path).unwrap();
+        assert_eq!(array.elements(), &Elements::I64(expected.to_vec()));
+    }
+}
+
 fn measures_come_back<T: io::Element>(tiny: T) {
     let weights = vec![real(0.25), T::zero(), tiny];
     let points = DMatrix::from_fn(2, 3, |l, i| real::<T>(0.1) * real((l + 2 * i) as f64));

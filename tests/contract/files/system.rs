@@ -129,7 +129,7 @@ fn a_reader_meets_complete_files_only() {
         for writer in 1..3 {
             let (path, done) = (&path, &done);
             scope.spawn(move || {
-                for m in 0..100 {
+                for m in 0..400 {
                     io::write(path, &neurons(1 + 1000 * writer + m)).unwrap();
                 }
                 done.store(true, Ordering::Relaxed);
