@@ -34,6 +34,7 @@ use std::path::Path;
 mod archive;
 mod array;
 mod failure;
+mod feature_map;
 mod file;
 mod measure;
 mod npy;
@@ -45,6 +46,7 @@ mod zip;
 pub use archive::{Archive, Format};
 pub use array::{Array, Element, Elements};
 pub use failure::{ArchiveError, FileError};
+pub use feature_map::Named;
 pub(crate) use file::{remove_leftovers, replace};
 pub use npy::{read_npy, write_npy};
 

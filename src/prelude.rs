@@ -20,7 +20,7 @@ pub use crate::inputs::{Inputs, with_bias};
 pub use crate::integrator::{
     Conic, DormandPrince, Euler, Heun, Integrator, Jko, Polished, Rk4, Step, polish,
 };
-pub use crate::io::{ArchiveError, Archived, FileError};
+pub use crate::io::{ArchiveError, Archived, FileError, Named};
 pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};
 pub use crate::measure::{EmpiricalMeasure, init};
 pub use crate::observe::{Observer, StopReason};

@@ -33,7 +33,7 @@ const ROOMS: [&str; 22] = [
 ];
 
 /// The traits that users implement.
-const CONTRACT: [&str; 12] = [
+const CONTRACT: [&str; 13] = [
     "Activation",
     "AllReduce",
     "Archived",
@@ -43,6 +43,7 @@ const CONTRACT: [&str; 12] = [
     "Integrator",
     "Kernel",
     "Loss",
+    "Named",
     "Observer",
     "Potential",
     "Risk",

@@ -18,6 +18,7 @@ pub fn calls(suite: &Suite<'_>) {
     fs::create_dir_all(&folder).unwrap();
     arrays(suite);
     archives(suite);
+    maps(suite);
     paths(suite, &folder);
     stored::<f32>(suite, &folder);
     stored::<f64>(suite, &folder);
@@ -146,6 +147,39 @@ fn archives(suite: &Suite<'_>) {
     ];
     for bytes in headers {
         suite.call("Archive::from_bytes", bytes, || Archive::from_bytes(bytes));
+    }
+}
+
+fn maps(suite: &Suite<'_>) {
+    for x in NUMBERS {
+        let name = suite.call("Named::to_name", x, || LeakyRelu(x).to_name());
+        let Some(name) = name else { continue };
+        let read = suite.call("Named::from_name", &name, || LeakyRelu::from_name(&name));
+        let same = read
+            .flatten()
+            .is_some_and(|read| read.0.to_bits() == x.to_bits());
+        suite.check(same || x.is_nan(), "an activation comes back", x);
+    }
+    for name in [
+        "",
+        "Relu",
+        "LeakyRelu",
+        "LeakyRelu()",
+        "LeakyRelu(x)",
+        "ReluPower(-1)",
+    ] {
+        suite.call("Named::from_name", name, || LeakyRelu::from_name(name));
+        suite.call("Named::from_name", name, || ReluPower::from_name(name));
+        for d in COUNTS {
+            let mut archive = Ridge::with_outputs(Relu, d, d).to_archive().unwrap();
+            archive.set_metadata("activation", name);
+            let read = suite.call("Archived::from_archive", (name, d), || {
+                Ridge::<Relu>::from_archive(&archive)
+            });
+            let expected = name == "Relu";
+            let found = read.is_some_and(|read| read.is_ok());
+            suite.check(found == expected, "a map of another activation", (name, d));
+        }
     }
 }
 

@@ -331,6 +331,42 @@ fn invalid_states_are_typed_errors() {
     ));
 }
 
+/// A map is stored with the name of its activation, and refuses another one.
+#[test]
+fn feature_maps_come_back() {
+    fn comes_back<A: Named + PartialEq + std::fmt::Debug + Copy>(activation: A, name: &str) {
+        assert_eq!(activation.to_name(), name);
+        let map = Ridge::with_outputs(activation, 3, 2);
+        let archive = map.to_archive().unwrap();
+        assert_eq!(archive.require("activation").unwrap(), name);
+        assert_eq!(Ridge::from_archive(&archive).unwrap(), map);
+        assert!(Radial::<A>::from_archive(&archive).is_err());
+        let radial = Radial::new(activation, 5);
+        let archive = radial.to_archive().unwrap();
+        assert_eq!(Radial::from_archive(&archive).unwrap(), radial);
+    }
+    comes_back(Relu, "Relu");
+    comes_back(
+        LeakyRelu(1.0 + f64::EPSILON),
+        "LeakyRelu(1.0000000000000002)",
+    );
+    comes_back(LeakyRelu(5e-324), "LeakyRelu(5e-324)");
+    comes_back(ReluPower(3), "ReluPower(3)");
+    comes_back(Abs, "Abs");
+    comes_back(Identity, "Identity");
+    comes_back(Softplus, "Softplus");
+    comes_back(Tanh, "Tanh");
+    comes_back(Sigmoid, "Sigmoid");
+    comes_back(Erf, "Erf");
+    comes_back(Gelu, "Gelu");
+    comes_back(Silu, "Silu");
+    comes_back(Sine, "Sine");
+    let archive = Ridge::new(Tanh, 2).to_archive().unwrap();
+    let error = Ridge::<Relu>::from_archive(&archive).unwrap_err();
+    let message = "metadata `activation` must be Relu, found Tanh";
+    assert_eq!(error.to_string(), message);
+}
+
 #[test]
 fn traces_are_tables() {
     let mut flow = ParticleFlow::new(network(), Rk4, 0.1).unwrap();
