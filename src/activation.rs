@@ -16,6 +16,22 @@ mod smooth;
 pub use homogeneous::*;
 pub use smooth::*;
 
+#[cfg(feature = "serde")]
+crate::encoding::by_name!(
+    Relu,
+    LeakyRelu(f64),
+    ReluPower(u32),
+    Abs,
+    Identity,
+    Softplus,
+    Tanh,
+    Sigmoid,
+    Erf,
+    Gelu,
+    Silu,
+    Sine,
+);
+
 /// An activation function `sigma: R -> R` with its derivative `sigma'`.
 ///
 /// The methods are called in the innermost loops. Mark the methods of a custom activation

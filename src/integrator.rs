@@ -24,6 +24,9 @@ pub use schedule::{
     Constant, Cosine, InverseSqrt, Piecewise, Schedule, ScheduleFn, WarmUp, from_fn,
 };
 
+#[cfg(feature = "serde")]
+crate::encoding::by_name!(Euler, Heun, Rk4);
+
 /// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step<T> {

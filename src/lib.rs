@@ -54,6 +54,7 @@
 //! | [`optimality`] | certificates of global optimality |
 //! | [`state`] | `mu_t` with its velocity, energy and time |
 //! | [`integrator`] | one-step methods, schedules of the step size |
+//! | [`io`] | files of measures and states that NumPy and PyTorch read |
 //! | [`observe`] | recording and stopping rules |
 //! | [`flow`] | the driver |
 //! | [`network`] | a measure with its preprocessing: predictions, classes, scores |
@@ -75,6 +76,7 @@
 //! - `rand` (default): random initial measures.
 //! - `rayon` (default): threads. Results are identical, bit for bit, for any number of them.
 //! - `csv`: tables from files of values separated by commas or other characters.
+//! - `serde`: measures, states, traces and settings with any format of serde, validated.
 //! - `testing`: the law kit, without further dependencies.
 //! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
@@ -82,6 +84,8 @@ pub use nalgebra;
 
 pub mod activation;
 pub mod data;
+#[cfg(feature = "serde")]
+mod encoding;
 pub mod energy;
 pub mod error;
 pub mod feature;
@@ -89,6 +93,7 @@ pub mod flow;
 mod forward;
 pub mod inputs;
 pub mod integrator;
+pub mod io;
 pub mod loss;
 pub mod measure;
 pub mod network;
@@ -133,6 +138,8 @@ mod book {
     struct Training;
     #[doc = include_str!("../docs/src/optimality.md")]
     struct Optimality;
+    #[doc = include_str!("../docs/src/files.md")]
+    struct Files;
 }
 
 /// The code of the pages on custom components, compiled as documentation tests.

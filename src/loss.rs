@@ -6,6 +6,17 @@ mod regression;
 pub use classification::*;
 pub use regression::*;
 
+#[cfg(feature = "serde")]
+crate::encoding::by_name!(
+    Square,
+    Huber(f64),
+    Quantile(f64),
+    Logistic,
+    Exponential,
+    Hinge,
+    SmoothHinge(f64),
+);
+
 use std::rc::Rc;
 use std::sync::Arc;
 

@@ -26,9 +26,49 @@ pub mod init;
 /// # Ok::<(), wasserflow::prelude::MeasureError>(())
 /// ```
 #[derive(Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "Unchecked<T>",
+        bound(
+            serialize = "T: serde::Serialize",
+            deserialize = "T: Real + serde::Deserialize<'de>"
+        )
+    )
+)]
 pub struct EmpiricalMeasure<T> {
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::matrix"))]
     points: DMatrix<T>,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_weights"))]
     weights: DVector<T>,
+}
+
+/// What a serialised measure contains.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))]
+struct Unchecked<T> {
+    #[serde(with = "crate::encoding::matrix")]
+    points: DMatrix<T>,
+    weights: Vec<T>,
+}
+
+#[cfg(feature = "serde")]
+impl<T: Real> TryFrom<Unchecked<T>> for EmpiricalMeasure<T> {
+    type Error = MeasureError;
+
+    fn try_from(unchecked: Unchecked<T>) -> Result<Self, MeasureError> {
+        Self::weighted(unchecked.points, DVector::from_vec(unchecked.weights))
+    }
+}
+
+#[cfg(feature = "serde")]
+fn serialize_weights<T: serde::Serialize, S: serde::Serializer>(
+    weights: &DVector<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(weights.as_slice())
 }
 
 impl<T: Clone> Clone for EmpiricalMeasure<T> {

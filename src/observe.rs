@@ -27,12 +27,14 @@ use crate::real::Real;
 use crate::state::State;
 
 mod average;
+mod checkpoint;
 mod record;
 mod schedule;
 mod until;
 mod validation;
 
 pub use average::Average;
+pub use checkpoint::Checkpoint;
 pub use record::{Record, Snapshots, Trace};
 pub use schedule::{Every, LogSpaced};
 pub use until::{UntilRising, UntilStationary, UntilTarget};
@@ -47,6 +49,7 @@ pub use validation::UntilValidation;
 /// assert!(!StopReason::Steps.converged());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum StopReason {
     /// The requested number of steps was completed.
@@ -76,6 +79,8 @@ pub enum StopReason {
     Rising,
     /// A user-defined observer stopped the run.
     Requested,
+    /// A file could not be written: [`Checkpoint::error`] contains the reason.
+    NotSaved,
 }
 
 impl StopReason {

@@ -22,6 +22,7 @@ pub use crate::integrator::{
     Conic, Constant, Cosine, DormandPrince, Euler, HeavyBall, Heun, Integrator, InverseSqrt, Jko,
     Piecewise, Polished, Rk4, Schedule, Step, WarmUp, polish,
 };
+pub use crate::io::{ArchiveError, Archived, FileError, Named};
 pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};
 pub use crate::measure::{EmpiricalMeasure, init};
 pub use crate::network::Network;
@@ -31,4 +32,4 @@ pub use crate::risk::{
     EmpiricalRisk, ExpectedRisk, MinibatchRisk, Refill, Risk, SampleRng, SoftmaxCrossEntropy,
 };
 pub use crate::state::State;
-pub use crate::{data, nalgebra, observe, optimality, sparse, study, transport};
+pub use crate::{data, io, nalgebra, observe, optimality, sparse, study, transport};

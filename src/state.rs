@@ -8,11 +8,13 @@ use crate::real::Real;
 
 mod clock;
 mod control;
+mod parts;
 mod point;
 
 use clock::Clock;
 pub use control::Memory;
 use control::StepControl;
+pub use parts::{Evaluation, StateError, StateParts};
 use point::EvaluatedPoint;
 
 /// The state of a flow: the measure `mu_t` with its velocity and energy, the time `t`, the number
@@ -35,6 +37,18 @@ use point::EvaluatedPoint;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        into = "StateParts<T>",
+        try_from = "StateParts<T>",
+        bound(
+            serialize = "T: Real + serde::Serialize",
+            deserialize = "T: Real + serde::Deserialize<'de>"
+        )
+    )
+)]
 pub struct State<T> {
     point: EvaluatedPoint<T>,
     clock: Clock<T>,
@@ -74,6 +88,42 @@ impl<T: Real> State<T> {
             control: StepControl::default(),
             stages: Vec::new(),
         }
+    }
+
+    /// All that the state contains, for files and messages to other processes.
+    pub fn to_parts(&self) -> StateParts<T> {
+        self.clone().into_parts()
+    }
+
+    /// The parts of the state, without a copy.
+    pub fn into_parts(self) -> StateParts<T> {
+        let (measure, evaluation) = self.point.into_parts();
+        StateParts {
+            measure,
+            evaluation,
+            time: self.clock.time,
+            lost: self.clock.lost,
+            step: self.clock.step,
+            next: self.control.next,
+            memory: self.control.memory,
+        }
+    }
+
+    /// The state of the given parts, which resumes bit for bit the run from which they come.
+    ///
+    /// The energy is not a part: it must be that of the run. The memory of the integrator is not
+    /// validated, because only the integrator defines its meaning.
+    ///
+    /// # Errors
+    /// [`StateError`] if the measure is not valid, the velocities have another shape, or a number of
+    /// clock, step size or evaluation is outside its range.
+    pub fn from_parts(parts: StateParts<T>) -> Result<Self, StateError> {
+        Ok(Self {
+            point: EvaluatedPoint::from_parts(parts.measure, parts.evaluation)?,
+            clock: Clock::from_parts(parts.time, parts.lost, parts.step)?,
+            control: StepControl::from_parts(parts.next, parts.memory)?,
+            stages: Vec::new(),
+        })
     }
 
     /// The measure `mu_t`.

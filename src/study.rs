@@ -8,6 +8,7 @@ use std::thread;
 
 /// The results of the runs of one width m.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Width {
     /// The number of particles, m.
     pub particles: usize,

@@ -120,6 +120,7 @@ forward! {
 /// assert_eq!(k.value(&[2.0, 3.0, 0.0], &[-1.0, 1.0, 0.0]), -3.0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WithOutputWeight<K>(
     /// The kernel k of the input weights `b`.
     pub K,
@@ -198,9 +199,24 @@ fn assert_points<T>(p: usize, w: &[T], v: &[T]) {
 /// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Gaussian<T> {
     dim: usize,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_bandwidth"))]
     bandwidth: T,
+}
+
+#[cfg(feature = "serde")]
+fn decode_bandwidth<'de, T: Real + serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    decoder: D,
+) -> Result<T, D::Error> {
+    crate::encoding::checked(decoder, |&bandwidth: &T| {
+        Gaussian::new(1, bandwidth).map(drop)
+    })
 }
 
 impl<T: Real> Gaussian<T> {

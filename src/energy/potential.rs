@@ -107,8 +107,21 @@ forward! {
 /// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct WeightDecay<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_lambda"))]
     lambda: T,
+}
+
+#[cfg(feature = "serde")]
+fn decode_lambda<'de, T: Real + serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    decoder: D,
+) -> Result<T, D::Error> {
+    crate::encoding::checked(decoder, |&lambda: &T| WeightDecay::new(lambda).map(drop))
 }
 
 impl<T: Real> WeightDecay<T> {
@@ -236,6 +249,7 @@ pub(super) fn potential_hessians<T: Real>(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PotentialEnergy<V> {
     potential: V,
     particle_dim: usize,

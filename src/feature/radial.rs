@@ -31,6 +31,7 @@ use crate::real::Real;
 /// assert_eq!(h, [2.0 * 0.5_f64.tanh()]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Radial<A> {
     activation: A,
     input_dim: usize,

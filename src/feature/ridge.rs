@@ -30,6 +30,7 @@ use crate::real::Real;
 /// assert_eq!(h, [6.0]); // 2 (5 - 2)_+
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ridge<A> {
     activation: A,
     input_dim: usize,

@@ -47,6 +47,7 @@ use crate::state::State;
 /// Source: L. Chizat, Sparse optimization on measures with over-parameterized gradient descent
 /// (arXiv:1907.10300).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Conic {
     alpha: f64,
     beta: f64,

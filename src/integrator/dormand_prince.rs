@@ -78,6 +78,7 @@ use diagnosis::{Controller, TRIAL, Trial};
 /// section II.4. Stability estimate: E. Hairer and G. Wanner, *Solving Ordinary Differential
 /// Equations II*, section IV.2, as in their code DOPRI5.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DormandPrince {
     rtol: f64,
     atol: f64,

@@ -110,6 +110,7 @@ use solve::{Goal, solve};
 /// and applications of the proximal point algorithm in convex programming, 1976. Inexact steps:
 /// M. Solodov and B. Svaiter, A hybrid projection-proximal point algorithm, 1999.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Jko {
     tolerance: f64,
     iterations: usize,

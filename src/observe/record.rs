@@ -1,14 +1,17 @@
 //! Observers that record a run.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use super::{Observer, StopReason};
+use crate::io::{self, FileError};
 use crate::measure::EmpiricalMeasure;
-use crate::real::Real;
+use crate::real::{Real, to_f64};
 use crate::state::State;
 
 /// The scalars of one state, an entry of a [`Trace`].
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Record<T> {
     /// The number of completed steps.
     pub step: usize,
@@ -39,6 +42,7 @@ pub struct Record<T> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Trace<T> {
     records: Vec<Record<T>>,
 }
@@ -54,6 +58,47 @@ impl<T> Trace<T> {
     /// The records in chronological order.
     pub fn records(&self) -> &[Record<T>] {
         &self.records
+    }
+}
+
+impl<T: Real> Trace<T> {
+    /// The records as a table of comma-separated values, with the columns `step`, `time`, `energy`
+    /// and `dissipation`.
+    ///
+    /// Numbers have the fewest digits that distinguish them from all other `f64`.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::observe::Trace;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let mut trace = Trace::new();
+    /// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1);
+    /// let mut flow = ParticleFlow::new(energy, Euler, 0.5)?;
+    /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+    /// flow.run(&mut state, 1, &mut trace)?;
+    /// let table = "step,time,energy,dissipation\n0,0e0,5e-1,1e0\n1,5e-1,1.25e-1,2.5e-1\n";
+    /// assert_eq!(trace.to_csv(), table);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn to_csv(&self) -> String {
+        let mut out = String::from("step,time,energy,dissipation\n");
+        for record in &self.records {
+            out.push_str(&record.step.to_string());
+            for value in [record.time, record.energy, record.dissipation] {
+                out.push_str(&format!(",{:e}", to_f64(value)));
+            }
+            out.push('\n');
+        }
+        out
+    }
+
+    /// Writes the table of [`to_csv`](Self::to_csv) to a file, which is replaced atomically.
+    ///
+    /// # Errors
+    /// [`FileError`] if the file cannot be written.
+    pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
+        io::replace(path.as_ref(), self.to_csv().as_bytes())
     }
 }
 
@@ -100,6 +145,11 @@ impl<T: Real> Observer<T> for Trace<T> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Snapshots<T> {
     taken: Vec<(T, EmpiricalMeasure<T>)>,
     /// The step of the last snapshot.

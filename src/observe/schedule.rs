@@ -23,9 +23,18 @@ use crate::state::State;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Every<O> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_period"))]
     period: usize,
     observer: O,
+}
+
+#[cfg(feature = "serde")]
+fn decode_period<'de, D: serde::Deserializer<'de>>(decoder: D) -> Result<usize, D::Error> {
+    crate::encoding::checked(decoder, |&period: &usize| {
+        ParameterError::check(period > 0, "period", "at least 1", 0.0)
+    })
 }
 
 impl<O> Every<O> {
@@ -74,7 +83,9 @@ impl<T: Real, O: Observer<T>> Observer<T> for Every<O> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LogSpaced<O> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_ratio"))]
     ratio: f64,
     /// The next step to forward.
     next: usize,
@@ -82,6 +93,11 @@ pub struct LogSpaced<O> {
     forwarded: Option<usize>,
     last: usize,
     observer: O,
+}
+
+#[cfg(feature = "serde")]
+fn decode_ratio<'de, D: serde::Deserializer<'de>>(decoder: D) -> Result<f64, D::Error> {
+    crate::encoding::checked(decoder, |&ratio| LogSpaced::new(ratio, ()).map(drop))
 }
 
 impl<O> LogSpaced<O> {

@@ -25,8 +25,23 @@ use crate::state::State;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct UntilStationary<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_tolerance"))]
     tolerance: T,
+}
+
+#[cfg(feature = "serde")]
+fn decode_tolerance<'de, T: Real + serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    decoder: D,
+) -> Result<T, D::Error> {
+    crate::encoding::checked(decoder, |&tolerance: &T| {
+        UntilStationary::new(tolerance).map(drop)
+    })
 }
 
 impl<T: Real> UntilStationary<T> {
@@ -64,8 +79,21 @@ impl<T: Real> Observer<T> for UntilStationary<T> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct UntilTarget<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_target"))]
     target: T,
+}
+
+#[cfg(feature = "serde")]
+fn decode_target<'de, T: Real + serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    decoder: D,
+) -> Result<T, D::Error> {
+    crate::encoding::checked(decoder, |&target: &T| UntilTarget::new(target).map(drop))
 }
 
 impl<T: Real> UntilTarget<T> {
@@ -118,10 +146,23 @@ impl<T: Real> Observer<T> for UntilTarget<T> {
 ///
 /// [`StepError::NonFinite`]: crate::error::StepError::NonFinite
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct UntilRising<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_factor"))]
     factor: T,
     /// `|F_0|` and `F_min`, and the step and the energy observed last.
     run: Option<(T, T, usize, T)>,
+}
+
+#[cfg(feature = "serde")]
+fn decode_factor<'de, T: Real + serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    decoder: D,
+) -> Result<T, D::Error> {
+    crate::encoding::checked(decoder, |&factor: &T| UntilRising::new(factor).map(drop))
 }
 
 impl<T: Real> UntilRising<T> {

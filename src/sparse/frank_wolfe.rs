@@ -67,6 +67,7 @@ use crate::state::State;
 /// sparse inverse problems, 2017, and Q. Denoyelle, V. Duval, G. Peyre and E. Soubies, The sliding
 /// Frank-Wolfe algorithm, 2019.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FrankWolfe {
     /// Optimises the weight of the new atom and one common factor of the others.

@@ -1,6 +1,7 @@
 //! The clock of a flow: time as a compensated sum of steps, and the number of steps.
 
-use crate::real::Real;
+use crate::error::ParameterError;
+use crate::real::{Real, to_f64};
 
 /// The time `t` and the number of steps; the exact sum of the steps is `time - lost`.
 ///
@@ -11,7 +12,7 @@ use crate::real::Real;
 #[derive(Debug, Clone)]
 pub(super) struct Clock<T> {
     pub(super) time: T,
-    lost: T,
+    pub(super) lost: T,
     pub(super) step: usize,
 }
 
@@ -23,6 +24,14 @@ impl<T: Real> Clock<T> {
             lost: T::zero(),
             step: 0,
         }
+    }
+
+    /// The clock of given parts.
+    pub(super) fn from_parts(time: T, lost: T, step: usize) -> Result<Self, ParameterError> {
+        for (name, value) in [("time of the state", time), ("lost part of the time", lost)] {
+            ParameterError::check(value.is_finite(), name, "finite", to_f64(value))?;
+        }
+        Ok(Self { time, lost, step })
     }
 
     /// Completes a step of size `dt`.

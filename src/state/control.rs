@@ -2,9 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::point::copy_matrix;
-use crate::error::is_allocatable;
-use crate::real::Real;
+use crate::error::{ParameterError, is_allocatable};
+use crate::real::{Real, to_f64};
 
 /// The memory of an integrator: fields of the shape of the measure (`p x m`) and scalars.
 ///
@@ -22,8 +21,14 @@ use crate::real::Real;
 /// # Ok::<(), wasserflow::error::MeasureError>(())
 /// ```
 #[derive(Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Memory<T> {
     /// Fields, each `p x m`; none until an integrator stores one.
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::matrices"))]
     pub fields: Vec<DMatrix<T>>,
     /// Scalars; none until an integrator stores one.
     pub scalars: Vec<T>,
@@ -80,11 +85,30 @@ impl<T: Clone> Clone for Memory<T> {
     }
 }
 
+/// Copies a matrix, without allocation if the shapes agree.
+pub(super) fn copy_matrix<T: Clone>(target: &mut DMatrix<T>, source: &DMatrix<T>) {
+    if target.shape() == source.shape() {
+        target.as_mut_slice().clone_from_slice(source.as_slice());
+    } else {
+        *target = source.clone();
+    }
+}
+
 /// The proposed size of the next step, and the memory of the integrator.
 #[derive(Debug)]
 pub(super) struct StepControl<T> {
     pub(super) next: Option<T>,
     pub(super) memory: Memory<T>,
+}
+
+impl<T: Real> StepControl<T> {
+    /// The control of given parts.
+    pub(super) fn from_parts(next: Option<T>, memory: Memory<T>) -> Result<Self, ParameterError> {
+        if let Some(next) = next {
+            ParameterError::check_positive("size of the next step", to_f64(next))?;
+        }
+        Ok(Self { next, memory })
+    }
 }
 
 impl<T> Default for StepControl<T> {

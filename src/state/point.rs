@@ -2,10 +2,12 @@
 
 use nalgebra::DMatrix;
 
+use super::control::copy_matrix;
+use super::parts::{Evaluation, StateError};
 use crate::energy::Energy;
-use crate::error::assert_size;
+use crate::error::{ParameterError, ShapeError, assert_size};
 use crate::measure::EmpiricalMeasure;
-use crate::real::{Real, real};
+use crate::real::{Real, real, to_f64};
 
 /// A measure with its velocity, energy and dissipation, or `stale` if the measure has changed since
 /// they were computed.
@@ -43,15 +45,6 @@ impl<T: Clone> Clone for EvaluatedPoint<T> {
     }
 }
 
-/// Copies a matrix, without allocation if the shapes agree.
-pub(super) fn copy_matrix<T: Clone>(target: &mut DMatrix<T>, source: &DMatrix<T>) {
-    if target.shape() == source.shape() {
-        target.as_mut_slice().clone_from_slice(source.as_slice());
-    } else {
-        *target = source.clone();
-    }
-}
-
 impl<T: Real> EvaluatedPoint<T> {
     /// The measure, not yet evaluated.
     pub(super) fn new(mu: EmpiricalMeasure<T>) -> Self {
@@ -63,6 +56,50 @@ impl<T: Real> EvaluatedPoint<T> {
             slope: None,
             stale: true,
         }
+    }
+
+    /// The measure, and its evaluation unless it is stale.
+    pub(super) fn into_parts(self) -> (EmpiricalMeasure<T>, Option<Evaluation<T>>) {
+        let evaluation = Evaluation {
+            velocity: self.velocity,
+            energy: self.energy,
+            dissipation: self.dissipation,
+            slope: self.slope,
+        };
+        (self.measure, Some(evaluation).filter(|_| !self.stale))
+    }
+
+    /// The point of given parts, as a flow leaves it: all numbers are finite.
+    pub(super) fn from_parts(
+        measure: EmpiricalMeasure<T>,
+        evaluation: Option<Evaluation<T>>,
+    ) -> Result<Self, StateError> {
+        measure.check()?; // it may have been modified
+        let Some(evaluation) = evaluation else {
+            return Ok(Self::new(measure));
+        };
+        let (points, velocity) = (measure.points().shape(), evaluation.velocity.shape());
+        ShapeError::check("rows of the velocities", points.0, velocity.0)?;
+        ShapeError::check("columns of the velocities", points.1, velocity.1)?;
+        let finite = |name, value: T| {
+            ParameterError::check(value.is_finite(), name, "finite", to_f64(value))
+        };
+        let invalid = evaluation.velocity.iter().find(|v| !v.is_finite());
+        invalid.map_or(Ok(()), |&v| finite("velocity of the state", v))?;
+        finite("energy of the state", evaluation.energy)?;
+        // It is not negative, but rounding in a custom inner product may lead below 0.
+        finite("dissipation of the state", evaluation.dissipation)?;
+        let slope = evaluation.slope.unwrap_or(T::zero());
+        let holds = slope >= T::zero();
+        ParameterError::check(holds, "slope of the state", ">= 0", to_f64(slope))?;
+        Ok(Self {
+            measure,
+            velocity: evaluation.velocity,
+            energy: evaluation.energy,
+            dissipation: evaluation.dissipation,
+            slope: evaluation.slope,
+            stale: false,
+        })
     }
 
     /// Computes velocity, energy and dissipation if they are stale.

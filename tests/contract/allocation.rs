@@ -18,10 +18,20 @@ thread_local! {
     /// Whether allocations of this thread count: other tests and the test harness allocate at the
     /// same time.
     static COUNTED: Cell<bool> = const { Cell::new(false) };
+    /// The bytes that this thread has requested.
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(bytes: usize) {
     ALLOCATIONS.fetch_add(usize::from(COUNTED.get()), Ordering::Relaxed);
+    BYTES.set(BYTES.get().wrapping_add(bytes));
+}
+
+/// The result of a call, and the bytes that it requests on this thread.
+pub fn counting_bytes<R>(call: impl FnOnce() -> R) -> (R, usize) {
+    let before = BYTES.get();
+    let result = call();
+    (result, BYTES.get().wrapping_sub(before))
 }
 
 // SAFETY: every request is passed on unchanged to the system allocator, which satisfies the
@@ -29,7 +39,7 @@ fn count() {
 // memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the layout of the caller.
         unsafe { System.alloc(layout) }
     }
@@ -38,7 +48,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.dealloc(pointer, layout) }
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size);
         // SAFETY: the pointer came from `System` with this layout, the size is the caller's.
         unsafe { System.realloc(pointer, layout, size) }
     }

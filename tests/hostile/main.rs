@@ -13,6 +13,7 @@ mod api;
 mod components;
 mod data;
 mod drivers;
+mod files;
 mod fuzz;
 mod kit;
 mod measures;
@@ -46,6 +47,7 @@ fn every_public_function_survives_invalid_and_extreme_arguments() {
         data::calls,
         problems::calls,
         drivers::calls,
+        files::calls,
         transport::calls,
         kit::calls,
     ]);

@@ -31,6 +31,7 @@ use crate::real::{Real, real};
 ///
 /// Source: Y. Cho and L. Saul, Kernel methods for deep learning, 2009.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ArcCosine {
     input_dim: usize,
 }

@@ -1,0 +1,138 @@
+//! Checkpoints: the state of a run in a file, from which it resumes.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{Observer, StopReason};
+use crate::io::{self, Element, FileError, Format};
+use crate::state::State;
+
+/// Writes the state to a file every k steps, or whenever a time has passed.
+///
+/// A run that is killed at any moment resumes from its file, and ends with the bits of the
+/// uninterrupted run: the state contains all that varies, and results do not depend on the number
+/// of threads. The energy has to be deterministic, or its samples a function of the step.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::observe::Checkpoint;
+/// use wasserflow::prelude::*;
+///
+/// let path = std::env::temp_dir().join(format!("wasserflow-doc-{}.safetensors", std::process::id()));
+/// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1);
+/// let mut flow = ParticleFlow::new(energy, Euler, 0.1)?;
+///
+/// let mut state = match Checkpoint::resume(&path) {
+///     Err(error) if error.is_not_found() => {
+///         flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?
+///     }
+///     resumed => resumed?,
+/// };
+/// let rest = 100 - state.step();
+/// flow.run(&mut state, rest, &mut Checkpoint::every_steps(&path, 10)?)?;
+/// assert_eq!(Checkpoint::resume::<f64>(&path)?.to_parts(), state.to_parts());
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The first state of a run is written too, so that a path that is not writable is reported at
+/// once. The file is replaced as by [`io::write`](crate::io::write): it is complete at every moment.
+/// One run writes to a path at a time: the temporary files of killed runs are removed.
+///
+/// If a file cannot be written, the run stops with [`StopReason::NotSaved`], and
+/// [`error`](Self::error) is the reason. The state in memory is then that of the last step.
+///
+/// Cost: a copy of the state, its file, and waiting for the disk.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    period: Period,
+    /// The time of the last file of this observer.
+    written: Option<Instant>,
+    error: Option<FileError>,
+}
+
+/// When to write.
+#[derive(Debug, Clone, Copy)]
+enum Period {
+    Steps(usize),
+    Time(Duration),
+}
+
+impl Checkpoint {
+    /// Writes the states of the steps k, 2k, .. to `path`, `.safetensors` or `.npz`. A period of 0
+    /// is replaced by 1.
+    ///
+    /// # Errors
+    /// [`FileError::Content`] if the path has another extension.
+    pub fn every_steps(path: impl AsRef<Path>, k: usize) -> Result<Self, FileError> {
+        Self::new(path.as_ref(), Period::Steps(k.max(1)))
+    }
+
+    /// Writes a state to `path`, `.safetensors` or `.npz`, after the first step that ends at least
+    /// `period` after the last file.
+    ///
+    /// # Errors
+    /// [`FileError::Content`] if the path has another extension.
+    pub fn every_period(path: impl AsRef<Path>, period: Duration) -> Result<Self, FileError> {
+        Self::new(path.as_ref(), Period::Time(period))
+    }
+
+    fn new(path: &Path, period: Period) -> Result<Self, FileError> {
+        Format::of(path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            period,
+            written: None,
+            error: None,
+        })
+    }
+
+    /// The state of a file.
+    ///
+    /// # Errors
+    /// [`FileError`] if the file cannot be read, or is not a state of the scalar type T;
+    /// [`FileError::is_not_found`] is true before the first file.
+    pub fn resume<T: Element>(path: impl AsRef<Path>) -> Result<State<T>, FileError> {
+        io::read(path)
+    }
+
+    /// Writes a state now, for example the last one of a run.
+    ///
+    /// # Errors
+    /// [`FileError`] if the file cannot be written.
+    pub fn save<T: Element>(&mut self, state: &State<T>) -> Result<(), FileError> {
+        if self.written.is_none() {
+            io::remove_leftovers(&self.path);
+        }
+        io::write(&self.path, state)?;
+        self.written = Some(Instant::now());
+        Ok(())
+    }
+
+    /// The error that stopped the last run, if there is one.
+    pub fn error(&self) -> Option<&FileError> {
+        self.error.as_ref()
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl<T: Element> Observer<T> for Checkpoint {
+    fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
+        let is_due = match (self.written, self.period) {
+            (None, _) => true,
+            (Some(_), Period::Steps(k)) => state.step().is_multiple_of(k),
+            (Some(written), Period::Time(period)) => written.elapsed() >= period,
+        };
+        self.error = if is_due { self.save(state).err() } else { None };
+        match self.error {
+            Some(_) => ControlFlow::Break(StopReason::NotSaved),
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
