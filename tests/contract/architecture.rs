@@ -35,7 +35,7 @@ const ROOMS: [&str; 24] = [
 ];
 
 /// The traits that users implement.
-const CONTRACT: [&str; 13] = [
+const CONTRACT: [&str; 15] = [
     "Activation",
     "AllReduce",
     "Archived",
