@@ -10,6 +10,7 @@ use crate::inputs::{Inputs, with_bias};
 use crate::measure::EmpiricalMeasure;
 use crate::real::Real;
 
+mod file;
 mod score;
 
 /// A function `x -> y` of raw samples: the predictions of a measure, with the standardisation of

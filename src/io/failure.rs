@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::data::DataError;
 use crate::error::MeasureError;
 use crate::state::StateError;
 
@@ -32,6 +33,9 @@ pub enum ArchiveError {
     /// Points and weights that do not define a measure.
     #[error(transparent)]
     Measure(#[from] MeasureError),
+    /// Parts that do not define a network.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// Parts that do not define a state.
     #[error(transparent)]
     State(#[from] StateError),

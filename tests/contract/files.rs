@@ -10,6 +10,7 @@ use wasserflow::prelude::*;
 mod contents;
 mod damage;
 mod killed;
+mod networks;
 mod python;
 mod system;
 
