@@ -235,7 +235,7 @@ fn one_labels(suite: &Suite<'_>, labels: &Labels) {
             });
             let valid =
                 c.is_some_and(|c| c.is_ok_and(|c| c.iter().all(|c| c.is_finite() && *c >= 0.0)));
-            let expected = len == labels.classes().len() && w >= 0.0 && w < f64::INFINITY;
+            let expected = len == labels.classes().len() && (0.0..f64::INFINITY).contains(&w);
             suite.check(valid == expected, "sample weights", (w, len));
         }
     }
@@ -378,7 +378,7 @@ fn networks<T: Real>(suite: &Suite<'_>) {
                 let map = Ridge::with_outputs(Relu, d, k);
                 let network = suite.call("Network::new", at, || Network::new(map, mu.clone()));
                 let Some(Ok(network)) = network else { continue };
-                suite.call("Network::features", at, || network.features().clone());
+                suite.call("Network::features", at, || *network.features());
                 suite.call("Network::measure", at, || network.measure().len());
                 suite.call("Network::has_bias", at, || network.has_bias());
                 suite.call("Network::input_scale", at, || {
@@ -502,8 +502,8 @@ fn frozen<T: Real>(suite: &Suite<'_>) {
         Frozen::<_, T>::new(&mut decay.clone(), endless).is_ok()
     });
     let mut energy = Frozen::<_, T>::new(decay, 1..3).unwrap();
-    suite.call("Frozen::energy", 3, || energy.energy().clone());
-    suite.call("Frozen::energy_mut", 3, || energy.energy_mut().clone());
+    suite.call("Frozen::energy", 3, || *energy.energy());
+    suite.call("Frozen::energy_mut", 3, || *energy.energy_mut());
     for l in COUNTS {
         suite.call("Frozen::is_frozen", l, || energy.is_frozen(l));
     }
