@@ -5,10 +5,11 @@
 //! cargo run --release --features csv --example regression
 //! ```
 
-use std::{error::Error, ops::ControlFlow};
+use std::error::Error;
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::observe::UntilValidation;
 use wasserflow::prelude::*;
 
 /// `R^2` on the test part, of the measure with the least validation error along the flow.
@@ -29,19 +30,16 @@ fn r_squared(x: &DMatrix<f64>, y: &DMatrix<f64>, seed: u64) -> Result<f64, Box<d
         .with_target_scale(target_scale)?;
     let energy = MeanFieldRisk::new(&map, risk)?.regularized(WeightDecay::new(1e-3)?);
     let mut flow = ParticleFlow::new(energy, Euler, 0.1)?;
-    let mut best = (f64::INFINITY, 0, network.clone());
-    let mut stop = observe::from_fn(|state: &State<f64>| {
-        let set = network.set_measure(state.measure().clone());
-        match set.and_then(|()| network.mean_squared_error(&x_valid, &y_valid)) {
-            Ok(error) if error < best.0 => best = (error, state.step(), network.clone()),
-            _ if state.step() < best.1 + 200 => {}
-            _ => return ControlFlow::Break(StopReason::Requested),
-        }
-        ControlFlow::Continue(())
+    let mut stop = UntilValidation::new(1, 200, |mu: &EmpiricalMeasure<f64>| {
+        let set = network.set_measure(mu.clone());
+        let error = set.and_then(|()| network.mean_squared_error(&x_valid, &y_valid));
+        error.unwrap_or(f64::NAN) // not better
     });
     let mut state = flow.start(start)?;
     flow.run(&mut state, 10_000, &mut stop)?;
-    Ok(best.2.r_squared(&x_test, &y_test)?)
+    let best = stop.into_best();
+    network.set_measure(best.ok_or("no validation error is a number")?)?;
+    Ok(network.r_squared(&x_test, &y_test)?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

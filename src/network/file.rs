@@ -14,12 +14,12 @@ const TARGET_SCALE: [&str; 2] = ["target_mean", "target_deviation"];
 
 /// The key of the name of a class.
 fn class(index: usize) -> String {
-    format!("class {index}")
+    format!("class_{index}")
 }
 
 /// The metadata of the feature map and the arrays of the measure, and what of the following the
 /// network has: the arrays `input_mean`, `input_deviation`, `target_mean` and `target_deviation`,
-/// the metadata `bias` (`true` or `false`), `classes` (their number) and `class 0`, `class 1`, ..
+/// the metadata `bias` (`true` or `false`), `classes` (their number) and `class_0`, `class_1`, ..
 ///
 /// ```
 /// use wasserflow::io;

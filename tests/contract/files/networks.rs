@@ -73,7 +73,7 @@ fn an_invalid_network_is_an_error_that_names_the_part() {
         (&|a| a.set_metadata("bias", "maybe"), "metadata `bias`"),
         (
             &|a| a.set_metadata("classes", u64::MAX),
-            "metadata `class 0`",
+            "metadata `class_0`",
         ),
         (&|a| a.set_metadata("d", 4), "dimension of the particles"),
         (
