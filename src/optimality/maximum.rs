@@ -9,7 +9,9 @@ mod sphere;
 use multistart::{StartingPoints, multistart_ascent};
 
 use super::certificate::Bound;
+use super::effort::Limits;
 use super::piecewise_linear::PiecewiseLinearMap;
+use super::search::Memory;
 use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale, scale_down, scale_up, sub_down};
 use crate::numeric::vector::{columns, norm};
 
@@ -41,17 +43,21 @@ impl Maximum {
             g: vec![0.0; map.k],
             lower: 0.0,
             upper: 0.0,
-            bound: Bound::Certified,
+            bound: Bound::Exact,
         }
     }
 }
 
-/// `max |g|` over the unit sphere: bounded for `d <= 3`, searched for `d > 3`.
+/// Bounds on `max |g|` over the unit sphere: exact for `d <= 3`, by a relaxation for `d > 3`.
 ///
-/// `particles` are additional directions for the search to start from.
+/// `particles` are additional directions for the search to start from. `pays(value)` returns true if
+/// a proof that the maximum is about `value` is of use; otherwise only cheap bounds are computed.
 pub(super) fn maximum<'a>(
     map: &PiecewiseLinearMap,
     particles: impl Iterator<Item = &'a [f64]>,
+    pays: impl Fn(f64) -> bool,
+    limits: Limits,
+    _memory: &mut Memory,
 ) -> Maximum {
     if map.len() == 0 {
         return Maximum::zero(map);
@@ -63,23 +69,24 @@ pub(super) fn maximum<'a>(
         1 => {
             let [right, left] = [1.0, -1.0].map(|b| norm(&map.evaluate(&[b])));
             let b = if right >= left { 1.0 } else { -1.0 };
-            (right.max(left), evaluation, vec![b], Bound::Certified)
+            (right.max(left), evaluation, vec![b], Bound::Exact)
         }
         2 => {
             let (value, b) = circle::maximum(map);
-            (value, circle::error(map.k), b.to_vec(), Bound::Certified)
+            (value, circle::error(map.k), b.to_vec(), Bound::Exact)
         }
         d => {
             let starts = StartingPoints::random(d)
                 .with_directions(particles)
                 .with_directions(columns(&map.x, d));
             let b = multistart_ascent(&starts, |b, gradient| map.norm_and_gradient(b, gradient));
-            if d == 3 {
-                let bounded = sphere::maximum(map, &b);
+            let value = scale(norm(&map.evaluate(&b)), map.exponent);
+            if d == 3 && limits.cells > 0 && pays(value) {
+                let bounded = sphere::maximum(map, &b, limits);
                 let b = bounded.maximizer.to_vec();
                 (bounded.upper, bounded.error, b, bounded.bound)
             } else {
-                (map.size, 0.0, b, Bound::Estimate)
+                (map.size, 0.0, b, Bound::Relaxed)
             }
         }
     };

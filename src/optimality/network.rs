@@ -7,9 +7,11 @@ use nalgebra::DVector;
 use super::certificate::{Bound, Certifiable, Certificate, check_dimension};
 use super::dual::DualRisk;
 use super::dual_bound::{GradientBound, dual_value};
+use super::effort::Limits;
 use super::kinks::{Condition, Kinks};
 use super::maximum::{Maximum, maximum};
 use super::piecewise_linear::{OneSidedSlopes, PiecewiseLinearMap};
+use super::search::{Memory, Search};
 use crate::activation::{Activation, Homogeneous};
 use crate::energy::{MeanFieldRisk, Potential, WeightDecay};
 use crate::feature::Ridge;
@@ -73,15 +75,16 @@ where
     R: Risk<T> + DualRisk,
     V: Potential<T> + Decay,
 {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, search: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
-        self.certificate_at(mu, None, budget)
+        self.certificate_at(mu, None, search)
     }
 
     fn combined_certificate(
         &mut self,
         mu: &EmpiricalMeasure<T>,
         subgradient: &[(T, EmpiricalMeasure<T>)],
+        search: &mut Search,
     ) -> Option<Certificate<T>> {
         check_dimension(self, mu);
         let mut u = vec![0.0; self.risk().inputs().len() * self.features().output_dim()];
@@ -94,7 +97,7 @@ where
             let terms = u.iter_mut().zip(&slope);
             terms.for_each(|(u, slope)| *u += to_f64(*s) * slope);
         }
-        Some(self.certificate_at(mu, Some(u), f64::INFINITY))
+        Some(self.certificate_at(mu, Some(u), search))
     }
 }
 
@@ -125,7 +128,7 @@ where
         &mut self,
         mu: &EmpiricalMeasure<T>,
         u: Option<Vec<f64>>,
-        budget: f64,
+        search: &mut Search,
     ) -> Certificate<T> {
         let Some((x, nu)) = self.in_double_precision(mu) else {
             return Certificate::unknown().convert();
@@ -151,7 +154,7 @@ where
             let bound = Certificate {
                 energy: value,
                 gap,
-                estimate: gap,
+                optimistic: gap,
                 threshold: (2.0 * lambda).min(f64::MAX),
                 ..Certificate::unknown()
             };
@@ -170,34 +173,34 @@ where
             particles: (!self.is_distributed()).then_some(&nu),
             value,
             lambda,
-            budget,
+            budget: search.budget(),
+            target: search.target(),
+            limits: search.limits(self.is_distributed()),
         };
-        let mut best = problem.bound(&u);
+        let memory = &mut search.memory;
+        let mut best = problem.bound(&u, memory);
         if !is_given && (best.gap.is_nan() || best.gap > NEGLIGIBLE * EPS * value) {
             let (h, magnitude) = (&predictions.h, &predictions.magnitude);
             let kinks = Kinks::near(problem.risk, h, magnitude, problem.x);
             if !kinks.is_empty() {
                 let exact = problem.risk.upper(h, &vec![0.0; magnitude.len()]);
                 let rounding = (risk - exact) + NEGLIGIBLE * EPS * value;
-                problem.improve_at_kinks(&kinks, &u, &mut best, rounding);
+                problem.improve_at_kinks(&kinks, &u, &mut best, rounding, memory);
             }
         }
         let Candidate {
             gap,
-            estimate,
+            optimistic,
             maximum,
         } = best;
         let escape = (maximum.lower > 2.0 * lambda).then(|| descent_direction(&maximum));
         let certificate = Certificate {
             energy: value,
             gap,
-            estimate,
-            maximum: Some(match maximum.bound {
-                Bound::Estimate => maximum.lower,
-                _ => maximum.upper,
-            }),
+            optimistic,
+            maximum: Some((maximum.lower, maximum.upper)),
             threshold: (2.0 * lambda).min(f64::MAX),
-            bound: maximum.bound,
+            bound: Some(maximum.bound),
             escape,
         };
         certificate.convert()
@@ -218,6 +221,9 @@ struct DualProblem<'a, R> {
     value: f64,
     lambda: f64,
     budget: f64,
+    /// The gap to prove.
+    target: f64,
+    limits: Limits,
 }
 
 /// The bound that a dual point gives.
@@ -225,17 +231,16 @@ struct Candidate {
     /// `F - D`, rounded up.
     gap: f64,
     /// The gap if the largest `|g|` found is the maximum.
-    estimate: f64,
+    optimistic: f64,
     maximum: Maximum,
 }
 
 impl<R: DualRisk> DualProblem<'_, R> {
     /// The bound by the multiples of u.
-    fn bound(&self, u: &[f64]) -> Candidate {
+    fn bound(&self, u: &[f64], memory: &mut Memory) -> Candidate {
         let map = PiecewiseLinearMap::new(self.x, u, self.d, self.k, self.slopes);
         let particles = self.particles.map_or(&[][..], |nu| nu.points().as_slice());
         let directions = columns(particles, self.k + self.d).map(|w| &w[self.k..]);
-        let maximum = maximum(&map, directions);
 
         // |z - c u| <= 2^-48 |c u| + 2^-1022 entry by entry, for the point z of the conjugate.
         let relative = scale_up(mul_up(16.0 * EPS, map.size), map.exponent);
@@ -248,21 +253,30 @@ impl<R: DualRisk> DualProblem<'_, R> {
             let lower = dual_value(self.risk, u, bound, self.lambda, self.budget);
             sub_up(self.value, lower)
         };
+        let pays = |largest: f64| gap(largest) <= self.target;
+        let maximum = maximum(&map, directions, pays, self.limits, memory);
         let proved = gap(maximum.upper);
-        let estimate = match maximum.bound {
-            Bound::Certified => proved,
-            _ => gap(maximum.value),
+        let optimistic = match maximum.bound {
+            Bound::Exact => proved,
+            _ => gap(maximum.value).min(proved),
         };
         Candidate {
             gap: proved,
-            estimate,
+            optimistic,
             maximum,
         }
     }
 
     /// Replaces `best` by the bounds of subgradients between the one-sided derivatives at kinks.
     /// `rounding` is the rounding error of F.
-    fn improve_at_kinks(&self, kinks: &Kinks, u: &[f64], best: &mut Candidate, rounding: f64) {
+    fn improve_at_kinks(
+        &self,
+        kinks: &Kinks,
+        u: &[f64],
+        best: &mut Candidate,
+        rounding: f64,
+        memory: &mut Memory,
+    ) {
         let mut conditions = self.conditions_on_particles();
         if conditions.is_empty() {
             return;
@@ -270,7 +284,7 @@ impl<R: DualRisk> DualProblem<'_, R> {
         for _ in 0..CANDIDATES {
             let mut u = u.to_vec();
             kinks.satisfy(&conditions, &mut u, self.x, self.d, self.slopes);
-            let mut next = self.bound(&u);
+            let mut next = self.bound(&u, memory);
             let maximum = &mut next.maximum;
             let (excess, length) = (maximum.value - 2.0 * self.lambda, norm(&maximum.g));
             let target = maximum.g.iter().map(|g| g / length * 2.0 * self.lambda);
@@ -282,13 +296,16 @@ impl<R: DualRisk> DualProblem<'_, R> {
             if feasible {
                 maximum.lower = maximum.lower.min(2.0 * self.lambda);
             }
-            let (gap, estimate) = (best.gap.min(next.gap), best.estimate.min(next.estimate));
+            let gap = best.gap.min(next.gap);
+            let optimistic = best.optimistic.min(next.optimistic);
             // Of equal bounds, that without a direction of descent.
-            let equal = next.estimate <= best.estimate + EQUAL * rounding;
-            if next.estimate < best.estimate || (equal && next.maximum.lower < best.maximum.lower) {
+            let equal = next.optimistic <= best.optimistic + EQUAL * rounding;
+            if next.optimistic < best.optimistic
+                || (equal && next.maximum.lower < best.maximum.lower)
+            {
                 *best = next;
             }
-            (best.gap, best.estimate) = (gap, estimate);
+            (best.gap, best.optimistic) = (gap, optimistic);
             if feasible || gap <= NEGLIGIBLE * EPS * self.value {
                 return;
             }

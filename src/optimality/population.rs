@@ -2,6 +2,7 @@
 
 use super::certificate::{Bound, Certifiable, Certificate, check_dimension};
 use super::maximum::multistart::{StartingPoints, multistart_ascent};
+use super::search::Search;
 use crate::energy::{ArcCosine, Kernel, Mmd, WithOutputWeight};
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::{CompensatedSum, EPS, TINY, add_up, mul_up, sub_down};
@@ -57,7 +58,7 @@ impl SignedNetwork {
 /// The certificate at `difference = mu - nu`. `signed` permits new neurons of either sign.
 ///
 /// As `F >= 0`, F itself bounds the gap. The first variation on the sphere is smooth, and its
-/// extremum has no closed form: it is searched, and the maximum is an estimate.
+/// extremum has no closed form: it is searched, and bounded by the Cauchy-Schwarz inequality.
 fn population<T: Real>(
     kernel: &ArcCosine,
     difference: &SignedNetwork,
@@ -109,10 +110,12 @@ fn population<T: Real>(
     Certificate {
         energy: value,
         gap: value,
-        estimate: value,
-        maximum: Some(lower),
+        optimistic: value,
+        // The witness is at most |(b.x)_+| |h_mu - h_nu| = (1/2)^(1/2) (2 F)^(1/2) for |b| = 1, in
+        // the norm of L^2.
+        maximum: Some((lower, value.sqrt().next_up())),
         threshold: 0.0,
-        bound: Bound::Estimate,
+        bound: Some(Bound::Relaxed),
         escape,
     }
     .convert()
@@ -120,7 +123,7 @@ fn population<T: Real>(
 
 /// Neurons `(w.x)_+` of output weight 1. Only `F* >= 0` is proved, among non-negative measures.
 impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
         if mu.check().is_err() {
             return Certificate::unknown().convert();
@@ -132,7 +135,7 @@ impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
 
 /// Neurons `a (b.x)_+`. Only `F* >= 0` is proved.
 impl<T: Real> Certifiable<T> for Mmd<WithOutputWeight<ArcCosine>, T> {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
         if mu.check().is_err() {
             return Certificate::unknown().convert();

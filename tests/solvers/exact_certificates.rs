@@ -8,7 +8,7 @@ mod problems;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::optimality::{Bound, Certifiable, Certificate, certify, certify_within};
+use wasserflow::optimality::{Certifiable, Certificate, certify, certify_within};
 use wasserflow::prelude::*;
 
 use exact::{Exact, Particles, Problem, exact};
@@ -51,7 +51,7 @@ struct Tally {
     measures: usize,
     /// Comparisons of F with that of another measure.
     rivals: usize,
-    /// Comparisons of `maximum` with `|g|`.
+    /// Comparisons of the bounds of the maximum with `|g|`.
     gradients: usize,
     /// Gaps below `1e-9 F`.
     tight: usize,
@@ -117,8 +117,8 @@ impl Tally {
         // Relative to large predictions another loss is as good as a kink, where the certificate uses
         // the best u.
         let smooth = problem.loss == Some(AnyLoss::Square);
-        let certified = certificate.bound() != Bound::Estimate;
-        let Some(maximum) = certificate.maximum().filter(|_| smooth && certified) else {
+        let bounds = certificate.maximum_bounds().filter(|_| smooth);
+        let Some((lower, maximum)) = bounds else {
             return;
         };
         let mut u = vec![0.0; h.len()];
@@ -126,6 +126,7 @@ impl Tally {
         if !maximum.is_finite() || !u.iter().all(|u| u.is_finite()) {
             return;
         }
+        assert!(0.0 <= lower && lower <= maximum, "{lower:e}, {maximum:e}");
         for b in bs {
             let (square, length) = problem.squared_gradient(&u, b);
             self.gradients += 1;

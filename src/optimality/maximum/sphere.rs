@@ -13,11 +13,8 @@ use super::space::{
 use crate::numeric::error_bounds::{CompensatedSum, EPS};
 use crate::numeric::vector::{dot, norm};
 use crate::optimality::certificate::Bound;
+use crate::optimality::effort::Limits;
 use crate::optimality::piecewise_linear::{PiecewiseLinearMap, image_norm};
-
-/// The number of cells after which the search stops with the current bound, which is then above the
-/// maximum.
-const MAX_CELLS: usize = 1 << 18;
 
 /// The number of classified circles, over all cells, after which the search stops: the cells then
 /// hold at most 1 GiB of indices.
@@ -44,7 +41,7 @@ pub(super) struct BoundedMaximum {
     pub(super) error: f64,
     /// The direction of the largest value found.
     pub(super) maximizer: SpaceDirection,
-    /// `Certified`, or `Truncated` if the search stopped early.
+    /// `Exact`, or `Truncated` if the search stopped early.
     pub(super) bound: Bound,
 }
 
@@ -81,12 +78,12 @@ struct Cell {
 /// Bounds on `|g(b)|` over the unit sphere, from a first value at `start`.
 ///
 /// The cell of the largest bound is cut along the circle with the largest share in it, until no
-/// bound exceeds the largest value found, or for [`MAX_CELLS`] cells. A cell without undecided
+/// bound exceeds the largest value found, or up to the limits. A cell without undecided
 /// circles is maximised in closed form. The arrangement is built only where the maximum may be:
 /// `O(n k)` a cell, few cells in practice, all `O(n^2)` at worst.
 ///
 /// A cell whose closed form does not decide, because it is a sliver, is bisected.
-pub(super) fn maximum(map: &PiecewiseLinearMap, start: &[f64]) -> BoundedMaximum {
+pub(super) fn maximum(map: &PiecewiseLinearMap, start: &[f64], limits: Limits) -> BoundedMaximum {
     let mut best = BestOnSphere {
         value: norm(&map.evaluate(start)),
         maximizer: [start[0], start[1], start[2]],
@@ -100,12 +97,12 @@ pub(super) fn maximum(map: &PiecewiseLinearMap, start: &[f64]) -> BoundedMaximum
     let (mut cells, mut classified) = (0, 0);
     let (upper, bound) = loop {
         let Some(cell) = heap.pop() else {
-            break (best.value, Bound::Certified);
+            break (best.value, Bound::Exact);
         };
-        if cell.upper <= best.value + SLACK * EPS * map.size {
-            break (cell.upper.max(best.value), Bound::Certified);
+        if cell.upper <= best.value + (SLACK * EPS * map.size).max(limits.tolerance * best.value) {
+            break (cell.upper.max(best.value), Bound::Exact);
         }
-        if cells >= MAX_CELLS || classified >= MAX_CLASSIFIED {
+        if cells >= limits.cells || classified >= MAX_CLASSIFIED || limits.is_late() {
             break (cell.upper, Bound::Truncated);
         }
         cells += 1;
