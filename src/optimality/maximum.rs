@@ -3,6 +3,7 @@
 mod arc;
 mod circle;
 pub(super) mod multistart;
+pub(super) mod relaxation;
 mod space;
 mod sphere;
 
@@ -57,7 +58,7 @@ pub(super) fn maximum<'a>(
     particles: impl Iterator<Item = &'a [f64]>,
     pays: impl Fn(f64) -> bool,
     limits: Limits,
-    _memory: &mut Memory,
+    memory: &mut Memory,
 ) -> Maximum {
     if map.len() == 0 {
         return Maximum::zero(map);
@@ -80,13 +81,18 @@ pub(super) fn maximum<'a>(
                 .with_directions(particles)
                 .with_directions(columns(&map.x, d));
             let b = multistart_ascent(&starts, |b, gradient| map.norm_and_gradient(b, gradient));
-            let value = scale(norm(&map.evaluate(&b)), map.exponent);
-            if d == 3 && limits.cells > 0 && pays(value) {
+            let value = norm(&map.evaluate(&b));
+            let pays = pays(scale(value, map.exponent));
+            if d == 3 && limits.cells > 0 && pays {
                 let bounded = sphere::maximum(map, &b, limits);
                 let b = bounded.maximizer.to_vec();
                 (bounded.upper, bounded.error, b, bounded.bound)
+            } else if pays {
+                let upper = relaxation::bound(map, value, limits, &mut memory.relaxation);
+                let upper = upper.min(relaxation::by_sizes(map));
+                (upper, 0.0, b, Bound::Relaxed)
             } else {
-                (map.size, 0.0, b, Bound::Relaxed)
+                (relaxation::by_sizes(map), 0.0, b, Bound::Relaxed)
             }
         }
     };

@@ -1,6 +1,7 @@
 //! The search of a certificate: budget, effort, and what is kept from one call to the next.
 
 use super::effort::{Effort, Limits};
+use super::maximum::relaxation;
 use crate::error::ParameterError;
 
 /// The settings of a certificate, and its memory from call to call.
@@ -41,7 +42,10 @@ pub struct Search {
 
 /// What one maximisation leaves for the next.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Memory {}
+pub(super) struct Memory {
+    /// The multipliers of the relaxation.
+    pub(super) relaxation: relaxation::Memory,
+}
 
 impl Search {
     /// A search among all measures, with the default [`Effort`] and an empty memory.
