@@ -115,6 +115,29 @@ fn row<L: Loss<f64> + Copy>(name: &str, table: &Table, loss: L, label: &str, lam
     );
 }
 
+/// The bounds of `max |g|` for rows `(u_j, x_j)`: u is the gradient at the zero network for the
+/// targets `-n u`.
+fn form(path: &str) {
+    let rows = numbers(Path::new(path));
+    let (n, d) = (rows.len(), rows[0].len() - 1);
+    let x = DMatrix::from_fn(d, n, |r, j| rows[j][r + 1]);
+    let y = DVector::from_fn(n, |j, _| -(n as f64) * rows[j][0]);
+    let risk = EmpiricalRisk::new(Square, x, y).expect("valid data");
+    let decay = WeightDecay::new(1e-3).expect("a valid strength");
+    let map = Ridge::new(Relu, d);
+    let mut energy = MeanFieldRisk::new(map, risk)
+        .expect("valid shapes")
+        .regularized(decay);
+    let zero = EmpiricalMeasure::uniform(DMatrix::zeros(1 + d, 1)).expect("a valid measure");
+    let start = Instant::now();
+    let certificate = Search::new().certify(&mut energy, &zero);
+    println!(
+        "{path}: {:?}, {:.3} s",
+        certificate.maximum_bounds(),
+        start.elapsed().as_secs_f64()
+    );
+}
+
 fn main() {
     let folder = std::env::args()
         .nth(1)
@@ -123,6 +146,9 @@ fn main() {
         println!("usage: cargo bench --bench certificates -- FOLDER");
         return;
     };
+    if Path::new(&folder).is_file() {
+        return form(&folder);
+    }
     let only = std::env::args().nth(2).unwrap_or_default();
     let file = |name: &str| Path::new(&folder).join(name);
     let digits = |positive: f64, other: f64| classes(&file("digits.csv"), positive, &[other]);

@@ -68,6 +68,7 @@ mod network;
 mod piecewise_linear;
 mod population;
 mod predictions;
+mod relaxed_dual;
 mod search;
 
 pub use certificate::{Bound, Certifiable, Certificate};

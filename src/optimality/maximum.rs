@@ -2,19 +2,18 @@
 
 mod arc;
 mod circle;
+mod climb;
 pub(super) mod multistart;
 pub(super) mod relaxation;
 mod space;
 mod sphere;
-
-use multistart::{StartingPoints, multistart_ascent};
 
 use super::certificate::Bound;
 use super::effort::Limits;
 use super::piecewise_linear::PiecewiseLinearMap;
 use super::search::Memory;
 use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale, scale_down, scale_up, sub_down};
-use crate::numeric::vector::{columns, norm};
+use crate::numeric::vector::norm;
 
 /// Bounds on `max |g|` over the unit sphere.
 #[derive(Debug, Clone)]
@@ -77,29 +76,33 @@ pub(super) fn maximum<'a>(
             (value, circle::error(map.k), b.to_vec(), Bound::Exact)
         }
         d => {
-            let starts = StartingPoints::random(d)
-                .with_directions(particles)
-                .with_directions(columns(&map.x, d));
-            let b = multistart_ascent(&starts, |b, gradient| map.norm_and_gradient(b, gradient));
-            let value = norm(&map.evaluate(&b));
-            let pays = pays(scale(value, map.exponent));
-            if d == 3 && limits.cells > 0 && pays {
-                let bounded = sphere::maximum(map, &b, limits);
-                let b = bounded.maximizer.to_vec();
-                (bounded.upper, bounded.error, b, bounded.bound)
+            let mut best = climb::search(map, particles, &memory.maximizers, limits);
+            let pays = pays(scale(best.value, map.exponent));
+            let (upper, error, bound) = if d == 3 && limits.cells > 0 && pays {
+                let bounded = sphere::maximum(map, &best.b, limits);
+                best.b = bounded.maximizer.to_vec();
+                (bounded.upper, bounded.error, bounded.bound)
             } else if pays {
-                let upper = relaxation::bound(map, value, limits, &mut memory.relaxation);
-                let upper = upper.min(relaxation::by_sizes(map));
-                (upper, 0.0, b, Bound::Relaxed)
+                let relaxed = relaxation::bound(map, best.value, limits, &mut memory.relaxation);
+                for b in relaxed.directions {
+                    best.replace_if_larger(climb::climb(map, &b));
+                }
+                let upper = relaxed.upper.min(relaxation::by_sizes(map));
+                (upper, 0.0, Bound::Relaxed)
             } else {
-                (relaxation::by_sizes(map), 0.0, b, Bound::Relaxed)
-            }
+                (relaxation::by_sizes(map), 0.0, Bound::Relaxed)
+            };
+            memory.maximizers = vec![best.b.clone()];
+            (upper, error, best.b, bound)
         }
     };
     let g = map.evaluate(&maximizer);
     let value = norm(&g);
     let lower = sub_down(value, mul_up(evaluation * EPS, map.size)).max(0.0);
     let upper = add_up(upper, mul_up(error * EPS, map.size)).min(map.size);
+    // Bounds that meet up to the tolerance are exact, whatever their source.
+    let meet = upper <= value * (1.0 + limits.tolerance) + evaluation * EPS * map.size;
+    let bound = if meet { Bound::Exact } else { bound };
     Maximum {
         value: scale(value, map.exponent),
         g,

@@ -9,8 +9,9 @@ use super::dual::DualRisk;
 use super::dual_bound::{GradientBound, dual_value};
 use super::effort::Limits;
 use super::kinks::{Condition, Kinks};
-use super::maximum::{Maximum, maximum};
+use super::maximum::{Maximum, maximum, relaxation};
 use super::piecewise_linear::{OneSidedSlopes, PiecewiseLinearMap};
+use super::relaxed_dual::RelaxedProblem;
 use super::search::{Memory, Search};
 use crate::activation::{Activation, Homogeneous};
 use crate::energy::{MeanFieldRisk, Potential, WeightDecay};
@@ -61,6 +62,14 @@ const EXCESS: f64 = 1e-12;
 
 /// The conditions on particles at most, k for each.
 const MAX_PARTICLES: usize = 32;
+
+/// Rounds of the relaxed problem at most.
+const RELAXED_NEURONS: usize = 24;
+
+/// The factor of the gap below which a round is an improvement, and the rounds without one after
+/// which the relaxed problem ends.
+const SMALLEST_IMPROVEMENT: f64 = 0.98;
+const IDLE: usize = 4;
 
 /// The gap, in units of `EPS F`, that is not improved.
 const NEGLIGIBLE: f64 = 4.0;
@@ -188,6 +197,14 @@ where
                 problem.improve_at_kinks(&kinks, &u, &mut best, rounding, memory);
             }
         }
+        let proof_pays = best.optimistic <= problem.target;
+        if !is_given && proof_pays && best.maximum.bound == Bound::Relaxed {
+            let cost = mul_up(lambda, predictions.second_moment);
+            best.gap = best
+                .gap
+                .min(problem.relaxed_gap(&u, predictions.h, cost, memory));
+            best.optimistic = best.optimistic.min(best.gap);
+        }
         let Candidate {
             gap,
             optimistic,
@@ -242,29 +259,73 @@ impl<R: DualRisk> DualProblem<'_, R> {
         let particles = self.particles.map_or(&[][..], |nu| nu.points().as_slice());
         let directions = columns(particles, self.k + self.d).map(|w| &w[self.k..]);
 
-        // |z - c u| <= 2^-48 |c u| + 2^-1022 entry by entry, for the point z of the conjugate.
-        let relative = scale_up(mul_up(16.0 * EPS, map.size), map.exponent);
-        let lengths = columns(self.x, self.d).map(|x| mul_up(norm(x), 2.0 * f64::MIN_POSITIVE));
-        let lipschitz = mul_up((self.k as f64).sqrt(), self.slopes.lipschitz());
-        let offset = mul_up(lipschitz, lengths.sum());
-        let gap = |largest: f64| {
-            let slope = add_up(largest, relative);
-            let bound = GradientBound { slope, offset };
-            let lower = dual_value(self.risk, u, bound, self.lambda, self.budget);
-            sub_up(self.value, lower)
-        };
-        let pays = |largest: f64| gap(largest) <= self.target;
+        let pays = |largest: f64| self.gap(&map, u, largest) <= self.target;
         let maximum = maximum(&map, directions, pays, self.limits, memory);
-        let proved = gap(maximum.upper);
+        let proved = self.gap(&map, u, maximum.upper);
         let optimistic = match maximum.bound {
             Bound::Exact => proved,
-            _ => gap(maximum.value).min(proved),
+            _ => self.gap(&map, u, maximum.value).min(proved),
         };
         Candidate {
             gap: proved,
             optimistic,
             maximum,
         }
+    }
+
+    /// `F - D` for the multiples of u, rounded up, if `largest` bounds `|g|`.
+    fn gap(&self, map: &PiecewiseLinearMap, u: &[f64], largest: f64) -> f64 {
+        // |z - c u| <= 2^-48 |c u| + 2^-1022 entry by entry, for the point z of the conjugate.
+        let relative = scale_up(mul_up(16.0 * EPS, map.size), map.exponent);
+        let lengths = columns(self.x, self.d).map(|x| mul_up(norm(x), 2.0 * f64::MIN_POSITIVE));
+        let lipschitz = mul_up((self.k as f64).sqrt(), self.slopes.lipschitz());
+        let offset = mul_up(lipschitz, lengths.sum());
+        let slope = add_up(largest, relative);
+        let bound = GradientBound { slope, offset };
+        let lower = dual_value(self.risk, u, bound, self.lambda, self.budget);
+        sub_up(self.value, lower)
+    }
+
+    /// The least gap of dual points of the relaxed problem, from the predictions `h` of the network
+    /// and their cost, for one output.
+    fn relaxed_gap(&self, u: &[f64], h: Vec<f64>, cost: f64, memory: &mut Memory) -> f64 {
+        let mut best = f64::INFINITY;
+        if self.k > 1 || self.lambda == 0.0 || self.budget < f64::INFINITY {
+            return best;
+        }
+        let mut problem = RelaxedProblem::new(self.risk, h, cost);
+        let (mut u, mut idle) = (u.to_vec(), 0);
+        for _ in 0..RELAXED_NEURONS {
+            let map = PiecewiseLinearMap::new(self.x, &u, self.d, self.k, self.slopes);
+            let relaxed = relaxation::bound(&map, 0.0, self.limits, &mut memory.relaxed_dual);
+            let gap = self.gap(&map, &u, scale_up(relaxed.upper, map.exponent));
+            if std::env::var("SHOR").is_ok() {
+                eprintln!("gap {}", gap / self.value);
+            }
+            idle = if gap < SMALLEST_IMPROVEMENT * best {
+                0
+            } else {
+                idle + 1
+            };
+            best = best.min(gap);
+            if idle >= IDLE || best <= NEGLIGIBLE * EPS * self.value || self.limits.is_late() {
+                break;
+            }
+            // |x_j| and the power of two of the slopes return.
+            let slope = self.slopes.lipschitz() / map.slopes.lipschitz();
+            for gradient in relaxed.gradients {
+                let mut column = vec![0.0; u.len()];
+                for (&j, y) in map.samples.iter().zip(gradient) {
+                    column[j] = -y * norm(&self.x[j * self.d..(j + 1) * self.d]) * slope;
+                }
+                problem.add(column, 2.0 * self.lambda);
+            }
+            u = problem.dual_point();
+            if !u.iter().all(|u| u.is_finite()) {
+                break;
+            }
+        }
+        best
     }
 
     /// Replaces `best` by the bounds of subgradients between the one-sided derivatives at kinks.

@@ -9,6 +9,9 @@ use crate::numeric::error_bounds::{CompensatedSum, EPS, TINY, add_up, mul_up, su
 use crate::numeric::vector::{columns, norm};
 use crate::real::{Real, to_f64};
 
+/// Starting points of the search, of each kind.
+const CANDIDATES: usize = 64;
+
 /// The difference `mu - nu` of two networks as one network of signed weights,
 /// `sum_i s_i (b_i.x)_+`.
 #[derive(Debug, Default)]
@@ -88,8 +91,8 @@ fn population<T: Real>(
     let error = add_up(mul_up(mul_up(rounding, size), size), mul_up(size, lost));
     let value = add_up(0.5 * square.max(0.0), add_up(error, underflow));
 
-    let starts =
-        StartingPoints::random(d).with_directions(difference.neurons(kernel).map(|(_, b)| b));
+    let starts = StartingPoints::random(d, CANDIDATES)
+        .with_directions(difference.neurons(kernel).map(|(_, b)| b), CANDIDATES);
     let b = multistart_ascent(&starts, |b, gradient| {
         let r = difference.witness(kernel, b);
         let sign = if signed && r > 0.0 { 1.0 } else { -1.0 };

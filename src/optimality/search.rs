@@ -43,8 +43,12 @@ pub struct Search {
 /// What one maximisation leaves for the next.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
+    /// The best directions.
+    pub(super) maximizers: Vec<Vec<f64>>,
     /// The multipliers of the relaxation.
     pub(super) relaxation: relaxation::Memory,
+    /// Those at the last dual point of the relaxed problem.
+    pub(super) relaxed_dual: relaxation::Memory,
 }
 
 impl Search {

@@ -77,25 +77,50 @@ pub(super) fn by_sizes(map: &PiecewiseLinearMap) -> f64 {
 /// several.
 pub(in crate::optimality) type Memory = [Option<Multipliers>; 2];
 
-/// An upper bound of `2^-e |g|` on the unit sphere; `value` is the largest value found.
-pub(super) fn bound(
+/// The result of a relaxation.
+pub(in crate::optimality) struct Relaxed {
+    /// An upper bound of `2^-e |g|` on the unit sphere.
+    pub(in crate::optimality) upper: f64,
+    /// Unit vectors near which `|g|` may be large.
+    pub(super) directions: Vec<Vec<f64>>,
+    /// The gradients of the bounds with respect to u, for one output.
+    pub(in crate::optimality) gradients: Vec<Vec<f64>>,
+}
+
+/// The bound of the relaxation; `value` is the largest value found.
+pub(in crate::optimality) fn bound(
     map: &PiecewiseLinearMap,
     value: f64,
     limits: Limits,
     memory: &mut Memory,
-) -> f64 {
+) -> Relaxed {
     if map.k > 1 {
         return bound_of_vector(map, value, limits, &mut memory[0]);
     }
     // The bound of the second sign need not be below that of the first.
-    let mut upper = 0.0_f64;
+    let mut relaxed = Relaxed {
+        upper: 0.0,
+        directions: Vec::new(),
+        gradients: Vec::new(),
+    };
     for (sign, memory) in [1.0, -1.0].into_iter().zip(memory) {
         let terms = Terms::new(map, sign);
-        let multipliers = minimise(&terms, memory.take(), upper.max(value), TOLERANCE, limits);
-        upper = upper.max(terms.proved_bound(&multipliers).0.min(map.size));
+        let multipliers = minimise(
+            &terms,
+            memory.take(),
+            relaxed.upper.max(value),
+            TOLERANCE,
+            limits,
+        );
+        let upper = terms.proved_bound(&multipliers).0.min(map.size);
+        relaxed.upper = relaxed.upper.max(upper);
+        relaxed.directions.extend(terms.direction(&multipliers));
+        relaxed
+            .gradients
+            .extend(terms.gradient(map, sign, &multipliers));
         *memory = Some(multipliers);
     }
-    upper
+    relaxed
 }
 
 /// The bound for several outputs: a saddle point of `tr V T(w)`, T the matrix of the bound, over
@@ -109,9 +134,9 @@ fn bound_of_vector(
     value: f64,
     limits: Limits,
     memory: &mut Option<Multipliers>,
-) -> f64 {
+) -> Relaxed {
     let mut terms = Terms::new(map, 1.0);
-    let mut upper = map.size;
+    let (mut upper, mut directions) = (map.size, Vec::new());
     let mut logarithm = DMatrix::zeros(map.k, map.k);
     let mut start = memory.take();
     for _ in 0..DENSITIES {
@@ -119,6 +144,7 @@ fn bound_of_vector(
         let (bound, matrix) = terms.proved_bound(&multipliers);
         if bound < upper {
             upper = bound;
+            directions = terms.direction(&multipliers).into_iter().collect();
             *memory = Some(multipliers.clone());
         }
         let trace = matrix.trace();
@@ -134,5 +160,9 @@ fn bound_of_vector(
         terms.set_density_root(eigen.recompose());
         start = Some(multipliers);
     }
-    upper
+    Relaxed {
+        upper,
+        directions,
+        gradients: Vec::new(),
+    }
 }

@@ -4,7 +4,7 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 
 use super::newton::Multipliers;
 use crate::numeric::error_bounds::{CompensatedSum, EPS};
-use crate::numeric::vector::norm;
+use crate::numeric::vector::{dot, norm};
 use crate::optimality::piecewise_linear::PiecewiseLinearMap;
 
 /// Trials of a lower bound of the smallest eigenvalue of S, from 1/2 down by a factor of 4.
@@ -25,6 +25,8 @@ pub(super) struct Terms {
     pub(super) concave: DMatrix<f64>,
     /// `q`.
     pub(super) q: DVector<f64>,
+    /// The indices of the convex and of the concave terms.
+    samples: [Vec<usize>; 2],
     /// `V^(1/2)`, `k x k`, of the density matrix V in place of `v v^T`.
     root: DMatrix<f64>,
     /// `p_j = (c_j.V c_j)^(1/2)`.
@@ -64,6 +66,7 @@ impl Terms {
             coefficients,
             concave: columns_at(map, &concave),
             q,
+            samples: [convex.clone(), concave.clone()],
             root: DMatrix::zeros(k, k),
             p: DVector::zeros(convex.len()),
         };
@@ -93,6 +96,48 @@ impl Terms {
     /// `L^T V^(1/2)`.
     pub(super) fn weighted_linear(&self, theta: &DVector<f64>) -> DMatrix<f64> {
         self.linear_at(theta) * &self.root
+    }
+
+    /// The first moment `S^-1 l` of the relaxation, as a unit vector.
+    pub(super) fn direction(&self, multipliers: &Multipliers) -> Option<Vec<f64>> {
+        let s = Cholesky::new(self.matrix(&multipliers.weights()))?;
+        let moments = s.solve(&self.weighted_linear(&multipliers.theta));
+        let lengths = moments.column_iter().map(|a| a.norm());
+        let longest = lengths
+            .enumerate()
+            .max_by(|(_, s), (_, t)| s.total_cmp(t))?;
+        let b = moments.column(longest.0) / longest.1;
+        b.iter()
+            .all(|b| b.is_finite())
+            .then(|| b.as_slice().to_vec())
+    }
+
+    /// The gradient of the bound with respect to u, for one output: the predictions of a relaxed
+    /// neuron at the samples of the map.
+    pub(super) fn gradient(
+        &self,
+        map: &PiecewiseLinearMap,
+        sign: f64,
+        multipliers: &Multipliers,
+    ) -> Option<Vec<f64>> {
+        let mean = 0.5 * (map.slopes.plus + map.slopes.minus);
+        let half = 0.5 * (map.slopes.plus - map.slopes.minus);
+        let w = multipliers.weights();
+        let l = self.linear_at(&multipliers.theta);
+        let a = Cholesky::new(self.matrix(&w))?.solve(&l);
+        let square = a.dot(&l) + self.p.iter().zip(&w).map(|(p, w)| p * (p / w)).sum::<f64>();
+        let mut y: Vec<f64> = (0..map.len())
+            .map(|j| mean * dot(map.point(j), a.as_slice()))
+            .collect();
+        let [convex, concave] = &self.samples;
+        for (i, &j) in convex.iter().enumerate() {
+            y[j] += half * (self.p[i] / w[i]);
+        }
+        for (i, &j) in concave.iter().enumerate() {
+            y[j] -= half * multipliers.theta[i] * dot(map.point(j), a.as_slice());
+        }
+        y.iter_mut().for_each(|y| *y *= sign / square.sqrt());
+        y.iter().all(|y| y.is_finite()).then_some(y)
     }
 
     /// `I - sum_j w_j x_j x_j^T`.
