@@ -69,7 +69,15 @@ const RELAXED_NEURONS: usize = 24;
 /// The factor of the gap below which a round is an improvement, and the rounds without one after
 /// which the relaxed problem ends.
 const SMALLEST_IMPROVEMENT: f64 = 0.98;
-const IDLE: usize = 4;
+
+/// The part of the way from the best feasible point to the solution of the restricted problem. The
+/// solution itself is far outside while columns are missing.
+///
+/// Source: W. Ben-Ameur and J. Neto, Acceleration of cutting-plane and column generation algorithms,
+/// Networks 49, 2007.
+const OUTWARD: f64 = 0.3;
+
+const IDLE: usize = 5;
 
 /// The gap, in units of `EPS F`, that is not improved.
 const NEGLIGIBLE: f64 = 4.0;
@@ -294,11 +302,13 @@ impl<R: DualRisk> DualProblem<'_, R> {
             return best;
         }
         let mut problem = RelaxedProblem::new(self.risk, h, cost);
-        let (mut u, mut idle) = (u.to_vec(), 0);
+        // The best feasible point, and the point at which B is evaluated.
+        let (mut inner, mut u, mut idle) = (vec![0.0; u.len()], u.to_vec(), 0);
         for _ in 0..RELAXED_NEURONS {
             let map = PiecewiseLinearMap::new(self.x, &u, self.d, self.k, self.slopes);
             let relaxed = relaxation::bound(&map, 0.0, self.limits, &mut memory.relaxed_dual);
-            let gap = self.gap(&map, &u, scale_up(relaxed.upper, map.exponent));
+            let largest = scale_up(relaxed.upper, map.exponent);
+            let gap = self.gap(&map, &u, largest);
             if std::env::var("SHOR").is_ok() {
                 eprintln!("gap {}", gap / self.value);
             }
@@ -307,7 +317,11 @@ impl<R: DualRisk> DualProblem<'_, R> {
             } else {
                 idle + 1
             };
-            best = best.min(gap);
+            if gap < best {
+                let c = (2.0 * self.lambda / largest).min(1.0);
+                inner = u.iter().map(|u| c * u).collect();
+                best = gap;
+            }
             if idle >= IDLE || best <= NEGLIGIBLE * EPS * self.value || self.limits.is_late() {
                 break;
             }
@@ -320,7 +334,9 @@ impl<R: DualRisk> DualProblem<'_, R> {
                 }
                 problem.add(column, 2.0 * self.lambda);
             }
-            u = problem.dual_point();
+            let outer = problem.dual_point();
+            let points = inner.iter().zip(&outer);
+            u = points.map(|(s, t)| s + OUTWARD * (t - s)).collect();
             if !u.iter().all(|u| u.is_finite()) {
                 break;
             }

@@ -137,6 +137,24 @@ energy_laws!(sum: |case| {
     Sum::new(first, PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), case.d + case.k)).unwrap()
 }, convex);
 
+certificate_laws!(certified_square: |case| {
+    let decay = WeightDecay::new(real::<T>(0.03125)).unwrap();
+    mean_field(Ridge::with_outputs(Relu, case.d, case.k), square::<T>(case)).regularized(decay)
+});
+certificate_laws!(certified_logistic: |case| {
+    let risk = EmpiricalRisk::with_outputs(Logistic, case.inputs::<T>(), case.signs()).unwrap();
+    let decay = WeightDecay::new(real::<T>(0.03125)).unwrap();
+    mean_field(Ridge::with_outputs(LeakyRelu(0.25), case.d, case.k), risk).regularized(decay)
+});
+certificate_laws!(certified_hinge: |case| {
+    let risk = EmpiricalRisk::with_outputs(Hinge, case.inputs::<T>(), case.signs()).unwrap();
+    let decay = WeightDecay::new(real::<T>(0.03125)).unwrap();
+    mean_field(Ridge::with_outputs(Abs, case.d, case.k), risk).regularized(decay)
+});
+certificate_laws!(certified_mmd: |case| {
+    Mmd::new(WithOutputWeight(ArcCosine::new(case.d)), case.rng(21).measure::<T>(1 + case.d, 4)).unwrap()
+});
+
 integrator_laws!(euler: Euler);
 integrator_laws!(heun: Heun);
 integrator_laws!(rk4: Rk4);

@@ -50,8 +50,8 @@ const LEAST_RANDOM_CLIMBS: usize = 32;
 /// The estimated probability of a new local maximum at which the search stops.
 const UNSEEN: f64 = 0.02;
 
-/// The number of climbs times `n d k` at most: a second of work.
-const WORK: usize = 1 << 24;
+/// The number of climbs times `n d k` at most: some tenths of a second.
+const WORK: usize = 1 << 22;
 
 /// Climbs that are always permitted.
 const LEAST_CLIMBS: usize = 16;

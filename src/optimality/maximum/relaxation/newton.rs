@@ -29,6 +29,13 @@ const CONJUGATE_STEPS: usize = 12;
 /// The relative residual of a Newton step, in the norm of the preconditioner.
 const FORCING: f64 = 0.1;
 
+/// The barrier terms relative to `Phi`, without and with a start from earlier multipliers.
+const COLD_SHARE: f64 = 0.5;
+const WARM_SHARE: f64 = 0.1;
+
+/// The factor of an earlier theta: near its bounds, steps to the other side would be short.
+const WARM_THETA: f64 = 0.9;
+
 /// The factor of the barrier parameters from one to the next.
 const DECREASE: f64 = 0.15;
 
@@ -268,7 +275,10 @@ pub(super) fn minimise(
     let d = terms.convex.nrows();
     let start = start
         .filter(|start| start.log_weights.len() == m && start.theta.len() == n)
-        .and_then(|start| Point::new(terms, start));
+        .and_then(|mut start| {
+            start.theta *= WARM_THETA;
+            Point::new(terms, start)
+        });
     let warm = start.is_some();
     let Some(mut point) = start.or_else(|| Point::new(terms, Multipliers::start(terms))) else {
         return Multipliers::start(terms);
@@ -278,11 +288,13 @@ pub(super) fn minimise(
         // The excess over the minimum is e d + 2 f n at most.
         [0.5 * square / d as f64, 0.25 * square / n.max(1) as f64]
     };
-    let mut share = if warm { 0.02 } else { 0.5 };
+    let mut share = if warm { WARM_SHARE } else { COLD_SHARE };
     let mut steps = 0;
     loop {
         let parameters = barrier(point.square).map(|b| share * b);
-        for _ in 0..STEPS_AT_ONE_PARAMETER {
+        let last = share <= 2.0 * tolerance;
+        let count = if last { STEPS } else { STEPS_AT_ONE_PARAMETER };
+        for _ in 0..count {
             if point.square <= goal * goal || steps >= STEPS || limits.is_late() {
                 return point.multipliers;
             }
@@ -298,7 +310,7 @@ pub(super) fn minimise(
                 break;
             }
         }
-        if share <= 2.0 * tolerance {
+        if last {
             return point.multipliers;
         }
         share = (share * DECREASE).max(2.0 * tolerance);
