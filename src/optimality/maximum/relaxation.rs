@@ -105,14 +105,18 @@ pub(in crate::optimality) fn bound(
     };
     for (sign, memory) in [1.0, -1.0].into_iter().zip(memory) {
         let terms = Terms::new(map, sign);
-        let multipliers = minimise(
-            &terms,
-            memory.take(),
-            relaxed.upper.max(value),
-            TOLERANCE,
-            limits,
-        );
-        let upper = terms.proved_bound(&multipliers).0.min(map.size);
+        let goal = relaxed.upper.max(value);
+        let solve = |start| {
+            let multipliers = minimise(&terms, start, goal, TOLERANCE, limits);
+            (terms.proved_bound(&multipliers).0, multipliers)
+        };
+        let start = memory.take();
+        let is_warm = start.is_some();
+        let (mut upper, mut multipliers) = solve(start);
+        if is_warm && upper >= map.size && !limits.is_late() {
+            (upper, multipliers) = solve(None);
+        }
+        let upper = upper.min(map.size);
         relaxed.upper = relaxed.upper.max(upper);
         relaxed.directions.extend(terms.direction(&multipliers));
         relaxed

@@ -33,8 +33,9 @@ const FORCING: f64 = 0.1;
 const COLD_SHARE: f64 = 0.5;
 const WARM_SHARE: f64 = 0.1;
 
-/// The factor of an earlier theta: near its bounds, steps to the other side would be short.
-const WARM_THETA: f64 = 0.9;
+/// The factor of earlier w and theta. An optimal S is nearly singular for other data, and steps from
+/// bounds of theta to the other side would be short.
+const WARM_FACTOR: f64 = 0.9;
 
 /// The factor of the barrier parameters from one to the next.
 const DECREASE: f64 = 0.15;
@@ -276,7 +277,8 @@ pub(super) fn minimise(
     let start = start
         .filter(|start| start.log_weights.len() == m && start.theta.len() == n)
         .and_then(|mut start| {
-            start.theta *= WARM_THETA;
+            start.theta *= WARM_FACTOR;
+            start.log_weights.add_scalar_mut(WARM_FACTOR.ln());
             Point::new(terms, start)
         });
     let warm = start.is_some();
