@@ -2,9 +2,8 @@
 
 mod arc;
 mod circle;
+mod cones;
 pub(super) mod multistart;
-mod space;
-mod sphere;
 
 use multistart::{StartingPoints, multistart_ascent};
 
@@ -46,7 +45,7 @@ impl Maximum {
     }
 }
 
-/// `max |g|` over the unit sphere: bounded for `d <= 3`, searched for `d > 3`.
+/// `max |g|` over the unit sphere: bounded for `d <= 6`, searched for `d > 6`.
 ///
 /// `particles` are additional directions for the search to start from.
 pub(super) fn maximum<'a>(
@@ -74,10 +73,14 @@ pub(super) fn maximum<'a>(
                 .with_directions(particles)
                 .with_directions(columns(&map.x, d));
             let b = multistart_ascent(&starts, |b, gradient| map.norm_and_gradient(b, gradient));
-            if d == 3 {
-                let bounded = sphere::maximum(map, &b);
-                let b = bounded.maximizer.to_vec();
-                (bounded.upper, bounded.error, b, bounded.bound)
+            if d <= cones::MAX_DIMENSION {
+                let bounded = cones::maximum(map, &b, &cones::Limits::default());
+                let bound = if bounded.finished {
+                    Bound::Certified
+                } else {
+                    Bound::Truncated
+                };
+                (bounded.upper, bounded.error, bounded.maximizer, bound)
             } else {
                 (map.size, 0.0, b, Bound::Estimate)
             }
