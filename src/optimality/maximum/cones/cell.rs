@@ -16,7 +16,7 @@ use crate::numeric::vector::norm;
 const TURNS: u32 = 8;
 
 /// The same for several outputs, where the bound also requires a small diameter.
-const TURNS_OF_OUTPUTS: u32 = 2;
+const TURNS_OF_OUTPUTS: u32 = 4;
 
 /// The smallest share of an edge that is split off.
 const SHORTEST: f64 = 0.2;
@@ -344,7 +344,11 @@ impl<const D: usize> Workspace<D> {
             if low >= -CROSSING_TOLERANCE || high <= CROSSING_TOLERANCE {
                 let positive = high > -low;
                 // A convex term is replaced by a linear function or 0, which it may exceed.
-                tolerated += c.max(0.0) * if positive { -low } else { high }.max(0.0);
+                let outside = if positive { -low } else { high };
+                if outside > 0.0 {
+                    let w = problem.weight(whole.crossing[q] as usize);
+                    tolerated += outside * if problem.k == 1 { c.max(0.0) } else { norm(w) };
+                }
                 self.positive.push(if positive { c } else { 0.0 });
                 if positive && problem.k > 1 {
                     problem.add_outer(&mut a, whole.crossing[q] as usize);
