@@ -58,15 +58,22 @@
 //! A non-homogeneous activation such as `Softplus` does not compile here.
 
 mod certificate;
+mod certify;
 mod dual;
 mod dual_bound;
+mod effort;
 mod kinks;
 mod maximum;
 mod network;
 mod piecewise_linear;
 mod population;
 mod predictions;
+mod relaxed_dual;
+mod search;
 
-pub use certificate::{Bound, Certifiable, Certificate, certify, certify_within};
+pub use certificate::{Bound, Certifiable, Certificate};
+pub use certify::{certify, certify_within};
 pub use dual::DualRisk;
+pub use effort::Effort;
 pub use network::Decay;
+pub use search::Search;

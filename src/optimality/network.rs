@@ -7,9 +7,12 @@ use nalgebra::DVector;
 use super::certificate::{Bound, Certifiable, Certificate, check_dimension};
 use super::dual::DualRisk;
 use super::dual_bound::{GradientBound, dual_value};
+use super::effort::Limits;
 use super::kinks::{Condition, Kinks};
-use super::maximum::{Maximum, maximum};
+use super::maximum::{Maximum, maximum, relaxation};
 use super::piecewise_linear::{OneSidedSlopes, PiecewiseLinearMap};
+use super::relaxed_dual::RelaxedProblem;
+use super::search::{Memory, Search};
 use crate::activation::{Activation, Homogeneous};
 use crate::energy::{MeanFieldRisk, Potential, WeightDecay};
 use crate::feature::Ridge;
@@ -60,6 +63,14 @@ const EXCESS: f64 = 1e-12;
 /// The conditions on particles at most, k for each.
 const MAX_PARTICLES: usize = 32;
 
+/// Rounds of the relaxed problem at most.
+const RELAXED_NEURONS: usize = 24;
+
+/// The factor of the gap below which a round is an improvement, and the rounds without one after
+/// which the relaxed problem ends.
+const SMALLEST_IMPROVEMENT: f64 = 0.98;
+const IDLE: usize = 4;
+
 /// The gap, in units of `EPS F`, that is not improved.
 const NEGLIGIBLE: f64 = 4.0;
 
@@ -73,15 +84,16 @@ where
     R: Risk<T> + DualRisk,
     V: Potential<T> + Decay,
 {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, search: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
-        self.certificate_at(mu, None, budget)
+        self.certificate_at(mu, None, search)
     }
 
     fn combined_certificate(
         &mut self,
         mu: &EmpiricalMeasure<T>,
         subgradient: &[(T, EmpiricalMeasure<T>)],
+        search: &mut Search,
     ) -> Option<Certificate<T>> {
         check_dimension(self, mu);
         let mut u = vec![0.0; self.risk().inputs().len() * self.features().output_dim()];
@@ -94,7 +106,7 @@ where
             let terms = u.iter_mut().zip(&slope);
             terms.for_each(|(u, slope)| *u += to_f64(*s) * slope);
         }
-        Some(self.certificate_at(mu, Some(u), f64::INFINITY))
+        Some(self.certificate_at(mu, Some(u), search))
     }
 }
 
@@ -125,7 +137,7 @@ where
         &mut self,
         mu: &EmpiricalMeasure<T>,
         u: Option<Vec<f64>>,
-        budget: f64,
+        search: &mut Search,
     ) -> Certificate<T> {
         let Some((x, nu)) = self.in_double_precision(mu) else {
             return Certificate::unknown().convert();
@@ -151,7 +163,7 @@ where
             let bound = Certificate {
                 energy: value,
                 gap,
-                estimate: gap,
+                optimistic: gap,
                 threshold: (2.0 * lambda).min(f64::MAX),
                 ..Certificate::unknown()
             };
@@ -170,34 +182,42 @@ where
             particles: (!self.is_distributed()).then_some(&nu),
             value,
             lambda,
-            budget,
+            budget: search.budget(),
+            target: search.target(),
+            limits: search.limits(self.is_distributed()),
         };
-        let mut best = problem.bound(&u);
+        let memory = &mut search.memory;
+        let mut best = problem.bound(&u, memory);
         if !is_given && (best.gap.is_nan() || best.gap > NEGLIGIBLE * EPS * value) {
             let (h, magnitude) = (&predictions.h, &predictions.magnitude);
             let kinks = Kinks::near(problem.risk, h, magnitude, problem.x);
             if !kinks.is_empty() {
                 let exact = problem.risk.upper(h, &vec![0.0; magnitude.len()]);
                 let rounding = (risk - exact) + NEGLIGIBLE * EPS * value;
-                problem.improve_at_kinks(&kinks, &u, &mut best, rounding);
+                problem.improve_at_kinks(&kinks, &u, &mut best, rounding, memory);
             }
+        }
+        let proof_pays = best.optimistic <= problem.target;
+        if !is_given && proof_pays && best.maximum.bound == Bound::Relaxed {
+            let cost = mul_up(lambda, predictions.second_moment);
+            best.gap = best
+                .gap
+                .min(problem.relaxed_gap(&u, predictions.h, cost, memory));
+            best.optimistic = best.optimistic.min(best.gap);
         }
         let Candidate {
             gap,
-            estimate,
+            optimistic,
             maximum,
         } = best;
         let escape = (maximum.lower > 2.0 * lambda).then(|| descent_direction(&maximum));
         let certificate = Certificate {
             energy: value,
             gap,
-            estimate,
-            maximum: Some(match maximum.bound {
-                Bound::Estimate => maximum.lower,
-                _ => maximum.upper,
-            }),
+            optimistic,
+            maximum: Some((maximum.lower, maximum.upper)),
             threshold: (2.0 * lambda).min(f64::MAX),
-            bound: maximum.bound,
+            bound: Some(maximum.bound),
             escape,
         };
         certificate.convert()
@@ -218,6 +238,9 @@ struct DualProblem<'a, R> {
     value: f64,
     lambda: f64,
     budget: f64,
+    /// The gap to prove.
+    target: f64,
+    limits: Limits,
 }
 
 /// The bound that a dual point gives.
@@ -225,44 +248,96 @@ struct Candidate {
     /// `F - D`, rounded up.
     gap: f64,
     /// The gap if the largest `|g|` found is the maximum.
-    estimate: f64,
+    optimistic: f64,
     maximum: Maximum,
 }
 
 impl<R: DualRisk> DualProblem<'_, R> {
     /// The bound by the multiples of u.
-    fn bound(&self, u: &[f64]) -> Candidate {
+    fn bound(&self, u: &[f64], memory: &mut Memory) -> Candidate {
         let map = PiecewiseLinearMap::new(self.x, u, self.d, self.k, self.slopes);
         let particles = self.particles.map_or(&[][..], |nu| nu.points().as_slice());
         let directions = columns(particles, self.k + self.d).map(|w| &w[self.k..]);
-        let maximum = maximum(&map, directions);
 
+        let pays = |largest: f64| self.gap(&map, u, largest) <= self.target;
+        let maximum = maximum(&map, directions, pays, self.limits, memory);
+        let proved = self.gap(&map, u, maximum.upper);
+        let optimistic = match maximum.bound {
+            Bound::Exact => proved,
+            _ => self.gap(&map, u, maximum.value).min(proved),
+        };
+        Candidate {
+            gap: proved,
+            optimistic,
+            maximum,
+        }
+    }
+
+    /// `F - D` for the multiples of u, rounded up, if `largest` bounds `|g|`.
+    fn gap(&self, map: &PiecewiseLinearMap, u: &[f64], largest: f64) -> f64 {
         // |z - c u| <= 2^-48 |c u| + 2^-1022 entry by entry, for the point z of the conjugate.
         let relative = scale_up(mul_up(16.0 * EPS, map.size), map.exponent);
         let lengths = columns(self.x, self.d).map(|x| mul_up(norm(x), 2.0 * f64::MIN_POSITIVE));
         let lipschitz = mul_up((self.k as f64).sqrt(), self.slopes.lipschitz());
         let offset = mul_up(lipschitz, lengths.sum());
-        let gap = |largest: f64| {
-            let slope = add_up(largest, relative);
-            let bound = GradientBound { slope, offset };
-            let lower = dual_value(self.risk, u, bound, self.lambda, self.budget);
-            sub_up(self.value, lower)
-        };
-        let proved = gap(maximum.upper);
-        let estimate = match maximum.bound {
-            Bound::Certified => proved,
-            _ => gap(maximum.value),
-        };
-        Candidate {
-            gap: proved,
-            estimate,
-            maximum,
+        let slope = add_up(largest, relative);
+        let bound = GradientBound { slope, offset };
+        let lower = dual_value(self.risk, u, bound, self.lambda, self.budget);
+        sub_up(self.value, lower)
+    }
+
+    /// The least gap of dual points of the relaxed problem, from the predictions `h` of the network
+    /// and their cost, for one output.
+    fn relaxed_gap(&self, u: &[f64], h: Vec<f64>, cost: f64, memory: &mut Memory) -> f64 {
+        let mut best = f64::INFINITY;
+        if self.k > 1 || self.lambda == 0.0 || self.budget < f64::INFINITY {
+            return best;
         }
+        let mut problem = RelaxedProblem::new(self.risk, h, cost);
+        let (mut u, mut idle) = (u.to_vec(), 0);
+        for _ in 0..RELAXED_NEURONS {
+            let map = PiecewiseLinearMap::new(self.x, &u, self.d, self.k, self.slopes);
+            let relaxed = relaxation::bound(&map, 0.0, self.limits, &mut memory.relaxed_dual);
+            let gap = self.gap(&map, &u, scale_up(relaxed.upper, map.exponent));
+            if std::env::var("SHOR").is_ok() {
+                eprintln!("gap {}", gap / self.value);
+            }
+            idle = if gap < SMALLEST_IMPROVEMENT * best {
+                0
+            } else {
+                idle + 1
+            };
+            best = best.min(gap);
+            if idle >= IDLE || best <= NEGLIGIBLE * EPS * self.value || self.limits.is_late() {
+                break;
+            }
+            // |x_j| and the power of two of the slopes return.
+            let slope = self.slopes.lipschitz() / map.slopes.lipschitz();
+            for gradient in relaxed.gradients {
+                let mut column = vec![0.0; u.len()];
+                for (&j, y) in map.samples.iter().zip(gradient) {
+                    column[j] = -y * norm(&self.x[j * self.d..(j + 1) * self.d]) * slope;
+                }
+                problem.add(column, 2.0 * self.lambda);
+            }
+            u = problem.dual_point();
+            if !u.iter().all(|u| u.is_finite()) {
+                break;
+            }
+        }
+        best
     }
 
     /// Replaces `best` by the bounds of subgradients between the one-sided derivatives at kinks.
     /// `rounding` is the rounding error of F.
-    fn improve_at_kinks(&self, kinks: &Kinks, u: &[f64], best: &mut Candidate, rounding: f64) {
+    fn improve_at_kinks(
+        &self,
+        kinks: &Kinks,
+        u: &[f64],
+        best: &mut Candidate,
+        rounding: f64,
+        memory: &mut Memory,
+    ) {
         let mut conditions = self.conditions_on_particles();
         if conditions.is_empty() {
             return;
@@ -270,7 +345,7 @@ impl<R: DualRisk> DualProblem<'_, R> {
         for _ in 0..CANDIDATES {
             let mut u = u.to_vec();
             kinks.satisfy(&conditions, &mut u, self.x, self.d, self.slopes);
-            let mut next = self.bound(&u);
+            let mut next = self.bound(&u, memory);
             let maximum = &mut next.maximum;
             let (excess, length) = (maximum.value - 2.0 * self.lambda, norm(&maximum.g));
             let target = maximum.g.iter().map(|g| g / length * 2.0 * self.lambda);
@@ -282,13 +357,16 @@ impl<R: DualRisk> DualProblem<'_, R> {
             if feasible {
                 maximum.lower = maximum.lower.min(2.0 * self.lambda);
             }
-            let (gap, estimate) = (best.gap.min(next.gap), best.estimate.min(next.estimate));
+            let gap = best.gap.min(next.gap);
+            let optimistic = best.optimistic.min(next.optimistic);
             // Of equal bounds, that without a direction of descent.
-            let equal = next.estimate <= best.estimate + EQUAL * rounding;
-            if next.estimate < best.estimate || (equal && next.maximum.lower < best.maximum.lower) {
+            let equal = next.optimistic <= best.optimistic + EQUAL * rounding;
+            if next.optimistic < best.optimistic
+                || (equal && next.maximum.lower < best.maximum.lower)
+            {
                 *best = next;
             }
-            (best.gap, best.estimate) = (gap, estimate);
+            (best.gap, best.optimistic) = (gap, optimistic);
             if feasible || gap <= NEGLIGIBLE * EPS * self.value {
                 return;
             }

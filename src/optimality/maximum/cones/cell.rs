@@ -6,6 +6,7 @@ use super::concave::{ConcaveProblem, inner};
 use super::lanes::{
     Column, LANES, Rows, chords, edge_errors, extents, products, project, weighted_sum,
 };
+use super::leaves::Leaf;
 use super::outputs::{OtherParts, value};
 use super::problem::{CROSSING_TOLERANCE, Problem, bound_from, centre, cover_error, dual_vectors};
 use crate::numeric::error_bounds::{CompensatedSum, EPS, add_up, mul_up};
@@ -90,6 +91,7 @@ pub(super) struct Evaluated<const D: usize> {
     pub(super) cell: Option<Box<Cell<D>>>,
     /// A unit vector of the cone and `|g|` there, up to rounding.
     pub(super) candidate: Option<(f64, [f64; D])>,
+    pub(super) leaf: Leaf<D>,
 }
 
 /// What is computed for a cone and its parts.
@@ -277,11 +279,17 @@ impl<const D: usize> Workspace<D> {
         // |g(b)| <= |g(b')| + size |b - b'| and |b'| <= 1 + |b - b'|.
         let outside = mul_up(add_up(upper, problem.map.size), cover);
         let upper = add_up(upper, outside).min(whole.upper);
+        let leaf = Leaf {
+            v,
+            sign: whole.sign,
+            cover,
+        };
         if estimate <= cut {
             return Evaluated {
                 upper,
                 cell: None,
                 candidate: None,
+                leaf,
             };
         }
         let length = inner(&y, &y).sqrt();
@@ -320,6 +328,7 @@ impl<const D: usize> Workspace<D> {
                 split,
             })),
             candidate: (length > 0.0).then(|| (value, y.map(|y| y / length))),
+            leaf,
         }
     }
 
