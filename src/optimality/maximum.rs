@@ -3,10 +3,9 @@
 mod arc;
 mod circle;
 mod climb;
+pub(super) mod cones;
 pub(super) mod multistart;
 pub(super) mod relaxation;
-mod space;
-mod sphere;
 
 use super::certificate::Bound;
 use super::effort::Limits;
@@ -48,7 +47,7 @@ impl Maximum {
     }
 }
 
-/// Bounds on `max |g|` over the unit sphere: exact for `d <= 3`, by a relaxation for `d > 3`.
+/// Bounds on `max |g|` over the unit sphere: exact for `d <= 6`, by a relaxation for `d > 6`.
 ///
 /// `particles` are additional directions for the search to start from. `pays(value)` returns true if
 /// a proof that the maximum is about `value` is of use; otherwise only cheap bounds are computed.
@@ -76,24 +75,33 @@ pub(super) fn maximum<'a>(
             (value, circle::error(map.k), b.to_vec(), Bound::Exact)
         }
         d => {
-            let mut best = climb::search(map, particles, &memory.maximizers, limits);
+            let small = d <= cones::MAX_DIMENSION && limits.cells > 0;
+            let mut best = if small {
+                cones::ascend(map, particles, &memory.maximizers, limits)
+            } else {
+                climb::search(map, particles, &memory.maximizers, limits)
+            };
             let pays = pays(scale(best.value, map.exponent));
-            let (upper, error, bound) = if d == 3 && limits.cells > 0 && pays {
-                let bounded = sphere::maximum(map, &best.b, limits);
-                best.b = bounded.maximizer.to_vec();
-                (bounded.upper, bounded.error, bounded.bound)
-            } else if pays {
+            let (mut upper, mut bound) = (relaxation::by_sizes(map), Bound::Relaxed);
+            if small && pays {
+                let bounded = cones::maximum(map, &best.b, limits, &mut memory.cones);
+                best = bounded.best;
+                upper = upper.min(bounded.upper);
+                bound = if bounded.finished {
+                    Bound::Exact
+                } else {
+                    Bound::Truncated
+                };
+            }
+            if pays && bound != Bound::Exact && !limits.is_late() {
                 let relaxed = relaxation::bound(map, best.value, limits, &mut memory.relaxation);
                 for b in relaxed.directions {
                     best.replace_if_larger(climb::climb(map, &b));
                 }
-                let upper = relaxed.upper.min(relaxation::by_sizes(map));
-                (upper, 0.0, Bound::Relaxed)
-            } else {
-                (relaxation::by_sizes(map), 0.0, Bound::Relaxed)
-            };
+                upper = upper.min(relaxed.upper);
+            }
             memory.maximizers = vec![best.b.clone()];
-            (upper, error, best.b, bound)
+            (upper, 0.0, best.b, bound)
         }
     };
     let g = map.evaluate(&maximizer);

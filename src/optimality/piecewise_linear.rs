@@ -154,16 +154,3 @@ fn exponent(v: &[f64]) -> Option<i32> {
     let largest = v.iter().fold(0.0_f64, |max, v| max.max(v.abs()));
     (largest > 0.0).then(|| libm::ilogb(largest))
 }
-
-/// `|A b|` of a `k x d` matrix, by the entries of `A b`.
-///
-/// Within `(k + 2 d) EPS |A| |b|`, also if `|A b|` is much smaller than `|A|`: the square root of
-/// `b.(A^T A) b` would have an error of `sqrt(EPS) |A|`.
-pub(super) fn image_norm(a: &[f64], k: usize, b: &[f64]) -> f64 {
-    let entry = |l: usize| {
-        b.iter()
-            .enumerate()
-            .fold(0.0, |sum, (r, b)| sum + a[r * k + l] * b)
-    };
-    (0..k).map(|l| entry(l) * entry(l)).sum::<f64>().sqrt()
-}

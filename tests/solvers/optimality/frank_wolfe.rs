@@ -205,9 +205,9 @@ fn single_precision() {
 #[test]
 fn in_high_dimension_the_gap_is_an_estimate() {
     let rng = &mut ChaCha8Rng::seed_from_u64(35);
-    let (x, y) = (matrix(6, 30, rng), matrix(1, 30, rng));
+    let (x, y) = (matrix(7, 30, rng), matrix(1, 30, rng));
     let mut energy = network::<_, _, f64>(Relu, Square, &x, &y, 0.01);
-    let mut mu = zero_network(7);
+    let mut mu = zero_network(8);
     let (reason, certificate) = FrankWolfe::Sliding
         .run(&mut energy, &mut mu, 1e-8, 60)
         .unwrap();
@@ -222,7 +222,7 @@ fn in_high_dimension_the_gap_is_an_estimate() {
     // The flow of many particles does not reach a lower energy.
     let mut flow = ParticleFlow::new(&mut energy, Rk4, 0.5).unwrap();
     let mut state = flow
-        .start(init::balanced(6, 60, 0.5, rng).unwrap())
+        .start(init::balanced(7, 60, 0.5, rng).unwrap())
         .unwrap();
     flow.run(&mut state, 4000, &mut ()).unwrap();
     let excess = state.energy() - certificate.energy();

@@ -72,11 +72,11 @@ fn the_maximum_agrees_with_brute_force() {
 }
 
 #[test]
-fn beyond_three_dimensions_the_upper_bound_is_a_relaxation() {
+fn beyond_six_dimensions_the_upper_bound_is_a_relaxation() {
     let rng = &mut ChaCha8Rng::seed_from_u64(8);
-    let (x, y) = (matrix(6, 20, rng), matrix(1, 20, rng));
+    let (x, y) = (matrix(7, 20, rng), matrix(1, 20, rng));
     let mut energy = network::<_, _, f64>(Relu, Square, &x, &y, 0.001);
-    let mu = measure(7, 4, rng);
+    let mu = measure(8, 4, rng);
     let certificate = certify(&mut energy, &mu);
     assert_eq!(certificate.bound(), Some(Bound::Relaxed));
     // The proved bound is F* >= 0, or little better.
@@ -90,11 +90,11 @@ fn beyond_three_dimensions_the_upper_bound_is_a_relaxation() {
         let b = if i < 20 {
             x.column(i).into_owned()
         } else {
-            matrix(6, 1, rng).column(0).into_owned()
+            matrix(7, 1, rng).column(0).into_owned()
         };
         assert!(form(&Relu, &u, &x, &b.normalize()) <= found * (1.0 + 1e-12));
     }
-    assert_eq!(certificate.escape().unwrap().len(), 7);
+    assert_eq!(certificate.escape().unwrap().len(), 8);
 }
 
 /// A convex loss without a conjugate.

@@ -1,0 +1,236 @@
+//! Branch and bound: the cone of the largest bound is split first.
+
+use std::collections::BinaryHeap;
+
+use super::ascent::Ascent;
+use super::cell::{Cell, Evaluated, Split, Workspace};
+use super::leaves::{Cones, Leaf, Leaves};
+use super::problem::Problem;
+use super::{BoundedMaximum, Climbed};
+use crate::numeric::error_bounds::EPS;
+use crate::numeric::parallel::{Parts, for_each};
+use crate::optimality::effort::Limits;
+use crate::optimality::piecewise_linear::PiecewiseLinearMap;
+
+/// Cones split at once, a constant: the result must not depend on the number of threads.
+const BATCH: usize = 16;
+
+/// The samples that cross the cones of the heap, over all cones, at which the search ends: 1 GiB of
+/// indices.
+const MAX_STORED: usize = 1 << 28;
+
+/// The excess of a bound over the largest value found, in units of `EPS size`, that is rounding:
+/// bounds contain an allowance of at most 32 units for the error of their last operations.
+const SLACK: f64 = 64.0;
+
+/// A cone of a batch, its parts, and the memory of their computation.
+#[derive(Debug, Default)]
+struct Slot<const D: usize> {
+    cell: Option<Box<Cell<D>>>,
+    parts: Vec<Evaluated<D>>,
+    workspace: Workspace<D>,
+}
+
+/// The cones that are not decided, and the largest bound of the others.
+struct Frontier<const D: usize> {
+    heap: BinaryHeap<Box<Cell<D>>>,
+    /// The first cones, not bounded so far.
+    first: Vec<Box<Cell<D>>>,
+    /// The crossing samples of the heap.
+    stored: usize,
+    /// The largest bound of a cone that is decided.
+    decided: f64,
+    leaves: Leaves<D>,
+}
+
+impl<const D: usize> Frontier<D> {
+    /// The next cone with a bound above `cut`.
+    fn pop(&mut self, cut: f64) -> Option<Box<Cell<D>>> {
+        if let Some(cell) = self.first.pop() {
+            return Some(cell);
+        }
+        while let Some(cell) = self.heap.pop() {
+            self.stored -= cell.crossing.len();
+            if cell.estimate > cut {
+                return Some(cell);
+            }
+            self.decide(&cell.leaf(), cell.upper);
+        }
+        None
+    }
+
+    fn push(&mut self, cell: Box<Cell<D>>) {
+        self.stored += cell.crossing.len();
+        self.heap.push(cell);
+    }
+
+    fn decide(&mut self, leaf: &Leaf<D>, upper: f64) {
+        self.decided = self.decided.max(upper);
+        self.leaves.push(leaf);
+    }
+}
+
+/// Bounds on `|g|`, from a first value at `start`; see [`maximum`](super::maximum).
+///
+/// The cones of a batch are bounded in parallel and merged in their order.
+pub(super) fn search<const D: usize>(
+    map: &PiecewiseLinearMap,
+    start: &[f64],
+    limits: Limits,
+    memory: &mut Option<Cones>,
+) -> BoundedMaximum {
+    let problem = Problem::<D>::new(map);
+    let mut ascent = Ascent::new(&problem);
+    let mut best = ascent.climb(std::array::from_fn(|r| start[r]));
+    let mut slots: Vec<Slot<D>> = (0..BATCH).map(|_| Slot::default()).collect();
+    let mut frontier = Frontier {
+        heap: BinaryHeap::new(),
+        first: first_cones(&problem, memory.take()),
+        stored: 0,
+        decided: 0.0,
+        leaves: Leaves::default(),
+    };
+    let (mut cells, mut samples) = (0, 0);
+    let finished = loop {
+        let cut = (best.0 * (1.0 + limits.tolerance)).max(best.0 + SLACK * EPS * map.size);
+        let initial = !frontier.first.is_empty();
+        let mut count = 0;
+        while count < BATCH && initial != frontier.first.is_empty() {
+            let Some(cell) = frontier.pop(cut) else { break };
+            slots[count].cell = Some(cell);
+            count += 1;
+        }
+        let exceeded = cells >= limits.cells || frontier.stored > MAX_STORED || limits.is_late();
+        if count == 0 || exceeded {
+            for slot in &mut slots[..count] {
+                frontier.heap.extend(slot.cell.take());
+            }
+            break count == 0;
+        }
+        let task = |_: usize, part: Parts<'_, Slot<D>>| {
+            for slot in part.data {
+                let Slot {
+                    cell,
+                    parts,
+                    workspace,
+                } = slot;
+                match cell {
+                    Some(_) if limits.is_late() => {}
+                    Some(cell) if initial => parts.push(workspace.evaluate(&problem, cell, cut)),
+                    Some(cell) => parts.extend(workspace.split(&problem, cell, cut)),
+                    None => {}
+                }
+            }
+        };
+        for_each(Parts::new(&mut slots[..count], 1), count > 1, &task);
+        for slot in &mut slots[..count] {
+            let Some(cell) = slot.cell.take() else {
+                continue;
+            };
+            if slot.parts.is_empty() {
+                // Late.
+                frontier.push(cell);
+                continue;
+            }
+            samples += cell.crossing.len();
+            if slot.parts.iter().all(|part| part.cell.is_none()) {
+                // The whole is kept for the next search instead of both parts.
+                let upper = slot
+                    .parts
+                    .iter()
+                    .fold(0.0_f64, |max, part| max.max(part.upper));
+                frontier.decide(&cell.leaf(), upper);
+            }
+            let whole = slot.parts.iter().any(|part| part.cell.is_some());
+            for part in slot.parts.drain(..) {
+                cells += 1;
+                if let Some((value, b)) = part.candidate
+                    && value > best.0
+                {
+                    let next = ascent.climb(b);
+                    if next.0 > best.0 {
+                        best = next;
+                    }
+                }
+                match part.cell {
+                    Some(cell) => frontier.push(cell),
+                    None if whole => frontier.decide(&part.leaf, part.upper),
+                    None => {}
+                }
+            }
+        }
+    };
+    let mut upper = frontier.decided.max(best.0);
+    for cell in frontier.first.iter().chain(frontier.heap.iter()) {
+        upper = upper.max(cell.upper);
+        frontier.leaves.push(&cell.leaf());
+    }
+    *memory = frontier.leaves.into_memory(map.k, samples);
+    let (value, b) = best;
+    BoundedMaximum {
+        best: Climbed {
+            value,
+            b: b.to_vec(),
+        },
+        upper,
+        cells,
+        finished,
+    }
+}
+
+/// The cones of the last search, or the orthants; for one output for both signs.
+fn first_cones<const D: usize>(
+    problem: &Problem<'_, D>,
+    memory: Option<Cones>,
+) -> Vec<Box<Cell<D>>> {
+    let leaves = match memory.and_then(|cones| cones.leaves(problem.k, problem.len())) {
+        Some(leaves) => leaves,
+        None => {
+            let signs: &[f64] = if problem.k == 1 { &[1.0, -1.0] } else { &[1.0] };
+            let orthants = (0..1_usize << D).map(|orthant| {
+                let side = |i: usize| if orthant >> i & 1 == 0 { 1.0 } else { -1.0 };
+                std::array::from_fn(|i| std::array::from_fn(|r| if r == i { side(i) } else { 0.0 }))
+            });
+            let leaf = |v| {
+                signs.iter().map(move |&sign| Leaf {
+                    v,
+                    sign,
+                    cover: 0.0,
+                })
+            };
+            orthants.flat_map(leaf).collect()
+        }
+    };
+    leaves
+        .into_iter()
+        .map(|leaf| Box::new(Cell::new(problem, &leaf)))
+        .collect()
+}
+
+impl<const D: usize> Cell<D> {
+    /// A cone that all samples may cross.
+    fn new(problem: &Problem<'_, D>, leaf: &Leaf<D>) -> Self {
+        Self {
+            v: leaf.v,
+            a: problem.linear.iter().map(|a| a.scaled(leaf.sign)).collect(),
+            crossing: (0..problem.len() as u32).collect(),
+            sign: leaf.sign,
+            y: super::problem::centre(&leaf.v),
+            upper: problem.map.size,
+            estimate: problem.map.size,
+            cover: leaf.cover,
+            tolerated: 0.0,
+            depth: 0,
+            split: Split { p: 0, q: 1, s: 0.5 },
+        }
+    }
+
+    /// The cone without its bound.
+    fn leaf(&self) -> Leaf<D> {
+        Leaf {
+            v: self.v,
+            sign: self.sign,
+            cover: self.cover,
+        }
+    }
+}
