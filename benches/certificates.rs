@@ -14,6 +14,9 @@ use wasserflow::optimality::Search;
 use wasserflow::prelude::*;
 use wasserflow::sparse::FrankWolfe;
 
+/// Steps of Frank-Wolfe at most.
+const STEPS: usize = 40;
+
 /// Samples by rows, and targets.
 struct Table {
     rows: Vec<Vec<f64>>,
@@ -87,12 +90,8 @@ fn row<L: Loss<f64> + Copy>(name: &str, table: &Table, loss: L, label: &str, lam
         .regularized(decay);
     let mut mu = EmpiricalMeasure::uniform(DMatrix::zeros(1 + d, 1)).expect("a valid measure");
     let start = Instant::now();
-    let steps = std::env::var("STEPS")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(30);
     let mut search = Search::new();
-    let run = FrankWolfe::Sliding.run_with(&mut search, &mut energy, &mut mu, 1e-6, steps);
+    let run = FrankWolfe::Sliding.run_with(&mut search, &mut energy, &mut mu, 1e-6, STEPS);
     let training = start.elapsed();
     let reason = run.map(|(reason, _)| reason);
     let start = Instant::now();

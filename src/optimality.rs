@@ -61,6 +61,7 @@ mod certificate;
 mod certify;
 mod dual;
 mod dual_bound;
+mod dual_problem;
 mod effort;
 mod kinks;
 mod maximum;
