@@ -26,6 +26,9 @@
 //! `F(mu) - F*`, rounding errors included. If `max|g| > 2 lambda`, the maximiser gives a neuron
 //! along which F decreases, the [`escape`](Certificate::escape).
 //!
+//! A [`Search`] holds the [`Effort`] of the bound of `max|g|`, and what one certificate leaves for the
+//! next.
+//!
 //! Any vector of numbers u is a legitimate dual point. A proof therefore consists of three bounds:
 //! F from above, `max|g|` of that u from above, and `R*` from above at the multiple of u that is
 //! feasible. How u was chosen does not matter.

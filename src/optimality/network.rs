@@ -172,7 +172,7 @@ where
             }
         }
         let proof_pays = best.optimistic <= problem.target;
-        if !is_given && proof_pays && best.maximum.bound == Bound::Relaxed {
+        if !is_given && proof_pays && best.maximum.bound != Bound::Exact {
             let cost = mul_up(lambda, predictions.second_moment);
             best.gap = best
                 .gap
