@@ -45,7 +45,7 @@ impl Search {
 /// gap is at most `F(mu) - inf R`: at most F for a non-negative loss, and equal to it for
 /// `lambda = 0` if `inf R = 0`. If the bound is not exact, one output also tries dual points of the
 /// problem with relaxed neurons, which are better than multiples of u. Networks that interpolate the
-/// targets keep a large gap for d > 6, 0.6 F to 0.9 F on the data of the book: the relaxation is not
+/// targets keep a large gap for d > 6, 0.4 F to 0.7 F on the data of the book: the relaxation is not
 /// tight there. The gap is infinite if the loss does not implement its
 /// [`conjugate`](crate::loss::Loss::conjugate). For a degree other than 1 it is `F(mu) - inf R`.
 ///
