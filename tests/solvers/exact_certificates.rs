@@ -2,13 +2,14 @@
 //! problems.
 
 mod exact;
+mod maxima;
 mod parts;
 mod problems;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::optimality::{Certifiable, Certificate, certify, certify_within};
+use wasserflow::optimality::{Certifiable, Certificate, Effort, Search};
 use wasserflow::prelude::*;
 
 use exact::{Exact, Particles, Problem, exact};
@@ -165,6 +166,17 @@ fn random_measure(problem: &Problem, directions: &[Vec<f64>], rng: &mut ChaCha8R
     mu
 }
 
+/// The default effort, and less for d > 3, where several outputs need many cells: the bounds are
+/// valid for every effort.
+fn search(d: usize) -> Search {
+    let cells = if d > 3 {
+        256
+    } else {
+        Effort::default().cells()
+    };
+    Search::new().with_effort(Effort::new(1e-14, cells).unwrap())
+}
+
 fn run(cases: std::ops::Range<usize>, dimensions: Dimensions, single: bool) -> Tally {
     let mut tally = Tally::default();
     for case in cases {
@@ -199,12 +211,13 @@ fn run(cases: std::ops::Range<usize>, dimensions: Dimensions, single: bool) -> T
                 continue;
             }
             if single {
-                let certificate = certify(&mut *energy::<f32>(&problem), &measure(&problem, &mu));
+                let nu = measure(&problem, &mu);
+                let certificate = search(d).certify(&mut *energy::<f32>(&problem), &nu);
                 tally.check(&problem, &mu, &certificate, &rivals);
             } else {
                 let mut energy = energy::<f64>(&problem);
                 let nu = measure(&problem, &mu);
-                let certificate = certify(&mut *energy, &nu);
+                let certificate = search(d).certify(&mut *energy, &nu);
                 // One more particle along the direction of descent.
                 let mut rivals = rivals.clone();
                 if let Some(w) = certificate.escape() {
@@ -221,7 +234,8 @@ fn run(cases: std::ops::Range<usize>, dimensions: Dimensions, single: bool) -> T
                 tally.check_maximum(&problem, &certificate, h.as_slice(), &directions);
                 // Measures within a budget: one neuron (a, b) = (s e_1, e_1) of norm s.
                 let budget = nu.mass();
-                let certificate = certify_within(&mut *energy, &nu, budget);
+                let within = search(d).within(budget).unwrap();
+                let certificate = { within }.certify(&mut *energy, &nu);
                 let mut within = vec![rivals[0].clone()];
                 for s in [budget, -budget] {
                     let axis = |at: usize| if at == 0 { s } else { f64::from(at == k) };
