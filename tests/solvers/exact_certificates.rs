@@ -2,6 +2,7 @@
 //! problems.
 
 mod exact;
+mod maxima;
 mod parts;
 mod problems;
 

@@ -28,6 +28,8 @@
 //! constraints, 1964.
 
 mod ascent;
+mod blocks;
+mod bounding;
 mod cell;
 mod concave;
 mod lanes;

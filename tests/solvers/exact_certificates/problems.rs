@@ -19,7 +19,7 @@ fn entry(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// Samples by kind: general, ties, near duplicates, antipodes, origins, collinear, a grid, scales.
-fn samples(d: usize, n: usize, case: usize, single: bool, rng: &mut ChaCha8Rng) -> Vec<f64> {
+pub fn samples(d: usize, n: usize, case: usize, single: bool, rng: &mut ChaCha8Rng) -> Vec<f64> {
     let mut x: Vec<f64> = (0..d * n).map(|_| entry(rng)).collect();
     let sizes = if single { -8.0..8.0 } else { -60.0..60.0 };
     let far = if single { -18.0..18.0 } else { -300.0..300.0 };

@@ -3,7 +3,7 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
-use wasserflow::optimality::{Bound, certify};
+use wasserflow::optimality::{Bound, Certifiable, Effort, Search, certify};
 use wasserflow::prelude::*;
 use wasserflow::sparse::insert;
 
@@ -204,5 +204,75 @@ fn extreme_scales_and_degenerate_data_are_harmless() {
             let b = matrix(d, 1, rng).column(0).normalize();
             assert!(form(&Relu, &u, &x, &b) <= found * (1.0 + 1e-12));
         }
+    }
+}
+
+/// `|g|` on the sphere in 3 to 6 dimensions: random data at a random measure.
+fn energy_in(d: usize, n: usize, seed: u64) -> (impl Certifiable<f64>, EmpiricalMeasure<f64>) {
+    let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+    let (x, y) = (matrix(d, n, rng), matrix(1, n, rng));
+    let energy = network::<_, _, f64>(Relu, Square, &x, &y, 1e-3);
+    (energy, measure(1 + d, 6, rng))
+}
+
+#[test]
+fn cones_are_exact_and_independent_of_the_number_of_threads() {
+    for (d, n) in [(3, 60), (4, 60), (5, 30), (6, 20)] {
+        let certificates = [1, 2, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let (mut energy, mu) = energy_in(d, n, 40);
+            pool.build().unwrap().install(|| certify(&mut energy, &mu))
+        });
+        assert_eq!(certificates[0].bound(), Some(Bound::Exact));
+        assert!(
+            certificates.iter().all(|c| *c == certificates[0]),
+            "d = {d}"
+        );
+    }
+}
+
+#[test]
+fn cones_of_an_earlier_search_give_the_same_bounds() {
+    for (d, n) in [(3, 60), (4, 60), (5, 30)] {
+        let (mut energy, mu) = energy_in(d, n, 41);
+        let mut search = Search::new();
+        for step in 0..4 {
+            let mut nu = mu.clone();
+            nu.points_mut()
+                .iter_mut()
+                .for_each(|w| *w *= 1.0 + 1e-3 * f64::from(step));
+            let [warm, cold] = [search.certify(&mut energy, &nu), certify(&mut energy, &nu)];
+            let (bounds, expected) = (
+                warm.maximum_bounds().unwrap(),
+                cold.maximum_bounds().unwrap(),
+            );
+            assert_eq!(warm.bound(), Some(Bound::Exact));
+            for (found, expected) in [(bounds.0, expected.0), (bounds.1, expected.1)] {
+                let error = (found / expected - 1.0).abs();
+                assert!(error <= 1e-11, "d = {d}, step {step}: {found} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_effort_gives_a_valid_bound() {
+    let (mut energy, mu) = energy_in(5, 60, 42);
+    let (lower, upper) = certify(&mut energy, &mu).maximum_bounds().unwrap();
+    assert!(upper <= lower * (1.0 + 1e-11));
+    let mut last = f64::INFINITY;
+    for cells in [16, 64, 256, 1024, 4096] {
+        let mut search = Search::new().with_effort(Effort::new(0.0, cells).unwrap());
+        let certificate = search.certify(&mut energy, &mu);
+        let (found, bound) = certificate.maximum_bounds().unwrap();
+        assert!(found <= upper && bound >= lower && bound <= last * (1.0 + 1e-12));
+        last = bound;
+    }
+    for tolerance in [0.3, 1e-2, 1e-4] {
+        let mut search = Search::new().with_effort(Effort::new(tolerance, 1 << 16).unwrap());
+        let (found, bound) = search.certify(&mut energy, &mu).maximum_bounds().unwrap();
+        assert!(
+            found <= upper && bound >= lower && bound <= found * (1.0 + tolerance) * (1.0 + 1e-11)
+        );
     }
 }

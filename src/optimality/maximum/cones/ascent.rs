@@ -3,7 +3,7 @@
 //! Source: A. L. Yuille and A. Rangarajan, The concave-convex procedure, Neural Comput. 15, 2003.
 
 use super::concave::{ConcaveProblem, inner};
-use super::problem::Problem;
+use super::problem::ConeProblem;
 use crate::numeric::vector::norm;
 use crate::optimality::piecewise_linear::PiecewiseLinearMap;
 
@@ -15,12 +15,12 @@ const SMALLEST_INCREASE: f64 = 1e-15;
 
 /// The workspace of ascents.
 pub(super) struct Ascent<'a, const D: usize> {
-    problem: &'a Problem<'a, D>,
+    problem: &'a ConeProblem<'a, D>,
     concave: ConcaveProblem<D>,
 }
 
 impl<'a, const D: usize> Ascent<'a, D> {
-    pub(super) fn new(problem: &'a Problem<'a, D>) -> Self {
+    pub(super) fn new(problem: &'a ConeProblem<'a, D>) -> Self {
         Self {
             problem,
             concave: ConcaveProblem::default(),
@@ -81,7 +81,7 @@ pub(super) fn best_of<const D: usize>(
     starts: &[Vec<f64>],
     stop: impl Fn() -> bool,
 ) -> (f64, Vec<f64>) {
-    let problem = Problem::<D>::new(map);
+    let problem = ConeProblem::<D>::new(map);
     let mut ascent = Ascent::new(&problem);
     let axis = std::array::from_fn(|r| f64::from(r == 0));
     let mut best = (f64::NEG_INFINITY, axis);

@@ -4,7 +4,8 @@
 //! Source of the scheme: J. Nocedal and S. J. Wright, Numerical optimization, 2006, section 16.5
 //! (active sets for convex quadratic programs), with exact searches along piecewise quadratics.
 
-use super::lanes::{Column, Rows, axpy, project, select_positive, sign_changes, weighted_sum};
+use super::blocks::{SampleColumn, SampleRows};
+use super::lanes::{axpy, project, select_positive, sign_changes, weighted_sum};
 
 /// Iterations at most. Usually 3 to 12; the multipliers are a proof after any number.
 const ITERATIONS: usize = 64;
@@ -35,15 +36,15 @@ enum Active {
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConcaveProblem<const D: usize> {
     /// `x_j`.
-    pub(super) x: Rows<D>,
+    pub(super) x: SampleRows<D>,
     /// `c_j`.
-    pub(super) c: Column,
+    pub(super) c: SampleColumn,
     /// `s_j`, the result.
-    pub(super) multipliers: Column,
+    pub(super) multipliers: SampleColumn,
     /// `b.x_j`. Its sign bit decides the side of a sample at 0.
-    value: Column,
+    value: SampleColumn,
     /// `d.x_j` for the current step.
-    change: Column,
+    change: SampleColumn,
     candidates: Vec<u32>,
     breakpoints: Vec<(f64, u32)>,
 }
@@ -63,7 +64,7 @@ fn add_scaled<const D: usize>(u: &mut [f64; D], s: f64, v: &[f64; D]) {
 }
 
 /// The active constraints: at most D of them, with independent normals.
-struct ActiveSet<const D: usize> {
+struct ActiveNormals<const D: usize> {
     len: usize,
     list: [Active; D],
     normals: [[f64; D]; D],
@@ -72,7 +73,7 @@ struct ActiveSet<const D: usize> {
     triangle: [[f64; D]; D],
 }
 
-impl<const D: usize> ActiveSet<D> {
+impl<const D: usize> ActiveNormals<D> {
     fn new() -> Self {
         Self {
             len: 0,
@@ -174,7 +175,7 @@ impl<const D: usize> ConcaveProblem<D> {
         for r in 0..D {
             force[r] -= sum[r].value();
         }
-        let mut active = ActiveSet::new();
+        let mut active = ActiveNormals::new();
         let mut iterations = 0;
         let (y, coefficients) = loop {
             iterations += 1;
@@ -231,7 +232,7 @@ impl<const D: usize> ConcaveProblem<D> {
         b: &mut [f64; D],
         d: &[f64; D],
         force: &mut [f64; D],
-        active: &mut ActiveSet<D>,
+        active: &mut ActiveNormals<D>,
         faces: Option<&[[f64; D]; D]>,
     ) {
         sign_changes(

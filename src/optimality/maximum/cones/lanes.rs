@@ -1,13 +1,11 @@
-//! Samples in blocks of lanes, and the loops over them.
+//! Loops over samples in blocks of lanes.
 //!
 //! Every loop has a fixed order of evaluation. It is compiled for each instruction set, so that the
 //! compiler vectorises it.
 
+use super::blocks::{Block, LANES, Lanes, SampleColumn, SampleRows};
 use crate::numeric::error_bounds::CompensatedSum;
 use crate::numeric::simd::{Multiversion, multiversion};
-
-/// Samples in a block: the doubles in a vector of AVX-512.
-pub(super) const LANES: usize = 8;
 
 /// Blocks whose terms are summed without compensation: a compensated addition for 8 fused ones.
 const CHUNK: usize = 8;
@@ -16,133 +14,13 @@ const CHUNK: usize = 8;
 /// for the product, each of `CHUNK + 3` additions, and the value of the compensated sum of chunks.
 pub(super) const SUM_ERROR: f64 = 0.5 * (CHUNK as f64 + 5.0) + 0.5;
 
-/// One number for each sample in a block.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[repr(align(64))]
-pub(super) struct Lanes(pub(super) [f64; LANES]);
-
-impl Lanes {
-    pub(super) const ZERO: Self = Self([0.0; LANES]);
-
-    #[inline(always)]
-    fn splat(x: f64) -> Self {
-        Self([x; LANES])
-    }
-
-    #[inline(always)]
-    fn map2(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
-        Self(std::array::from_fn(|l| f(self.0[l], other.0[l])))
-    }
-
-    /// `self + a b`
-    #[inline(always)]
-    fn add_product<const FUSED: bool>(self, a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|l| {
-            if FUSED {
-                a.0[l].mul_add(b.0[l], self.0[l])
-            } else {
-                self.0[l] + a.0[l] * b.0[l]
-            }
-        }))
-    }
-
-    #[inline(always)]
-    fn sum(self) -> f64 {
-        let [a, b, c, d, e, f, g, h] = self.0;
-        ((a + e) + (c + g)) + ((b + f) + (d + h))
-    }
-}
-
-/// The coordinates of the samples in a block.
-pub(super) type Block<const D: usize> = [Lanes; D];
-
-/// Samples or their products with the vertices of a cone, in blocks; zeros fill the last one.
-#[derive(Debug, Clone)]
-pub(super) struct Rows<const D: usize> {
-    pub(super) blocks: Vec<Block<D>>,
-    pub(super) len: usize,
-}
-
-impl<const D: usize> Default for Rows<D> {
-    fn default() -> Self {
-        Self {
-            blocks: Vec::new(),
-            len: 0,
-        }
-    }
-}
-
-impl<const D: usize> Rows<D> {
-    pub(super) fn clear(&mut self) {
-        self.blocks.clear();
-        self.len = 0;
-    }
-
-    #[inline]
-    pub(super) fn push(&mut self, row: [f64; D]) {
-        let lane = self.len % LANES;
-        if lane == 0 {
-            self.blocks.push([Lanes::ZERO; D]);
-        }
-        if let Some(block) = self.blocks.last_mut() {
-            for r in 0..D {
-                block[r].0[lane] = row[r];
-            }
-        }
-        self.len += 1;
-    }
-
-    #[inline]
-    pub(super) fn row(&self, j: usize) -> [f64; D] {
-        let block = &self.blocks[j / LANES];
-        std::array::from_fn(|r| block[r].0[j % LANES])
-    }
-}
-
-/// One number for each sample.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Column {
-    pub(super) blocks: Vec<Lanes>,
-    pub(super) len: usize,
-}
-
-impl Column {
-    pub(super) fn clear(&mut self) {
-        self.blocks.clear();
-        self.len = 0;
-    }
-
-    #[inline]
-    pub(super) fn push(&mut self, x: f64) {
-        let lane = self.len % LANES;
-        if lane == 0 {
-            self.blocks.push(Lanes::ZERO);
-        }
-        if let Some(block) = self.blocks.last_mut() {
-            block.0[lane] = x;
-        }
-        self.len += 1;
-    }
-
-    #[inline]
-    pub(super) fn get(&self, j: usize) -> f64 {
-        self.blocks[j / LANES].0[j % LANES]
-    }
-
-    #[inline]
-    pub(super) fn set(&mut self, j: usize, x: f64) {
-        self.blocks[j / LANES].0[j % LANES] = x;
-    }
-
-    fn resize(&mut self, len: usize) {
-        self.blocks.resize(len.div_ceil(LANES), Lanes::ZERO);
-        self.len = len;
-    }
-}
-
 /// `v_i.x_j` for all vertices and samples.
-pub(super) fn products<const D: usize>(x: &Rows<D>, v: &[[f64; D]; D], out: &mut Rows<D>) {
-    struct Code<'a, const D: usize>(&'a Rows<D>, &'a [[f64; D]; D], &'a mut Rows<D>);
+pub(super) fn products<const D: usize>(
+    x: &SampleRows<D>,
+    v: &[[f64; D]; D],
+    out: &mut SampleRows<D>,
+) {
+    struct Code<'a, const D: usize>(&'a SampleRows<D>, &'a [[f64; D]; D], &'a mut SampleRows<D>);
     impl<const D: usize> Multiversion for Code<'_, D> {
         type Output = ();
         #[inline(always)]
@@ -174,8 +52,8 @@ fn product<const FUSED: bool, const D: usize>(x: &Block<D>, v: &[Lanes; D]) -> L
 }
 
 /// `b.x_j` for all samples.
-pub(super) fn project<const D: usize>(x: &Rows<D>, b: &[f64; D], out: &mut Column) {
-    struct Code<'a, const D: usize>(&'a Rows<D>, &'a [f64; D], &'a mut Column);
+pub(super) fn project<const D: usize>(x: &SampleRows<D>, b: &[f64; D], out: &mut SampleColumn) {
+    struct Code<'a, const D: usize>(&'a SampleRows<D>, &'a [f64; D], &'a mut SampleColumn);
     impl<const D: usize> Multiversion for Code<'_, D> {
         type Output = ();
         #[inline(always)]
@@ -193,17 +71,17 @@ pub(super) fn project<const D: usize>(x: &Rows<D>, b: &[f64; D], out: &mut Colum
 /// `z_j + d.x_j` has another sign than `z_j`: the candidates for breakpoints, with `d.x_j` in
 /// `change`.
 pub(super) fn sign_changes<const D: usize>(
-    x: &Rows<D>,
+    x: &SampleRows<D>,
     d: &[f64; D],
-    z: &Column,
-    change: &mut Column,
+    z: &SampleColumn,
+    change: &mut SampleColumn,
     found: &mut Vec<u32>,
 ) {
     struct Code<'a, const D: usize> {
-        x: &'a Rows<D>,
+        x: &'a SampleRows<D>,
         d: &'a [f64; D],
-        z: &'a Column,
-        change: &'a mut Column,
+        z: &'a SampleColumn,
+        change: &'a mut SampleColumn,
         found: &'a mut Vec<u32>,
     }
     impl<const D: usize> Multiversion for Code<'_, D> {
@@ -242,8 +120,8 @@ pub(super) fn sign_changes<const D: usize>(
 }
 
 /// `z += s d`
-pub(super) fn axpy(z: &mut Column, s: f64, d: &Column) {
-    struct Code<'a>(&'a mut Column, f64, &'a Column);
+pub(super) fn axpy(z: &mut SampleColumn, s: f64, d: &SampleColumn) {
+    struct Code<'a>(&'a mut SampleColumn, f64, &'a SampleColumn);
     impl Multiversion for Code<'_> {
         type Output = ();
         #[inline(always)]
@@ -258,8 +136,8 @@ pub(super) fn axpy(z: &mut Column, s: f64, d: &Column) {
 }
 
 /// `c_j` if the sign bit of `z_j` is clear, else 0.
-pub(super) fn select_positive(c: &Column, z: &Column, out: &mut Column) {
-    struct Code<'a>(&'a Column, &'a Column, &'a mut Column);
+pub(super) fn select_positive(c: &SampleColumn, z: &SampleColumn, out: &mut SampleColumn) {
+    struct Code<'a>(&'a SampleColumn, &'a SampleColumn, &'a mut SampleColumn);
     impl Multiversion for Code<'_> {
         type Output = ();
         #[inline(always)]
@@ -275,8 +153,11 @@ pub(super) fn select_positive(c: &Column, z: &Column, out: &mut Column) {
 }
 
 /// `sum_j s_j x_j`, within `SUM_ERROR EPS sum_j |s_j|`.
-pub(super) fn weighted_sum<const D: usize>(x: &Rows<D>, s: &Column) -> [CompensatedSum; D] {
-    struct Code<'a, const D: usize>(&'a Rows<D>, &'a Column, [CompensatedSum; D]);
+pub(super) fn weighted_sum<const D: usize>(
+    x: &SampleRows<D>,
+    s: &SampleColumn,
+) -> [CompensatedSum; D] {
+    struct Code<'a, const D: usize>(&'a SampleRows<D>, &'a SampleColumn, [CompensatedSum; D]);
     impl<const D: usize> Multiversion for Code<'_, D> {
         type Output = [CompensatedSum; D];
         #[inline(always)]
@@ -301,8 +182,8 @@ pub(super) fn weighted_sum<const D: usize>(x: &Rows<D>, s: &Column) -> [Compensa
 
 /// `sum_j c_j (z_ij)_+` for every vertex, within `SUM_ERROR EPS sum_j |c_j|` of the sum for the
 /// given z.
-pub(super) fn chords<const D: usize>(z: &Rows<D>, c: &Column) -> [f64; D] {
-    struct Code<'a, const D: usize>(&'a Rows<D>, &'a Column, [CompensatedSum; D]);
+pub(super) fn chords<const D: usize>(z: &SampleRows<D>, c: &SampleColumn) -> [f64; D] {
+    struct Code<'a, const D: usize>(&'a SampleRows<D>, &'a SampleColumn, [CompensatedSum; D]);
     impl<const D: usize> Multiversion for Code<'_, D> {
         type Output = [f64; D];
         #[inline(always)]
@@ -329,16 +210,16 @@ pub(super) fn chords<const D: usize>(z: &Rows<D>, c: &Column) -> [f64; D] {
 /// The smallest and the largest of `z_ij` over the vertices, that of number `side` replaced by
 /// `middle`.
 pub(super) fn extents<const D: usize>(
-    z: &Rows<D>,
-    replaced: Option<(usize, &Column)>,
-    low: &mut Column,
-    high: &mut Column,
+    z: &SampleRows<D>,
+    replaced: Option<(usize, &SampleColumn)>,
+    low: &mut SampleColumn,
+    high: &mut SampleColumn,
 ) {
     struct Code<'a, const D: usize> {
-        z: &'a Rows<D>,
-        replaced: Option<(usize, &'a Column)>,
-        low: &'a mut Column,
-        high: &'a mut Column,
+        z: &'a SampleRows<D>,
+        replaced: Option<(usize, &'a SampleColumn)>,
+        low: &'a mut SampleColumn,
+        high: &'a mut SampleColumn,
     }
     impl<const D: usize> Multiversion for Code<'_, D> {
         type Output = ();
@@ -379,11 +260,11 @@ pub(super) fn extents<const D: usize>(
 /// `e_j = c_j min(alpha_p a, alpha_q b)`, and the sample vanishes at the share `s_j = a / (a + b)`
 /// of the edge from p: `(sum_j e_j, sum_j e_j s_j)`.
 pub(super) fn edge_errors<const D: usize>(
-    z: &Rows<D>,
-    c: &Column,
+    z: &SampleRows<D>,
+    c: &SampleColumn,
     alpha: &[f64; D],
 ) -> [[(f64, f64); D]; D] {
-    struct Code<'a, const D: usize>(&'a Rows<D>, &'a Column, &'a [f64; D]);
+    struct Code<'a, const D: usize>(&'a SampleRows<D>, &'a SampleColumn, &'a [f64; D]);
     impl<const D: usize> Multiversion for Code<'_, D> {
         type Output = [[(f64, f64); D]; D];
         #[inline(always)]

@@ -5,7 +5,7 @@
 //! the first one decides: a function with one output, bounded as such.
 
 use super::concave::inner;
-use super::problem::{Problem, bound_from};
+use super::problem::{ConeProblem, bound_from};
 use crate::numeric::error_bounds::{CompensatedSum, EPS};
 use crate::numeric::vector::norm;
 
@@ -29,7 +29,7 @@ pub(super) struct OtherParts<const D: usize> {
 
 /// `g(b)` for b in the cone: `A b + sum_j w_j (b.x_j)_+` over the crossing samples; for searches.
 pub(super) fn value<const D: usize>(
-    problem: &Problem<'_, D>,
+    problem: &ConeProblem<'_, D>,
     a: &[CompensatedSum],
     crossing: &[u32],
     b: &[f64; D],
@@ -58,7 +58,7 @@ impl<const D: usize> OtherParts<D> {
     /// `A_y b` by `sum_j w_j r_j(b)`, where `r_j` is `(-b.x_j)_+` for these samples and `(b.x_j)_+`
     /// for the others: at most a sum of its values at the vertices.
     pub(super) fn new(
-        problem: &Problem<'_, D>,
+        problem: &ConeProblem<'_, D>,
         a: &[CompensatedSum],
         crossing: &[u32],
         direction: &[f64],

@@ -11,7 +11,7 @@ pub(super) const CROSSING_TOLERANCE: f64 = 16.0 * EPS;
 
 /// `g(b) = L b + sum_j w_j (b.x_j)_+`, `w_j = (s_+ - s_-) u_j`, `L = s_- sum_j u_j x_j^T`.
 #[derive(Debug)]
-pub(super) struct Problem<'a, const D: usize> {
+pub(super) struct ConeProblem<'a, const D: usize> {
     pub(super) map: &'a PiecewiseLinearMap,
     pub(super) k: usize,
     /// `w`, `k x n`.
@@ -22,7 +22,7 @@ pub(super) struct Problem<'a, const D: usize> {
     pub(super) magnitude: f64,
 }
 
-impl<'a, const D: usize> Problem<'a, D> {
+impl<'a, const D: usize> ConeProblem<'a, D> {
     pub(super) fn new(map: &'a PiecewiseLinearMap) -> Self {
         let slopes = map.slopes;
         let jump = slopes.plus - slopes.minus;

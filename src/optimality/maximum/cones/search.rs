@@ -3,9 +3,10 @@
 use std::collections::BinaryHeap;
 
 use super::ascent::Ascent;
-use super::cell::{Cell, Evaluated, Split, Workspace};
+use super::bounding::{ConeWorkspace, Evaluated};
+use super::cell::{Cell, Split};
 use super::leaves::{Cones, Leaf, Leaves};
-use super::problem::Problem;
+use super::problem::ConeProblem;
 use super::{BoundedMaximum, Climbed};
 use crate::numeric::error_bounds::EPS;
 use crate::numeric::parallel::{Parts, for_each};
@@ -28,7 +29,7 @@ const SLACK: f64 = 64.0;
 struct Slot<const D: usize> {
     cell: Option<Box<Cell<D>>>,
     parts: Vec<Evaluated<D>>,
-    workspace: Workspace<D>,
+    workspace: ConeWorkspace<D>,
 }
 
 /// The cones that are not decided, and the largest bound of the others.
@@ -79,7 +80,7 @@ pub(super) fn search<const D: usize>(
     limits: Limits,
     memory: &mut Option<Cones>,
 ) -> BoundedMaximum {
-    let problem = Problem::<D>::new(map);
+    let problem = ConeProblem::<D>::new(map);
     let mut ascent = Ascent::new(&problem);
     let mut best = ascent.climb(std::array::from_fn(|r| start[r]));
     let mut slots: Vec<Slot<D>> = (0..BATCH).map(|_| Slot::default()).collect();
@@ -180,7 +181,7 @@ pub(super) fn search<const D: usize>(
 
 /// The cones of the last search, or the orthants; for one output for both signs.
 fn first_cones<const D: usize>(
-    problem: &Problem<'_, D>,
+    problem: &ConeProblem<'_, D>,
     memory: Option<Cones>,
 ) -> Vec<Box<Cell<D>>> {
     let leaves = match memory.and_then(|cones| cones.leaves(problem.k, problem.len())) {
@@ -209,7 +210,7 @@ fn first_cones<const D: usize>(
 
 impl<const D: usize> Cell<D> {
     /// A cone that all samples may cross.
-    fn new(problem: &Problem<'_, D>, leaf: &Leaf<D>) -> Self {
+    fn new(problem: &ConeProblem<'_, D>, leaf: &Leaf<D>) -> Self {
         Self {
             v: leaf.v,
             a: problem.linear.iter().map(|a| a.scaled(leaf.sign)).collect(),
@@ -222,15 +223,6 @@ impl<const D: usize> Cell<D> {
             tolerated: 0.0,
             depth: 0,
             split: Split { p: 0, q: 1, s: 0.5 },
-        }
-    }
-
-    /// The cone without its bound.
-    fn leaf(&self) -> Leaf<D> {
-        Leaf {
-            v: self.v,
-            sign: self.sign,
-            cover: self.cover,
         }
     }
 }
