@@ -500,7 +500,7 @@ fn certified<T: Real, E: Certifiable<T>>(
             Search::new().within(budget)
         });
         if let Some(Ok(mut search)) = search {
-            suite.call("Search::certify", (at, budget), || {
+            suite.call("Certifiable::certificate", (at, budget), || {
                 search.certify(energy, &mu)
             });
             suite.call("Search::budget", (at, budget), || search.budget());
