@@ -84,9 +84,10 @@ pub(super) fn search<const D: usize>(
     let mut ascent = Ascent::new(&problem);
     let mut best = ascent.climb(std::array::from_fn(|r| start[r]));
     let mut slots: Vec<Slot<D>> = (0..BATCH).map(|_| Slot::default()).collect();
+    let (first, work) = first_cones(&problem, memory.take());
     let mut frontier = Frontier {
         heap: BinaryHeap::new(),
-        first: first_cones(&problem, memory.take()),
+        first,
         stored: 0,
         decided: 0.0,
         leaves: Leaves::default(),
@@ -166,7 +167,7 @@ pub(super) fn search<const D: usize>(
         upper = upper.max(cell.upper);
         frontier.leaves.push(&cell.leaf());
     }
-    *memory = frontier.leaves.into_memory(map.k, samples);
+    *memory = frontier.leaves.into_memory(map.k, work.unwrap_or(samples));
     let (value, b) = best;
     BoundedMaximum {
         best: Climbed {
@@ -179,13 +180,19 @@ pub(super) fn search<const D: usize>(
     }
 }
 
-/// The cones of the last search, or the orthants; for one output for both signs.
+/// The cones of the last search and the work of one from the start, or the orthants; for one output
+/// for both signs.
 fn first_cones<const D: usize>(
     problem: &ConeProblem<'_, D>,
     memory: Option<Cones>,
-) -> Vec<Box<Cell<D>>> {
-    let leaves = match memory.and_then(|cones| cones.leaves(problem.k, problem.len())) {
-        Some(leaves) => leaves,
+) -> (Vec<Box<Cell<D>>>, Option<usize>) {
+    let kept = memory.and_then(|cones| {
+        let leaves = cones.leaves(problem.k, problem.len())?;
+        Some((leaves, cones.samples))
+    });
+    let work = kept.as_ref().map(|(_, samples)| *samples);
+    let leaves = match kept {
+        Some((leaves, _)) => leaves,
         None => {
             let signs: &[f64] = if problem.k == 1 { &[1.0, -1.0] } else { &[1.0] };
             let orthants = (0..1_usize << D).map(|orthant| {
@@ -202,10 +209,8 @@ fn first_cones<const D: usize>(
             orthants.flat_map(leaf).collect()
         }
     };
-    leaves
-        .into_iter()
-        .map(|leaf| Box::new(Cell::new(problem, &leaf)))
-        .collect()
+    let cells = leaves.iter().map(|leaf| Box::new(Cell::new(problem, leaf)));
+    (cells.collect(), work)
 }
 
 impl<const D: usize> Cell<D> {
