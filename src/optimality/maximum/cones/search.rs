@@ -84,7 +84,7 @@ pub(super) fn search<const D: usize>(
     let mut ascent = Ascent::new(&problem);
     let mut best = ascent.climb(std::array::from_fn(|r| start[r]));
     let mut slots: Vec<Slot<D>> = (0..BATCH).map(|_| Slot::default()).collect();
-    let (first, work) = first_cones(&problem, memory.take());
+    let (first, work) = first_cones(&problem, memory.take(), limits);
     let mut frontier = Frontier {
         heap: BinaryHeap::new(),
         first,
@@ -185,10 +185,13 @@ pub(super) fn search<const D: usize>(
 fn first_cones<const D: usize>(
     problem: &ConeProblem<'_, D>,
     memory: Option<Cones>,
+    limits: Limits,
 ) -> (Vec<Box<Cell<D>>>, Option<usize>) {
     let kept = memory.and_then(|cones| {
         let leaves = cones.leaves(problem.k, problem.len())?;
-        Some((leaves, cones.samples))
+        // All of them have to be bounded before the first bound of the whole.
+        let bounded = 2 * leaves.len() <= limits.cells && limits.deadline.is_none();
+        bounded.then_some((leaves, cones.samples))
     });
     let work = kept.as_ref().map(|(_, samples)| *samples);
     let leaves = match kept {
