@@ -234,3 +234,79 @@ impl<const D: usize> Cell<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::splitmix::SplitMix64;
+    use crate::numeric::vector::norm;
+    use crate::optimality::piecewise_linear::OneSidedSlopes;
+
+    /// No unit vector of a cone is above its bound, for cones on random paths of splits.
+    fn check<const D: usize>(k: usize, minus: f64) {
+        let mut random = SplitMix64::new((8 * D + k) as u64);
+        let n = 30;
+        let x: Vec<f64> = (0..n * D).map(|_| random.normal()).collect();
+        let u: Vec<f64> = (0..n * k).map(|_| random.normal()).collect();
+        let map = PiecewiseLinearMap::new(&x, &u, D, k, OneSidedSlopes { plus: 1.0, minus });
+        let problem = ConeProblem::<D>::new(&map);
+        let mut workspace = ConeWorkspace::default();
+        for path in 0..20 {
+            let v = std::array::from_fn(|i| std::array::from_fn(|r| f64::from(r == i)));
+            let sign = if k == 1 && path % 2 == 1 { -1.0 } else { 1.0 };
+            let mut whole = Cell::new(
+                &problem,
+                &Leaf {
+                    v,
+                    sign,
+                    cover: 0.0,
+                },
+            );
+            for depth in 0..30 {
+                let parts = if depth == 0 {
+                    vec![workspace.evaluate(&problem, &whole, 0.0)]
+                } else {
+                    workspace.split(&problem, &whole, 0.0).into()
+                };
+                for part in &parts {
+                    for i in 0..2 * D {
+                        let mut b = [0.0; D];
+                        for v in &part.leaf.v {
+                            let s = random.normal().abs().powi(i as i32);
+                            (0..D).for_each(|r| b[r] += s * v[r]);
+                        }
+                        let length = norm(&b);
+                        let b = b.map(|b| b / length);
+                        let g = map.evaluate(&b);
+                        let value = if k == 1 { sign * g[0] } else { norm(&g) };
+                        assert!(
+                            value <= part.upper,
+                            "{D}, {k}: {value} above {}",
+                            part.upper
+                        );
+                    }
+                }
+                let at = if parts.len() == 2 && random.normal() > 0.0 {
+                    1
+                } else {
+                    0
+                };
+                match parts.into_iter().nth(at).and_then(|part| part.cell) {
+                    Some(cell) => whole = *cell,
+                    None => break,
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_vector_of_a_cone_is_above_its_bound() {
+        for minus in [0.0, 0.3, -1.0] {
+            for k in [1, 3] {
+                check::<3>(k, minus);
+                check::<4>(k, minus);
+                check::<6>(k, minus);
+            }
+        }
+    }
+}
