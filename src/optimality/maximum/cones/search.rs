@@ -84,9 +84,10 @@ pub(super) fn search<const D: usize>(
     let mut ascent = Ascent::new(&problem);
     let mut best = ascent.climb(std::array::from_fn(|r| start[r]));
     let mut slots: Vec<Slot<D>> = (0..BATCH).map(|_| Slot::default()).collect();
+    let (first, work) = first_cones(&problem, memory.take(), limits);
     let mut frontier = Frontier {
         heap: BinaryHeap::new(),
-        first: first_cones(&problem, memory.take()),
+        first,
         stored: 0,
         decided: 0.0,
         leaves: Leaves::default(),
@@ -166,7 +167,7 @@ pub(super) fn search<const D: usize>(
         upper = upper.max(cell.upper);
         frontier.leaves.push(&cell.leaf());
     }
-    *memory = frontier.leaves.into_memory(map.k, samples);
+    *memory = frontier.leaves.into_memory(map.k, work.unwrap_or(samples));
     let (value, b) = best;
     BoundedMaximum {
         best: Climbed {
@@ -179,13 +180,22 @@ pub(super) fn search<const D: usize>(
     }
 }
 
-/// The cones of the last search, or the orthants; for one output for both signs.
+/// The cones of the last search and the work of one from the start, or the orthants; for one output
+/// for both signs.
 fn first_cones<const D: usize>(
     problem: &ConeProblem<'_, D>,
     memory: Option<Cones>,
-) -> Vec<Box<Cell<D>>> {
-    let leaves = match memory.and_then(|cones| cones.leaves(problem.k, problem.len())) {
-        Some(leaves) => leaves,
+    limits: Limits,
+) -> (Vec<Box<Cell<D>>>, Option<usize>) {
+    let kept = memory.and_then(|cones| {
+        let leaves = cones.leaves(problem.k, problem.len())?;
+        // All of them have to be bounded before the first bound of the whole.
+        let bounded = 2 * leaves.len() <= limits.cells && limits.deadline.is_none();
+        bounded.then_some((leaves, cones.samples))
+    });
+    let work = kept.as_ref().map(|(_, samples)| *samples);
+    let leaves = match kept {
+        Some((leaves, _)) => leaves,
         None => {
             let signs: &[f64] = if problem.k == 1 { &[1.0, -1.0] } else { &[1.0] };
             let orthants = (0..1_usize << D).map(|orthant| {
@@ -202,10 +212,8 @@ fn first_cones<const D: usize>(
             orthants.flat_map(leaf).collect()
         }
     };
-    leaves
-        .into_iter()
-        .map(|leaf| Box::new(Cell::new(problem, &leaf)))
-        .collect()
+    let cells = leaves.iter().map(|leaf| Box::new(Cell::new(problem, leaf)));
+    (cells.collect(), work)
 }
 
 impl<const D: usize> Cell<D> {
@@ -223,6 +231,82 @@ impl<const D: usize> Cell<D> {
             tolerated: 0.0,
             depth: 0,
             split: Split { p: 0, q: 1, s: 0.5 },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::splitmix::SplitMix64;
+    use crate::numeric::vector::norm;
+    use crate::optimality::piecewise_linear::OneSidedSlopes;
+
+    /// No unit vector of a cone is above its bound, for cones on random paths of splits.
+    fn check<const D: usize>(k: usize, minus: f64) {
+        let mut random = SplitMix64::new((8 * D + k) as u64);
+        let n = 30;
+        let x: Vec<f64> = (0..n * D).map(|_| random.normal()).collect();
+        let u: Vec<f64> = (0..n * k).map(|_| random.normal()).collect();
+        let map = PiecewiseLinearMap::new(&x, &u, D, k, OneSidedSlopes { plus: 1.0, minus });
+        let problem = ConeProblem::<D>::new(&map);
+        let mut workspace = ConeWorkspace::default();
+        for path in 0..20 {
+            let v = std::array::from_fn(|i| std::array::from_fn(|r| f64::from(r == i)));
+            let sign = if k == 1 && path % 2 == 1 { -1.0 } else { 1.0 };
+            let mut whole = Cell::new(
+                &problem,
+                &Leaf {
+                    v,
+                    sign,
+                    cover: 0.0,
+                },
+            );
+            for depth in 0..30 {
+                let parts = if depth == 0 {
+                    vec![workspace.evaluate(&problem, &whole, 0.0)]
+                } else {
+                    workspace.split(&problem, &whole, 0.0).into()
+                };
+                for part in &parts {
+                    for i in 0..2 * D {
+                        let mut b = [0.0; D];
+                        for v in &part.leaf.v {
+                            let s = random.normal().abs().powi(i as i32);
+                            (0..D).for_each(|r| b[r] += s * v[r]);
+                        }
+                        let length = norm(&b);
+                        let b = b.map(|b| b / length);
+                        let g = map.evaluate(&b);
+                        let value = if k == 1 { sign * g[0] } else { norm(&g) };
+                        assert!(
+                            value <= part.upper,
+                            "{D}, {k}: {value} above {}",
+                            part.upper
+                        );
+                    }
+                }
+                let at = if parts.len() == 2 && random.normal() > 0.0 {
+                    1
+                } else {
+                    0
+                };
+                match parts.into_iter().nth(at).and_then(|part| part.cell) {
+                    Some(cell) => whole = *cell,
+                    None => break,
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_vector_of_a_cone_is_above_its_bound() {
+        for minus in [0.0, 0.3, -1.0] {
+            for k in [1, 3] {
+                check::<3>(k, minus);
+                check::<4>(k, minus);
+                check::<6>(k, minus);
+            }
         }
     }
 }
