@@ -77,7 +77,7 @@ fn relaxations_of_linear_and_separable_forms_are_tight() {
     }
 }
 
-/// After conditional gradients that stop when their search finds no better atom, the maximum of
+/// After conditional gradients that stop when their search returns no better atom, the maximum of
 /// branch and bound may be larger.
 #[test]
 fn the_search_reaches_the_maximum_near_an_optimum() {
