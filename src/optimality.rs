@@ -26,6 +26,9 @@
 //! `F(mu) - F*`, rounding errors included. If `max|g| > 2 lambda`, the maximiser gives a neuron
 //! along which F decreases, the [`escape`](Certificate::escape).
 //!
+//! A [`Search`] holds the [`Effort`] of the bound of `max|g|`, and what one certificate leaves for the
+//! next.
+//!
 //! Any vector of numbers u is a legitimate dual point. A proof therefore consists of three bounds:
 //! F from above, `max|g|` of that u from above, and `R*` from above at the multiple of u that is
 //! feasible. How u was chosen does not matter.
@@ -58,15 +61,23 @@
 //! A non-homogeneous activation such as `Softplus` does not compile here.
 
 mod certificate;
+mod certify;
 mod dual;
 mod dual_bound;
+mod dual_problem;
+mod effort;
 mod kinks;
 mod maximum;
 mod network;
 mod piecewise_linear;
 mod population;
 mod predictions;
+mod relaxed_dual;
+mod search;
 
-pub use certificate::{Bound, Certifiable, Certificate, certify, certify_within};
+pub use certificate::{Bound, Certifiable, Certificate};
+pub use certify::{certify, certify_within};
 pub use dual::DualRisk;
+pub use effort::Effort;
 pub use network::Decay;
+pub use search::Search;

@@ -67,4 +67,4 @@ pub use insert::insert;
 pub use merge::merge;
 pub use prune::prune;
 pub use reweight::reweigh;
-pub use run_until_optimal::run_until_optimal;
+pub use run_until_optimal::{run_until_optimal, run_until_optimal_with};

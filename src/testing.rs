@@ -15,6 +15,7 @@
 //! | [`Risk`] | [`check_risk`], [`check_resampled_risk`] | `risk_laws!` |
 //! | [`FeatureMap`] | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
 //! | [`Energy`] | [`check_energy`], [`check_energy_within`], [`check_convexity`], [`check_resampled_energy`] | `energy_laws!` |
+//! | [`Certifiable`] | [`check_certificate`] | `certificate_laws!` |
 //! | [`Integrator`] | [`check_integrator`], [`check_momentum_integrator`], [`check_jko`], [`check_proximal_step`], [`check_distributed_step`] | `integrator_laws!` |
 //! | [`Potential`] | [`check_potential`] | `potential_laws!` |
 //! | [`Kernel`] | [`check_kernel`] | `kernel_laws!` |
@@ -40,6 +41,7 @@
 //! [`Risk`]: crate::risk::Risk
 //! [`FeatureMap`]: crate::feature::FeatureMap
 //! [`Energy`]: crate::energy::Energy
+//! [`Certifiable`]: crate::optimality::Certifiable
 //! [`Integrator`]: crate::integrator::Integrator
 //! [`Potential`]: crate::energy::Potential
 //! [`Kernel`]: crate::energy::Kernel
@@ -48,6 +50,7 @@
 mod accumulation;
 mod activation;
 mod case;
+mod certificate;
 mod convexity;
 mod derivative;
 mod energy;
@@ -73,6 +76,7 @@ mod violation;
 
 pub use activation::{check_activation, check_homogeneous_activation};
 pub use case::{Case, CaseRng};
+pub use certificate::check_certificate;
 pub use convexity::check_convexity;
 pub use energy::{check_energy, check_energy_within};
 pub use feature_map::{ProvidedBatches, check_batches, check_feature_map, check_same_map};
@@ -83,8 +87,8 @@ pub use loss::{accepted_target, check_loss};
 #[cfg(feature = "proptest")]
 #[doc(inline)]
 pub use macros::{
-    activation_laws, energy_laws, feature_map_laws, integrator_laws, kernel_laws, loss_laws,
-    potential_laws, risk_laws,
+    activation_laws, certificate_laws, energy_laws, feature_map_laws, integrator_laws, kernel_laws,
+    loss_laws, potential_laws, risk_laws,
 };
 pub use potential::check_potential;
 pub use proximal::{check_distributed_step, check_jko, check_proximal_step};

@@ -4,7 +4,7 @@ use std::f64::consts::{SQRT_2, TAU};
 
 use wasserflow::feature::Breakpoint;
 use wasserflow::nalgebra::{DMatrix, Vector2};
-use wasserflow::optimality::{Certifiable, Certificate, DualRisk};
+use wasserflow::optimality::{Certifiable, Certificate, DualRisk, Search};
 use wasserflow::prelude::*;
 
 /// The feature map of spikes: their Fourier coefficients up to an order, and the penalty on their
@@ -203,7 +203,7 @@ impl Energy<f64> for Deconvolution {
 /// equality on its support. If `c eta` satisfies the inequality, then c u is dual feasible and
 /// `-R*(c u) <= F*`.
 impl Certifiable<f64> for Deconvolution {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, _budget: f64) -> Certificate<f64> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, _: &mut Search) -> Certificate<f64> {
         let (spikes, energy) = (*self.0.features(), self.value(mu));
         let mut h = vec![0.0; self.0.risk().targets().len()];
         let mut u = h.clone();

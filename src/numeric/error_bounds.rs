@@ -100,6 +100,15 @@ impl CompensatedSum {
         self.sum = sum;
     }
 
+    /// The sum times `s`, a sign or another power of two.
+    #[inline]
+    pub(crate) fn scaled(&self, s: f64) -> Self {
+        Self {
+            sum: s * self.sum,
+            correction: s * self.correction,
+        }
+    }
+
     /// The sum; infinite or NaN if a term is not finite or a partial sum overflows.
     #[inline]
     pub(crate) fn value(&self) -> f64 {

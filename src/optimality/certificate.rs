@@ -1,23 +1,22 @@
 //! The certificate of global optimality: its values, and the energies that provide it.
 
+use super::search::Search;
 use crate::energy::Energy;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::sub_up;
 use crate::real::{Real, epsilon, real, to_f64};
 
-/// The search behind [`Certificate::maximum`], the bound on the maximum of `|g|` over the unit
-/// sphere.
+/// The proof behind the upper bound of [`Certificate::maximum_bounds`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bound {
-    /// An upper bound that includes rounding errors (d <= 3), tight up to these.
-    Certified,
-    /// An upper bound that includes rounding errors and is not tight: branch and bound (d = 3)
-    /// stopped at its limit of work.
+    /// The bounds agree up to the tolerance of the [`Effort`](super::Effort) and rounding.
+    Exact,
+    /// Branch and bound ended at the limit of its effort. The bounds differ by a ratio.
     Truncated,
-    /// A lower bound, the best value of a multistart search (d > 3): a larger value may exist.
-    Estimate,
+    /// The upper bound is that of a relaxation. The bounds differ by a ratio.
+    Relaxed,
 }
 
 /// An energy whose global minimum has a computable lower bound.
@@ -51,9 +50,12 @@ pub enum Bound {
             conjugate (`DualRisk`) and a weight decay or no potential (`Decay`), and for `Mmd`"
 )]
 pub trait Certifiable<T: Real>: Energy<T> {
-    /// The certificate of `mu` among all measures, or those of norm at most `budget` if that is
-    /// finite. [`certify_within`] passes a `budget >= 0`, never NaN.
-    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
+    /// The certificate of `mu` among all measures, or those of norm at most
+    /// [`Search::budget`] if that is finite.
+    ///
+    /// `search` limits the effort, and stores what the next certificate can start from. A custom
+    /// implementation may ignore it: a lower bound over all measures is one over fewer of them.
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, search: &mut Search) -> Certificate<T>;
 
     /// The certificate of `mu` by the subgradient `sum_j s_j F'(mu_j)` in place of `F'(mu)`, for
     /// pairs `(s_j, mu_j)` with `s_j >= 0` and sum 1.
@@ -64,49 +66,51 @@ pub trait Certifiable<T: Real>: Energy<T> {
         &mut self,
         mu: &EmpiricalMeasure<T>,
         subgradient: &[(T, EmpiricalMeasure<T>)],
+        search: &mut Search,
     ) -> Option<Certificate<T>> {
-        let _ = (mu, subgradient);
+        let _ = (mu, subgradient, search);
         None
     }
 }
 
 forward! {
     impl[T: Real, E: Certifiable<T> + ?Sized] Certifiable<T>; for &mut E, Box<E>; {
-        fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T>;
+        fn certificate(&mut self, mu: &EmpiricalMeasure<T>, search: &mut Search) -> Certificate<T>;
         fn combined_certificate(
             &mut self,
             mu: &EmpiricalMeasure<T>,
-            subgradient: &[(T, EmpiricalMeasure<T>)]
+            subgradient: &[(T, EmpiricalMeasure<T>)],
+            search: &mut Search
         ) -> Option<Certificate<T>>;
     }
 }
 
-/// Bounds on the optimality of a measure, computed by [`certify`].
+/// Bounds on the optimality of a measure, computed by [`certify`](super::certify).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Certificate<T> {
     pub(super) energy: T,
     pub(super) gap: T,
-    pub(super) estimate: T,
-    pub(super) maximum: Option<T>,
+    pub(super) optimistic: T,
+    /// A lower and an upper bound of `max |g|`.
+    pub(super) maximum: Option<(T, T)>,
     pub(super) threshold: T,
-    pub(super) bound: Bound,
+    pub(super) bound: Option<Bound>,
     pub(super) escape: Option<Vec<T>>,
 }
 
 impl Certificate<f64> {
-    /// Converts to T, outward: the energy, the gaps and an upper bound of the maximum are rounded
-    /// up, a lower bound of it and the threshold down.
+    /// Converts to T, outward: the energy, the gaps and upper bounds are rounded up, lower bounds
+    /// and the threshold down.
     pub(super) fn convert<T: Real>(self) -> Certificate<T> {
-        let maximum = |x: f64| match self.bound {
-            Bound::Estimate => -round_up::<T>(-x),
-            _ => round_up(x),
-        };
+        let down = |x: f64| -round_up::<T>(-x);
         Certificate {
             energy: round_up(self.energy),
             gap: round_up(self.gap),
-            estimate: round_up(self.estimate),
-            maximum: self.maximum.map(maximum),
-            threshold: -round_up::<T>(-self.threshold),
+            optimistic: round_up(self.optimistic),
+            maximum: self
+                .maximum
+                .map(|(lower, upper)| (down(lower), round_up(upper))),
+            threshold: down(self.threshold),
             bound: self.bound,
             escape: self.escape.map(|w| w.into_iter().map(real).collect()),
         }
@@ -117,10 +121,10 @@ impl Certificate<f64> {
         Self {
             energy: f64::INFINITY,
             gap: f64::INFINITY,
-            estimate: f64::INFINITY,
+            optimistic: f64::INFINITY,
             maximum: None,
             threshold: 0.0,
-            bound: Bound::Estimate,
+            bound: None,
             escape: None,
         }
     }
@@ -133,7 +137,7 @@ impl<T: Real> Certificate<T> {
     /// with `F'(mu)(w) < 0`, if one is available.
     ///
     /// ```
-    /// use wasserflow::optimality::{Certifiable, Certificate};
+    /// use wasserflow::optimality::{Certifiable, Certificate, Search};
     /// use wasserflow::sparse::FrankWolfe;
     /// use wasserflow::nalgebra::DMatrix;
     /// use wasserflow::prelude::*;
@@ -161,7 +165,11 @@ impl<T: Real> Certificate<T> {
     /// #     }
     /// # }
     /// impl Certifiable<f64> for Nearby {
-    ///     fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, _: f64) -> Certificate<f64> {
+    ///     fn certificate(
+    ///         &mut self,
+    ///         mu: &EmpiricalMeasure<f64>,
+    ///         _: &mut Search,
+    ///     ) -> Certificate<f64> {
     ///         let at = self.0.target().points().clone();
     ///         let (mut values, mut descent) = (vec![0.0; at.ncols()], at.clone());
     ///         let energy = self.0.first_variation(mu, &at, &mut values, &mut descent);
@@ -184,10 +192,10 @@ impl<T: Real> Certificate<T> {
         Certificate {
             energy,
             gap,
-            estimate: gap,
+            optimistic: gap,
             maximum: None,
             threshold: 0.0,
-            bound: Bound::Certified,
+            bound: None,
             escape,
         }
         .convert()
@@ -200,14 +208,17 @@ impl<T: Real> Certificate<T> {
         self.gap
     }
 
-    /// The gap if the largest `|g|` found is the maximum; equal to [`gap`](Self::gap) for
-    /// [`Bound::Certified`].
-    pub fn estimated_gap(&self) -> T {
-        self.estimate
+    /// An optimistic guess of the gap: its value if the largest `|g|` found were the maximum.
+    ///
+    /// At most [`gap`](Self::gap), and not a bound of `F(mu) - F*`: a search may miss the maximum.
+    /// The two agree up to the tolerance for [`Bound::Exact`].
+    pub fn optimistic_gap(&self) -> T {
+        self.optimistic
     }
 
-    /// The search behind [`maximum`](Self::maximum).
-    pub fn bound(&self) -> Bound {
+    /// The proof behind the upper bound of [`maximum_bounds`](Self::maximum_bounds); `None` without
+    /// bounds.
+    pub fn bound(&self) -> Option<Bound> {
         self.bound
     }
 
@@ -225,16 +236,17 @@ impl<T: Real> Certificate<T> {
         self.energy
     }
 
-    /// A bound on the maximum of `|g(b)|` over the unit sphere; `None` without a search.
+    /// Bounds `lower <= max |g(b)| <= upper` over the unit sphere; `None` if they were not computed.
     ///
-    /// An upper bound, rounded up, unless [`bound`](Self::bound) is [`Bound::Estimate`]; then a lower
-    /// bound, rounded down. Rounding errors are included, for the gradient u as it was computed.
-    pub fn maximum(&self) -> Option<T> {
+    /// Both are proved: they are rounded outward and include rounding errors, for the gradient u as
+    /// it was computed. `lower` is `|g|` at the best direction found; `upper` is explained by
+    /// [`bound`](Self::bound).
+    pub fn maximum_bounds(&self) -> Option<(T, T)> {
         self.maximum
     }
 
-    /// `2 lambda`, rounded down. If an upper bound [`maximum`](Self::maximum) does not exceed it, u
-    /// is dual feasible.
+    /// `2 lambda`, rounded down. If the upper bound of [`maximum_bounds`](Self::maximum_bounds) does
+    /// not exceed it, u is dual feasible.
     pub fn threshold(&self) -> T {
         self.threshold
     }
@@ -263,106 +275,4 @@ pub(super) fn check_dimension<T: Real>(energy: &impl Energy<T>, mu: &EmpiricalMe
         mu.dim(),
         "the measure must have the dimension of the particles of the energy"
     );
-}
-
-/// The certificate of optimality of `mu` among all measures.
-///
-/// For networks of 1-homogeneous neurons (`Relu`, `LeakyRelu`, `Abs`, `Identity`, or a custom
-/// activation of degree 1):
-///
-/// | d | maximum over the sphere | [`Bound`] | cost beyond the predictions |
-/// |---|---|---|---|
-/// | 1 | both unit vectors | certified | `O(n k)` |
-/// | 2 | the arcs between 2n angles, each in closed form | certified | `O(n (log n + k))` |
-/// | 3 | branch and bound over the cells between n great circles | certified, or truncated | `O(n k)` a cell, few cells in practice, `O(n^2)` at worst |
-/// | > 3 | multistart ascent from particles, data and random directions of a fixed seed | estimate | `O(n d k)` an evaluation, some 2000 |
-///
-/// For d = 3 the search stops after `2^18` cells, or `2^28` circles in cells, with
-/// [`Bound::Truncated`]. Its bound is then valid, and so is the gap, but neither is tight.
-///
-/// The gap is `F(mu) - max_c -R*(c u)` over `|c| max|g| <= 2 lambda`. As `c = 0` is feasible, the
-/// gap is at most `F(mu) - inf R`: at most F for a non-negative loss, and equal to it for
-/// `lambda = 0` if `inf R = 0`. For d > 3 the gap uses only `max|g| <= sum_j |u_j| |x_j|`, and
-/// [`estimated_gap`](Certificate::estimated_gap) the result of the search. The gap is infinite if
-/// the loss does not implement its [`conjugate`](crate::loss::Loss::conjugate). For a degree other
-/// than 1 it is `F(mu) - inf R`.
-///
-/// At a kink of the loss (`Hinge`, `Quantile`) the gradient u is not unique. Up to 8 choices between
-/// the one-sided derivatives are then tried, each a least-squares solution of
-/// `g(b) = -2 lambda a / |a|` on the particles, and the best bound is used. Predictions within
-/// `2^-20 int |a| |b| |x| dmu` of a kink count as being at it. Choices are not tried on ranks, nor
-/// for `lambda = 0`.
-///
-/// # Rounding
-/// All is computed in double precision for any T. Each number that enters the gap is an upper or a
-/// lower bound by a stated inequality:
-/// - F is evaluated at its upper bound over all predictions within the a priori rounding error of a
-///   sum of m terms, `(m + r (d + 2) + d + k + 16) eps int |a| |b|^r dmu |x|^r` for an activation
-///   of degree r, and what underflows.
-/// - `max|g|` of the dual point as computed is enclosed up to a multiple of
-///   `eps sum_j |u_j| |x_j|`, for d <= 3; powers of two are taken out of u, x and sigma, so that
-///   neither overflow nor underflow matters.
-/// - The conjugate is bounded from above at the very point that is feasible.
-///
-/// These bounds rely on the accuracy stated in the laws of [`Loss`](crate::loss::Loss) and
-/// [`DualRisk`](super::DualRisk), and on scalars of at most double precision. They hold for all
-/// finite data; if an intermediate result overflows, the gap is infinite.
-///
-/// If `mu` is not finite, the gap is infinite. Ranks that each hold a part of the particles get the
-/// same certificate; predictions are then summed in the precision of T, and the bound is
-/// accordingly wider.
-///
-/// # Panics
-/// When `mu` does not have the dimension of the energy's particles.
-///
-/// Source: L. Chizat and F. Bach, On the global convergence of gradient descent for
-/// over-parameterized models using optimal transport, 2018, for the optimality conditions; the dual
-/// bound is weak duality (Fenchel).
-pub fn certify<T: Real, E: Certifiable<T> + ?Sized>(
-    energy: &mut E,
-    mu: &EmpiricalMeasure<T>,
-) -> Certificate<T> {
-    energy.certificate(mu, f64::INFINITY)
-}
-
-/// The certificate of optimality of `mu` among the measures `nu` of norm
-/// `int |a| |b| dnu <= budget`.
-///
-/// The gap is `F(mu) - max_c [ -R*(c u) - budget (|c| max|g| - 2 lambda)_+ ]`. For `lambda = 0`,
-/// `c = 1` gives the first-order bound `<u, h_mu> + budget max|g|`. The gap is negative if `mu`, of
-/// a larger norm itself, has a lower energy than all of these measures. A negative budget counts as
-/// 0. For a budget that is NaN the gap is infinite.
-///
-/// ```
-/// use wasserflow::nalgebra::{DMatrix, DVector};
-/// use wasserflow::prelude::*;
-///
-/// // y = 3 at x = 1. With |a| |b| <= 1 no network predicts more than 1, so F >= (1 - 3)^2 / 2.
-/// let x = DMatrix::from_element(1, 1, 1.0);
-/// let risk = EmpiricalRisk::new(Square, x, DVector::from_element(1, 3.0))?;
-/// let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?;
-/// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 1.0))?;
-/// assert!(optimality::certify_within(&mut energy, &mu, 1.0).gap() < 1e-6);
-/// assert!(optimality::certify(&mut energy, &mu).gap() >= 2.0); // among all measures, F* = 0
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Panics
-/// As [`certify`].
-pub fn certify_within<T: Real, E: Certifiable<T> + ?Sized>(
-    energy: &mut E,
-    mu: &EmpiricalMeasure<T>,
-    budget: T,
-) -> Certificate<T> {
-    let budget = to_f64(budget);
-    if budget.is_nan() {
-        let (gap, estimate) = (real(f64::INFINITY), real(f64::INFINITY));
-        let certificate = energy.certificate(mu, f64::INFINITY);
-        return Certificate {
-            gap,
-            estimate,
-            ..certificate
-        };
-    }
-    energy.certificate(mu, budget.max(0.0))
 }

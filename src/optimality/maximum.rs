@@ -2,16 +2,17 @@
 
 mod arc;
 mod circle;
+mod climb;
+pub(super) mod cones;
 pub(super) mod multistart;
-mod space;
-mod sphere;
-
-use multistart::{StartingPoints, multistart_ascent};
+pub(super) mod relaxation;
 
 use super::certificate::Bound;
+use super::effort::Limits;
 use super::piecewise_linear::PiecewiseLinearMap;
+use super::search::Memory;
 use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale, scale_down, scale_up, sub_down};
-use crate::numeric::vector::{columns, norm};
+use crate::numeric::vector::norm;
 
 /// Bounds on `max |g|` over the unit sphere.
 #[derive(Debug, Clone)]
@@ -41,17 +42,21 @@ impl Maximum {
             g: vec![0.0; map.k],
             lower: 0.0,
             upper: 0.0,
-            bound: Bound::Certified,
+            bound: Bound::Exact,
         }
     }
 }
 
-/// `max |g|` over the unit sphere: bounded for `d <= 3`, searched for `d > 3`.
+/// Bounds on `max |g|` over the unit sphere: exact for `d <= 6`, by a relaxation for `d > 6`.
 ///
-/// `particles` are additional directions for the search to start from.
+/// `particles` are additional directions for the search to start from. `pays(value)` returns true if
+/// a proof that the maximum is about `value` is of use; otherwise only cheap bounds are computed.
 pub(super) fn maximum<'a>(
     map: &PiecewiseLinearMap,
     particles: impl Iterator<Item = &'a [f64]>,
+    pays: impl Fn(f64) -> bool,
+    limits: Limits,
+    memory: &mut Memory,
 ) -> Maximum {
     if map.len() == 0 {
         return Maximum::zero(map);
@@ -63,30 +68,49 @@ pub(super) fn maximum<'a>(
         1 => {
             let [right, left] = [1.0, -1.0].map(|b| norm(&map.evaluate(&[b])));
             let b = if right >= left { 1.0 } else { -1.0 };
-            (right.max(left), evaluation, vec![b], Bound::Certified)
+            (right.max(left), evaluation, vec![b], Bound::Exact)
         }
         2 => {
             let (value, b) = circle::maximum(map);
-            (value, circle::error(map.k), b.to_vec(), Bound::Certified)
+            (value, circle::error(map.k), b.to_vec(), Bound::Exact)
         }
         d => {
-            let starts = StartingPoints::random(d)
-                .with_directions(particles)
-                .with_directions(columns(&map.x, d));
-            let b = multistart_ascent(&starts, |b, gradient| map.norm_and_gradient(b, gradient));
-            if d == 3 {
-                let bounded = sphere::maximum(map, &b);
-                let b = bounded.maximizer.to_vec();
-                (bounded.upper, bounded.error, b, bounded.bound)
+            let small = d <= cones::MAX_DIMENSION && limits.cells > 0;
+            let mut best = if small {
+                cones::ascend(map, particles, &memory.maximizers, limits)
             } else {
-                (map.size, 0.0, b, Bound::Estimate)
+                climb::search(map, particles, &memory.maximizers, limits)
+            };
+            let pays = pays(scale(best.value, map.exponent));
+            let (mut upper, mut bound) = (relaxation::by_sizes(map), Bound::Relaxed);
+            if small && pays {
+                let bounded = cones::maximum(map, &best.b, limits, &mut memory.cones);
+                best = bounded.best;
+                upper = upper.min(bounded.upper);
+                bound = if bounded.finished {
+                    Bound::Exact
+                } else {
+                    Bound::Truncated
+                };
             }
+            if pays && bound != Bound::Exact && !limits.is_late() {
+                let relaxed = relaxation::bound(map, best.value, limits, &mut memory.relaxation);
+                for b in relaxed.directions {
+                    best.replace_if_larger(climb::climb(map, &b));
+                }
+                upper = upper.min(relaxed.upper);
+            }
+            memory.maximizers = vec![best.b.clone()];
+            (upper, 0.0, best.b, bound)
         }
     };
     let g = map.evaluate(&maximizer);
     let value = norm(&g);
     let lower = sub_down(value, mul_up(evaluation * EPS, map.size)).max(0.0);
     let upper = add_up(upper, mul_up(error * EPS, map.size)).min(map.size);
+    // Bounds that meet up to the tolerance are exact, whatever their source.
+    let meet = upper <= value * (1.0 + limits.tolerance) + evaluation * EPS * map.size;
+    let bound = if meet { Bound::Exact } else { bound };
     Maximum {
         value: scale(value, map.exponent),
         g,

@@ -6,17 +6,18 @@ use nalgebra::DVector;
 
 use super::certificate::{Bound, Certifiable, Certificate, check_dimension};
 use super::dual::DualRisk;
-use super::dual_bound::{GradientBound, dual_value};
-use super::kinks::{Condition, Kinks};
-use super::maximum::{Maximum, maximum};
-use super::piecewise_linear::{OneSidedSlopes, PiecewiseLinearMap};
+use super::dual_problem::{Candidate, DualProblem, NEGLIGIBLE};
+use super::kinks::Kinks;
+use super::maximum::Maximum;
+use super::piecewise_linear::OneSidedSlopes;
+use super::search::Search;
 use crate::activation::{Activation, Homogeneous};
 use crate::energy::{MeanFieldRisk, Potential, WeightDecay};
 use crate::feature::Ridge;
 use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale_up, sub_up};
-use crate::numeric::vector::{columns, norm};
+use crate::numeric::error_bounds::{EPS, add_up, mul_up};
+use crate::numeric::vector::norm;
 use crate::real::{Real, to_f64};
 use crate::risk::Risk;
 
@@ -50,22 +51,6 @@ impl<T: Real> Decay for WeightDecay<T> {
     }
 }
 
-/// The candidates at kinks at most. Each costs a maximum over the sphere.
-const CANDIDATES: usize = 8;
-
-/// The excess of `|g|` over `2 lambda`, relative to lambda, up to which a candidate is feasible but
-/// for the rounding errors of its choice.
-const EXCESS: f64 = 1e-12;
-
-/// The conditions on particles at most, k for each.
-const MAX_PARTICLES: usize = 32;
-
-/// The gap, in units of `EPS F`, that is not improved.
-const NEGLIGIBLE: f64 = 4.0;
-
-/// The difference of two gaps, in units of the rounding error of F, up to which they are equal.
-const EQUAL: f64 = 4.0;
-
 impl<A, R, T, V> Certifiable<T> for MeanFieldRisk<Ridge<A>, R, T, V>
 where
     T: Real,
@@ -73,15 +58,16 @@ where
     R: Risk<T> + DualRisk,
     V: Potential<T> + Decay,
 {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, budget: f64) -> Certificate<T> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, search: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
-        self.certificate_at(mu, None, budget)
+        self.certificate_at(mu, None, search)
     }
 
     fn combined_certificate(
         &mut self,
         mu: &EmpiricalMeasure<T>,
         subgradient: &[(T, EmpiricalMeasure<T>)],
+        search: &mut Search,
     ) -> Option<Certificate<T>> {
         check_dimension(self, mu);
         let mut u = vec![0.0; self.risk().inputs().len() * self.features().output_dim()];
@@ -94,7 +80,7 @@ where
             let terms = u.iter_mut().zip(&slope);
             terms.for_each(|(u, slope)| *u += to_f64(*s) * slope);
         }
-        Some(self.certificate_at(mu, Some(u), f64::INFINITY))
+        Some(self.certificate_at(mu, Some(u), search))
     }
 }
 
@@ -125,7 +111,7 @@ where
         &mut self,
         mu: &EmpiricalMeasure<T>,
         u: Option<Vec<f64>>,
-        budget: f64,
+        search: &mut Search,
     ) -> Certificate<T> {
         let Some((x, nu)) = self.in_double_precision(mu) else {
             return Certificate::unknown().convert();
@@ -151,7 +137,7 @@ where
             let bound = Certificate {
                 energy: value,
                 gap,
-                estimate: gap,
+                optimistic: gap,
                 threshold: (2.0 * lambda).min(f64::MAX),
                 ..Certificate::unknown()
             };
@@ -170,160 +156,45 @@ where
             particles: (!self.is_distributed()).then_some(&nu),
             value,
             lambda,
-            budget,
+            budget: search.budget(),
+            target: search.target(),
+            limits: search.limits(self.is_distributed()),
         };
-        let mut best = problem.bound(&u);
+        let memory = &mut search.memory;
+        let mut best = problem.bound(&u, memory);
         if !is_given && (best.gap.is_nan() || best.gap > NEGLIGIBLE * EPS * value) {
             let (h, magnitude) = (&predictions.h, &predictions.magnitude);
             let kinks = Kinks::near(problem.risk, h, magnitude, problem.x);
             if !kinks.is_empty() {
                 let exact = problem.risk.upper(h, &vec![0.0; magnitude.len()]);
                 let rounding = (risk - exact) + NEGLIGIBLE * EPS * value;
-                problem.improve_at_kinks(&kinks, &u, &mut best, rounding);
+                problem.improve_at_kinks(&kinks, &u, &mut best, rounding, memory);
             }
+        }
+        let proof_pays = best.optimistic <= problem.target;
+        if !is_given && proof_pays && best.maximum.bound != Bound::Exact {
+            let cost = mul_up(lambda, predictions.second_moment);
+            best.gap = best
+                .gap
+                .min(problem.relaxed_gap(&u, predictions.h, cost, memory));
+            best.optimistic = best.optimistic.min(best.gap);
         }
         let Candidate {
             gap,
-            estimate,
+            optimistic,
             maximum,
         } = best;
         let escape = (maximum.lower > 2.0 * lambda).then(|| descent_direction(&maximum));
         let certificate = Certificate {
             energy: value,
             gap,
-            estimate,
-            maximum: Some(match maximum.bound {
-                Bound::Estimate => maximum.lower,
-                _ => maximum.upper,
-            }),
+            optimistic,
+            maximum: Some((maximum.lower, maximum.upper)),
             threshold: (2.0 * lambda).min(f64::MAX),
-            bound: maximum.bound,
+            bound: Some(maximum.bound),
             escape,
         };
         certificate.convert()
-    }
-}
-
-/// The problem of which dual points bound the minimum from below.
-struct DualProblem<'a, R> {
-    risk: &'a R,
-    /// The samples, `d x n`.
-    x: &'a [f64],
-    d: usize,
-    k: usize,
-    slopes: OneSidedSlopes,
-    /// The measure, if this rank holds all of it.
-    particles: Option<&'a EmpiricalMeasure<f64>>,
-    /// An upper bound of F.
-    value: f64,
-    lambda: f64,
-    budget: f64,
-}
-
-/// The bound that a dual point gives.
-struct Candidate {
-    /// `F - D`, rounded up.
-    gap: f64,
-    /// The gap if the largest `|g|` found is the maximum.
-    estimate: f64,
-    maximum: Maximum,
-}
-
-impl<R: DualRisk> DualProblem<'_, R> {
-    /// The bound by the multiples of u.
-    fn bound(&self, u: &[f64]) -> Candidate {
-        let map = PiecewiseLinearMap::new(self.x, u, self.d, self.k, self.slopes);
-        let particles = self.particles.map_or(&[][..], |nu| nu.points().as_slice());
-        let directions = columns(particles, self.k + self.d).map(|w| &w[self.k..]);
-        let maximum = maximum(&map, directions);
-
-        // |z - c u| <= 2^-48 |c u| + 2^-1022 entry by entry, for the point z of the conjugate.
-        let relative = scale_up(mul_up(16.0 * EPS, map.size), map.exponent);
-        let lengths = columns(self.x, self.d).map(|x| mul_up(norm(x), 2.0 * f64::MIN_POSITIVE));
-        let lipschitz = mul_up((self.k as f64).sqrt(), self.slopes.lipschitz());
-        let offset = mul_up(lipschitz, lengths.sum());
-        let gap = |largest: f64| {
-            let slope = add_up(largest, relative);
-            let bound = GradientBound { slope, offset };
-            let lower = dual_value(self.risk, u, bound, self.lambda, self.budget);
-            sub_up(self.value, lower)
-        };
-        let proved = gap(maximum.upper);
-        let estimate = match maximum.bound {
-            Bound::Certified => proved,
-            _ => gap(maximum.value),
-        };
-        Candidate {
-            gap: proved,
-            estimate,
-            maximum,
-        }
-    }
-
-    /// Replaces `best` by the bounds of subgradients between the one-sided derivatives at kinks.
-    /// `rounding` is the rounding error of F.
-    fn improve_at_kinks(&self, kinks: &Kinks, u: &[f64], best: &mut Candidate, rounding: f64) {
-        let mut conditions = self.conditions_on_particles();
-        if conditions.is_empty() {
-            return;
-        }
-        for _ in 0..CANDIDATES {
-            let mut u = u.to_vec();
-            kinks.satisfy(&conditions, &mut u, self.x, self.d, self.slopes);
-            let mut next = self.bound(&u);
-            let maximum = &mut next.maximum;
-            let (excess, length) = (maximum.value - 2.0 * self.lambda, norm(&maximum.g));
-            let target = maximum.g.iter().map(|g| g / length * 2.0 * self.lambda);
-            conditions.push(Condition {
-                b: maximum.maximizer.clone(),
-                target: target.collect(),
-            });
-            let feasible = excess <= EXCESS * self.lambda;
-            if feasible {
-                maximum.lower = maximum.lower.min(2.0 * self.lambda);
-            }
-            let (gap, estimate) = (best.gap.min(next.gap), best.estimate.min(next.estimate));
-            // Of equal bounds, that without a direction of descent.
-            let equal = next.estimate <= best.estimate + EQUAL * rounding;
-            if next.estimate < best.estimate || (equal && next.maximum.lower < best.maximum.lower) {
-                *best = next;
-            }
-            (best.gap, best.estimate) = (gap, estimate);
-            if feasible || gap <= NEGLIGIBLE * EPS * self.value {
-                return;
-            }
-        }
-    }
-
-    /// `g(b) = -2 lambda a / |a|` for the directions of the particles, those of the largest
-    /// `c |a| |b|` first.
-    fn conditions_on_particles(&self) -> Vec<Condition> {
-        let Some(nu) = self.particles.filter(|_| self.lambda > 0.0) else {
-            return Vec::new();
-        };
-        let mut neurons: Vec<(f64, &[f64], &[f64])> = (0..nu.len())
-            .map(|i| {
-                let (a, b) = nu.particle(i).split_at(self.k);
-                (nu.weight(i) * norm(a) * norm(b), a, b)
-            })
-            .filter(|neuron| neuron.0 > 0.0)
-            .collect();
-        neurons.sort_by(|(s, ..), (t, ..)| t.total_cmp(s));
-        let condition = |&(_, a, b): &(f64, &[f64], &[f64])| {
-            let (length_a, length_b) = (norm(a), norm(b));
-            Condition {
-                b: b.iter().map(|b| b / length_b).collect(),
-                target: a
-                    .iter()
-                    .map(|a| -2.0 * self.lambda * (a / length_a))
-                    .collect(),
-            }
-        };
-        neurons
-            .iter()
-            .take(MAX_PARTICLES.div_ceil(self.k))
-            .map(condition)
-            .collect()
     }
 }
 

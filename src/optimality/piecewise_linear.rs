@@ -1,8 +1,6 @@
 //! The positively 1-homogeneous, piecewise linear map `g(b) = sum_j u_j sigma(b.x_j)`,
 //! `R^d -> R^k`.
 
-use nalgebra::{DMatrixView, DVectorView};
-
 use crate::numeric::error_bounds::{CompensatedSum, EPS, scale};
 use crate::numeric::vector::{columns, dot, norm};
 
@@ -47,6 +45,8 @@ pub(super) struct PiecewiseLinearMap {
     pub(super) d: usize,
     pub(super) k: usize,
     pub(super) slopes: OneSidedSlopes,
+    /// The samples that remain, by their indices.
+    pub(super) samples: Vec<usize>,
     /// Unit vectors, `d x n`.
     pub(super) x: Vec<f64>,
     /// Coefficients, `k x n`.
@@ -72,6 +72,7 @@ impl PiecewiseLinearMap {
             d,
             k,
             slopes,
+            samples: Vec::new(),
             x: Vec::with_capacity(x.len()),
             u: Vec::with_capacity(u.len()),
             exponent: 0,
@@ -86,10 +87,11 @@ impl PiecewiseLinearMap {
             minus: scale(slopes.minus, -slope),
         };
         let mut sum = 0.0;
-        for ((x, u), exponents) in columns(x, d).zip(columns(u, k)).zip(&exponents) {
-            let Some((of_x, of_u)) = *exponents else {
+        for (j, (x, u)) in columns(x, d).zip(columns(u, k)).enumerate() {
+            let Some((of_x, of_u)) = exponents[j] else {
                 continue;
             };
+            map.samples.push(j);
             let start = map.x.len();
             map.x.extend(x.iter().map(|&x| scale(x, -of_x)));
             let length = norm(&map.x[start..]);
@@ -145,42 +147,10 @@ impl PiecewiseLinearMap {
         }
         g.iter().map(CompensatedSum::value).collect()
     }
-
-    /// `2^-e |g(b)|` and its gradient `A^T g / |g|`, `A = Dg(b)`.
-    ///
-    /// For searches only: plain sums without an error bound.
-    pub(super) fn norm_and_gradient(&self, b: &[f64], gradient: &mut [f64]) -> f64 {
-        let x = DMatrixView::from_slice(&self.x, self.d, self.len());
-        let u = DMatrixView::from_slice(&self.u, self.k, self.len());
-        let mut z = x.tr_mul(&DVectorView::from_slice(b, self.d));
-        let g = u * z.map(|z| self.slopes.value(z));
-        let value = g.norm();
-        if value > 0.0 {
-            let projection = u.tr_mul(&g) / value;
-            z.zip_apply(&projection, |z, s| *z = self.slopes.derivative(*z) * s);
-            gradient.copy_from_slice((x * z).as_slice());
-        } else {
-            gradient.fill(0.0);
-        }
-        value
-    }
 }
 
 /// The exponent e of the largest entry, `2^e <= max |v| < 2^(e+1)`; `None` for 0.
 fn exponent(v: &[f64]) -> Option<i32> {
     let largest = v.iter().fold(0.0_f64, |max, v| max.max(v.abs()));
     (largest > 0.0).then(|| libm::ilogb(largest))
-}
-
-/// `|A b|` of a `k x d` matrix, by the entries of `A b`.
-///
-/// Within `(k + 2 d) EPS |A| |b|`, also if `|A b|` is much smaller than `|A|`: the square root of
-/// `b.(A^T A) b` would have an error of `sqrt(EPS) |A|`.
-pub(super) fn image_norm(a: &[f64], k: usize, b: &[f64]) -> f64 {
-    let entry = |l: usize| {
-        b.iter()
-            .enumerate()
-            .fold(0.0, |sum, (r, b)| sum + a[r * k + l] * b)
-    };
-    (0..k).map(|l| entry(l) * entry(l)).sum::<f64>().sqrt()
 }

@@ -2,11 +2,15 @@
 
 use super::certificate::{Bound, Certifiable, Certificate, check_dimension};
 use super::maximum::multistart::{StartingPoints, multistart_ascent};
+use super::search::Search;
 use crate::energy::{ArcCosine, Kernel, Mmd, WithOutputWeight};
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::{CompensatedSum, EPS, TINY, add_up, mul_up, sub_down};
 use crate::numeric::vector::{columns, norm};
 use crate::real::{Real, to_f64};
+
+/// Starting points of the search, of each kind.
+const CANDIDATES: usize = 64;
 
 /// The difference `mu - nu` of two networks as one network of signed weights,
 /// `sum_i s_i (b_i.x)_+`.
@@ -57,7 +61,7 @@ impl SignedNetwork {
 /// The certificate at `difference = mu - nu`. `signed` permits new neurons of either sign.
 ///
 /// As `F >= 0`, F itself bounds the gap. The first variation on the sphere is smooth, and its
-/// extremum has no closed form: it is searched, and the maximum is an estimate.
+/// extremum has no closed form: it is searched, and bounded by the Cauchy-Schwarz inequality.
 fn population<T: Real>(
     kernel: &ArcCosine,
     difference: &SignedNetwork,
@@ -87,8 +91,8 @@ fn population<T: Real>(
     let error = add_up(mul_up(mul_up(rounding, size), size), mul_up(size, lost));
     let value = add_up(0.5 * square.max(0.0), add_up(error, underflow));
 
-    let starts =
-        StartingPoints::random(d).with_directions(difference.neurons(kernel).map(|(_, b)| b));
+    let starts = StartingPoints::random(d, CANDIDATES)
+        .with_directions(difference.neurons(kernel).map(|(_, b)| b), CANDIDATES);
     let b = multistart_ascent(&starts, |b, gradient| {
         let r = difference.witness(kernel, b);
         let sign = if signed && r > 0.0 { 1.0 } else { -1.0 };
@@ -109,10 +113,12 @@ fn population<T: Real>(
     Certificate {
         energy: value,
         gap: value,
-        estimate: value,
-        maximum: Some(lower),
+        optimistic: value,
+        // The witness is at most |(b.x)_+| |h_mu - h_nu| = (1/2)^(1/2) (2 F)^(1/2) for |b| = 1, in
+        // the norm of L^2.
+        maximum: Some((lower, value.sqrt().next_up())),
         threshold: 0.0,
-        bound: Bound::Estimate,
+        bound: Some(Bound::Relaxed),
         escape,
     }
     .convert()
@@ -120,7 +126,7 @@ fn population<T: Real>(
 
 /// Neurons `(w.x)_+` of output weight 1. Only `F* >= 0` is proved, among non-negative measures.
 impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
         if mu.check().is_err() {
             return Certificate::unknown().convert();
@@ -132,7 +138,7 @@ impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
 
 /// Neurons `a (b.x)_+`. Only `F* >= 0` is proved.
 impl<T: Real> Certifiable<T> for Mmd<WithOutputWeight<ArcCosine>, T> {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _budget: f64) -> Certificate<T> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
         if mu.check().is_err() {
             return Certificate::unknown().convert();

@@ -7,7 +7,7 @@ use crate::error::{ParameterError, StepError};
 use crate::integrator::polish;
 use crate::measure::EmpiricalMeasure;
 use crate::observe::StopReason;
-use crate::optimality::{Certifiable, Certificate, certify};
+use crate::optimality::{Certifiable, Certificate, Search};
 use crate::real::{Real, to_f64};
 use crate::state::State;
 
@@ -193,16 +193,19 @@ impl FrankWolfe {
         }
     }
 
-    /// Steps from `mu` until a certificate proves `F(mu) - F* <= gap`, at most `steps` times.
+    /// Steps from `mu` until a certificate proves `F(mu) - F* <= gap`, at most `steps` times, with
+    /// the default [`Effort`](crate::optimality::Effort).
     ///
     /// Returns the reason and the last certificate.
     ///
     /// - [`StopReason::GloballyOptimal`]: the certified gap is at most `gap`.
     /// - [`StopReason::Stationary`]: the weights are optimal up to `gap` or rounding, and the
     ///   certificate contains no atom that decreases F. Or the
-    ///   [`estimated_gap`](Certificate::estimated_gap) is at most `gap` but the certified one is
-    ///   not (d > 3). The returned gap bounds the rest, for example that of a search for atoms that
-    ///   is not exhaustive.
+    ///   [`optimistic_gap`](Certificate::optimistic_gap) is at most `gap` but the certified one is
+    ///   not, because the effort did not suffice.
+    ///   [`Certificate::bound`] and [`maximum_bounds`](Certificate::maximum_bounds) of the result
+    ///   state what was searched: atoms with `|g|` between the two bounds are not excluded for
+    ///   `Truncated` and `Relaxed`. The returned gap bounds the rest in all cases.
     /// - [`StopReason::Steps`]: `steps` steps were taken. A step at a kink of F adds an atom, and
     ///   need not decrease F.
     ///
@@ -219,21 +222,87 @@ impl FrankWolfe {
         gap: T,
         steps: usize,
     ) -> Result<(StopReason, Certificate<T>), StepError> {
+        self.run_with(&mut Search::new(), energy, mu, gap, steps)
+    }
+
+    /// [`run`](Self::run) with the effort, the budget and the memory of a [`Search`].
+    ///
+    /// During the run the target of the search is `gap`: a proof is attempted when the optimistic
+    /// gap is at most that. The last certificate is computed with the full effort.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::{DMatrix, DVector};
+    /// use wasserflow::optimality::{Effort, Search};
+    /// use wasserflow::sparse::FrankWolfe;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let x = DMatrix::from_row_slice(1, 2, &[-1.0, 1.0]);
+    /// let risk = EmpiricalRisk::new(Square, x, DVector::from_element(2, 1.0))?;
+    /// let decay = WeightDecay::new(0.1)?;
+    /// let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(decay);
+    /// let mut mu = EmpiricalMeasure::uniform(DMatrix::zeros(2, 1))?;
+    /// let mut search = Search::new().with_effort(Effort::new(1e-9, 1000)?);
+    /// let (reason, _) =
+    ///     FrankWolfe::Corrective.run_with(&mut search, &mut energy, &mut mu, 1e-10, 10)?;
+    /// assert!(matches!(reason, StopReason::GloballyOptimal { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    /// As [`step`](Self::step).
+    pub fn run_with<T: Real, E: Certifiable<T> + ?Sized>(
+        self,
+        search: &mut Search,
+        energy: &mut E,
+        mu: &mut EmpiricalMeasure<T>,
+        gap: T,
+        steps: usize,
+    ) -> Result<(StopReason, Certificate<T>), StepError> {
         check_gap(gap)?;
-        let mut certificate = by_gradient(energy, mu);
+        let target = search.replace_target(to_f64(gap));
+        let run = self.run_to_target(search, energy, mu, gap, steps);
+        search.replace_target(target);
+        let Run {
+            reason,
+            certificate,
+            subgradient,
+        } = run?;
+        // Without a proof its bounds are those of little cost.
+        let certificate = if certificate.optimistic_gap() <= gap {
+            certificate
+        } else {
+            certificate_by(energy, mu, &subgradient, search)
+        };
+        Ok((reason, certificate))
+    }
+
+    /// [`run_with`](Self::run_with) with the target of the search as it is.
+    fn run_to_target<T: Real, E: Certifiable<T> + ?Sized>(
+        self,
+        search: &mut Search,
+        energy: &mut E,
+        mu: &mut EmpiricalMeasure<T>,
+        gap: T,
+        steps: usize,
+    ) -> Result<Run<T>, StepError> {
+        let mut run = Run::at(energy, mu, search);
         // Atoms without weight at the end of the measure, and the method that corrects it.
         let (mut extended, mut new, mut method) = (mu.clone(), 0, self);
         let mut taken = 0;
         loop {
+            let certificate = &run.certificate;
             if certificate.gap() <= gap {
                 let gap = to_f64(certificate.gap());
-                return Ok((StopReason::GloballyOptimal { gap }, certificate));
+                return Ok(run.end(StopReason::GloballyOptimal { gap }));
             }
-            if certificate.estimated_gap() <= gap {
-                return Ok((StopReason::Stationary, certificate));
+            if certificate.optimistic_gap() <= gap {
+                return Ok(run.end(StopReason::Stationary));
             }
             if taken == steps {
-                return Ok((StopReason::Steps, certificate));
+                return Ok(run.end(StopReason::Steps));
             }
             // Without a missing atom, the weights or positions may not be optimal.
             if let Some(w) = certificate.escape() {
@@ -244,20 +313,22 @@ impl FrankWolfe {
             match method.correct(energy, &extended, first, to_f64(gap))? {
                 Correction::Decrease(next) => {
                     *mu = next;
-                    certificate = by_gradient(energy, mu);
+                    run = Run::at(energy, mu, search);
                     (extended, new, method) = (mu.clone(), 0, self);
                 }
                 // A kink of F. Its subgradients differ from F'(mu); the one that proves the
                 // optimality of the weights is negative where an atom is missing.
                 Correction::Optimal(subgradient) => {
-                    let combined = energy.combined_certificate(mu, &subgradient);
+                    let combined = energy.combined_certificate(mu, &subgradient, search);
                     let Some(combined) = combined.filter(|_| !subgradient.is_empty()) else {
-                        return Ok((StopReason::Stationary, certificate));
+                        return Ok(run.end(StopReason::Stationary));
                     };
-                    if combined.escape().is_none() && combined.gap() > gap {
-                        return Ok((StopReason::Stationary, combined));
+                    let ends = combined.escape().is_none() && combined.gap() > gap;
+                    (run.certificate, run.subgradient) = (combined, subgradient);
+                    if ends {
+                        return Ok(run.end(StopReason::Stationary));
                     }
-                    (certificate, method) = (combined, Self::Corrective);
+                    method = Self::Corrective;
                 }
             }
             taken += 1;
@@ -265,15 +336,44 @@ impl FrankWolfe {
     }
 }
 
-/// The certificate by `F'(mu)` itself. At a kink of the loss that of [`certify`] may belong to
-/// another subgradient, along which F need not decrease.
-fn by_gradient<T: Real, E: Certifiable<T> + ?Sized>(
+/// A certificate, the subgradient behind it, and the reason for the end of a run.
+struct Run<T> {
+    reason: StopReason,
+    certificate: Certificate<T>,
+    subgradient: Vec<(T, EmpiricalMeasure<T>)>,
+}
+
+impl<T: Real> Run<T> {
+    /// The certificate by `F'(mu)` itself. At a kink of the loss that of
+    /// [`certify`](crate::optimality::certify) may belong to another subgradient, along which F need
+    /// not decrease.
+    fn at<E: Certifiable<T> + ?Sized>(
+        energy: &mut E,
+        mu: &EmpiricalMeasure<T>,
+        search: &mut Search,
+    ) -> Self {
+        let subgradient = vec![(T::one(), mu.clone())];
+        Self {
+            reason: StopReason::Steps,
+            certificate: certificate_by(energy, mu, &subgradient, search),
+            subgradient,
+        }
+    }
+
+    fn end(self, reason: StopReason) -> Self {
+        Self { reason, ..self }
+    }
+}
+
+/// The certificate by the given subgradient, or by `F'(mu)` if the energy does not combine them.
+fn certificate_by<T: Real, E: Certifiable<T> + ?Sized>(
     energy: &mut E,
     mu: &EmpiricalMeasure<T>,
+    subgradient: &[(T, EmpiricalMeasure<T>)],
+    search: &mut Search,
 ) -> Certificate<T> {
-    let gradient = [(T::one(), mu.clone())];
-    let combined = energy.combined_certificate(mu, &gradient);
-    combined.unwrap_or_else(|| certify(energy, mu))
+    let combined = energy.combined_certificate(mu, subgradient, search);
+    combined.unwrap_or_else(|| search.certify(energy, mu))
 }
 
 /// Checks that a requested gap is non-negative.

@@ -9,7 +9,7 @@ use crate::flow::ParticleFlow;
 use crate::integrator::Integrator;
 use crate::numeric::vector::norm;
 use crate::observe::StopReason;
-use crate::optimality::{Certifiable, Certificate, certify};
+use crate::optimality::{Certifiable, Certificate, Search};
 use crate::real::{Real, epsilon, real, to_f64};
 use crate::state::State;
 
@@ -87,12 +87,84 @@ where
     I: Integrator<T>,
     T: Real,
 {
+    run_until_optimal_with(&mut Search::new(), flow, state, gap, every, steps)
+}
+
+/// [`run_until_optimal`] with the effort, the budget and the memory of a [`Search`].
+///
+/// During the run the target of the search is `gap`: a proof is attempted when the optimistic gap is
+/// at most that. The last certificate is computed with the full effort. Bounds of one measure are a
+/// start for those of the next.
+///
+/// ```
+/// use wasserflow::nalgebra::{DMatrix, DVector};
+/// use wasserflow::optimality::{Effort, Search};
+/// use wasserflow::prelude::*;
+///
+/// let x = DMatrix::from_element(1, 1, 1.0);
+/// let risk = EmpiricalRisk::new(Square, x, DVector::from_element(1, 3.0))?;
+/// let energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(WeightDecay::new(0.5)?);
+/// let mut flow = ParticleFlow::new(energy, Rk4, 0.25)?;
+/// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 1.0))?)?;
+/// let mut search = Search::new().with_effort(Effort::new(1e-9, 1000)?);
+/// let (reason, _) =
+///     sparse::run_until_optimal_with(&mut search, &mut flow, &mut state, 1e-8, 100, 10_000)?;
+/// assert!(matches!(reason, StopReason::GloballyOptimal { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`run_until_optimal`].
+pub fn run_until_optimal_with<E, I, T>(
+    search: &mut Search,
+    flow: &mut ParticleFlow<E, I, T>,
+    state: &mut State<T>,
+    gap: T,
+    every: usize,
+    steps: usize,
+) -> Result<(StopReason, Certificate<T>), StepError>
+where
+    E: Certifiable<T>,
+    I: Integrator<T>,
+    T: Real,
+{
     check_gap(gap)?;
+    let target = search.replace_target(to_f64(gap));
+    let run = run_to_target(search, flow, state, gap, every, steps);
+    search.replace_target(target);
+    let (reason, certificate) = run?;
+    if certificate.optimistic_gap() <= gap {
+        return Ok((reason, certificate));
+    }
+    // Without a proof its bounds are those of little cost.
+    let certificate = search.certify(flow.energy_mut(), state.measure());
+    let proved = to_f64(certificate.gap());
+    let reason = match reason {
+        StopReason::Trapped { .. } => StopReason::Trapped { gap: proved },
+        reason => reason,
+    };
+    Ok((reason, certificate))
+}
+
+/// [`run_until_optimal_with`] with the target of the search as it is.
+fn run_to_target<E, I, T>(
+    search: &mut Search,
+    flow: &mut ParticleFlow<E, I, T>,
+    state: &mut State<T>,
+    gap: T,
+    every: usize,
+    steps: usize,
+) -> Result<(StopReason, Certificate<T>), StepError>
+where
+    E: Certifiable<T>,
+    I: Integrator<T>,
+    T: Real,
+{
     // Zero steps: validates and evaluates a state that was modified.
     flow.run(state, 0, &mut ())?;
     let (mut taken, mut before) = (0, None);
     loop {
-        let certificate = certify(flow.energy_mut(), state.measure());
+        let certificate = search.certify(flow.energy_mut(), state.measure());
         let proved = to_f64(certificate.gap());
         if certificate.gap() <= gap {
             return Ok((StopReason::GloballyOptimal { gap: proved }, certificate));

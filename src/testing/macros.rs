@@ -183,6 +183,26 @@ macro_rules! energy_laws {
     };
 }
 
+/// Tests the laws of a [`Certifiable`](crate::optimality::Certifiable) energy.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// use wasserflow::testing::certificate_laws;
+///
+/// certificate_laws!(square: |case| {
+///     let risk = EmpiricalRisk::with_outputs(Square, case.inputs::<T>(), case.targets()).unwrap();
+///     MeanFieldRisk::new(Ridge::with_outputs(Relu, case.d, case.k), risk).unwrap()
+/// });
+/// ```
+#[macro_export]
+macro_rules! certificate_laws {
+    ($name:ident: |$case:ident| $energy:expr) => {
+        $crate::law_tests!($name, $crate::testing::strategies::cases(), $case => {
+            $crate::testing::check_certificate::<T, _>(&mut $energy, $case)
+        });
+    };
+}
+
 /// Tests the laws of an [`Integrator`](crate::integrator::Integrator), with `proximal` those of a
 /// proximal step, for gamma from 1e-6 to 1e6, and with `friction = gamma` those of a method of the
 /// flow with momentum, `w'' = -gamma w' + v(w)`.
@@ -252,6 +272,6 @@ macro_rules! kernel_laws {
 
 #[doc(inline)]
 pub use {
-    activation_laws, energy_laws, feature_map_laws, integrator_laws, kernel_laws, loss_laws,
-    potential_laws, risk_laws,
+    activation_laws, certificate_laws, energy_laws, feature_map_laws, integrator_laws, kernel_laws,
+    loss_laws, potential_laws, risk_laws,
 };

@@ -8,8 +8,9 @@ use wasserflow::observe::{
     self, Average, Every, LogSpaced, Snapshots, Trace, UntilStationary, UntilTarget,
     UntilValidation,
 };
+use wasserflow::optimality::Search;
 use wasserflow::prelude::*;
-use wasserflow::sparse::run_until_optimal;
+use wasserflow::sparse::{run_until_optimal, run_until_optimal_with};
 use wasserflow::transport::MetricSpeed;
 
 use crate::measures::{extreme_measures, invalid_measures};
@@ -338,6 +339,10 @@ fn flow<T: Real>(
     ] {
         suite.call("sparse::run_until_optimal", (at, gap, every), || {
             run_until_optimal(&mut flow, &mut state.clone(), real(gap), every, 3)
+        });
+        suite.call("sparse::run_until_optimal_with", (at, gap, every), || {
+            let (search, state) = (&mut Search::new(), &mut state.clone());
+            run_until_optimal_with(search, &mut flow, state, real(gap), every, 3)
         });
     }
     // Another energy by `energy_mut`.

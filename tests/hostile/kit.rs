@@ -290,6 +290,12 @@ fn laws<T: Real>(suite: &Suite<'_>) {
         suite.call("testing::check_convexity", case, || {
             testing::check_convexity(&mut energy, case)
         });
+        let risk = EmpiricalRisk::with_outputs(Square, case.inputs::<T>(), case.targets());
+        if let Ok(mut network) = MeanFieldRisk::new(map, risk.unwrap()) {
+            suite.call("testing::check_certificate", case, || {
+                testing::check_certificate(&mut network, case)
+            });
+        }
         suite.call("testing::check_risk", case, || {
             testing::check_risk(energy.risk(), case.seed)
         });

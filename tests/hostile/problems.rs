@@ -1,7 +1,11 @@
 //! Risks, energies, certificates and sparse methods.
 
+use std::time::Duration;
+
 use nalgebra::{DMatrix, DVector};
-use wasserflow::optimality::{Certifiable, Certificate, Decay, DualRisk, certify, certify_within};
+use wasserflow::optimality::{
+    Certifiable, Certificate, Decay, DualRisk, Effort, Search, certify, certify_within,
+};
 use wasserflow::prelude::*;
 use wasserflow::sparse::{self, FrankWolfe};
 use wasserflow::testing::Rank;
@@ -579,8 +583,8 @@ fn certified<T: Real, E: Certifiable<T>>(
                 "no gap of an invalid measure",
                 (at, gap),
             );
-            let estimate = suite.call("Certificate::estimated_gap", at, || {
-                certificate.estimated_gap()
+            let estimate = suite.call("Certificate::optimistic_gap", at, || {
+                certificate.optimistic_gap()
             });
             suite.check(
                 estimate.is_some_and(|e| e <= gap),
@@ -589,7 +593,14 @@ fn certified<T: Real, E: Certifiable<T>>(
             );
             suite.call("Certificate::bound", at, || certificate.bound());
             suite.call("Certificate::energy", at, || certificate.energy());
-            suite.call("Certificate::maximum", at, || certificate.maximum());
+            let bounds = suite.call("Certificate::maximum_bounds", at, || {
+                certificate.maximum_bounds()
+            });
+            suite.check(
+                bounds.flatten().is_none_or(|(lower, upper)| lower <= upper),
+                "lower <= upper",
+                (at, bounds),
+            );
             suite.call("Certificate::threshold", at, || certificate.threshold());
             let escape = suite.call("Certificate::escape", at, || {
                 certificate.escape().map(<[T]>::to_vec)
@@ -622,12 +633,21 @@ fn certified<T: Real, E: Certifiable<T>>(
         for s in [1.0, budget] {
             let subgradient = [(real(s), mu.clone())];
             suite.call("Certifiable::combined_certificate", (at, s), || {
-                energy.combined_certificate(&mu, &subgradient)
+                energy.combined_certificate(&mu, &subgradient, &mut Search::new())
             });
         }
         suite.call("Certifiable::certificate", (at, budget), || {
-            energy.certificate(&mu, budget)
+            energy.certificate(&mu, &mut Search::new())
         });
+        let search = suite.call("Search::within", (at, budget), || {
+            Search::new().within(budget)
+        });
+        if let Some(Ok(mut search)) = search {
+            suite.call("Certifiable::certificate", (at, budget), || {
+                search.certify(energy, &mu)
+            });
+            suite.call("Search::budget", (at, budget), || search.budget());
+        }
     }
 }
 
@@ -644,6 +664,30 @@ fn bounds(suite: &Suite<'_>) {
                 (a, b, gap),
             );
         }
+        let search = suite.call("Search::with_target", a, || Search::new().with_target(a));
+        if let Some(Ok(search)) = search {
+            suite.call("Search::target", a, || search.target());
+        }
+        for cells in [0, 1, usize::MAX] {
+            let effort = suite.call("Effort::new", (a, cells), || Effort::new(a, cells));
+            let Some(Ok(effort)) = effort else {
+                continue;
+            };
+            suite.call("Effort::tolerance", (a, cells), || effort.tolerance());
+            suite.call("Effort::cells", (a, cells), || effort.cells());
+            for limit in [Duration::ZERO, Duration::MAX] {
+                let limited = suite.call("Effort::with_time_limit", limit, || {
+                    effort.with_time_limit(limit)
+                });
+                suite.call("Effort::time_limit", limit, || {
+                    limited.map(|limited| limited.time_limit())
+                });
+                let search = suite.call("Search::with_effort", (a, cells), || {
+                    Search::new().with_effort(effort)
+                });
+                suite.call("Search::effort", (a, cells), || search.map(|s| s.effort()));
+            }
+        }
         if let Ok(decay) = WeightDecay::new(a) {
             suite.call("Decay::strength", a, || decay.strength());
         }
@@ -651,6 +695,7 @@ fn bounds(suite: &Suite<'_>) {
     suite.call("Certificate::bounded", "escape", || {
         Certificate::<f64>::bounded(1.0, 0.0, Some(NUMBERS.to_vec()))
     });
+    suite.call("Search::new", (), Search::new);
     suite.call("Decay::strength", (), || ().strength());
 }
 
@@ -699,6 +744,10 @@ where
                     for variant in variants {
                         suite.call("FrankWolfe::run", (at, variant, gap), || {
                             variant.run(&mut energy, &mut mu.clone(), real(gap), 3)
+                        });
+                        suite.call("FrankWolfe::run_with", (at, variant, gap), || {
+                            let search = &mut Search::new();
+                            variant.run_with(search, &mut energy, &mut mu.clone(), real(gap), 1)
                         });
                     }
                 }

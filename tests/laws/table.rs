@@ -198,6 +198,23 @@ energy_laws!(nothing_frozen: |case| {
     let energy = mean_field(Ridge::with_outputs(Tanh, case.d, case.k), square::<T>(case));
     Frozen::new(energy, []).unwrap()
 }, convex);
+certificate_laws!(certified_square: |case| {
+    let decay = WeightDecay::new(real::<T>(0.03125)).unwrap();
+    mean_field(Ridge::with_outputs(Relu, case.d, case.k), square::<T>(case)).regularized(decay)
+});
+certificate_laws!(certified_logistic: |case| {
+    let risk = EmpiricalRisk::with_outputs(Logistic, case.inputs::<T>(), case.signs()).unwrap();
+    let decay = WeightDecay::new(real::<T>(0.03125)).unwrap();
+    mean_field(Ridge::with_outputs(LeakyRelu(0.25), case.d, case.k), risk).regularized(decay)
+});
+certificate_laws!(certified_hinge: |case| {
+    let risk = EmpiricalRisk::with_outputs(Hinge, case.inputs::<T>(), case.signs()).unwrap();
+    let decay = WeightDecay::new(real::<T>(0.03125)).unwrap();
+    mean_field(Ridge::with_outputs(Abs, case.d, case.k), risk).regularized(decay)
+});
+certificate_laws!(certified_mmd: |case| {
+    Mmd::new(WithOutputWeight(ArcCosine::new(case.d)), case.rng(21).measure::<T>(1 + case.d, 4)).unwrap()
+});
 
 integrator_laws!(euler: Euler);
 integrator_laws!(heun: Heun);

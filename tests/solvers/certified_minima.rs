@@ -9,7 +9,7 @@ use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::feature::Breakpoint;
-use wasserflow::optimality::{Certifiable, Certificate, certify};
+use wasserflow::optimality::{Certifiable, Certificate, Search, certify};
 use wasserflow::prelude::*;
 use wasserflow::sparse::{FrankWolfe, insert, run_until_optimal};
 
@@ -236,9 +236,9 @@ impl<E: Energy<f64>> Energy<f64> for Counted<E> {
 }
 
 impl<E: Certifiable<f64>> Certifiable<f64> for Counted<E> {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, budget: f64) -> Certificate<f64> {
+    fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, search: &mut Search) -> Certificate<f64> {
         self.add(mu.len());
-        self.energy.certificate(mu, budget)
+        self.energy.certificate(mu, search)
     }
 }
 

@@ -9,6 +9,7 @@ mod gap;
 mod insert_merge_prune;
 mod kinks;
 mod locally_linear;
+mod relaxation;
 mod scales;
 mod sparse_on_ranks;
 mod sphere;

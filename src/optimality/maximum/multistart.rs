@@ -3,9 +3,6 @@
 use crate::numeric::splitmix::SplitMix64;
 use crate::numeric::vector::{columns, dot, norm};
 
-/// Starting points evaluated in each group.
-const CANDIDATES: usize = 64;
-
 /// Ascents from each group, from its best candidates.
 ///
 /// The groups are ranked separately: the best of all would be the particles, which are near maxima
@@ -31,32 +28,40 @@ pub(in crate::optimality) struct StartingPoints {
 
 impl StartingPoints {
     /// Random directions of a fixed seed.
-    pub(in crate::optimality) fn random(dim: usize) -> Self {
+    pub(in crate::optimality) fn random(dim: usize, count: usize) -> Self {
         let mut starts = Self {
             dim,
             groups: vec![Vec::new()],
         };
         let mut random = SplitMix64::new(0);
-        for _ in 0..CANDIDATES {
+        for _ in 0..count {
             let b: Vec<f64> = (0..dim).map(|_| random.normal()).collect();
             starts.push(&b, 1.0);
         }
         starts
     }
 
-    /// Adds a group: an evenly spaced subset of the given directions, and their opposites.
+    /// Adds a group: an evenly spaced subset of at most `count` of the given directions, and their
+    /// opposites.
     pub(in crate::optimality) fn with_directions<'a>(
         mut self,
         directions: impl Iterator<Item = &'a [f64]>,
+        count: usize,
     ) -> Self {
         let directions: Vec<&[f64]> = directions.collect();
         self.groups.push(Vec::new());
-        let stride = directions.len().div_ceil(CANDIDATES).max(1);
+        let stride = directions.len().div_ceil(count).max(1);
         for b in directions.iter().step_by(stride) {
             self.push(b, 1.0);
             self.push(b, -1.0);
         }
         self
+    }
+
+    /// The groups in the order of their addition, the random directions first, `dim x` (number of
+    /// points) each.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &[f64]> {
+        self.groups.iter().map(Vec::as_slice)
     }
 
     /// Adds `sign b / |b|` to the last group, unless it is undefined.

@@ -19,7 +19,7 @@ fn entry(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// Samples by kind: general, ties, near duplicates, antipodes, origins, collinear, a grid, scales.
-fn samples(d: usize, n: usize, case: usize, single: bool, rng: &mut ChaCha8Rng) -> Vec<f64> {
+pub fn samples(d: usize, n: usize, case: usize, single: bool, rng: &mut ChaCha8Rng) -> Vec<f64> {
     let mut x: Vec<f64> = (0..d * n).map(|_| entry(rng)).collect();
     let sizes = if single { -8.0..8.0 } else { -60.0..60.0 };
     let far = if single { -18.0..18.0 } else { -300.0..300.0 };
@@ -67,15 +67,26 @@ fn samples(d: usize, n: usize, case: usize, single: bool, rng: &mut ChaCha8Rng) 
     x
 }
 
+/// The dimensions of the problems.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Dimensions {
+    /// d = 1 to 5, mostly 2, and up to 3 outputs.
+    Low,
+    /// d = 7 to 12, and one or two outputs.
+    High,
+}
+
 /// The problem of a number. For single precision all of its data are numbers of single precision.
-pub fn problem(case: usize, single: bool, rng: &mut ChaCha8Rng) -> Problem {
-    let d = [1, 2, 2, 3, 1, 2, 2, 3, 2, 4, 2, 5][case % 12];
+pub fn problem(case: usize, dimensions: Dimensions, single: bool, rng: &mut ChaCha8Rng) -> Problem {
     let softmax = case % 13 == 7;
-    let k = if softmax {
-        rng.random_range(2..4)
-    } else {
-        [1, 1, 1, 2, 1, 3][case / 12 % 6]
+    let (d, k) = match dimensions {
+        Dimensions::Low => (
+            [1, 2, 2, 3, 1, 2, 2, 3, 2, 4, 2, 5][case % 12],
+            [1, 1, 1, 2, 1, 3][case / 12 % 6],
+        ),
+        Dimensions::High => (7 + case % 6, 1 + case / 6 % 2),
     };
+    let k = if softmax { rng.random_range(2..4) } else { k };
     let n = if softmax {
         [1, 2, 4][case % 3]
     } else {

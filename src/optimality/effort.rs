@@ -1,0 +1,124 @@
+//! The work that a certificate may spend on the maximum over the sphere.
+
+use std::time::{Duration, Instant};
+
+use crate::error::ParameterError;
+
+/// The relative tolerance by default: near the rounding error of the bounds. In branch and bound
+/// the number of cells grows with the logarithm of its reciprocal, and 1e-6 saves a tenth.
+const DEFAULT_TOLERANCE: f64 = 1e-14;
+
+/// The cells by default: some seconds for d = 5 and a thousand samples.
+const DEFAULT_CELLS: usize = 1 << 16;
+
+/// The limits of the proof behind a certificate: tolerance, cells, time.
+///
+/// The bounds `lower <= max |g| <= upper` are computed until
+/// `upper <= (1 + tolerance) lower`, up to rounding, until branch and bound has processed `cells`
+/// cells, or until the time limit. Every limit leaves the bounds valid.
+///
+/// Tolerance and cells are reproducible. The time limit is not: two runs may stop at different
+/// bounds. It is ignored if particles are distributed over ranks, which must agree.
+///
+/// ```
+/// use std::time::Duration;
+/// use wasserflow::optimality::Effort;
+///
+/// let effort = Effort::new(1e-6, 10_000)?.with_time_limit(Duration::from_secs(1));
+/// assert_eq!((effort.tolerance(), effort.cells()), (1e-6, 10_000));
+/// assert_eq!(effort.time_limit(), Some(Duration::from_secs(1)));
+/// assert_eq!(Effort::default().time_limit(), None);
+/// assert!(Effort::new(-1.0, 10_000).is_err());
+/// # Ok::<(), wasserflow::prelude::ParameterError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    tolerance: f64,
+    cells: usize,
+    time_limit: Option<Duration>,
+}
+
+impl Effort {
+    /// The effort of the given relative tolerance, `0 <= tolerance < 1`, and number of cells.
+    ///
+    /// The tolerance 0 requests bounds that differ by rounding errors. With 0 cells the upper bound
+    /// for d >= 3 is that of a relaxation.
+    ///
+    /// # Errors
+    /// [`ParameterError`] unless `0 <= tolerance < 1`.
+    pub fn new(tolerance: f64, cells: usize) -> Result<Self, ParameterError> {
+        let holds = (0.0..1.0).contains(&tolerance);
+        ParameterError::check(holds, "tolerance", ">= 0 and below 1", tolerance)?;
+        Ok(Self {
+            tolerance,
+            cells,
+            time_limit: None,
+        })
+    }
+
+    /// The same effort with a time limit for each certificate.
+    ///
+    /// Results under a time limit depend on the speed of the machine.
+    pub fn with_time_limit(self, limit: Duration) -> Self {
+        Self {
+            time_limit: Some(limit),
+            ..self
+        }
+    }
+
+    /// The relative tolerance of the bounds.
+    pub fn tolerance(&self) -> f64 {
+        self.tolerance
+    }
+
+    /// The number of cells of branch and bound at most.
+    pub fn cells(&self) -> usize {
+        self.cells
+    }
+
+    /// The time limit, if one was set.
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.time_limit
+    }
+
+    /// The limits of a computation that starts now.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            tolerance: self.tolerance,
+            cells: self.cells,
+            deadline: self
+                .time_limit
+                .and_then(|limit| Instant::now().checked_add(limit)),
+        }
+    }
+}
+
+/// Tolerance `1e-14`, `2^16` cells, and no time limit.
+impl Default for Effort {
+    fn default() -> Self {
+        Self {
+            tolerance: DEFAULT_TOLERANCE,
+            cells: DEFAULT_CELLS,
+            time_limit: None,
+        }
+    }
+}
+
+/// The limits of one maximisation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The relative tolerance of the bounds.
+    pub(super) tolerance: f64,
+    /// The number of cells at most.
+    pub(super) cells: usize,
+    /// The time at which to stop.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Limits {
+    /// Returns true if the time limit is exceeded.
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
