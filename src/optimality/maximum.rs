@@ -7,12 +7,24 @@ pub(super) mod cones;
 pub(super) mod multistart;
 pub(super) mod relaxation;
 
-use super::certificate::Bound;
+use super::bound::Bound;
 use super::effort::Limits;
 use super::piecewise_linear::PiecewiseLinearMap;
-use super::search::Memory;
 use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale, scale_down, scale_up, sub_down};
 use crate::numeric::vector::norm;
+
+/// What one maximisation leaves for the next.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory {
+    /// The best directions.
+    pub(super) maximizers: Vec<Vec<f64>>,
+    /// The cones of the last branch and bound.
+    pub(super) cones: Option<cones::Cones>,
+    /// The multipliers of the relaxation.
+    pub(super) relaxation: relaxation::Memory,
+    /// Those at the last dual point of the relaxed problem.
+    pub(super) relaxed_dual: relaxation::Memory,
+}
 
 /// Bounds on `max |g|` over the unit sphere.
 #[derive(Debug, Clone)]

@@ -24,12 +24,13 @@
 //!
 //! Every `(w, theta)` gives a bound, so that an approximate minimiser is enough.
 
+mod multipliers;
 mod newton;
 mod proof;
 
 use nalgebra::{DMatrix, SymmetricEigen};
 
-pub(in crate::optimality) use newton::Multipliers;
+pub(in crate::optimality) use multipliers::Multipliers;
 use newton::minimise;
 use proof::Terms;
 

@@ -14,6 +14,7 @@
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
+use super::multipliers::Multipliers;
 use super::proof::Terms;
 use crate::optimality::effort::Limits;
 
@@ -55,25 +56,12 @@ const HALVINGS: usize = 30;
 /// The part of the predicted decrease that a step must attain (Armijo).
 const SUFFICIENT: f64 = 1e-4;
 
-/// The multipliers of a relaxation: `log w` and `theta`.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::optimality) struct Multipliers {
-    pub(super) log_weights: DVector<f64>,
-    pub(super) theta: DVector<f64>,
-}
-
-impl Multipliers {
-    pub(super) fn weights(&self) -> DVector<f64> {
-        self.log_weights.map(f64::exp)
-    }
-
-    /// `w` proportional to p with `tr sum_j w_j x_j x_j^T = 1/2`, and `theta = 0`.
-    fn start(terms: &Terms) -> Self {
-        let sum = terms.p.sum();
-        Self {
-            log_weights: terms.p.map(|p| (0.5 * p / sum).max(f64::MIN_POSITIVE).ln()),
-            theta: DVector::zeros(terms.q.len()),
-        }
+/// `w` proportional to p with `tr sum_j w_j x_j x_j^T = 1/2`, and `theta = 0`.
+fn start_multipliers(terms: &Terms) -> Multipliers {
+    let sum = terms.p.sum();
+    Multipliers {
+        log_weights: terms.p.map(|p| (0.5 * p / sum).max(f64::MIN_POSITIVE).ln()),
+        theta: DVector::zeros(terms.q.len()),
     }
 }
 
@@ -282,8 +270,8 @@ pub(super) fn minimise(
             Point::new(terms, start)
         });
     let warm = start.is_some();
-    let Some(mut point) = start.or_else(|| Point::new(terms, Multipliers::start(terms))) else {
-        return Multipliers::start(terms);
+    let Some(mut point) = start.or_else(|| Point::new(terms, start_multipliers(terms))) else {
+        return start_multipliers(terms);
     };
     let goal = goal * (1.0 + limits.tolerance);
     let barrier = |square: f64| {

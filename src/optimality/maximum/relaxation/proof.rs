@@ -2,7 +2,7 @@
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 
-use super::newton::Multipliers;
+use super::multipliers::Multipliers;
 use crate::numeric::error_bounds::{CompensatedSum, EPS};
 use crate::numeric::vector::{dot, norm};
 use crate::optimality::piecewise_linear::PiecewiseLinearMap;
