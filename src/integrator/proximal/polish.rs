@@ -60,5 +60,5 @@ pub fn polish<T: Real>(
         tolerance: epsilon(),
         iterations,
     };
-    solve(energy, state, &goal).map(|solution| solution.polished)
+    solve(energy, state, &goal).map(|(_, polished)| polished)
 }
