@@ -101,11 +101,12 @@ pub(super) fn descend<T: Real>(
             start,
         };
         let before = x.value;
-        let progresses = search.run(problem, x, &mut trust);
+        let (progresses, is_finite) = search.run(problem, x, &mut trust);
         let is_idle = before - x.value <= real::<T>(IDLE_DECREASE) * (start - x.value);
         idle = if is_idle { idle + 1 } else { 0 };
         let negligible = real::<T>(NEGLIGIBLE) * problem.value_rounding(x);
-        if !progresses && failures == 0 && step.predicted_reduction <= negligible {
+        let is_stuck = !progresses && failures == 0 || idle == MAX_IDLE;
+        if is_stuck && is_finite && step.predicted_reduction <= negligible {
             return (true, z);
         }
         failures = if progresses { 0 } else { failures + 1 };
@@ -138,13 +139,13 @@ impl<T: Real> Search<'_, T> {
     }
 
     /// Armijo backtracking along the step, every particle up to its breakpoint. Returns whether it
-    /// made progress.
+    /// made progress, and whether `P` is finite at the last trial.
     fn run(
         &self,
         problem: &mut ProximalProblem<'_, T>,
         x: &mut Point<T>,
         trust: &mut Option<T>,
-    ) -> bool {
+    ) -> (bool, bool) {
         let Self {
             active, z, step, ..
         } = *self;
@@ -152,11 +153,12 @@ impl<T: Real> Search<'_, T> {
         let rounding = problem.value_rounding(x);
         let is_limited = problem.mass_of(|i| limits[i].is_some()) > T::zero();
         let (before, full) = (problem.norm(z), problem.norm(&step.d));
-        let mut t = T::one();
+        let (mut t, mut is_finite) = (T::one(), false);
         for _ in 0..MAX_TRIALS {
             let mut y = x.clone();
             y.v = self.place(x, t, &limits);
             problem.evaluate(&mut y);
+            is_finite = problem.is_finite(&y);
             let moved = &y.v - &x.v;
             let (expected, length) = (problem.inner(z, &moved), problem.norm(&moved));
             let is_whole = t == T::one();
@@ -166,7 +168,7 @@ impl<T: Real> Search<'_, T> {
                 step.predicted_reduction
             };
             let is_poor = x.value - y.value < real::<T>(GOOD_RATIO) * predicted;
-            if is_whole && is_poor && problem.is_finite(&y) {
+            if is_whole && is_poor && is_finite {
                 self.correct(problem, x, &mut y, &limits, length, predicted);
             }
             let decreases = y.value < x.value && y.value <= x.value + real::<T>(ARMIJO) * expected;
@@ -177,7 +179,7 @@ impl<T: Real> Search<'_, T> {
             active.project(&mut gradient);
             let flattens = problem.norm(&gradient) < before * real(STAGNATION);
             let is_enough = decreases || is_level && (flattens || is_limited && is_whole);
-            if is_enough && problem.is_finite(&y) {
+            if is_enough && is_finite {
                 let ratio = (x.value - y.value) / predicted;
                 *trust = Some(match *trust {
                     _ if !is_whole => t * full,
@@ -190,12 +192,12 @@ impl<T: Real> Search<'_, T> {
                 // without end.
                 let progresses = y.value < x.value || !is_limited;
                 *x = y;
-                return progresses;
+                return (progresses, is_finite);
             }
             t *= real(BACKTRACKING);
         }
         *trust = Some(trust.unwrap_or(full).min(full) * real(FAILURE));
-        false
+        (false, is_finite)
     }
 
     /// Replaces the end `y` of a step from `x` by that of a second, shorter step of the same model,
