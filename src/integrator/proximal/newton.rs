@@ -139,7 +139,7 @@ impl<T: Real> Search<'_, T> {
     }
 
     /// Armijo backtracking along the step, every particle up to its breakpoint. Returns whether it
-    /// made progress, and whether `P` is finite at the last trial.
+    /// made progress, and whether `P` is finite after the whole step.
     fn run(
         &self,
         problem: &mut ProximalProblem<'_, T>,
@@ -153,22 +153,25 @@ impl<T: Real> Search<'_, T> {
         let rounding = problem.value_rounding(x);
         let is_limited = problem.mass_of(|i| limits[i].is_some()) > T::zero();
         let (before, full) = (problem.norm(z), problem.norm(&step.d));
-        let (mut t, mut is_finite) = (T::one(), false);
+        let (mut t, mut is_whole_finite) = (T::one(), false);
         for _ in 0..MAX_TRIALS {
             let mut y = x.clone();
             y.v = self.place(x, t, &limits);
             problem.evaluate(&mut y);
-            is_finite = problem.is_finite(&y);
+            let is_finite = problem.is_finite(&y);
             let moved = &y.v - &x.v;
             let (expected, length) = (problem.inner(z, &moved), problem.norm(&moved));
             let is_whole = t == T::one();
+            is_whole_finite |= is_whole && is_finite;
             let predicted = if is_limited || !is_whole {
                 expected * real(-0.5)
             } else {
                 step.predicted_reduction
             };
             let is_poor = x.value - y.value < real::<T>(GOOD_RATIO) * predicted;
-            if is_whole && is_poor && is_finite {
+            // Reductions near the rounding error do not show whether the step is poor.
+            let is_visible = predicted > rounding * real(NEGLIGIBLE);
+            if is_whole && is_poor && is_visible && is_finite {
                 self.correct(problem, x, &mut y, &limits, length, predicted);
             }
             let decreases = y.value < x.value && y.value <= x.value + real::<T>(ARMIJO) * expected;
@@ -192,12 +195,12 @@ impl<T: Real> Search<'_, T> {
                 // without end.
                 let progresses = y.value < x.value || !is_limited;
                 *x = y;
-                return (progresses, is_finite);
+                return (progresses, is_whole_finite);
             }
             t *= real(BACKTRACKING);
         }
         *trust = Some(trust.unwrap_or(full).min(full) * real(FAILURE));
-        (false, is_finite)
+        (false, is_whole_finite)
     }
 
     /// Replaces the end `y` of a step from `x` by that of a second, shorter step of the same model,
