@@ -14,8 +14,8 @@ mod polish;
 mod solve;
 mod trust_region;
 
+pub use objective::Polished;
 pub use polish::polish;
-pub use solve::Polished;
 use solve::{Goal, solve};
 
 /// The proximal step of Jordan, Kinderlehrer and Otto,

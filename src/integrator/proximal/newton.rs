@@ -92,6 +92,8 @@ pub(super) fn descend<T: Real>(
         let mut step = model.minimise(problem, x, &active, &z, trust, target);
         if problem.inner(&z, &step.d) >= T::zero() {
             step.d = &z * (-T::one() / (problem.inv_gamma + T::one()));
+            // That of the model with the curvature `1 / gamma + 1`, not of the discarded step.
+            step.predicted_reduction = problem.inner(&z, &step.d) * real(-0.5);
         }
         let search = Search {
             active: &active,

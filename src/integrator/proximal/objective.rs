@@ -2,7 +2,6 @@
 
 use nalgebra::DMatrix;
 
-use super::solve::Polished;
 use crate::energy::Energy;
 use crate::feature::by_differences;
 use crate::measure::EmpiricalMeasure;
@@ -13,6 +12,22 @@ const ROUNDING: f64 = 4.0;
 
 /// Particles of more coordinates have no Hessians, whose spectra cost `O(p^3)` a particle.
 const MAX_DIMENSION: usize = 100;
+
+/// The residual and the work of [`polish`](super::polish()).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Polished<T> {
+    /// The `L2(mu)` norm of the minimum-norm subgradient, `>= 0`.
+    pub residual: T,
+    /// Iterations of the solver.
+    pub iterations: usize,
+    /// Velocities and first variations computed, without those of products.
+    pub evaluations: usize,
+    /// Products with the Hessian; one by differences of velocities costs a velocity.
+    pub products: usize,
+    /// Hessians of the first variation at all particles. One of a ridge map with k outputs costs k
+    /// velocities if the activation is piecewise linear, else p.
+    pub hessians: usize,
+}
 
 /// The objective `P(v) = F(v) + |v - w|^2 / (2 gamma)`, with `|u|^2 = sum_i c_i |u_i|^2`; plain
 /// `F` if `1/gamma = 0`.

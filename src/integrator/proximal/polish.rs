@@ -1,6 +1,7 @@
 //! Descent to a stationary point.
 
-use super::solve::{Goal, Polished, solve};
+use super::objective::Polished;
+use super::solve::{Goal, solve};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::real::{Real, epsilon, to_f64};

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use super::active_set::ActiveSet;
 use super::newton::descend;
-use super::objective::{Point, ProximalProblem};
+use super::objective::{Point, Polished, ProximalProblem};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::real::{Real, epsilon, real, to_f64};
@@ -34,22 +34,6 @@ const MAX_UPDATES: usize = 40;
 
 /// The relative tolerance of the first relaxed problem, and its factor after each update.
 const LOOSE: f64 = 0.1;
-
-/// The residual and the work of [`polish`](super::polish()).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Polished<T> {
-    /// The `L2(mu)` norm of the minimum-norm subgradient, `>= 0`.
-    pub residual: T,
-    /// Iterations of the solver.
-    pub iterations: usize,
-    /// Velocities and first variations computed, without those of products.
-    pub evaluations: usize,
-    /// Products with the Hessian; one by differences of velocities costs a velocity.
-    pub products: usize,
-    /// Hessians of the first variation at all particles. One of a ridge map with k outputs costs k
-    /// velocities if the activation is piecewise linear, else p.
-    pub hessians: usize,
-}
 
 /// What a step is to reach.
 pub(super) struct Goal<T> {
