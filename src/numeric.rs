@@ -1,6 +1,7 @@
 //! Numerical building blocks shared by the other modules; private to the crate.
 
 pub(crate) mod angular_order;
+pub(crate) mod basis;
 pub(crate) mod double_double;
 pub(crate) mod elementary;
 pub(crate) mod error_bounds;
@@ -9,6 +10,7 @@ pub(crate) mod parallel;
 pub(crate) mod scaled;
 pub(crate) mod simd;
 pub(crate) mod splitmix;
+pub(crate) mod symmetric;
 pub(crate) mod vector;
 
 use crate::real::{Real, epsilon};

@@ -1,5 +1,7 @@
 //! Vectors as slices: inner product, overflow-safe Euclidean norm, columns of a matrix.
 
+use nalgebra::DMatrix;
+
 use crate::real::Real;
 
 /// The inner product `<u, v>`, summed in order.
@@ -49,6 +51,24 @@ pub(crate) fn scaled_norm<T: Real>(v: &[T]) -> (T, T) {
     let square = |v: T| (v / largest) * (v / largest);
     let sum = v.iter().fold(T::zero(), |sum, &v| sum + square(v));
     (largest, sum.sqrt())
+}
+
+/// `y += a x`.
+#[inline]
+pub(crate) fn axpy<T: Real>(a: T, x: &[T], y: &mut [T]) {
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y += a * x);
+}
+
+/// Column `i` of a field.
+pub(crate) fn column<T>(field: &DMatrix<T>, i: usize) -> &[T] {
+    let p = field.nrows();
+    &field.as_slice()[i * p..(i + 1) * p]
+}
+
+/// Column `i` of a field, mutable.
+pub(crate) fn column_mut<T>(field: &mut DMatrix<T>, i: usize) -> &mut [T] {
+    let p = field.nrows();
+    &mut field.as_mut_slice()[i * p..(i + 1) * p]
 }
 
 /// The columns of a column-major matrix with `rows` rows.

@@ -2,10 +2,10 @@
 
 use nalgebra::DMatrix;
 
-use super::basis::{Basis, axpy, column, column_mut};
 use super::objective::{Point, ProximalProblem};
 use crate::feature::Breakpoint;
-use crate::numeric::vector::dot;
+use crate::numeric::basis::Basis;
+use crate::numeric::vector::{axpy, column, column_mut, columns_mut, dot};
 use crate::real::{Real, epsilon, real};
 
 /// Particles are placed at this distance from their kinks, in units of `p eps` times the size of
@@ -115,6 +115,7 @@ pub(super) fn place<'a, T: Real>(kinks: impl Iterator<Item = &'a Kink<T>> + Clon
 /// A particle moves within its kinks, where the objective is smooth and Newton's method applies.
 /// At a minimum 0 is between the gradients of both sides of each kink. Otherwise the kink leaves
 /// the active set, and the particle moves to the side on which the objective falls.
+#[derive(Clone)]
 pub(super) struct ActiveSet<T> {
     kinks: Vec<Vec<Kink<T>>>,
     bases: Vec<Basis<T>>,
@@ -129,78 +130,56 @@ impl<T: Real> ActiveSet<T> {
         }
     }
 
-    /// Computes the kinks on which the particles lie at `x`, and writes the minimum-norm
-    /// subgradient of every particle to `z`; `zero` is overwritten.
-    pub fn identify(
-        &mut self,
-        problem: &mut ProximalProblem<'_, T>,
-        x: &Point<T>,
-        z: &mut DMatrix<T>,
-        zero: &mut DMatrix<T>,
-    ) {
-        zero.fill(T::zero());
-        problem.move_to(&x.v);
+    /// Computes the kinks on which the particles lie at `x`; returns the minimum-norm subgradient.
+    pub fn identify(&mut self, problem: &mut ProximalProblem<'_, T>, x: &Point<T>) -> DMatrix<T> {
+        let mut z = x.gradient.clone();
+        *self = Self::new(z.ncols());
         let kinks = &mut self.kinks;
-        kinks.iter_mut().for_each(Vec::clear);
         let visit = &mut |b: &Breakpoint<'_, T>| {
             if b.jump != T::zero() {
                 kinks[b.particle].push(Kink::new(b, column(&x.v, b.particle)));
             }
         };
-        let margin = margin(x.v.nrows());
-        problem.energy.breakpoints(problem.mu, zero, margin, visit);
-        z.copy_from(&x.gradient);
-        for (i, (kinks, basis)) in self.kinks.iter_mut().zip(&mut self.bases).enumerate() {
-            basis.clear();
-            for kink in kinks.iter() {
-                basis.extend(&kink.normal);
-            }
-            minimum_norm(column_mut(z, i), kinks, basis);
+        let (zero, margin) = (DMatrix::zeros(z.nrows(), z.ncols()), margin(z.nrows()));
+        problem.move_to(&x.v);
+        problem.energy.breakpoints(problem.mu, &zero, margin, visit);
+        self.update_bases();
+        for (i, (kinks, basis)) in self.kinks.iter_mut().zip(&self.bases).enumerate() {
+            minimum_norm(column_mut(&mut z, i), kinks, basis);
         }
+        z
     }
 
     /// Releases kinks across which 0 is not between the gradients, if `z` is larger across the
     /// kinks than along them, and places the particles on the side on which the objective falls.
     /// Ridges of the objective are always released.
     ///
-    /// `z` becomes the subgradient along the kinks that are kept; `work` is overwritten.
+    /// `z` becomes the subgradient along the kinks that are kept.
     pub fn release(
         &mut self,
         problem: &mut ProximalProblem<'_, T>,
         x: &mut Point<T>,
         z: &mut DMatrix<T>,
-        work: &mut DMatrix<T>,
     ) {
-        work.copy_from(z);
-        self.project(work);
-        let along = problem.inner(work, work);
-        work.zip_apply(z, |u, z| *u = z - *u);
-        let across = problem.inner(work, work);
-        let squares: Vec<T> = work.column_iter().map(|u| u.norm_squared()).collect();
-        let mass = problem.mass_of(work, |i| squares[i] > T::zero());
-        let threshold = if across > along {
-            real::<T>(RELEASE_FRACTION) * across / mass
-        } else {
-            squares.iter().fold(T::one(), |max, &s| max.max(s)) + T::one()
-        };
+        let mut along = z.clone();
+        self.project(&mut along);
+        let normal = &*z - &along;
+        let across = problem.inner(&normal, &normal);
+        let releases = across > problem.inner(&along, &along);
+        let squares: Vec<T> = normal.column_iter().map(|u| u.norm_squared()).collect();
+        let mass = problem.mass_of(|i| squares[i] > T::zero());
+        let threshold = real::<T>(RELEASE_FRACTION) * across / mass;
         let mut moved = vec![false; squares.len()];
         for (i, kinks) in self.kinks.iter_mut().enumerate() {
-            let releases = squares[i] >= threshold;
-            let mut changed = false;
+            let releases = releases && squares[i] >= threshold;
             for kink in kinks.iter_mut() {
-                kink.kept = !(kink.jump < T::zero() || releases && kink.is_one_sided());
-                changed |= !kink.kept;
+                kink.kept = kink.jump > T::zero() && !(releases && kink.is_one_sided());
                 moved[i] |= !kink.kept && kink.multiplier != kink.side;
             }
-            if changed {
-                self.bases[i].clear();
-                for kink in kinks.iter().filter(|kink| kink.kept) {
-                    self.bases[i].extend(&kink.normal);
-                }
-            }
         }
-        if problem.mass_of(work, |i| moved[i]) > T::zero() {
-            for (i, kinks) in self.kinks.iter().enumerate().filter(|&(i, _)| moved[i]) {
+        self.update_bases();
+        if problem.mass_of(|i| moved[i]) > T::zero() {
+            for (i, kinks) in self.kinks.iter_mut().enumerate().filter(|&(i, _)| moved[i]) {
                 place(kinks.iter(), column_mut(&mut x.v, i));
             }
             problem.evaluate(x);
@@ -215,6 +194,21 @@ impl<T: Real> ActiveSet<T> {
             }
         }
         self.project(z);
+    }
+
+    /// Adds a kink to particle `i`, which stays on it.
+    pub fn insert(&mut self, i: usize, kink: &Kink<T>) {
+        self.bases[i].extend(&kink.normal);
+        self.kinks[i].push(kink.clone());
+    }
+
+    fn update_bases(&mut self) {
+        for (kinks, basis) in self.kinks.iter().zip(&mut self.bases) {
+            *basis = Basis::new();
+            for kink in kinks.iter().filter(|kink| kink.kept) {
+                basis.extend(&kink.normal);
+            }
+        }
     }
 
     /// The kinks on which particle `i` stays.
@@ -239,9 +233,12 @@ impl<T: Real> ActiveSet<T> {
         }
     }
 
-    /// Projects a vector of particle `i` onto its kinks.
-    pub fn project_one(&self, i: usize, u: &mut [T]) {
-        self.bases[i].project(u);
+    /// Projects the columns of a matrix onto the kinks of particle `i`.
+    pub fn project_particle(&self, i: usize, block: &mut DMatrix<T>) {
+        let p = block.nrows();
+        for column in columns_mut(block.as_mut_slice(), p) {
+            self.bases[i].project(column);
+        }
     }
 }
 
@@ -254,14 +251,8 @@ impl<T: Real> ActiveSet<T> {
 fn minimum_norm<T: Real>(z: &mut [T], kinks: &mut [Kink<T>], basis: &Basis<T>) {
     let convex = kinks.iter().all(|kink| kink.jump > T::zero());
     if convex && basis.len() == kinks.len() {
-        let coefficients = basis.coefficients(z);
-        for (kink, s) in kinks.iter_mut().zip(coefficients) {
+        for (kink, s) in kinks.iter_mut().zip(basis.coefficients(z)) {
             kink.multiplier = kink.side - s / kink.jump;
-        }
-        let range = T::zero()..=T::one();
-        if kinks.iter().all(|kink| range.contains(&kink.multiplier)) {
-            basis.project(z);
-            return;
         }
     }
     for kink in kinks.iter_mut() {

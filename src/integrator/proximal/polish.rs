@@ -1,6 +1,7 @@
 //! Descent to a stationary point.
 
-use super::solve::{Goal, Polished, solve};
+use super::objective::Polished;
+use super::solve::{Goal, solve};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::real::{Real, epsilon, to_f64};
@@ -60,5 +61,5 @@ pub fn polish<T: Real>(
         tolerance: epsilon(),
         iterations,
     };
-    solve(energy, state, &goal).map(|solution| solution.polished)
+    solve(energy, state, &goal).map(|(_, polished)| polished)
 }

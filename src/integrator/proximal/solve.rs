@@ -3,9 +3,8 @@
 use nalgebra::DMatrix;
 
 use super::active_set::ActiveSet;
-use super::newton::{self, Outcome, Tolerances};
-use super::objective::{Point, ProximalProblem};
-use super::scratch::Scratch;
+use super::newton::descend;
+use super::objective::{Point, Polished, ProximalProblem};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::real::{Real, epsilon, real, to_f64};
@@ -36,22 +35,6 @@ const MAX_UPDATES: usize = 40;
 /// The relative tolerance of the first relaxed problem, and its factor after each update.
 const LOOSE: f64 = 0.1;
 
-/// The residual and the work of [`polish`](super::polish()).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Polished<T> {
-    /// The `L2(mu)` norm of the minimum-norm subgradient, `>= 0`.
-    pub residual: T,
-    /// Iterations of the solver.
-    pub iterations: usize,
-    /// Velocities and first variations computed, without those of products.
-    pub evaluations: usize,
-    /// Products with the Hessian; one by differences of velocities costs a velocity.
-    pub products: usize,
-    /// Hessians of the first variation at all particles. One of a ridge map with k outputs costs k
-    /// velocities if the activation is piecewise linear, else p.
-    pub hessians: usize,
-}
-
 /// What a step is to reach.
 pub(super) struct Goal<T> {
     /// `1 / gamma`; 0 for a minimum of `F`.
@@ -62,87 +45,67 @@ pub(super) struct Goal<T> {
     pub iterations: usize,
 }
 
-/// The size of the step taken, as `1 / gamma`, and the work.
-pub(super) struct Solution<T> {
-    pub inv_gamma: T,
-    pub polished: Polished<T>,
-}
-
-/// Moves the state to a stationary point of `P`, or takes a shorter step that is one.
+/// Moves the state to a stationary point of `P`, or takes a shorter step that is one. Returns the
+/// size of the step, as `1 / gamma`, and the work.
 ///
 /// On failure the state is at the last accepted point.
 pub(super) fn solve<T: Real>(
     energy: &mut dyn Energy<T>,
     state: &mut State<T>,
     goal: &Goal<T>,
-) -> Result<Solution<T>, StepError> {
+) -> Result<(T, Polished<T>), StepError> {
     state.evaluate(energy);
-    let shape = state.measure().points().shape();
-    let mut scratch = Scratch::new(shape, state.take_stages(0));
-    let mut w = scratch.take();
-    w.copy_from(state.measure().points());
-    let mut x = Point::take(&mut scratch, state.energy(), state.energy());
-    x.v.copy_from(&w);
-    x.velocity.copy_from(state.velocity());
-
+    let (w, velocity) = (state.measure().points().clone(), state.velocity().clone());
+    let mut x = Point {
+        gradient: velocity.clone(),
+        energy: state.energy(),
+        value: state.energy(),
+        v: w.clone(),
+        velocity,
+    };
     let relaxed = Relaxed(&mut *energy);
     let mut problem = ProximalProblem {
         energy: &mut *relaxed.0,
         mu: state.measure_mut(),
         anchor: w,
         inv_gamma: goal.inv_gamma,
-        evaluations: 0,
-        products: 0,
-        hessians: 0,
+        has_curvature: None,
+        work: Polished {
+            residual: T::zero(),
+            iterations: 0,
+            evaluations: 0,
+            products: 0,
+            hessians: 0,
+        },
     };
     problem.complete(&mut x);
+    let speed = problem.norm(&x.velocity);
     let mut solver = Solver {
         start: x.value,
-        speed: problem.norm(&x.velocity),
+        speed,
         goal,
-        z: scratch.take(),
-        iterations: 0,
+        problem,
+        x,
     };
-    let result = solver.solve(&mut problem, &mut x, &mut scratch);
-    let slope = solver.slope(&mut problem, &mut x, &mut scratch);
-
-    let ProximalProblem {
-        anchor: w,
-        inv_gamma,
-        evaluations,
-        products,
-        hessians,
-        ..
-    } = problem;
+    let accepted = solver.solve();
+    let slope = solver.slope();
+    let Solver { problem, mut x, .. } = solver;
+    let (inv_gamma, work) = (problem.inv_gamma, problem.work);
     state
         .measure_mut()
         .points_mut()
         .copy_from_slice(x.v.as_slice());
-    let Solver { z, iterations, .. } = solver;
     drop(relaxed);
     state.adopt(energy, &mut x.velocity, x.energy);
     state.set_slope(slope);
-    x.give(&mut scratch);
-    scratch.give([w, z]);
-    state.give_stages(scratch.into_fields());
-    let (accepted, residual) = result;
-    if !accepted {
-        return Err(StepError::Inner {
-            iterations,
-            residual: to_f64(residual),
-        });
+    if accepted {
+        Ok((inv_gamma, work))
+    } else {
+        Err(StepError::Inner {
+            iterations: work.iterations,
+            residual: to_f64(work.residual),
+        })
     }
-    let polished = Polished {
-        residual,
-        iterations,
-        evaluations,
-        products,
-        hessians,
-    };
-    Ok(Solution {
-        inv_gamma,
-        polished,
-    })
 }
 
 /// An energy whose kinks of the loss are relaxed during the step. They are restored when this is
@@ -157,174 +120,122 @@ impl<T: Real> Drop for Relaxed<'_, T> {
 
 struct Solver<'a, T> {
     goal: &'a Goal<T>,
+    problem: ProximalProblem<'a, T>,
+    x: Point<T>,
     /// `F(w)`.
     start: T,
     /// `|velocity(w)|`.
     speed: T,
-    /// The minimum-norm subgradient.
-    z: DMatrix<T>,
-    iterations: usize,
 }
 
 impl<T: Real> Solver<'_, T> {
-    /// Solves the problem, or one with a shorter `gamma`. Returns whether the point is accepted,
-    /// and its residual.
-    fn solve(
-        &mut self,
-        problem: &mut ProximalProblem<'_, T>,
-        x: &mut Point<T>,
-        scratch: &mut Scratch<T>,
-    ) -> (bool, T) {
-        let mut residual = T::zero();
-        let resolution = real::<T>(RESOLUTION) * epsilon::<T>() * problem.norm(&x.v);
+    /// Solves the problem, or one with a shorter `gamma`. Returns whether the point is accepted.
+    fn solve(&mut self) -> bool {
+        let resolution = real::<T>(RESOLUTION) * epsilon::<T>() * self.problem.norm(&self.x.v);
         for _ in 0..MAX_SIZES {
-            let outcome = self.minimise(problem, x, scratch);
-            residual = outcome.residual;
-            if outcome.converged || self.is_inexact_step(problem, x, residual, scratch) {
-                return (true, residual);
+            let (converged, z) = self.minimise();
+            if converged {
+                return true;
             }
-            if problem.inv_gamma == T::zero() || !residual.is_finite() {
+            if self.problem.inv_gamma == T::zero() || !self.problem.work.residual.is_finite() {
                 break;
             }
-            if let Some(residual) = self.shortened(problem, x, scratch) {
-                return (true, residual);
+            if self.shorten(&z) {
+                return true;
             }
-            problem.inv_gamma /= real(SHORTENING);
-            if self.speed <= problem.inv_gamma * resolution {
+            self.problem.inv_gamma /= real(SHORTENING);
+            if self.speed <= self.problem.inv_gamma * resolution {
                 break;
             }
-            problem.complete(x);
-            if x.value > self.start || x.value.partial_cmp(&self.start).is_none() {
-                x.v.copy_from(&problem.anchor);
-                problem.evaluate(x);
+            self.problem.complete(&mut self.x);
+            if self
+                .x
+                .value
+                .partial_cmp(&self.start)
+                .is_none_or(|order| order.is_gt())
+            {
+                self.x.v.copy_from(&self.problem.anchor);
+                self.problem.evaluate(&mut self.x);
             }
         }
-        (false, residual)
+        false
     }
 
     /// The norm of the minimum-norm subgradient of `F` at the point.
-    fn slope(
-        &mut self,
-        problem: &mut ProximalProblem<'_, T>,
-        x: &mut Point<T>,
-        scratch: &mut Scratch<T>,
-    ) -> T {
-        let mut work = scratch.take();
-        x.gradient.copy_from(&x.velocity);
-        x.gradient.neg_mut();
-        ActiveSet::new(x.v.ncols()).identify(problem, x, &mut self.z, &mut work);
-        scratch.give([work]);
-        problem.norm(&self.z)
+    fn slope(&mut self) -> T {
+        self.x.gradient = -&self.x.velocity;
+        let z = ActiveSet::new(self.x.v.ncols()).identify(&mut self.problem, &self.x);
+        self.problem.norm(&z)
     }
 
-    /// Returns true if the point is an inexact step: its residual is small relative to the step,
-    /// and `P` is not above the start.
-    fn is_inexact_step(
-        &self,
-        problem: &mut ProximalProblem<'_, T>,
-        x: &Point<T>,
-        residual: T,
-        scratch: &mut Scratch<T>,
-    ) -> bool {
-        let mut step = scratch.take();
-        step.copy_from(&x.v);
-        step -= &problem.anchor;
-        let length = problem.norm(&step);
-        scratch.give([step]);
-        x.value <= self.start
-            && length > T::zero()
-            && residual <= real::<T>(INEXACTNESS) * length * problem.inv_gamma
-    }
-
-    /// Reduces `gamma` to the size of which the point is the best step, if it is an inexact step of
-    /// that size; returns its residual.
+    /// Returns true if the point is an inexact step of its size or a shorter one, which becomes
+    /// `gamma`: the residual is small relative to the step, and `P` is not above the start.
     ///
     /// With the subgradient `f` of `F`, the residual `|f + (v - w) / gamma|` is least for
     /// `1/gamma = -<f, v - w> / |v - w|^2`.
-    fn shortened(
-        &mut self,
-        problem: &mut ProximalProblem<'_, T>,
-        x: &mut Point<T>,
-        scratch: &mut Scratch<T>,
-    ) -> Option<T> {
-        let mut step = scratch.take();
-        step.copy_from(&x.v);
-        step -= &problem.anchor;
+    fn shorten(&mut self, z: &DMatrix<T>) -> bool {
+        let problem = &mut self.problem;
+        let step = &self.x.v - &problem.anchor;
         let square = problem.inner(&step, &step);
-        let fitted = problem.inv_gamma - problem.inner(&self.z, &step) / square;
-        let inv_gamma = fitted.max(problem.inv_gamma);
-        let shift = inv_gamma - problem.inv_gamma;
-        step *= shift;
-        step += &self.z;
-        let residual = problem.norm(&step);
-        scratch.give([step]);
-        let before = std::mem::replace(&mut problem.inv_gamma, inv_gamma);
-        if inv_gamma.is_finite() {
-            problem.complete(x);
-            if self.is_inexact_step(problem, x, residual, scratch) {
-                return Some(residual);
+        let fitted = problem.inv_gamma - problem.inner(z, &step) / square;
+        for inv_gamma in [problem.inv_gamma, fitted.max(problem.inv_gamma)] {
+            let residual = problem.norm(&(z + &step * (inv_gamma - problem.inv_gamma)));
+            let value = self.x.energy + real::<T>(0.5) * inv_gamma * square;
+            let bound = real::<T>(INEXACTNESS) * inv_gamma * square.sqrt();
+            if inv_gamma.is_finite()
+                && value <= self.start
+                && square > T::zero()
+                && residual <= bound
+            {
+                problem.inv_gamma = inv_gamma;
+                problem.work.residual = residual;
+                return true;
             }
         }
-        problem.inv_gamma = before;
-        None
+        false
     }
 
-    /// Minimises `P` from `x`: once, or for a loss with kinks as a sequence of problems whose kinks
-    /// are relaxed, by the method of multipliers.
-    fn minimise(
-        &mut self,
-        problem: &mut ProximalProblem<'_, T>,
-        x: &mut Point<T>,
-        scratch: &mut Scratch<T>,
-    ) -> Outcome<T> {
+    /// Minimises `P`: once, or for a loss with kinks as a sequence of problems whose kinks are
+    /// relaxed, by the method of multipliers. Returns whether it converged, and the subgradient.
+    fn minimise(&mut self) -> (bool, DMatrix<T>) {
+        let Self {
+            problem, x, goal, ..
+        } = self;
         let rounding = problem.gradient_rounding(x);
-        let mut tolerances = Tolerances {
-            residual: (self.goal.tolerance * self.speed).max(rounding),
-            iterations: self.goal.iterations,
-        };
+        let tight = (goal.tolerance * self.speed).max(rounding);
         problem.move_to(&x.v);
         let mut width = real::<T>(WIDTH);
         if problem.energy.relax(Some((problem.mu, width))).is_none() {
-            let outcome = newton::descend(problem, x, &tolerances, &mut self.z, scratch);
-            self.iterations += outcome.iterations;
-            return outcome;
+            return descend(problem, x, tight, goal.iterations);
         }
-        let tight = tolerances.residual;
+        let most = problem.work.iterations + goal.iterations;
         let mut loose = self.speed * real(LOOSE);
-        let mut best = Point::take(scratch, x.energy, x.value);
-        best.v.copy_from(&x.v);
-        let mut outcome = Outcome {
-            converged: false,
-            iterations: 0,
-            residual: T::zero(),
-        };
+        let (mut lowest, mut best) = (x.value, x.v.clone());
+        let mut result = (false, x.gradient.clone());
         for _ in 0..MAX_UPDATES {
-            tolerances.residual = tight.max(loose);
+            let tolerance = tight.max(loose);
             loose *= real(LOOSE);
             width *= real(NARROWING);
             problem.evaluate(x);
-            outcome = newton::descend(problem, x, &tolerances, &mut self.z, scratch);
-            self.iterations += outcome.iterations;
-            tolerances.iterations -= outcome.iterations;
+            result = descend(problem, x, tolerance, most - problem.work.iterations);
             problem.move_to(&x.v);
-            let gap = problem.energy.relax(Some((problem.mu, width)));
-            let gap = gap.unwrap_or(T::zero());
-            if x.value + gap <= best.value {
-                best.value = x.value + gap;
-                best.v.copy_from(&x.v);
+            let gap = problem
+                .energy
+                .relax(Some((problem.mu, width)))
+                .unwrap_or(T::zero());
+            if x.value + gap <= lowest {
+                (lowest, best) = (x.value + gap, x.v.clone());
             }
-            let resolved =
-                gap <= self.goal.tolerance * (self.start - x.value).max(self.start.abs());
-            outcome.converged &= tolerances.residual <= tight && resolved;
-            if outcome.converged || tolerances.iterations == 0 {
+            let resolved = gap <= goal.tolerance * (self.start - x.value).max(self.start.abs());
+            result.0 &= tolerance <= tight && resolved;
+            if result.0 || problem.work.iterations == most {
                 break;
             }
         }
         problem.energy.relax(None);
         // The last point can be higher than an earlier one, by the gap.
-        x.v.copy_from(&best.v);
-        best.give(scratch);
+        x.v = best;
         problem.evaluate(x);
-        outcome
+        result
     }
 }

@@ -1,35 +1,36 @@
-//! An orthonormal basis of the normals of the kinks on which a particle lies.
+//! Orthonormal bases of spans of vectors, by Gram-Schmidt.
 
-use crate::numeric::vector::dot;
+use crate::numeric::vector::{axpy, dot};
 use crate::real::{Real, epsilon, real};
 
-/// The least length of a unit normal after orthogonalisation, in units of `sqrt(eps)`. A kink with
-/// a shorter one is implied by the others, up to rounding.
+/// The least length of a unit vector after orthogonalisation, in units of `sqrt(eps)`. A vector with
+/// a shorter one is a combination of the others, up to rounding.
 const INDEPENDENCE: f64 = 16.0;
 
-/// Normals `n_j = sum_{k <= j} L_jk e_k` with orthonormal `e_k`.
+/// Vectors `n_j = sum_{k <= j} L_jk e_k` with orthonormal `e_k`.
 #[derive(Clone)]
-pub(super) struct Basis<T> {
+pub(crate) struct Basis<T> {
     e: Vec<Vec<T>>,
     /// The rows of `L`.
     l: Vec<Vec<T>>,
 }
 
 impl<T: Real> Basis<T> {
-    pub const fn new() -> Self {
+    /// The empty basis.
+    pub(crate) const fn new() -> Self {
         Self {
             e: Vec::new(),
             l: Vec::new(),
         }
     }
 
-    /// Adds a normal; returns false if it is a combination of the others.
+    /// Adds a vector; returns false if it is a combination of the others.
     ///
     /// Gram-Schmidt, applied twice: after one pass rounding may leave a component as large as the
     /// result.
-    pub fn extend(&mut self, normal: &[T]) -> bool {
-        let size = dot(normal, normal).sqrt();
-        let mut n = normal.to_vec();
+    pub(crate) fn extend(&mut self, n: &[T]) -> bool {
+        let size = dot(n, n).sqrt();
+        let mut n = n.to_vec();
         let mut row = vec![T::zero(); self.e.len()];
         for _ in 0..2 {
             for (e, l) in self.e.iter().zip(&mut row) {
@@ -49,25 +50,20 @@ impl<T: Real> Basis<T> {
         true
     }
 
-    /// The number of independent normals.
-    pub fn len(&self) -> usize {
+    /// The number of independent vectors.
+    pub(crate) fn len(&self) -> usize {
         self.e.len()
     }
 
-    pub fn clear(&mut self) {
-        self.e.clear();
-        self.l.clear();
-    }
-
-    /// Removes from `u` its components along the normals.
-    pub fn project(&self, u: &mut [T]) {
+    /// Removes from `u` its components along the vectors.
+    pub(crate) fn project(&self, u: &mut [T]) {
         for e in &self.e {
             axpy(-dot(e, u), e, u);
         }
     }
 
-    /// Adds to `u` the shortest vector whose inner products with the normals are `changes`.
-    pub fn displace(&self, changes: &[T], u: &mut [T]) {
+    /// Adds to `u` the shortest vector whose inner products with the vectors are `changes`.
+    pub(crate) fn displace(&self, changes: &[T], u: &mut [T]) {
         let mut y: Vec<T> = Vec::with_capacity(self.len());
         for (row, &change) in self.l.iter().zip(changes) {
             let rest = change - dot(&row[..y.len()], &y);
@@ -78,8 +74,8 @@ impl<T: Real> Basis<T> {
         }
     }
 
-    /// The coefficients `s` with `sum_j s_j n_j` the part of `u` along the normals.
-    pub fn coefficients(&self, u: &[T]) -> Vec<T> {
+    /// The coefficients `s` with `sum_j s_j n_j` the part of `u` along the vectors.
+    pub(crate) fn coefficients(&self, u: &[T]) -> Vec<T> {
         let mut s: Vec<T> = self.e.iter().map(|e| dot(e, u)).collect();
         for j in (0..s.len()).rev() {
             for i in j + 1..s.len() {
@@ -90,21 +86,4 @@ impl<T: Real> Basis<T> {
         }
         s
     }
-}
-
-/// `y += a x`.
-pub(super) fn axpy<T: Real>(a: T, x: &[T], y: &mut [T]) {
-    y.iter_mut().zip(x).for_each(|(y, &x)| *y += a * x);
-}
-
-/// Column `i`.
-pub(super) fn column<T>(field: &nalgebra::DMatrix<T>, i: usize) -> &[T] {
-    let p = field.nrows();
-    &field.as_slice()[i * p..(i + 1) * p]
-}
-
-/// Column `i`, mutable.
-pub(super) fn column_mut<T>(field: &mut nalgebra::DMatrix<T>, i: usize) -> &mut [T] {
-    let p = field.nrows();
-    &mut field.as_mut_slice()[i * p..(i + 1) * p]
 }
