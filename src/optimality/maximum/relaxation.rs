@@ -152,7 +152,9 @@ fn bound_of_vector(
             *memory = Some(multipliers.clone());
         }
         let trace = matrix.trace();
-        if upper <= value * (1.0 + limits.tolerance) || trace.is_nan() || limits.is_late() {
+        // A logarithm that is not finite has no eigenvalues.
+        let proceeds = trace.is_finite() && trace > 0.0;
+        if upper <= value * (1.0 + limits.tolerance) || !proceeds || limits.is_late() {
             break;
         }
         logarithm += matrix * (DENSITY_STEP / trace);

@@ -180,7 +180,7 @@ impl Terms {
         let of_coordinates = (d + k + 4) as f64 * EPS;
         let l = self.linear_at(&theta);
         let s = self.matrix(&w);
-        let eta = of_samples * (1.0 + w.sum() * (1.0 + of_samples));
+        let eta = of_samples * (1.0 + w.sum() * (1.0 + of_samples + of_coordinates));
         let Some((cholesky, smallest)) = factorise(&s) else {
             return none;
         };
@@ -202,11 +202,15 @@ impl Terms {
         let total = a.tr_mul(&l) + convex;
         let total = 0.5 * (&total + total.transpose());
         let square = (largest_eigenvalue(&total) + error) * (1.0 + eta);
+        // `max` would return 0 for NaN.
+        if !square.is_finite() {
+            return none;
+        }
         let sizes = self.q.sum() + norm(self.linear.as_slice());
         let bound = square.max(0.0).sqrt() * (1.0 + 64.0 * EPS)
             + self.error
             + (of_samples + of_coordinates) * sizes;
-        if bound.is_nan() { none } else { (bound, total) }
+        if bound.is_finite() { (bound, total) } else { none }
     }
 }
 
@@ -260,4 +264,44 @@ fn factorise(s: &DMatrix<f64>) -> Option<(Cholesky<f64, Dyn>, f64)> {
         alpha *= 0.25;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimality::piecewise_linear::OneSidedSlopes;
+
+    fn map(u: &[f64], k: usize) -> PiecewiseLinearMap {
+        let x: Vec<f64> = (0..7 * u.len() / k).map(|i| (i as f64).sin()).collect();
+        let slopes = OneSidedSlopes {
+            plus: 1.0,
+            minus: 0.0,
+        };
+        PiecewiseLinearMap::new(&x, u, 7, k, slopes)
+    }
+
+    fn multipliers(log_weights: &[f64]) -> Multipliers {
+        Multipliers {
+            log_weights: DVector::from_column_slice(log_weights),
+            theta: DVector::zeros(0),
+        }
+    }
+
+    /// A coefficient that underflows over a weight that underflows is NaN; so is infinity times 0.
+    #[test]
+    fn multipliers_without_a_number_give_no_bound() {
+        let underflowing = map(&[1e300, 1e-300], 1);
+        let several = map(&[1.0, 0.0, 0.5, 1.0], 2);
+        let unbounded = [[-1.5, -1e4], [-1.5, f64::NAN], [1e4, -1.5], [-1e4, -1.5]];
+        for map in [&underflowing, &several] {
+            let terms = Terms::new(map, 1.0);
+            let (bound, _) = terms.proved_bound(&multipliers(&[-1.5, -1.5]));
+            assert!(bound.is_finite() && bound >= 0.5 * map.size);
+            for log_weights in unbounded {
+                let (bound, matrix) = terms.proved_bound(&multipliers(&log_weights));
+                assert_eq!(bound, f64::INFINITY, "{log_weights:?}");
+                assert!(matrix.iter().all(|t| t.is_finite()));
+            }
+        }
+    }
 }
