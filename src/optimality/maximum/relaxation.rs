@@ -68,8 +68,9 @@ pub(super) fn by_sizes(map: &PiecewiseLinearMap) -> f64 {
         highest * positive + lowest * negative,
         lowest * positive + highest * negative,
     );
-    // Sums of positive terms, and the 4 EPS of the map.
-    let rounding = (map.len() + 16) as f64 * EPS;
+    // Sums of positive terms, the 4 EPS of the map, and the length of each x_j, within
+    // (d / 4 + 1) EPS of 1: its norm adds d squares in order.
+    let rounding = (map.len() + map.d + 16) as f64 * EPS;
     (largest + rounding * map.size).min(map.size)
 }
 
