@@ -173,3 +173,45 @@ fn bound_of_vector(
         gradients: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::splitmix::SplitMix64;
+    use crate::optimality::effort::Effort;
+    use crate::optimality::piecewise_linear::OneSidedSlopes;
+
+    fn map(x: &[f64], u: &[f64], d: usize, k: usize) -> PiecewiseLinearMap {
+        let slopes = OneSidedSlopes {
+            plus: 1.0,
+            minus: 0.0,
+        };
+        PiecewiseLinearMap::new(x, u, d, k, slopes)
+    }
+
+    fn normals(count: usize, seed: u64) -> Vec<f64> {
+        let mut random = SplitMix64::new(seed);
+        (0..count).map(|_| random.normal()).collect()
+    }
+
+    /// The memory of a map in which some coefficients are negligible, for one in which they are not.
+    #[test]
+    fn a_poor_memory_is_not_worse_than_none() {
+        let (d, n) = (10, 12);
+        let limits = Effort::default().limits();
+        for (k, seed) in [1, 3].into_iter().flat_map(|k| (0..8).map(move |s| (k, s))) {
+            let (x, u) = (normals(d * n, seed), normals(k * n, 100 + seed));
+            let mut faint = u.clone();
+            faint[..3 * k].iter_mut().for_each(|u| *u *= 1e-250);
+            let bound = |u: &[f64], memory: &mut Memory| {
+                bound(&map(&x, u, d, k), 0.0, limits, memory).upper
+            };
+            let (memory, cold) = (&mut Memory::default(), bound(&u, &mut Memory::default()));
+            bound(&faint, memory);
+            for _ in 0..2 {
+                let warm = bound(&u, memory);
+                assert!(warm <= 1.01 * cold, "{k} {seed}: {warm} {cold}");
+            }
+        }
+    }
+}

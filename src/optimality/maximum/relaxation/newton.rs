@@ -281,8 +281,14 @@ pub(super) fn minimise(
             start.log_weights.add_scalar_mut(WARM_FACTOR.ln());
             Point::new(terms, start)
         });
-    let warm = start.is_some();
-    let Some(mut point) = start.or_else(|| Point::new(terms, Multipliers::start(terms))) else {
+    let cold = Point::new(terms, Multipliers::start(terms));
+    // For other data the earlier multipliers may be far off, and the steps of their logarithms are
+    // short.
+    let warm = match (&start, &cold) {
+        (Some(start), Some(cold)) => start.square <= cold.square,
+        (start, _) => start.is_some(),
+    };
+    let Some(mut point) = (if warm { start } else { cold }) else {
         return Multipliers::start(terms);
     };
     let goal = goal * (1.0 + limits.tolerance);

@@ -210,7 +210,11 @@ impl Terms {
         let bound = square.max(0.0).sqrt() * (1.0 + 64.0 * EPS)
             + self.error
             + (of_samples + of_coordinates) * sizes;
-        if bound.is_finite() { (bound, total) } else { none }
+        if bound.is_finite() {
+            (bound, total)
+        } else {
+            none
+        }
     }
 }
 
