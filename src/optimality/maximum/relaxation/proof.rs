@@ -3,15 +3,20 @@
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 
 use super::newton::Multipliers;
+use super::work::Sizes;
 use crate::numeric::error_bounds::{CompensatedSum, EPS};
 use crate::numeric::vector::{dot, norm};
 use crate::optimality::piecewise_linear::PiecewiseLinearMap;
 
 /// Trials of a lower bound of the smallest eigenvalue of S, from 1/2 down by a factor of 4.
-const EIGENVALUE_TRIALS: usize = 24;
+pub(super) const EIGENVALUE_TRIALS: usize = 24;
+
+/// Steps of the power method for a start.
+const POWER_STEPS: usize = 16;
 
 /// The terms of a bound: `v.L_0 b + sum_j v.c_j |b.x_j| - sum_j q_j |b.x_j|`, with q for one output
 /// only.
+#[derive(Clone)]
 pub(super) struct Terms {
     /// `L_0^T`, `d x k`.
     linear: DMatrix<f64>,
@@ -31,6 +36,8 @@ pub(super) struct Terms {
     root: DMatrix<f64>,
     /// `p_j = (c_j.V c_j)^(1/2)`.
     pub(super) p: DVector<f64>,
+    /// The basis whose coordinates the terms have; `None` for those of the samples.
+    basis: Option<DMatrix<f64>>,
 }
 
 impl Terms {
@@ -69,9 +76,63 @@ impl Terms {
             samples: [convex.clone(), concave.clone()],
             root: DMatrix::zeros(k, k),
             p: DVector::zeros(convex.len()),
+            basis: None,
         };
         terms.set_density_root(DMatrix::identity(k, k) / (k as f64).sqrt());
         terms
+    }
+
+    /// The same terms in the coordinates of an orthonormal basis of the span of the samples.
+    ///
+    /// Multipliers from these coordinates are valid for the terms themselves, whatever the rounding
+    /// errors of the basis.
+    pub(super) fn within(&self, basis: &DMatrix<f64>) -> Self {
+        Self {
+            linear: basis.tr_mul(&self.linear),
+            error: self.error,
+            convex: basis.tr_mul(&self.convex),
+            coefficients: self.coefficients.clone(),
+            concave: basis.tr_mul(&self.concave),
+            q: self.q.clone(),
+            samples: self.samples.clone(),
+            root: self.root.clone(),
+            p: self.p.clone(),
+            basis: Some(basis.clone()),
+        }
+    }
+
+    /// A vector in the coordinates of the samples.
+    fn lift(&self, a: &[f64]) -> Vec<f64> {
+        match &self.basis {
+            Some(basis) => (basis * DVector::from_column_slice(a)).as_slice().to_vec(),
+            None => a.to_vec(),
+        }
+    }
+
+    pub(super) fn sizes(&self) -> Sizes {
+        let n = self.p.len() + self.q.len();
+        Sizes::new(self.convex.nrows(), n, self.linear.ncols())
+    }
+
+    /// An estimate of the largest eigenvalue of `sum_j p_j x_j x_j^T`, by the power method.
+    pub(super) fn largest_eigenvalue(&self) -> f64 {
+        let sum = self.p.sum();
+        let mut estimate = 0.0_f64;
+        if !self.p.is_empty() {
+            let mut v = self.convex.column(self.p.imax()).clone_owned();
+            for _ in 0..POWER_STEPS {
+                let length = v.norm();
+                if length == 0.0 {
+                    break;
+                }
+                v /= length;
+                let next = &self.convex * self.convex.tr_mul(&v).component_mul(&self.p);
+                estimate = estimate.max(next.norm());
+                v = next;
+            }
+        }
+        // Between the trace over d and the trace.
+        estimate.clamp(sum / self.convex.nrows() as f64, sum)
     }
 
     /// Replaces `V^(1/2)`.
@@ -107,9 +168,8 @@ impl Terms {
             .enumerate()
             .max_by(|(_, s), (_, t)| s.total_cmp(t))?;
         let b = moments.column(longest.0) / longest.1;
-        b.iter()
-            .all(|b| b.is_finite())
-            .then(|| b.as_slice().to_vec())
+        let b = self.lift(b.as_slice());
+        b.iter().all(|b| b.is_finite()).then_some(b)
     }
 
     /// The gradient of the bound with respect to u, for one output: the predictions of a relaxed
@@ -126,15 +186,16 @@ impl Terms {
         let l = self.linear_at(&multipliers.theta);
         let a = Cholesky::new(self.matrix(&w))?.solve(&l);
         let square = a.dot(&l) + self.p.iter().zip(&w).map(|(p, w)| p * (p / w)).sum::<f64>();
+        let a = self.lift(a.as_slice());
         let mut y: Vec<f64> = (0..map.len())
-            .map(|j| mean * dot(map.point(j), a.as_slice()))
+            .map(|j| mean * dot(map.point(j), &a))
             .collect();
         let [convex, concave] = &self.samples;
         for (i, &j) in convex.iter().enumerate() {
             y[j] += half * (self.p[i] / w[i]);
         }
         for (i, &j) in concave.iter().enumerate() {
-            y[j] -= half * multipliers.theta[i] * dot(map.point(j), a.as_slice());
+            y[j] -= half * multipliers.theta[i] * dot(map.point(j), &a);
         }
         y.iter_mut().for_each(|y| *y *= sign / square.sqrt());
         y.iter().all(|y| y.is_finite()).then_some(y)
