@@ -26,13 +26,14 @@
 //! limited.
 
 mod model;
+mod multipliers;
 mod newton;
 mod proof;
 mod work;
 
 use nalgebra::{DMatrix, SymmetricEigen};
 
-pub(in crate::optimality) use newton::Multipliers;
+pub(in crate::optimality) use multipliers::Multipliers;
 use newton::minimise;
 use proof::{EIGENVALUE_TRIALS, Terms};
 use work::Sizes;

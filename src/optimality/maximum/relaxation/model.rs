@@ -2,7 +2,7 @@
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
-use super::newton::Multipliers;
+use super::multipliers::Multipliers;
 use super::proof::Terms;
 use super::work::{Sizes, Work};
 

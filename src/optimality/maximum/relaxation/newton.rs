@@ -15,6 +15,7 @@
 use nalgebra::DVector;
 
 use super::model::{Model, Point};
+use super::multipliers::Multipliers;
 use super::proof::Terms;
 use super::work::Work;
 use crate::optimality::effort::Limits;
@@ -51,37 +52,22 @@ const HALVINGS: usize = 30;
 /// The part of the predicted decrease that a step must attain (Armijo).
 const SUFFICIENT: f64 = 1e-4;
 
-/// The multipliers of a relaxation: `log w` and `theta`.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::optimality) struct Multipliers {
-    pub(super) log_weights: DVector<f64>,
-    pub(super) theta: DVector<f64>,
+/// `w` proportional to p with the largest eigenvalue of `sum_j w_j x_j x_j^T` near 1/2, and
+/// `theta = 0`.
+fn start_by_eigenvalue(terms: &Terms) -> Multipliers {
+    proportional(terms, terms.largest_eigenvalue())
 }
 
-impl Multipliers {
-    pub(super) fn weights(&self) -> DVector<f64> {
-        self.log_weights.map(f64::exp)
-    }
+/// The same with the trace in place of the eigenvalue: S is positive definite for certain.
+fn start_by_trace(terms: &Terms) -> Multipliers {
+    proportional(terms, terms.p.sum())
+}
 
-    /// `w` proportional to p with the largest eigenvalue of `sum_j w_j x_j x_j^T` near 1/2, and
-    /// `theta = 0`.
-    pub(super) fn start(terms: &Terms) -> Self {
-        let largest = terms.largest_eigenvalue();
-        Self {
-            log_weights: terms
-                .p
-                .map(|p| (0.5 * p / largest).max(f64::MIN_POSITIVE).ln()),
-            theta: DVector::zeros(terms.q.len()),
-        }
-    }
-
-    /// The same with the trace in place of the eigenvalue: S is positive definite for certain.
-    fn safe_start(terms: &Terms) -> Self {
-        let sum = terms.p.sum();
-        Self {
-            log_weights: terms.p.map(|p| (0.5 * p / sum).max(f64::MIN_POSITIVE).ln()),
-            theta: DVector::zeros(terms.q.len()),
-        }
+fn proportional(terms: &Terms, size: f64) -> Multipliers {
+    let log_weight = |p: f64| (0.5 * p / size).max(f64::MIN_POSITIVE).ln();
+    Multipliers {
+        log_weights: terms.p.map(log_weight),
+        theta: DVector::zeros(terms.q.len()),
     }
 }
 
@@ -108,10 +94,10 @@ pub(super) fn minimise(
             work.take(sizes.point()).then(|| Point::new(terms, start))?
         });
     if !work.take(2.0 * sizes.point()) {
-        return Multipliers::start(terms);
+        return start_by_eigenvalue(terms);
     }
-    let cold = Point::new(terms, Multipliers::start(terms))
-        .or_else(|| Point::new(terms, Multipliers::safe_start(terms)));
+    let cold = Point::new(terms, start_by_eigenvalue(terms))
+        .or_else(|| Point::new(terms, start_by_trace(terms)));
     // For other data the earlier multipliers may be far off, and the steps of their logarithms are
     // short.
     let warm = match (&start, &cold) {
@@ -119,7 +105,7 @@ pub(super) fn minimise(
         (start, _) => start.is_some(),
     };
     let Some(mut point) = (if warm { start } else { cold }) else {
-        return Multipliers::start(terms);
+        return start_by_eigenvalue(terms);
     };
     let goal = goal * (1.0 + limits.tolerance);
     let barrier = |square: f64| {

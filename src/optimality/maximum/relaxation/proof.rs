@@ -2,7 +2,7 @@
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 
-use super::newton::Multipliers;
+use super::multipliers::Multipliers;
 use super::work::Sizes;
 use crate::numeric::error_bounds::{CompensatedSum, EPS};
 use crate::numeric::vector::{dot, norm};
