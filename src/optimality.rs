@@ -60,6 +60,7 @@
 //!
 //! A non-homogeneous activation such as `Softplus` does not compile here.
 
+mod bound;
 mod certificate;
 mod certify;
 mod dual;
@@ -75,7 +76,8 @@ mod predictions;
 mod relaxed_dual;
 mod search;
 
-pub use certificate::{Bound, Certifiable, Certificate};
+pub use bound::Bound;
+pub use certificate::{Certifiable, Certificate};
 pub use certify::{certify, certify_within};
 pub use dual::DualRisk;
 pub use effort::Effort;

@@ -1,23 +1,12 @@
 //! The certificate of global optimality: its values, and the energies that provide it.
 
+use super::bound::Bound;
 use super::search::Search;
 use crate::energy::Energy;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::sub_up;
 use crate::real::{Real, epsilon, real, to_f64};
-
-/// The proof behind the upper bound of [`Certificate::maximum_bounds`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Bound {
-    /// The bounds agree up to the tolerance of the [`Effort`](super::Effort) and rounding.
-    Exact,
-    /// Branch and bound ended at the limit of its effort. The bounds differ by a ratio.
-    Truncated,
-    /// The upper bound is that of a relaxation. The bounds differ by a ratio.
-    Relaxed,
-}
 
 /// An energy whose global minimum has a computable lower bound.
 ///

@@ -1,14 +1,13 @@
 //! The lower bounds that dual points give, and the choice of dual points.
 
-use super::certificate::Bound;
+use super::bound::Bound;
 use super::dual::DualRisk;
 use super::dual_bound::{GradientBound, dual_value};
 use super::effort::Limits;
 use super::kinks::{Condition, Kinks};
-use super::maximum::{Maximum, maximum, relaxation};
+use super::maximum::{Maximum, Memory, maximum, relaxation};
 use super::piecewise_linear::{OneSidedSlopes, PiecewiseLinearMap};
 use super::relaxed_dual::RelaxedProblem;
-use super::search::Memory;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::{EPS, add_up, mul_up, scale_up, sub_up};
 use crate::numeric::vector::{columns, norm};

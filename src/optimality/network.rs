@@ -4,7 +4,8 @@ use std::any::Any;
 
 use nalgebra::DVector;
 
-use super::certificate::{Bound, Certifiable, Certificate, check_dimension};
+use super::bound::Bound;
+use super::certificate::{Certifiable, Certificate, check_dimension};
 use super::dual::DualRisk;
 use super::dual_problem::{Candidate, DualProblem, NEGLIGIBLE};
 use super::kinks::Kinks;

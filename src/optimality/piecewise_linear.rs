@@ -38,8 +38,9 @@ impl OneSidedSlopes {
 /// `x_j = 0`; the largest `|u_j|` and the largest slope are of the order of 1.
 ///
 /// Powers of two move all scales into `2^e`, so that nothing overflows, and what underflows is
-/// below `2^-1000 size`. Each `x_j` is a unit vector within `2 EPS`, and each coefficient `u_j` has
-/// a relative error of at most `2 EPS`: together they change `g` by at most `4 EPS size`.
+/// below `2^-1000 size`. Each `x_j` is a unit vector within `(d / 4 + 1) EPS`, the error of a norm of d
+/// numbers. The error of the length cancels in the products `u_j x_j`; the others change `g` by at
+/// most `4 EPS size`.
 #[derive(Debug, Clone)]
 pub(super) struct PiecewiseLinearMap {
     pub(super) d: usize,
@@ -102,8 +103,8 @@ impl PiecewiseLinearMap {
             map.u.extend(u.iter().map(coefficient));
             sum += norm(&map.u[start..]);
         }
-        // A sum of n norms of k numbers, all of them positive, and the 4 EPS of the map.
-        let rounding = 1.0 + (map.len() + k + 16) as f64 * EPS;
+        // A sum of n norms of k numbers, all of them positive; the lengths; the 4 EPS of the map.
+        let rounding = 1.0 + (map.len() + k + d + 16) as f64 * EPS;
         map.size = map.slopes.lipschitz() * sum * rounding;
         map
     }

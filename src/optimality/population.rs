@@ -1,6 +1,7 @@
 //! The certificate of a population risk: rectifier neurons on Gaussian inputs, in closed form.
 
-use super::certificate::{Bound, Certifiable, Certificate, check_dimension};
+use super::bound::Bound;
+use super::certificate::{Certifiable, Certificate, check_dimension};
 use super::maximum::multistart::{StartingPoints, multistart_ascent};
 use super::search::Search;
 use crate::energy::{ArcCosine, Kernel, Mmd, WithOutputWeight};

@@ -1,7 +1,7 @@
 //! The search of a certificate: budget, effort, and what is kept from one call to the next.
 
 use super::effort::{Effort, Limits};
-use super::maximum::{cones, relaxation};
+use super::maximum::Memory;
 use crate::error::ParameterError;
 
 /// The settings of a certificate, and its memory from call to call.
@@ -38,19 +38,6 @@ pub struct Search {
     effort: Effort,
     target: f64,
     pub(super) memory: Memory,
-}
-
-/// What one maximisation leaves for the next.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Memory {
-    /// The best directions.
-    pub(super) maximizers: Vec<Vec<f64>>,
-    /// The cones of the last branch and bound.
-    pub(super) cones: Option<cones::Cones>,
-    /// The multipliers of the relaxation.
-    pub(super) relaxation: relaxation::Memory,
-    /// Those at the last dual point of the relaxed problem.
-    pub(super) relaxed_dual: relaxation::Memory,
 }
 
 impl Search {

@@ -62,11 +62,6 @@ pub(super) struct BoundedMaximum {
     pub(super) best: Climbed,
     /// `2^-e |g| <= upper` on the unit sphere, rounding errors included.
     pub(super) upper: f64,
-    /// The number of cones bounded.
-    #[allow(dead_code, reason = "for reports of effort")]
-    pub(super) cells: usize,
-    /// True if the search ended at its tolerance, or at a difference within rounding.
-    pub(super) finished: bool,
 }
 
 /// The largest `|g|` of ascents from `earlier` maximisers, from particles and random directions.

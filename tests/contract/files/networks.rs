@@ -69,7 +69,8 @@ fn an_invalid_network_is_an_error_that_names_the_part() {
             .unwrap_err()
             .to_string()
     };
-    let cases: [(&dyn Fn(&mut Archive), &str); 6] = [
+    type Change<'a> = &'a dyn Fn(&mut Archive);
+    let cases: [(Change<'_>, &str); 6] = [
         (&|a| a.set_metadata("bias", "maybe"), "metadata `bias`"),
         (
             &|a| a.set_metadata("classes", u64::MAX),

@@ -7,7 +7,7 @@ use super::lanes::{chords, edge_errors, extents, products, project, weighted_sum
 use super::leaves::Leaf;
 use super::outputs::{OtherParts, value};
 use super::problem::{
-    CROSSING_TOLERANCE, ConeProblem, bound_from, centre, cover_error, dual_vectors,
+    CROSSING_TOLERANCE, ConeProblem, bound_from, centre, cover_error, dual_vectors, largest_sum,
 };
 use crate::numeric::error_bounds::{CompensatedSum, EPS, add_up, mul_up};
 use crate::numeric::vector::norm;
@@ -186,7 +186,7 @@ impl<const D: usize> ConeWorkspace<D> {
         if k > 1 {
             self.choose_direction(problem, whole, &start);
         }
-        let (a, tolerated) = self.classify(problem, whole, side);
+        let (a, tolerated) = self.classify(problem, whole, side, largest_sum(&v));
         let linear: [f64; D] = std::array::from_fn(|r| match k {
             1 => a[r].value(),
             _ => {
@@ -209,6 +209,8 @@ impl<const D: usize> ConeWorkspace<D> {
             });
             let cut = if k == 1 { cut } else { 0.0 };
             y = self.concave.solve(&objective, Some(&faces), &start, cut);
+        } else {
+            self.concave.select_tangent(&y);
         }
         // The proof: any multipliers, any y.
         let sum = weighted_sum(&self.concave.x, &self.concave.multipliers);
@@ -281,12 +283,14 @@ impl<const D: usize> ConeWorkspace<D> {
         }
     }
 
-    /// Decides the samples that do not cross the part, and collects the others.
+    /// Decides the samples that do not cross the part, and collects the others. `sum` bounds the
+    /// coefficients of its unit vectors.
     fn classify(
         &mut self,
         problem: &ConeProblem<'_, D>,
         whole: &Cell<D>,
         side: Option<usize>,
+        sum: f64,
     ) -> (Vec<CompensatedSum>, f64) {
         let replaced = side.map(|side| (side, &self.middle));
         extents(&self.z, replaced, &mut self.low, &mut self.high);
@@ -301,11 +305,14 @@ impl<const D: usize> ConeWorkspace<D> {
             let c = self.c.get(q);
             if low >= -CROSSING_TOLERANCE || high <= CROSSING_TOLERANCE {
                 let positive = high > -low;
-                // A convex term is replaced by a linear function or 0, which it may exceed.
-                let outside = if positive { -low } else { high };
+                // A convex term is replaced by a linear function or 0, which it may exceed: by its
+                // products with the vertices, whose rounding error is below `(D / 2 + 1) EPS`.
+                let product = if positive { -low } else { high };
+                let outside = product + (0.5 * D as f64 + 1.0) * EPS;
                 if outside > 0.0 {
                     let w = problem.weight(whole.crossing[q] as usize);
-                    tolerated += outside * if problem.k == 1 { c.max(0.0) } else { norm(w) };
+                    let c = if problem.k == 1 { c.max(0.0) } else { norm(w) };
+                    tolerated += outside * sum * c;
                 }
                 self.positive.push(if positive { c } else { 0.0 });
                 if positive && problem.k > 1 {

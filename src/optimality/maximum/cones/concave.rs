@@ -148,6 +148,7 @@ impl<const D: usize> ConcaveProblem<D> {
     pub(super) fn clear(&mut self) {
         self.x.clear();
         self.c.clear();
+        self.multipliers.clear();
     }
 
     pub(super) fn push(&mut self, x: [f64; D], c: f64) {
@@ -167,8 +168,7 @@ impl<const D: usize> ConcaveProblem<D> {
         cut: f64,
     ) -> [f64; D] {
         let mut b = *start;
-        project(&self.x, &b, &mut self.value);
-        select_positive(&self.c, &self.value, &mut self.multipliers);
+        self.select_tangent(&b);
         // `a - sum_j s_j x_j` over the samples that are not active.
         let mut force = *a;
         let sum = weighted_sum(&self.x, &self.multipliers);
@@ -224,6 +224,12 @@ impl<const D: usize> ConcaveProblem<D> {
             }
         }
         y
+    }
+
+    /// Writes the multipliers of the tangent at b: `c_j` if `b.x_j > 0`, else 0.
+    pub(super) fn select_tangent(&mut self, b: &[f64; D]) {
+        project(&self.x, b, &mut self.value);
+        select_positive(&self.c, &self.value, &mut self.multipliers);
     }
 
     /// The exact search from b along d, the step to the minimiser of the current piece.

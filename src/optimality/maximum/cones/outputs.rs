@@ -118,20 +118,32 @@ impl<const D: usize> OtherParts<D> {
 
     /// A bound of `|g|`, for a bound `along` of `v.g` and an error of each value.
     pub(super) fn bound(&self, along: f64, error: f64, v: &[[f64; D]; D], y: &[f64; D]) -> f64 {
-        let along = along.max(bound_from(&self.opposite, error, v, y));
-        let orthogonal = bound_from(&self.orthogonal, error, v, y);
+        let [opposite, orthogonal, remainder] = [&self.opposite, &self.orthogonal, &self.remainder]
+            .map(|values| bound_from(values, error, v, &in_size_of(values, y)));
+        let along = along.max(opposite);
         let length = (along * along + orthogonal * orthogonal).sqrt() * (1.0 + 4.0 * EPS);
-        let remainder = bound_from(&self.remainder, error, v, y);
         length.min((self.spectral + remainder) * (1.0 + EPS))
+    }
+}
+
+/// y in the size of a function, to which the rounding errors of [`bound_from`] are relative; y
+/// itself if it is 0.
+fn in_size_of<const D: usize>(values: &[f64; D], y: &[f64; D]) -> [f64; D] {
+    let length = norm(y);
+    if length > 0.0 {
+        let largest = values.iter().fold(0.0_f64, |max, &value| max.max(value));
+        y.map(|y| y / length * largest)
+    } else {
+        *y
     }
 }
 
 /// An upper bound of the largest singular value of A, `k x D`.
 ///
 /// The largest eigenvalue of a positive semi-definite G is at most `(tr G^N)^(1/N)`, and not far
-/// below for a large N. The error of a square is at most `(D + 1) EPS |G|_F^2 <= D (D + 1) EPS
+/// below for a large N: `lambda(G) = tr(G) lambda(G^2 / tr(G)^2)^(1/2)`, repeatedly. The error of a square is at most `(D + 1) EPS |G|_F^2 <= D (D + 1) EPS
 /// lambda^2`. Roots halve relative errors: together they are below `(k + D) D EPS` for the Gram
-/// matrix and `D (D + 1) EPS` for the squares.
+/// matrix, `D (D + 1) EPS` for the squares, and `4 EPS` for traces, products and roots.
 fn spectral_norm_bound<const D: usize>(a: &[f64], k: usize) -> f64 {
     let mut gram = [[0.0; D]; D];
     for r in 0..D {
@@ -140,27 +152,24 @@ fn spectral_norm_bound<const D: usize>(a: &[f64], k: usize) -> f64 {
         }
     }
     let trace = |g: &[[f64; D]; D]| (0..D).map(|r| g[r][r]).sum::<f64>();
-    // The root of the product of the traces that were divided out.
-    let mut value = 1.0;
-    let mut exponent = 0.5;
-    for _ in 0..SQUARINGS {
-        let s = trace(&gram);
-        if s < f64::MIN_POSITIVE {
-            // Entries below 2^-500, and their images.
-            return if value == 1.0 {
-                2.0_f64.powi(-500)
-            } else {
-                0.0
-            };
-        }
-        value *= s.powf(exponent);
-        exponent *= 0.5;
+    if trace(&gram) < f64::MIN_POSITIVE {
+        // Entries below 2^-500, and their images.
+        return 2.0_f64.powi(-500);
+    }
+    let mut traces = [0.0; SQUARINGS];
+    for s in &mut traces {
+        // At least 1 / D after the first one.
+        *s = trace(&gram);
+        let s = *s;
         gram = gram.map(|row| row.map(|g| g / s));
         let square: [[f64; D]; D] = std::array::from_fn(|r| {
             std::array::from_fn(|c| (0..D).map(|m| gram[r][m] * gram[m][c]).sum())
         });
         gram = square;
     }
-    let value = value * trace(&gram).powf(exponent);
-    value * (1.0 + ((k + D) * D + 2 * D * (D + 1) + 2 * SQUARINGS) as f64 * EPS)
+    let largest = traces
+        .iter()
+        .rev()
+        .fold(trace(&gram), |lambda, s| s * lambda.sqrt());
+    largest.sqrt() * (1.0 + ((k + D) * D + 2 * D * (D + 1) + D + 8) as f64 * EPS)
 }

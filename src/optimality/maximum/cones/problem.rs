@@ -72,7 +72,7 @@ impl<'a, const D: usize> ConeProblem<'a, D> {
     /// - 3: `w_j`, and the products and the sum of L;
     /// - a sum: each sample is in one of three, those of the positive samples, the multipliers and
     ///   the chords;
-    /// - `D / 2 + 1`: the products `v_i.x_j`, which decide the samples and enter the chords;
+    /// - `D / 2 + 1`: the products `v_i.x_j`, which enter the chords;
     /// - `D / 2 + 2`: the difference of the linear part and the multipliers, and its product with
     ///   the vertex;
     /// - for several outputs `2 k + 8`: the coefficients `v.w_j`, the vectors `P w_j` and `P A v_i`,
@@ -97,6 +97,12 @@ pub(super) fn cover_error<const D: usize>(v: &[[f64; D]; D]) -> f64 {
     1.76 * inner(&c, &c).sqrt() / smallest
 }
 
+/// An upper bound of `sum_i alpha_i` over the unit vectors `sum_i alpha_i v_i` of a cone: as in
+/// [`cover_error`], `|c| / min_k v_k.c`.
+pub(super) fn largest_sum<const D: usize>(v: &[[f64; D]; D]) -> f64 {
+    cover_error(v) * (1.0 / 1.75)
+}
+
 /// A bound of `f(b) <= sum_i alpha_i L_i` over the unit vectors `b = sum_i alpha_i v_i` of the cone:
 /// `|y| r` with `r = max_i L_i / (y.v_i)`, for any y.
 ///
@@ -107,6 +113,9 @@ fn cone_bound<const D: usize>(values: &[f64; D], v: &[[f64; D]; D], y: &[f64; D]
     let length = inner(y, y).sqrt();
     let error = (D + 2) as f64 * EPS * length;
     let products: [f64; D] = std::array::from_fn(|i| inner(y, &v[i]) - error);
+    if values.iter().any(|value| value.is_nan()) {
+        return f64::INFINITY;
+    }
     let mut ratio = 0.0_f64;
     for i in 0..D {
         if values[i] > 0.0 {

@@ -16,9 +16,11 @@ use crate::optimality::piecewise_linear::PiecewiseLinearMap;
 /// Cones split at once, a constant: the result must not depend on the number of threads.
 const BATCH: usize = 16;
 
-/// The samples that cross the cones of the heap, over all cones, at which the search ends: 1 GiB of
-/// indices.
+/// The size of the cones in the heap at which the search ends, in units of 4 bytes: 1 GiB.
 const MAX_STORED: usize = 1 << 28;
+
+/// The size of a cone without its crossing samples, in the same unit.
+const CONE_SIZE: usize = 512;
 
 /// The excess of a bound over the largest value found, in units of `EPS size`, that is rounding:
 /// bounds contain an allowance of at most 32 units for the error of their last operations.
@@ -36,8 +38,8 @@ struct Slot<const D: usize> {
 struct Frontier<const D: usize> {
     heap: BinaryHeap<Box<Cell<D>>>,
     /// The first cones, not bounded so far.
-    first: Vec<Box<Cell<D>>>,
-    /// The crossing samples of the heap.
+    first: Vec<Leaf<D>>,
+    /// The size of the heap.
     stored: usize,
     /// The largest bound of a cone that is decided.
     decided: f64,
@@ -46,12 +48,12 @@ struct Frontier<const D: usize> {
 
 impl<const D: usize> Frontier<D> {
     /// The next cone with a bound above `cut`.
-    fn pop(&mut self, cut: f64) -> Option<Box<Cell<D>>> {
-        if let Some(cell) = self.first.pop() {
-            return Some(cell);
+    fn pop(&mut self, problem: &ConeProblem<'_, D>, cut: f64) -> Option<Box<Cell<D>>> {
+        if let Some(leaf) = self.first.pop() {
+            return Some(Box::new(Cell::new(problem, &leaf)));
         }
         while let Some(cell) = self.heap.pop() {
-            self.stored -= cell.crossing.len();
+            self.stored -= cell.crossing.len() + CONE_SIZE;
             if cell.estimate > cut {
                 return Some(cell);
             }
@@ -61,7 +63,7 @@ impl<const D: usize> Frontier<D> {
     }
 
     fn push(&mut self, cell: Box<Cell<D>>) {
-        self.stored += cell.crossing.len();
+        self.stored += cell.crossing.len() + CONE_SIZE;
         self.heap.push(cell);
     }
 
@@ -93,12 +95,14 @@ pub(super) fn search<const D: usize>(
         leaves: Leaves::default(),
     };
     let (mut cells, mut samples) = (0, 0);
-    let finished = loop {
+    loop {
         let cut = (best.0 * (1.0 + limits.tolerance)).max(best.0 + SLACK * EPS * map.size);
         let initial = !frontier.first.is_empty();
         let mut count = 0;
         while count < BATCH && initial != frontier.first.is_empty() {
-            let Some(cell) = frontier.pop(cut) else { break };
+            let Some(cell) = frontier.pop(&problem, cut) else {
+                break;
+            };
             slots[count].cell = Some(cell);
             count += 1;
         }
@@ -107,7 +111,7 @@ pub(super) fn search<const D: usize>(
             for slot in &mut slots[..count] {
                 frontier.heap.extend(slot.cell.take());
             }
-            break count == 0;
+            break;
         }
         let task = |_: usize, part: Parts<'_, Slot<D>>| {
             for slot in part.data {
@@ -161,11 +165,15 @@ pub(super) fn search<const D: usize>(
                 }
             }
         }
-    };
+    }
     let mut upper = frontier.decided.max(best.0);
-    for cell in frontier.first.iter().chain(frontier.heap.iter()) {
+    for cell in &frontier.heap {
         upper = upper.max(cell.upper);
         frontier.leaves.push(&cell.leaf());
+    }
+    for leaf in &frontier.first {
+        upper = upper.max(map.size);
+        frontier.leaves.push(leaf);
     }
     *memory = frontier.leaves.into_memory(map.k, work.unwrap_or(samples));
     let (value, b) = best;
@@ -175,8 +183,6 @@ pub(super) fn search<const D: usize>(
             b: b.to_vec(),
         },
         upper,
-        cells,
-        finished,
     }
 }
 
@@ -186,7 +192,7 @@ fn first_cones<const D: usize>(
     problem: &ConeProblem<'_, D>,
     memory: Option<Cones>,
     limits: Limits,
-) -> (Vec<Box<Cell<D>>>, Option<usize>) {
+) -> (Vec<Leaf<D>>, Option<usize>) {
     let kept = memory.and_then(|cones| {
         let leaves = cones.leaves(problem.k, problem.len())?;
         // All of them have to be bounded before the first bound of the whole.
@@ -212,8 +218,7 @@ fn first_cones<const D: usize>(
             orthants.flat_map(leaf).collect()
         }
     };
-    let cells = leaves.iter().map(|leaf| Box::new(Cell::new(problem, leaf)));
-    (cells.collect(), work)
+    (leaves, work)
 }
 
 impl<const D: usize> Cell<D> {
