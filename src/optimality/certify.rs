@@ -29,12 +29,15 @@ impl Search {
 /// | 1 | both unit vectors | exact | `O(n k)` |
 /// | 2 | the arcs between 2n angles, each in closed form | exact | `O(n (log n + k))` |
 /// | 3 to 6 | branch and bound over simplicial cones | exact, or truncated | `O(n d k)` a cell; 4 to 10 times as many cells for each dimension |
-/// | > 6 | semidefinite relaxation, in its dual form | relaxed, or exact if the bounds meet | `O(n d^2 + d^3)` a Newton step, 10 to 20 steps a dual point |
+/// | > 6 | semidefinite relaxation, in its dual form | relaxed, or exact if the bounds meet | `O(n d^2 + d^3)` a Newton step, 10 to 20 steps a dual point; for n < d `O(n^3)` a step and `O(d^3)` once |
 ///
 /// For d >= 3 the lower bound is that of a search: climbs from particles, samples and random
 /// directions of a fixed seed, until the estimated probability of a new local maximum is small.
 /// Branch and bound stops at the limits of the [`Effort`](super::Effort). The relaxation then
-/// bounds the maximum too, and the smaller bound is used. With 0 cells it is the only one.
+/// bounds the maximum too, and the smaller bound is used. With 0 cells it is the only one. Its work
+/// is limited, see [`Effort`](super::Effort): for large n and d its minimisation ends early, and beyond
+/// the limit the bound is that by the terms of one sign or, for several outputs, by the sizes of the
+/// terms.
 ///
 /// The relaxation for one output is that of N. Z. Shor, with `b b^T` replaced by a positive
 /// semidefinite matrix; it includes the bounds by the terms of one sign and by half of the linear

@@ -122,9 +122,11 @@ impl<R: DualRisk> DualProblem<'_, R> {
         let mut problem = RelaxedProblem::new(self.risk, h, cost);
         // The best feasible point, and the point at which B is evaluated.
         let (mut inner, mut u, mut idle) = (vec![0.0; u.len()], u.to_vec(), 0);
+        let mut work = relaxation::Work::new();
         for _ in 0..RELAXED_NEURONS {
             let map = PiecewiseLinearMap::new(self.x, &u, self.d, self.k, self.slopes);
-            let relaxed = relaxation::bound(&map, 0.0, self.limits, &mut memory.relaxed_dual);
+            let memory = &mut memory.relaxed_dual;
+            let relaxed = relaxation::bound(&map, 0.0, self.limits, memory, &mut work);
             let largest = scale_up(relaxed.upper, map.exponent);
             let gap = self.gap(&map, &u, largest);
             idle = if gap < SMALLEST_IMPROVEMENT * best {

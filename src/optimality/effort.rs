@@ -17,6 +17,11 @@ const DEFAULT_CELLS: usize = 1 << 16;
 /// `upper <= (1 + tolerance) lower`, up to rounding, until branch and bound has processed `cells`
 /// cells, or until the time limit. Every limit leaves the bounds valid.
 ///
+/// The work of a relaxation is limited too, to `2^36` multiplications and additions for each bound:
+/// some seconds to some tens of seconds of one thread. A Newton step takes about `25 n d^2`. The
+/// limit ends the minimisation early; if `n d^2` is above about `2^32`, the bound is that by the sizes
+/// of the terms.
+///
 /// Tolerance and cells are reproducible. The time limit is not: two runs may stop at different
 /// bounds. It is ignored if particles are distributed over ranks, which must agree.
 ///

@@ -103,7 +103,9 @@ pub(super) fn maximum<'a>(
             }
             let meets = meet(best.value, upper, map, limits);
             if pays && !meets && !limits.is_late() {
-                let relaxed = relaxation::bound(map, best.value, limits, &mut memory.relaxation);
+                let work = &mut relaxation::Work::new();
+                let memory = &mut memory.relaxation;
+                let relaxed = relaxation::bound(map, best.value, limits, memory, work);
                 for b in relaxed.directions {
                     best.replace_if_larger(climb::climb(map, &b));
                 }

@@ -3,15 +3,20 @@
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 
 use super::multipliers::Multipliers;
+use super::work::Sizes;
 use crate::numeric::error_bounds::{CompensatedSum, EPS};
 use crate::numeric::vector::{dot, norm};
 use crate::optimality::piecewise_linear::PiecewiseLinearMap;
 
 /// Trials of a lower bound of the smallest eigenvalue of S, from 1/2 down by a factor of 4.
-const EIGENVALUE_TRIALS: usize = 24;
+pub(super) const EIGENVALUE_TRIALS: usize = 24;
+
+/// Steps of the power method for a start.
+const POWER_STEPS: usize = 16;
 
 /// The terms of a bound: `v.L_0 b + sum_j v.c_j |b.x_j| - sum_j q_j |b.x_j|`, with q for one output
 /// only.
+#[derive(Clone)]
 pub(super) struct Terms {
     /// `L_0^T`, `d x k`.
     linear: DMatrix<f64>,
@@ -31,6 +36,8 @@ pub(super) struct Terms {
     root: DMatrix<f64>,
     /// `p_j = (c_j.V c_j)^(1/2)`.
     pub(super) p: DVector<f64>,
+    /// The basis whose coordinates the terms have; `None` for those of the samples.
+    basis: Option<DMatrix<f64>>,
 }
 
 impl Terms {
@@ -69,9 +76,63 @@ impl Terms {
             samples: [convex.clone(), concave.clone()],
             root: DMatrix::zeros(k, k),
             p: DVector::zeros(convex.len()),
+            basis: None,
         };
         terms.set_density_root(DMatrix::identity(k, k) / (k as f64).sqrt());
         terms
+    }
+
+    /// The same terms in the coordinates of an orthonormal basis of the span of the samples.
+    ///
+    /// Multipliers from these coordinates are valid for the terms themselves, whatever the rounding
+    /// errors of the basis.
+    pub(super) fn within(&self, basis: &DMatrix<f64>) -> Self {
+        Self {
+            linear: basis.tr_mul(&self.linear),
+            error: self.error,
+            convex: basis.tr_mul(&self.convex),
+            coefficients: self.coefficients.clone(),
+            concave: basis.tr_mul(&self.concave),
+            q: self.q.clone(),
+            samples: self.samples.clone(),
+            root: self.root.clone(),
+            p: self.p.clone(),
+            basis: Some(basis.clone()),
+        }
+    }
+
+    /// A vector in the coordinates of the samples.
+    fn lift(&self, a: &[f64]) -> Vec<f64> {
+        match &self.basis {
+            Some(basis) => (basis * DVector::from_column_slice(a)).as_slice().to_vec(),
+            None => a.to_vec(),
+        }
+    }
+
+    pub(super) fn sizes(&self) -> Sizes {
+        let n = self.p.len() + self.q.len();
+        Sizes::new(self.convex.nrows(), n, self.linear.ncols())
+    }
+
+    /// An estimate of the largest eigenvalue of `sum_j p_j x_j x_j^T`, by the power method.
+    pub(super) fn largest_eigenvalue(&self) -> f64 {
+        let sum = self.p.sum();
+        let mut estimate = 0.0_f64;
+        if !self.p.is_empty() {
+            let mut v = self.convex.column(self.p.imax()).clone_owned();
+            for _ in 0..POWER_STEPS {
+                let length = v.norm();
+                if length == 0.0 {
+                    break;
+                }
+                v /= length;
+                let next = &self.convex * self.convex.tr_mul(&v).component_mul(&self.p);
+                estimate = estimate.max(next.norm());
+                v = next;
+            }
+        }
+        // Between the trace over d and the trace.
+        estimate.clamp(sum / self.convex.nrows() as f64, sum)
     }
 
     /// Replaces `V^(1/2)`.
@@ -107,9 +168,8 @@ impl Terms {
             .enumerate()
             .max_by(|(_, s), (_, t)| s.total_cmp(t))?;
         let b = moments.column(longest.0) / longest.1;
-        b.iter()
-            .all(|b| b.is_finite())
-            .then(|| b.as_slice().to_vec())
+        let b = self.lift(b.as_slice());
+        b.iter().all(|b| b.is_finite()).then_some(b)
     }
 
     /// The gradient of the bound with respect to u, for one output: the predictions of a relaxed
@@ -126,15 +186,16 @@ impl Terms {
         let l = self.linear_at(&multipliers.theta);
         let a = Cholesky::new(self.matrix(&w))?.solve(&l);
         let square = a.dot(&l) + self.p.iter().zip(&w).map(|(p, w)| p * (p / w)).sum::<f64>();
+        let a = self.lift(a.as_slice());
         let mut y: Vec<f64> = (0..map.len())
-            .map(|j| mean * dot(map.point(j), a.as_slice()))
+            .map(|j| mean * dot(map.point(j), &a))
             .collect();
         let [convex, concave] = &self.samples;
         for (i, &j) in convex.iter().enumerate() {
             y[j] += half * (self.p[i] / w[i]);
         }
         for (i, &j) in concave.iter().enumerate() {
-            y[j] -= half * multipliers.theta[i] * dot(map.point(j), a.as_slice());
+            y[j] -= half * multipliers.theta[i] * dot(map.point(j), &a);
         }
         y.iter_mut().for_each(|y| *y *= sign / square.sqrt());
         y.iter().all(|y| y.is_finite()).then_some(y)
@@ -180,7 +241,7 @@ impl Terms {
         let of_coordinates = (d + k + 4) as f64 * EPS;
         let l = self.linear_at(&theta);
         let s = self.matrix(&w);
-        let eta = of_samples * (1.0 + w.sum() * (1.0 + of_samples));
+        let eta = of_samples * (1.0 + w.sum() * (1.0 + of_samples + of_coordinates));
         let Some((cholesky, smallest)) = factorise(&s) else {
             return none;
         };
@@ -202,11 +263,19 @@ impl Terms {
         let total = a.tr_mul(&l) + convex;
         let total = 0.5 * (&total + total.transpose());
         let square = (largest_eigenvalue(&total) + error) * (1.0 + eta);
+        // `max` would return 0 for NaN.
+        if !square.is_finite() {
+            return none;
+        }
         let sizes = self.q.sum() + norm(self.linear.as_slice());
         let bound = square.max(0.0).sqrt() * (1.0 + 64.0 * EPS)
             + self.error
             + (of_samples + of_coordinates) * sizes;
-        if bound.is_nan() { none } else { (bound, total) }
+        if bound.is_finite() {
+            (bound, total)
+        } else {
+            none
+        }
     }
 }
 
@@ -260,4 +329,44 @@ fn factorise(s: &DMatrix<f64>) -> Option<(Cholesky<f64, Dyn>, f64)> {
         alpha *= 0.25;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimality::piecewise_linear::OneSidedSlopes;
+
+    fn map(u: &[f64], k: usize) -> PiecewiseLinearMap {
+        let x: Vec<f64> = (0..7 * u.len() / k).map(|i| (i as f64).sin()).collect();
+        let slopes = OneSidedSlopes {
+            plus: 1.0,
+            minus: 0.0,
+        };
+        PiecewiseLinearMap::new(&x, u, 7, k, slopes)
+    }
+
+    fn multipliers(log_weights: &[f64]) -> Multipliers {
+        Multipliers {
+            log_weights: DVector::from_column_slice(log_weights),
+            theta: DVector::zeros(0),
+        }
+    }
+
+    /// A coefficient that underflows over a weight that underflows is NaN; so is infinity times 0.
+    #[test]
+    fn multipliers_without_a_number_give_no_bound() {
+        let underflowing = map(&[1e300, 1e-300], 1);
+        let several = map(&[1.0, 0.0, 0.5, 1.0], 2);
+        let unbounded = [[-1.5, -1e4], [-1.5, f64::NAN], [1e4, -1.5], [-1e4, -1.5]];
+        for map in [&underflowing, &several] {
+            let terms = Terms::new(map, 1.0);
+            let (bound, _) = terms.proved_bound(&multipliers(&[-1.5, -1.5]));
+            assert!(bound.is_finite() && bound >= 0.5 * map.size);
+            for log_weights in unbounded {
+                let (bound, matrix) = terms.proved_bound(&multipliers(&log_weights));
+                assert_eq!(bound, f64::INFINITY, "{log_weights:?}");
+                assert!(matrix.iter().all(|t| t.is_finite()));
+            }
+        }
+    }
 }
