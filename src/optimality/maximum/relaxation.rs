@@ -161,7 +161,7 @@ fn conclusion(map: &PiecewiseLinearMap) -> f64 {
 /// its coordinates.
 fn basis(map: &PiecewiseLinearMap, work: &mut Work) -> Option<DMatrix<f64>> {
     let (d, n) = (map.d, map.len());
-    let fits = n < d && work.take(2.0 * Sizes::new(d, n, map.k).basis());
+    let fits = 0 < n && n < d && work.take(2.0 * Sizes::new(d, n, map.k).basis());
     fits.then(|| DMatrix::from_column_slice(d, n, &map.x).qr().q())
 }
 
@@ -256,6 +256,18 @@ mod tests {
                 let warm = bound(&u, memory);
                 assert!(warm <= 1.01 * cold, "{k} {seed}: {warm} {cold}");
             }
+        }
+    }
+
+    /// A gradient of 0 leaves no samples, fewer than coordinates.
+    #[test]
+    fn the_bound_of_a_map_without_samples_is_zero() {
+        for (n, k) in [(3, 1), (12, 1), (3, 2), (12, 2)] {
+            let map = map(&normals(10 * n, 1), &vec![0.0; k * n], 10, k);
+            let (limits, memory) = (Effort::default().limits(), &mut Memory::default());
+            assert_eq!(map.len(), 0);
+            let upper = bound(&map, 0.0, limits, memory, &mut Work::new()).upper;
+            assert_eq!(upper, 0.0, "{n} {k}");
         }
     }
 

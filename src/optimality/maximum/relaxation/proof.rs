@@ -132,7 +132,7 @@ impl Terms {
             }
         }
         // Between the trace over d and the trace.
-        estimate.clamp(sum / self.convex.nrows() as f64, sum)
+        estimate.max(sum / self.convex.nrows() as f64).min(sum)
     }
 
     /// Replaces `V^(1/2)`.
