@@ -8,6 +8,10 @@ use crate::error::ParameterError;
 /// the number of cells grows with the logarithm of its reciprocal, and 1e-6 saves a tenth.
 const DEFAULT_TOLERANCE: f64 = 1e-14;
 
+/// The inverse of the part of a time limit that is kept for the end of a search, in which its cells
+/// are freed: 1.2 to 2.6 % were measured for 0.2 to 5 s in 5 and 6 dimensions.
+const RESERVED: u32 = 50;
+
 /// The cells by default: some seconds for d = 5 and a thousand samples.
 const DEFAULT_CELLS: usize = 1 << 16;
 
@@ -93,7 +97,7 @@ impl Effort {
             cells: self.cells,
             deadline: self
                 .time_limit
-                .and_then(|limit| Instant::now().checked_add(limit)),
+                .and_then(|limit| Instant::now().checked_add(limit - limit / RESERVED)),
         }
     }
 }
