@@ -14,7 +14,7 @@
 //! | [`run_until_optimal()`] | a flow until a certificate proves a gap, or until it is trapped | [`Certifiable`] |
 //!
 //! To a certified minimum of a rectifier network with the square loss, [`FrankWolfe::Corrective`] is
-//! the fastest method in the plane and [`FrankWolfe::Sliding`] for d = 3. They need no start, and
+//! the fastest method in the plane; for d = 3 [`FrankWolfe::Sliding`] is as fast. They need no start, and
 //! take less time than a proximal flow with [`run_until_optimal()`].
 //!
 //! [`Certifiable`]: crate::optimality::Certifiable
