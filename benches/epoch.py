@@ -2,9 +2,9 @@
 """An epoch of minibatches beside PyTorch, in one run: 1797 samples of 64 pixels and a bias, 10 classes, softmax, 256
 rectifier neurons, batches of 128, float32.
 
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.15.0 numpy==2.4.6
+    python3 -m venv peers && peers/bin/pip install torch==2.15.0 numpy==2.4.6
     cargo bench -p wasserflow-benches --bench epoch --no-run
-    /tmp/peers/bin/python benches/epoch.py [THREADS] [ROUNDS]
+    peers/bin/python benches/epoch.py [THREADS] [ROUNDS]
 
 Each round runs `cargo bench --bench epoch` and then PyTorch, with the same number of threads; the least time of an
 epoch counts. PyTorch: autograd with `torch.optim.SGD` as in its tutorials, and the gradient written by hand with
