@@ -12,7 +12,7 @@ const DEFAULT_TOLERANCE: f64 = 1e-14;
 /// are freed: 1.2 to 2.6 % were measured for 0.2 to 5 s in 5 and 6 dimensions.
 const RESERVED: u32 = 50;
 
-/// The cells by default: enough for 200 samples in 5 dimensions, and a second for a thousand of them.
+/// The cells by default: enough for 200 samples in 5 dimensions; a second for a thousand of them.
 const DEFAULT_CELLS: usize = 1 << 16;
 
 /// The limits of the proof behind a certificate: tolerance, cells, time.
