@@ -4,7 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bound {
-    /// The bounds agree up to the tolerance of the [`Effort`](super::Effort) and rounding.
+    /// The bounds agree up to the tolerance of the [`Effort`](super::Effort) and rounding, for d > 2 at
+    /// most `2^10` units of `2^-52 sum_j |u_j| |x_j|` (times the largest slope).
     Exact,
     /// Branch and bound ended at the limit of its effort. The bounds differ by a ratio.
     Truncated,

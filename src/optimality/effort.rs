@@ -67,7 +67,8 @@ impl Effort {
 
     /// The same effort with a time limit for each certificate.
     ///
-    /// Results under a time limit depend on the speed of the machine.
+    /// Results under a time limit depend on the speed of the machine. A fiftieth of the limit is kept
+    /// for the end of the search; one cell or one Newton step is not interrupted.
     pub fn with_time_limit(self, limit: Duration) -> Self {
         Self {
             time_limit: Some(limit),
