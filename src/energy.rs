@@ -7,6 +7,7 @@ use crate::feature::Breakpoint;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, dot};
+use crate::ranks::AllReduce;
 use crate::real::Real;
 
 mod frozen;
@@ -15,7 +16,6 @@ mod linearised;
 mod mean_field;
 mod mmd;
 mod potential;
-mod ranks;
 mod relaxation;
 mod sum;
 
@@ -24,7 +24,6 @@ pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
 pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;
 pub use potential::{Potential, PotentialEnergy, WeightDecay};
-pub use ranks::AllReduce;
 pub use sum::Sum;
 
 /// A functional `F(mu)` of a measure on `R^p`, with its first variation `F'(mu): R^p -> R`.

@@ -101,6 +101,7 @@ mod numeric;
 pub mod observe;
 pub mod optimality;
 pub mod prelude;
+pub mod ranks;
 mod real;
 pub mod risk;
 pub mod sparse;

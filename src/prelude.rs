@@ -9,8 +9,8 @@ pub use crate::activation::{
 };
 pub use crate::data::{DataError, Labels, Split, Standardizer, Table, TableError};
 pub use crate::energy::{
-    AllReduce, ArcCosine, Energy, Frozen, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential,
-    PotentialEnergy, Sum, WeightDecay, WithOutputWeight,
+    ArcCosine, Energy, Frozen, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential, PotentialEnergy,
+    Sum, WeightDecay, WithOutputWeight,
 };
 pub use crate::error::{
     EnergyError, MeasureError, ParameterError, RiskError, ShapeError, StepError,
@@ -27,6 +27,7 @@ pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, Smoot
 pub use crate::measure::{EmpiricalMeasure, init};
 pub use crate::network::Network;
 pub use crate::observe::{Observer, StopReason};
+pub use crate::ranks::AllReduce;
 pub use crate::real::{Real, real};
 pub use crate::risk::{
     EmpiricalRisk, ExpectedRisk, MinibatchRisk, Refill, Risk, SampleRng, SoftmaxCrossEntropy,

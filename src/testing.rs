@@ -45,7 +45,7 @@
 //! [`Integrator`]: crate::integrator::Integrator
 //! [`Potential`]: crate::energy::Potential
 //! [`Kernel`]: crate::energy::Kernel
-//! [`AllReduce`]: crate::energy::AllReduce
+//! [`AllReduce`]: crate::ranks::AllReduce
 
 mod accumulation;
 mod activation;

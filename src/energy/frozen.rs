@@ -3,13 +3,14 @@
 use nalgebra::DMatrix;
 
 use super::{
-    AllReduce, Energy, assert_breakpoints, assert_curvature, assert_first_variation,
-    assert_hessians, assert_velocity,
+    Energy, assert_breakpoints, assert_curvature, assert_first_variation, assert_hessians,
+    assert_velocity,
 };
 use crate::error::{EnergyError, ParameterError, ShapeError, is_allocatable};
 use crate::feature::Breakpoint;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::columns_mut;
+use crate::ranks::AllReduce;
 use crate::real::Real;
 
 /// The energy F on measures whose particles keep some of their coordinates: the frozen ones have

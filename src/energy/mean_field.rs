@@ -6,12 +6,12 @@ use nalgebra::DMatrix;
 
 use super::linearised::Linearised;
 use super::potential::integral;
-use super::ranks::{AllReduce, Ranks};
 use super::relaxation::Relaxation;
 use super::{Energy, Potential, assert_dim};
 use crate::error::{EnergyError, ParameterError, ShapeError, assert_size, is_allocatable};
 use crate::feature::{FeatureMap, Workspace};
 use crate::measure::EmpiricalMeasure;
+use crate::ranks::{AllReduce, Ranks};
 use crate::real::Real;
 use crate::risk::{MinibatchRisk, Risk};
 

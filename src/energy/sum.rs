@@ -3,12 +3,13 @@
 use nalgebra::DMatrix;
 
 use super::{
-    AllReduce, Energy, assert_breakpoints, assert_curvature, assert_dim, assert_first_variation,
+    Energy, assert_breakpoints, assert_curvature, assert_dim, assert_first_variation,
     assert_hessians, assert_velocity,
 };
 use crate::error::{EnergyError, ShapeError};
 use crate::feature::Breakpoint;
 use crate::measure::EmpiricalMeasure;
+use crate::ranks::AllReduce;
 use crate::real::Real;
 
 /// The energy `F(mu) = A(mu) + B(mu)`.

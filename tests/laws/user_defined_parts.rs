@@ -815,6 +815,12 @@ impl Ranks {
 }
 
 impl AllReduce<f64> for Ranks {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+    fn size(&self) -> usize {
+        self.parts.lock().unwrap().len()
+    }
     fn sum(&mut self, x: &mut [f64]) {
         self.parts.lock().unwrap()[self.rank] = x.to_vec();
         self.barrier.wait();

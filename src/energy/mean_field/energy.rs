@@ -7,7 +7,6 @@ use nalgebra::DMatrix;
 use super::{MeanFieldRisk, check};
 use crate::energy::linearised::Linearised;
 use crate::energy::potential::{add_hessian_product, potential_hessians, subtract_gradient};
-use crate::energy::ranks::AllReduce;
 use crate::energy::relaxation::{Relaxation, correct};
 use crate::energy::{
     Energy, Potential, assert_breakpoints, assert_curvature, assert_dim, assert_first_variation,
@@ -17,6 +16,7 @@ use crate::error::EnergyError;
 use crate::feature::{Breakpoint, FeatureMap, PredictionGradient};
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::columns;
+use crate::ranks::AllReduce;
 use crate::real::Real;
 use crate::risk::Risk;
 

@@ -218,6 +218,12 @@ struct Sum<T> {
 }
 
 impl<T: Real> AllReduce<T> for Sum<T> {
+    fn rank(&self) -> usize {
+        self.rank.rank()
+    }
+    fn size(&self) -> usize {
+        self.rank.size()
+    }
     fn sum(&mut self, x: &mut [T]) {
         let mut sum = x.to_vec();
         self.rank.sum(&mut sum);
