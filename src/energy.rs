@@ -18,6 +18,7 @@ mod mmd;
 mod potential;
 mod relaxation;
 mod sum;
+mod sum_over_ranks;
 
 pub use frozen::Frozen;
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
@@ -25,6 +26,7 @@ pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;
 pub use potential::{Potential, PotentialEnergy, WeightDecay};
 pub use sum::Sum;
+pub use sum_over_ranks::SumOverRanks;
 
 /// A functional `F(mu)` of a measure on `R^p`, with its first variation `F'(mu): R^p -> R`.
 ///
@@ -183,7 +185,16 @@ pub trait Energy<T: Real> {
 
     /// The ranks over which the particles are distributed. `None` (provided) if this process holds
     /// all of them.
+    ///
+    /// With ranks, `inner` is the provided one: a flow sums the scalars of a step at once.
     fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
+        None
+    }
+
+    /// The ranks over which the samples are distributed: all of them hold the same particles, and F
+    /// is a sum over them, as that of [`SumOverRanks`]. `None` (provided) if this process holds all
+    /// samples.
+    fn sample_ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
         None
     }
 
@@ -267,7 +278,7 @@ fn assert_breakpoints<T: Real>(p: usize, mu: &EmpiricalMeasure<T>, v: &DMatrix<T
 }
 
 /// `sum_i c_i <u_i, v_i>` over the local particles.
-fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
+pub(crate) fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
     assert_size("shape of the first field", mu.points().shape(), u.shape());
     assert_size("shape of the second field", mu.points().shape(), v.shape());
     let p = mu.dim();
@@ -315,6 +326,7 @@ forward! {
         fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T>;
         fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T;
         fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>>;
+        fn sample_ranks(&mut self) -> Option<&mut dyn AllReduce<T>>;
         fn refresh(&mut self, step: usize) -> bool;
         fn check(&self) -> Result<(), EnergyError>;
     }

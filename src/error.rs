@@ -372,8 +372,11 @@ pub enum StepError {
     #[error(transparent)]
     Parameter(#[from] ParameterError),
     /// The measure or the energy of another rank is not valid; that rank returns the reason.
-    #[error("the measure or the energy of another rank is not valid")]
-    Rank,
+    #[error("the measure or the energy of rank {rank} is not valid: it returns the reason")]
+    Rank {
+        /// The number of the first rank that refused the step.
+        rank: usize,
+    },
 }
 
 impl From<EnergyError> for RiskError {

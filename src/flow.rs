@@ -1,60 +1,26 @@
 //! The driver: a flow is an energy with an integrator.
 
-use thiserror::Error;
+use std::ops::ControlFlow;
 
 use crate::energy::Energy;
-use crate::error::{EnergyError, MeasureError, ParameterError, ShapeError, StepError, assert_size};
+use crate::error::{ParameterError, StepError, assert_size};
 use crate::integrator::{Integrator, Schedule, Step};
 use crate::measure::EmpiricalMeasure;
 use crate::observe::{Observer, StopReason};
 use crate::real::{Real, real, to_f64};
-use crate::state::State;
+use crate::state::{Agreement, State};
 
+mod agreement;
 mod attempt;
 mod checks;
+mod start_error;
 mod step_size;
 
+use agreement::{agree, any_stops, end_of_run, fail, is_distributed, local_end, reason};
 use attempt::Attempt;
-use checks::{agree, check, check_dim, resample};
+use checks::{check, check_dim, resample};
+pub use start_error::StartError;
 use step_size::{ENDLESS, MANY_STEPS, SHORT_STEPS, StepSize, check_step, reaches};
-
-/// The reason why a flow cannot start from a measure.
-#[derive(Debug, Clone, Copy, PartialEq, Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The particles do not have the dimension that the energy requires, or the parts of the energy
-    /// do not fit together.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// A parameter of the energy is outside its range.
-    #[error(transparent)]
-    Parameter(#[from] ParameterError),
-    /// The measure is invalid after a modification of its points or weights.
-    #[error(transparent)]
-    Measure(#[from] MeasureError),
-    /// The energy or a velocity at the start is infinite or NaN.
-    #[error(
-        "the energy at the start must be finite, with finite velocities; found F = {energy}, int |v|^2 dmu = {dissipation}"
-    )]
-    NonFinite {
-        /// `F(mu)`.
-        energy: f64,
-        /// `int |v|^2 dmu`.
-        dissipation: f64,
-    },
-    /// The measure or the energy of another rank is not valid; that rank returns the reason.
-    #[error("the measure or the energy of another rank is not valid")]
-    Rank,
-}
-
-impl From<EnergyError> for StartError {
-    fn from(error: EnergyError) -> Self {
-        match error {
-            EnergyError::Shape(error) => Self::Shape(error),
-            EnergyError::Parameter(error) => Self::Parameter(error),
-        }
-    }
-}
 
 /// The Wasserstein gradient flow `dw_i/dt = -grad_w F'(mu)(w_i)` of an energy `F`, by an integrator
 /// with step size `dt`, constant or [scheduled](Self::scheduled).
@@ -70,9 +36,9 @@ impl From<EnergyError> for StartError {
 /// A stochastic energy is [refreshed](Energy::refresh) for each step: a state is evaluated on the
 /// samples of its step. Hence a run resumes bit for bit, also in another flow.
 ///
-/// On [ranks](Energy::ranks) all processes call the same methods. Observers have to decide by
-/// quantities on which ranks agree, such as energy, dissipation and time: if only some ranks stop,
-/// the others wait for ever.
+/// On [ranks](Energy::ranks) all processes call the same methods. If the observer of any rank stops
+/// the run, all ranks stop at that state, with the same reason: the request travels with the scalars
+/// of the next step, which is then discarded. An error of one rank is an error on all of them.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -198,7 +164,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     pub fn start(&mut self, mu: EmpiricalMeasure<T>) -> Result<State<T>, StartError> {
         resample(&mut self.energy, &mut self.samples, 0);
         let checked = check(&self.energy, &mu).and_then(|()| Ok(mu.check()?));
-        agree(&mut self.energy, checked, StartError::Rank)?;
+        agree(&mut self.energy, checked, |rank| StartError::Rank { rank })?;
         let mut state = State::new(mu);
         state.evaluate(&mut self.energy);
         if state.is_finite(&mut self.energy) {
@@ -229,11 +195,23 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
     /// [`StepError`]; the state is then as before the step.
     pub fn advance(&mut self, state: &mut State<T>) -> Result<Step<T>, StepError> {
         let dt = self.dt.of(state)?;
-        self.advance_by(state, dt)
+        match self.step(state, dt, ControlFlow::Continue(()))? {
+            ControlFlow::Continue(step) => Ok(step),
+            ControlFlow::Break(_) => Err(StepError::Unsupported {
+                what: "the same calls on all ranks",
+            }),
+        }
     }
 
-    /// Takes one step of at most `dt`.
-    fn advance_by(&mut self, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+    /// Takes one step of at most `dt`. On ranks the step is undone if the observer of any rank stops
+    /// the run; `control` is that of this one.
+    fn step(
+        &mut self,
+        state: &mut State<T>,
+        dt: T,
+        control: ControlFlow<StopReason>,
+    ) -> Result<ControlFlow<StopReason, Step<T>>, StepError> {
+        let distributed = is_distributed(&mut self.energy);
         self.prepare(state)?;
         let end = state.time() + dt;
         ParameterError::check(end.is_finite(), "time + dt", "finite", to_f64(end))?;
@@ -245,34 +223,60 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             ..
         } = self;
         let mut attempt = Attempt::new(state, kept);
-        let step = integrator.step(energy, attempt.state, dt)?;
+        attempt.state.request(control.is_break());
+        let step = match integrator.step(energy, attempt.state, dt) {
+            Err(_) if any_stops(energy, control) => return Ok(end_of_run(energy, control)),
+            step => step?,
+        };
         check_step(step, dt)?;
         check_dim(energy, attempt.state.measure())?;
+        let start = attempt.state.step();
         attempt.energy_changed = true; // until `refresh` returns, in case that it panics
-        attempt.energy_changed = resample(energy, samples, attempt.state.step() + 1);
+        attempt.energy_changed = resample(energy, samples, start + 1);
         if attempt.energy_changed {
             attempt.state.invalidate();
         }
         attempt.state.evaluate(energy);
+        let agreement = if distributed {
+            attempt.state.agreement(energy)
+        } else {
+            Agreement::default()
+        };
+        if agreement.stop {
+            resample(energy, samples, start);
+            attempt.energy_changed = false; // again the energy of the state before the step
+            return Ok(end_of_run(energy, control));
+        }
         if !attempt.state.is_finite(energy) {
             energy.check()?; // the samples of the new step may be invalid
             return Err(attempt.non_finite());
         }
-        attempt.state.measure().check()?; // an integrator may have made a weight negative
+        if agreement.is_invalid || !distributed {
+            // An integrator may have made a weight negative.
+            let checked = attempt.state.measure().check().map_err(StepError::from);
+            fail(energy, checked, |rank| StepError::Rank { rank })?;
+        }
         attempt.state.complete(step.taken, step.next);
         attempt.complete();
-        Ok(step)
+        Ok(ControlFlow::Continue(step))
     }
 
     /// Checks the state and the energy, and evaluates a state that was modified between steps.
     fn prepare(&mut self, state: &mut State<T>) -> Result<(), StepError> {
+        // The energy may have been modified since the last step: ranks agree that it is valid.
+        let is_modified = self.samples != Some(state.step());
         resample(&mut self.energy, &mut self.samples, state.step());
-        let checked = check(&self.energy, state.measure());
-        if !state.is_stale() {
+        let mut checked = check(&self.energy, state.measure());
+        if !state.is_stale() && !is_modified {
             return checked;
         }
-        let checked = checked.and_then(|()| Ok(state.measure().check()?));
-        agree(&mut self.energy, checked, StepError::Rank)?;
+        if state.is_stale() {
+            checked = checked.and_then(|()| Ok(state.measure().check()?));
+        }
+        agree(&mut self.energy, checked, |rank| StepError::Rank { rank })?;
+        if !state.is_stale() {
+            return Ok(());
+        }
         let attempt = Attempt::new(state, &mut self.kept);
         attempt.state.evaluate(&mut self.energy);
         if !attempt.state.is_finite(&mut self.energy) {
@@ -296,13 +300,16 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         self.prepare(state)?;
         let mut control = observer.observe(state);
         for _ in 0..steps {
-            if let Some(reason) = control.break_value() {
+            if let Some(reason) = local_end(&mut self.energy, control) {
                 return Ok(reason);
             }
-            self.advance(state)?;
+            let dt = self.dt.of(state)?;
+            if let ControlFlow::Break(reason) = self.step(state, dt, control)? {
+                return Ok(reason);
+            }
             control = observer.observe(state);
         }
-        Ok(control.break_value().unwrap_or(StopReason::Steps))
+        Ok(reason(&mut self.energy, control).unwrap_or(StopReason::Steps))
     }
 
     /// Runs until exactly `time`, or until the observer stops the run. The observer is called for
@@ -328,21 +335,20 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         let mut control = observer.observe(state);
         let mut short = 0;
         while state.time() < time {
-            if let Some(reason) = control.break_value() {
+            if let Some(reason) = local_end(&mut self.energy, control) {
                 return Ok(reason);
             }
             let (dt, remaining) = (self.dt.of(state)?, state.remaining(time));
-            let step = if reaches(dt, remaining) {
-                let step = self.advance_by(state, remaining)?;
-                if step.taken == remaining {
-                    // The last step was shortened only to arrive at `time`: the proposal is not
-                    // reduced by that.
-                    state.arrive(time, step.next.map(|next| next.max(dt)));
-                }
-                step
-            } else {
-                self.advance_by(state, dt)?
+            let arrives = reaches(dt, remaining);
+            let step = match self.step(state, if arrives { remaining } else { dt }, control)? {
+                ControlFlow::Continue(step) => step,
+                ControlFlow::Break(reason) => return Ok(reason),
             };
+            if arrives && step.taken == remaining {
+                // The last step was shortened only to arrive at `time`: the proposal is not
+                // reduced by that.
+                state.arrive(time, step.next.map(|next| next.max(dt)));
+            }
             short += match (
                 step.next.is_some() || step.taken < dt,
                 remaining / step.taken,
@@ -357,6 +363,6 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             }
             control = observer.observe(state);
         }
-        Ok(control.break_value().unwrap_or(StopReason::Time))
+        Ok(reason(&mut self.energy, control).unwrap_or(StopReason::Time))
     }
 }

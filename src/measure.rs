@@ -7,6 +7,9 @@ use crate::real::{Real, real, to_f64};
 
 mod closeness;
 pub mod init;
+mod share;
+
+pub(crate) use share::gather_columns;
 
 /// An empirical measure `mu = sum_i c_i delta(w_i)` of particles `w_i` with weights `c_i`.
 ///

@@ -84,6 +84,39 @@ pub enum StopReason {
 }
 
 impl StopReason {
+    /// The reason as a number above 0 and the gap, for messages to other ranks.
+    pub(crate) fn to_code(self) -> (u8, f64) {
+        match self {
+            Self::Steps => (1, 0.0),
+            Self::Time => (2, 0.0),
+            Self::Stationary => (3, 0.0),
+            Self::Target => (4, 0.0),
+            Self::GloballyOptimal { gap } => (5, gap),
+            Self::Trapped { gap } => (6, gap),
+            Self::Validation => (7, 0.0),
+            Self::Rising => (8, 0.0),
+            Self::Requested => (9, 0.0),
+            Self::NotSaved => (10, 0.0),
+        }
+    }
+
+    /// The reason of a code; `None` for 0.
+    pub(crate) fn from_code(code: u8, gap: f64) -> Option<Self> {
+        Some(match code {
+            0 => return None,
+            1 => Self::Steps,
+            2 => Self::Time,
+            3 => Self::Stationary,
+            4 => Self::Target,
+            5 => Self::GloballyOptimal { gap },
+            6 => Self::Trapped { gap },
+            7 => Self::Validation,
+            8 => Self::Rising,
+            10 => Self::NotSaved,
+            _ => Self::Requested,
+        })
+    }
+
     /// Returns true if the run satisfied a convergence criterion, rather than exhausting its budget
     /// of steps or time.
     pub fn converged(self) -> bool {

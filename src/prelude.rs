@@ -10,7 +10,7 @@ pub use crate::activation::{
 pub use crate::data::{DataError, Labels, Split, Standardizer, Table, TableError};
 pub use crate::energy::{
     ArcCosine, Energy, Frozen, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential, PotentialEnergy,
-    Sum, WeightDecay, WithOutputWeight,
+    Sum, SumOverRanks, WeightDecay, WithOutputWeight,
 };
 pub use crate::error::{
     EnergyError, MeasureError, ParameterError, RiskError, ShapeError, StepError,

@@ -1,6 +1,7 @@
 //! Ranks: processes that share the particles or the samples of an energy.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::forward::forward;
 use crate::real::{Real, real, to_f64};
@@ -78,11 +79,42 @@ pub trait AllReduce<T: Real> {
     fn gather(&mut self, x: &[T]) -> Vec<T> {
         gather_by_sums(self, x)
     }
+
+    /// The share of this rank r of `len` items: `floor(len r / size) .. floor(len (r + 1) / size)`.
+    ///
+    /// The shares of all ranks are contiguous and in order, and their lengths differ by at most 1.
+    /// With more ranks than items some are empty.
+    ///
+    /// ```
+    /// use wasserflow::prelude::*;
+    /// use wasserflow::testing::Rank;
+    ///
+    /// let shares: Vec<_> = Rank::<f64>::group(3).iter().map(|rank| rank.share(8)).collect();
+    /// assert_eq!(shares, [0..2, 2..5, 5..8]);
+    /// ```
+    fn share(&self, len: usize) -> Range<usize> {
+        let size = self.size().max(1);
+        let rank = self.rank().min(size - 1);
+        // At most `len`, which is a usize.
+        let before = |rank: usize| (len as u128 * rank as u128 / size as u128) as usize;
+        before(rank)..before(rank + 1)
+    }
 }
 
-/// A length is sent as this number of digits of [`RADIX`], which are exact in any scalar.
-const DIGITS: usize = 4;
-const RADIX: usize = 1 << 12;
+/// 64 bits are sent as this number of digits of [`DIGIT_BITS`], each exact in any scalar.
+pub(crate) const DIGITS: usize = 4;
+const DIGIT_BITS: usize = 16;
+
+/// 64 bits as digits.
+pub(crate) fn to_digits<T: Real>(bits: u64) -> [T; DIGITS] {
+    std::array::from_fn(|place| real(f64::from((bits >> (place * DIGIT_BITS)) as u16)))
+}
+
+/// The 64 bits of digits.
+pub(crate) fn from_digits<T: Real>(digits: &[T]) -> u64 {
+    let digits = digits.iter().rev().map(|&digit| to_f64(digit) as u64);
+    digits.fold(0, |bits, digit| bits << DIGIT_BITS | digit)
+}
 
 /// [`AllReduce::gather`] by sums, in which every rank fills its own section of a vector of zeros.
 fn gather_by_sums<T: Real>(ranks: &mut (impl AllReduce<T> + ?Sized), x: &[T]) -> Vec<T> {
@@ -93,18 +125,16 @@ fn gather_by_sums<T: Real>(ranks: &mut (impl AllReduce<T> + ?Sized), x: &[T]) ->
     let is_negative_zero = |x: &T| *x == T::zero() && x.is_sign_negative();
     // The lengths in digits, and the number of ranks with a number -0: a sum would change its sign.
     let mut head = vec![T::zero(); size * DIGITS + 1];
-    for (place, digit) in head[rank * DIGITS..][..DIGITS].iter_mut().enumerate() {
-        *digit = real((x.len() / RADIX.pow(place as u32) % RADIX) as f64);
-    }
+    head[rank * DIGITS..][..DIGITS].copy_from_slice(&to_digits::<T>(x.len() as u64));
     if x.iter().any(is_negative_zero) {
         head[size * DIGITS] = T::one();
     }
     ranks.sum(&mut head);
-    let length = |digits: &[T]| {
-        let value = |length, &digit: &T| length * RADIX + to_f64(digit) as usize;
-        digits.iter().rev().fold(0, value)
+    let lengths = || {
+        head[..size * DIGITS]
+            .chunks_exact(DIGITS)
+            .map(|x| from_digits(x) as usize)
     };
-    let lengths = || head.chunks_exact(DIGITS).map(length);
     let start: usize = lengths().take(rank).sum();
     let mut all = vec![T::zero(); lengths().sum()];
     all[start..][..x.len()].copy_from_slice(x);
@@ -112,11 +142,7 @@ fn gather_by_sums<T: Real>(ranks: &mut (impl AllReduce<T> + ?Sized), x: &[T]) ->
     if head[size * DIGITS] > T::zero() {
         let mut signs = vec![T::zero(); all.len()];
         for (sign, x) in signs[start..].iter_mut().zip(x) {
-            *sign = if is_negative_zero(x) {
-                T::one()
-            } else {
-                T::zero()
-            };
+            *sign = indicator(is_negative_zero(x));
         }
         ranks.sum(&mut signs);
         for (x, sign) in all.iter_mut().zip(signs) {
@@ -148,7 +174,27 @@ forward! {
         fn size(&self) -> usize;
         fn sum(&mut self, x: &mut [T]);
         fn gather(&mut self, x: &[T]) -> Vec<T>;
+        fn share(&self, len: usize) -> Range<usize>;
     }
+}
+
+/// The ranks if there are several, so that a single rank takes the code without messages.
+pub(crate) fn several<'a, T: Real, R: AllReduce<T> + 'a>(
+    ranks: &'a mut R,
+) -> Option<&'a mut (dyn AllReduce<T> + 'a)> {
+    if ranks.size() > 1 { Some(ranks) } else { None }
+}
+
+/// The sum of one scalar over all ranks.
+pub(crate) fn sum_scalar<T: Real>(ranks: &mut (impl AllReduce<T> + ?Sized), x: T) -> T {
+    let mut x = [x];
+    ranks.sum(&mut x);
+    x[0]
+}
+
+/// 1 for true and 0 for false, to be summed over ranks.
+pub(crate) fn indicator<T: Real>(holds: bool) -> T {
+    if holds { T::one() } else { T::zero() }
 }
 
 /// The ranks of an energy: a single one, at no cost, or those of an all-reduce.
@@ -180,13 +226,6 @@ impl<T: Real> Ranks<T> {
         if let Some(all_reduce) = &mut self.0 {
             all_reduce.sum(x);
         }
-    }
-
-    /// The sum of one scalar over all ranks.
-    pub(crate) fn sum_scalar(&mut self, x: T) -> T {
-        let mut x = [x];
-        self.sum(&mut x);
-        x[0]
     }
 }
 

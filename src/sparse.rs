@@ -20,9 +20,9 @@
 //! [`Certifiable`]: crate::optimality::Certifiable
 //!
 //! Particles that are distributed over ranks: [`insert()`] gives the new particle to one rank,
-//! [`run_until_optimal()`] needs no change, [`merge()`] and [`prune()`] act on the particles of a
-//! rank, and the optimisation of weights is refused with
-//! [`StepError::Unsupported`](crate::error::StepError::Unsupported).
+//! [`run_until_optimal()`] needs no change, and [`reweigh()`] and [`FrankWolfe`] collect the measure,
+//! do the same work on every rank, and deal out the result. [`merge()`] and [`prune()`] act on the
+//! measure that they get: `merge(&phi, &mu.collect(ranks), 0.0).share(ranks)` is that of all ranks.
 //!
 //! ```
 //! use wasserflow::nalgebra::{DMatrix, DVector};

@@ -10,11 +10,13 @@ mod clock;
 mod control;
 mod parts;
 mod point;
+mod share;
 
 use clock::Clock;
 pub use control::Memory;
 use control::StepControl;
 pub use parts::{Evaluation, StateError, StateParts};
+pub(crate) use point::Agreement;
 use point::EvaluatedPoint;
 
 /// The state of a flow: the measure `mu_t` with its velocity and energy, the time `t`, the number
@@ -213,8 +215,7 @@ impl<T: Real> State<T> {
 
     /// Marks velocity and energy as stale, for example after the energy itself was changed.
     pub fn invalidate(&mut self) {
-        self.point.slope = None;
-        self.point.stale = true;
+        self.point.invalidate();
     }
 
     /// The measure, for modification; marks the state as stale.
@@ -248,6 +249,16 @@ impl<T: Real> State<T> {
     /// Returns true if energy, particles and velocities are finite.
     pub(crate) fn is_finite(&self, energy: &mut dyn Energy<T>) -> bool {
         self.point.is_finite(energy)
+    }
+
+    /// Starts a step: its evaluations send whether this rank requests the end of the run.
+    pub(crate) fn request(&mut self, stop: bool) {
+        self.point.request(stop);
+    }
+
+    /// What the ranks exchanged with the last evaluation of the step.
+    pub(crate) fn agreement(&mut self, energy: &mut dyn Energy<T>) -> Agreement {
+        self.point.agreement(energy)
     }
 
     /// Returns true if the memory of the integrator has as many fields and scalars as the other.

@@ -19,7 +19,7 @@
 //! | [`Integrator`] | [`check_integrator`], [`check_momentum_integrator`], [`check_jko`], [`check_proximal_step`], [`check_distributed_step`] | `integrator_laws!` |
 //! | [`Potential`] | [`check_potential`] | `potential_laws!` |
 //! | [`Kernel`] | [`check_kernel`] | `kernel_laws!` |
-//! | [`AllReduce`] | [`check_all_reduce`], [`check_distributed`] | |
+//! | [`AllReduce`] | [`check_all_reduce`], [`check_distributed`], [`check_distributed_flow`] | |
 //!
 //! The macros need the feature `proptest`. In one line of a dependent crate they test a component
 //! in both precisions, for many points, shapes and seeds:
@@ -92,7 +92,7 @@ pub use macros::{
 };
 pub use potential::check_potential;
 pub use proximal::{check_distributed_step, check_jko, check_proximal_step};
-pub use ranks::{Rank, check_all_reduce, check_distributed};
+pub use ranks::{Rank, check_all_reduce, check_distributed, check_distributed_flow};
 pub use resampling::{check_resampled_energy, check_resampled_risk};
 pub use risk::check_risk;
 pub use violation::{Failure, Violation};

@@ -229,6 +229,10 @@ impl<T: Real, E: Energy<T>> Energy<T> for Frozen<E, T> {
         self.energy.ranks()
     }
 
+    fn sample_ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
+        self.energy.sample_ranks()
+    }
+
     fn refresh(&mut self, step: usize) -> bool {
         self.energy.refresh(step)
     }

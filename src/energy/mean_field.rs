@@ -11,7 +11,7 @@ use super::{Energy, Potential, assert_dim};
 use crate::error::{EnergyError, ParameterError, ShapeError, assert_size, is_allocatable};
 use crate::feature::{FeatureMap, Workspace};
 use crate::measure::EmpiricalMeasure;
-use crate::ranks::{AllReduce, Ranks};
+use crate::ranks::{AllReduce, Ranks, indicator};
 use crate::real::Real;
 use crate::risk::{MinibatchRisk, Risk};
 
@@ -116,9 +116,11 @@ impl<F, R, T: Real, V> MeanFieldRisk<F, R, T, V> {
     /// Every rank then computes the same `F` and the same inner products, and takes the same
     /// decisions.
     ///
+    /// [`EmpiricalMeasure::share`] deals out the particles.
+    ///
     /// If the measure of one rank is refused by [`ParticleFlow`](crate::ParticleFlow), the others
     /// return an error as well. A state or an energy that is modified between steps has to be
-    /// modified, and the state invalidated, on all ranks. A panic on one rank has to abort the
+    /// modified, and the state invalidated, on all ranks. A panic on one rank has to end the
     /// others: they otherwise wait in `all_reduce` for ever.
     #[must_use]
     pub fn distributed(mut self, all_reduce: impl AllReduce<T> + Send + 'static) -> Self {
@@ -204,12 +206,9 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
     fn linearise(&mut self, mu: &EmpiricalMeasure<T>) {
         self.linearised.enabled = true;
         // All ranks compute the velocity, or none: it is a sum over them.
-        let missing = if self.linearised.is_at(mu) {
-            T::zero()
-        } else {
-            T::one()
-        };
-        if self.ranks.sum_scalar(missing) > T::zero() {
+        let mut missing = [indicator(!self.linearised.is_at(mu))];
+        self.ranks.sum(&mut missing);
+        if missing[0] > T::zero() {
             let field = self.linearised.field.take();
             let mut field = field
                 .filter(|field| field.shape() == mu.points().shape())
@@ -217,11 +216,6 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> MeanFieldRisk<F, R,
             self.velocity(mu, &mut field);
             self.linearised.field = Some(field);
         }
-    }
-
-    /// `int V dmu` over all ranks.
-    fn potential_energy(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-        self.ranks.sum_scalar(integral(&self.potential, mu))
     }
 }
 
@@ -257,16 +251,18 @@ where
         let Self {
             features,
             risk,
+            potential,
             ranks,
             workspace,
             ..
         } = self;
         let full = risk.full();
-        let ([h], ws) = workspace.nest([full.output_dim() * full.inputs().len()]);
-        features.predict(mu, full.inputs(), h, ws);
-        ranks.sum(h);
-        let value = full.value(h);
-        value + self.potential_energy(mu)
+        let kn = full.output_dim() * full.inputs().len();
+        let ([sums], ws) = workspace.nest([kn + 1]);
+        features.predict(mu, full.inputs(), &mut sums[..kn], ws);
+        sums[kn] = integral(potential, mu);
+        ranks.sum(sums);
+        full.value(&sums[..kn]) + sums[kn]
     }
 }
 

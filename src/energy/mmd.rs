@@ -1,5 +1,7 @@
 //! The squared maximum mean discrepancy (MMD) to a target measure.
 
+use std::borrow::Cow;
+
 use nalgebra::DMatrix;
 
 use super::{Energy, Kernel, assert_dim, assert_first_variation, assert_hessians, assert_velocity};
@@ -7,6 +9,7 @@ use crate::error::ShapeError;
 use crate::feature::by_differences;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut};
+use crate::ranks::{AllReduce, several};
 use crate::real::{Real, real};
 
 /// Half the squared maximum mean discrepancy (MMD) of `mu` and a target measure `nu`:
@@ -34,17 +37,19 @@ use crate::real::{Real, real};
 /// ```
 ///
 /// Cost: with m particles and m' points of the target, a velocity takes `m (m + 1) / 2 + m m'`
-/// evaluations of the kernel and its gradients, usually `O(p)` each. No matrix is stored. The sums
-/// run over the local particles: this energy cannot be distributed over ranks.
+/// evaluations of the kernel and its gradients, usually `O(p)` each. No matrix is stored. If the
+/// particles are [distributed](Self::distributed), a rank with q of the m particles takes
+/// `q (m + m')` evaluations.
 ///
 /// Source: A. Gretton et al., A kernel two-sample test, 2012; M. Arbel et al., Maximum mean
 /// discrepancy gradient flow, 2019.
 #[derive(Debug, Clone)]
-pub struct Mmd<K, T> {
+pub struct Mmd<K, T, R = ()> {
     kernel: K,
     target: EmpiricalMeasure<T>,
     /// The constant `int int K dnu dnu`.
     self_energy: T,
+    ranks: R,
 }
 
 impl<T: Real, K: Kernel<T>> Mmd<K, T> {
@@ -65,7 +70,41 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
             kernel,
             target,
             self_energy,
+            ranks: (),
         })
+    }
+}
+
+impl<K, T: Real, R> Mmd<K, T, R> {
+    /// The same energy of particles that are distributed over ranks, with weights of the whole. The
+    /// target is the same on all ranks.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    /// use wasserflow::testing::Rank;
+    ///
+    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(2, 2, &[1.0, 2.0, 3.0, 4.0]))?;
+    /// let f = Mmd::new(ArcCosine::new(2), mu.clone())?;
+    /// let value = |rank: Rank<f64>| f.clone().distributed(rank.clone()).value(&mu.share(&rank));
+    /// std::thread::scope(|scope| {
+    ///     let threads = Rank::group(2).into_iter().map(|rank| scope.spawn(|| value(rank)));
+    ///     for thread in threads.collect::<Vec<_>>() {
+    ///         assert!(thread.join().unwrap() < 1e-15);
+    ///     }
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Cost: every evaluation gathers all particles on every rank.
+    #[must_use]
+    pub fn distributed<S>(self, ranks: S) -> Mmd<K, T, S> {
+        Mmd {
+            kernel: self.kernel,
+            target: self.target,
+            self_energy: self.self_energy,
+            ranks,
+        }
     }
 
     /// The kernel K.
@@ -78,18 +117,45 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
         &self.target
     }
 
-    /// Returns the witness function at `w`, `f(w) = int K(w, .) d(mu - nu)`, and subtracts its
-    /// gradient: `out -= grad f(w)`.
-    fn witness(&self, w: &[T], mu: &EmpiricalMeasure<T>, out: &mut [T]) -> T {
-        mean_and_gradient(&self.kernel, w, mu, -T::one(), out)
-            - mean_and_gradient(&self.kernel, w, &self.target, T::one(), out)
-    }
-
     /// `F = (K(mu, mu) - 2 K(mu, nu) + K(nu, nu)) / 2` with `within = K(mu, mu)` and
     /// `cross = K(mu, nu)`. A negative result, which is due to rounding, is replaced by 0.
     fn discrepancy(&self, within: T, cross: T) -> T {
         let half = (within - cross - cross + self.self_energy) * real(0.5);
         if half < T::zero() { T::zero() } else { half }
+    }
+}
+
+impl<K: Kernel<T>, T: Real, R: AllReduce<T>> Mmd<K, T, R> {
+    /// The measure of all ranks.
+    pub(crate) fn whole<'a>(
+        &mut self,
+        mu: &'a EmpiricalMeasure<T>,
+    ) -> Cow<'a, EmpiricalMeasure<T>> {
+        match several(&mut self.ranks) {
+            Some(ranks) => Cow::Owned(mu.collect(ranks)),
+            None => Cow::Borrowed(mu),
+        }
+    }
+
+    /// `F(mu)` on ranks, with the measure of all of them.
+    fn value_on_ranks(&mut self, mu: &EmpiricalMeasure<T>, whole: &EmpiricalMeasure<T>) -> T {
+        let within = energy_between(&self.kernel, mu, whole);
+        let cross = energy_between(&self.kernel, mu, &self.target);
+        self.discrepancy_on_ranks(within, cross)
+    }
+
+    /// [`discrepancy`](Self::discrepancy) of sums over the particles of this rank.
+    fn discrepancy_on_ranks(&mut self, within: T, cross: T) -> T {
+        let mut sums = [within, cross];
+        self.ranks.sum(&mut sums);
+        self.discrepancy(sums[0], sums[1])
+    }
+
+    /// Returns the witness function at `w`, `f(w) = int K(w, .) d(mu - nu)`, and subtracts its
+    /// gradient: `out -= grad f(w)`.
+    fn witness(&self, w: &[T], mu: &EmpiricalMeasure<T>, out: &mut [T]) -> T {
+        mean_and_gradient(&self.kernel, w, mu, -T::one(), out)
+            - mean_and_gradient(&self.kernel, w, &self.target, T::one(), out)
     }
 }
 
@@ -148,22 +214,32 @@ fn energy_between<T: Real>(
     sum
 }
 
-impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
+impl<T: Real, K: Kernel<T>, R: AllReduce<T>> Energy<T> for Mmd<K, T, R> {
     fn particle_dim(&self) -> usize {
         self.kernel.dim()
     }
 
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         assert_dim(self.kernel.dim(), mu);
+        if let Cow::Owned(whole) = self.whole(mu) {
+            return self.value_on_ranks(mu, &whole);
+        }
         let cross = energy_between(&self.kernel, mu, &self.target);
         self.discrepancy(energy_within(&self.kernel, mu), cross)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
         assert_velocity(self.kernel.dim(), mu, out);
-        let (p, kernel) = (mu.dim(), &self.kernel);
-        let (mut within, mut cross) = (T::zero(), T::zero());
         out.fill(T::zero());
+        let (mut within, mut cross) = (T::zero(), T::zero());
+        if let Cow::Owned(whole) = self.whole(mu) {
+            for ((w, c), out) in particles(mu).zip(columns_mut(out.as_mut_slice(), mu.dim())) {
+                within += c * mean_and_gradient(&self.kernel, w, &whole, -T::one(), out);
+                cross += c * mean_and_gradient(&self.kernel, w, &self.target, T::one(), out);
+            }
+            return self.discrepancy_on_ranks(within, cross);
+        }
+        let (p, kernel) = (mu.dim(), &self.kernel);
         for (i, (w, c)) in particles(mu).enumerate() {
             // -grad int K(w, .) d(mu - nu): a pair of particles contributes to both velocities.
             let (before, from) = out.as_mut_slice().split_at_mut(i * p);
@@ -187,11 +263,15 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
         assert_first_variation(self.kernel.dim(), mu, at, values, descent);
         let p = at.nrows();
         descent.fill(T::zero());
+        let whole = self.whole(mu);
         let points = columns(at.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p));
         for ((w, out), value) in points.zip(values) {
-            *value = self.witness(w, mu, out);
+            *value = self.witness(w, &whole, out);
         }
-        Some(self.value(mu))
+        Some(match whole {
+            Cow::Owned(whole) => self.value_on_ranks(mu, &whole),
+            Cow::Borrowed(_) => self.value(mu),
+        })
     }
 
     fn hessians(
@@ -202,13 +282,18 @@ impl<T: Real, K: Kernel<T>> Energy<T> for Mmd<K, T> {
     ) -> Option<()> {
         assert_hessians(self.kernel.dim(), mu, remainder, included);
         included.fill(T::zero());
+        let whole = self.whole(mu);
         by_differences(mu.points(), remainder, |at, _, descent| {
             descent.fill(T::zero());
             let p = at.nrows();
             for (w, out) in columns(at.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p)) {
-                self.witness(w, mu, out);
+                self.witness(w, &whole, out);
             }
         });
         Some(())
+    }
+
+    fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
+        several(&mut self.ranks)
     }
 }

@@ -13,6 +13,7 @@ use crate::feature::by_differences;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, columns_mut, dot};
+use crate::ranks::{AllReduce, several, sum_scalar};
 use crate::real::{Real, epsilon, real, to_f64};
 
 /// A potential `V: R^p -> R` of a particle. Its integral `int V dmu` regularises a risk.
@@ -236,8 +237,7 @@ pub(super) fn potential_hessians<T: Real>(
 /// Its flow moves every particle independently, by the gradient flow of `V`. In a
 /// [`Sum`](super::Sum) it confines the particles of another energy. For a
 /// [`MeanFieldRisk`](super::MeanFieldRisk) use
-/// [`regularized`](super::MeanFieldRisk::regularized) instead: this energy sums over the local
-/// particles only, so that it cannot be combined with an energy that is distributed over ranks.
+/// [`regularized`](super::MeanFieldRisk::regularized) instead, which sends fewer messages on ranks.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -250,9 +250,11 @@ pub(super) fn potential_hessians<T: Real>(
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct PotentialEnergy<V> {
+pub struct PotentialEnergy<V, R = ()> {
     potential: V,
     particle_dim: usize,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    ranks: R,
 }
 
 impl<V> PotentialEnergy<V> {
@@ -261,6 +263,31 @@ impl<V> PotentialEnergy<V> {
         Self {
             potential,
             particle_dim,
+            ranks: (),
+        }
+    }
+}
+
+impl<V, R> PotentialEnergy<V, R> {
+    /// The same energy of particles that are distributed over ranks, with weights of the whole.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    /// use wasserflow::testing::Rank;
+    ///
+    /// let alone = Rank::group(1).remove(0);
+    /// let mut f = PotentialEnergy::new(WeightDecay::new(1.0)?, 2).distributed(alone);
+    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_element(2, 3, 1.0))?;
+    /// assert_eq!(f.value(&mu), 2.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn distributed<S>(self, ranks: S) -> PotentialEnergy<V, S> {
+        PotentialEnergy {
+            potential: self.potential,
+            particle_dim: self.particle_dim,
+            ranks,
         }
     }
 
@@ -270,21 +297,21 @@ impl<V> PotentialEnergy<V> {
     }
 }
 
-impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
+impl<T: Real, V: Potential<T>, R: AllReduce<T>> Energy<T> for PotentialEnergy<V, R> {
     fn particle_dim(&self) -> usize {
         self.particle_dim
     }
 
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         assert_dim(self.particle_dim, mu);
-        integral(&self.potential, mu)
+        sum_scalar(&mut self.ranks, integral(&self.potential, mu))
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
         assert_velocity(self.particle_dim, mu, out);
         out.fill(T::zero());
         subtract_gradient(&self.potential, mu.points(), out);
-        integral(&self.potential, mu)
+        sum_scalar(&mut self.ranks, integral(&self.potential, mu))
     }
 
     fn first_variation(
@@ -300,7 +327,7 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
         }
         descent.fill(T::zero());
         subtract_gradient(&self.potential, at, descent);
-        Some(integral(&self.potential, mu))
+        Some(sum_scalar(&mut self.ranks, integral(&self.potential, mu)))
     }
 
     fn curvature(
@@ -325,5 +352,9 @@ impl<T: Real, V: Potential<T>> Energy<T> for PotentialEnergy<V> {
         remainder.fill(T::zero());
         potential_hessians(&self.potential, mu.points(), remainder, included);
         Some(())
+    }
+
+    fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
+        several(&mut self.ranks)
     }
 }

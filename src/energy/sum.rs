@@ -14,8 +14,10 @@ use crate::real::Real;
 
 /// The energy `F(mu) = A(mu) + B(mu)`.
 ///
-/// Inner products are those of A. Particles can be distributed over ranks only if both energies are
-/// distributed: a local term counts the particles of this rank only, so that ranks would disagree.
+/// Inner products are those of A. If particles are distributed over ranks, both energies are: a
+/// local term would count the particles of this rank only, so that ranks would disagree. A term on
+/// samples that are distributed ([`SumOverRanks`](super::SumOverRanks)) can be added to one that
+/// every rank evaluates in full.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -39,19 +41,24 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Sum<A, B, T> {
     /// `A + B`, on particles of the same dimension.
     ///
     /// # Errors
-    /// [`ShapeError`] if the dimensions differ, or one energy is distributed over
-    /// [`ranks`](Energy::ranks) and the other is not.
+    /// [`ShapeError`] if the dimensions differ, or the particles of one energy are distributed over
+    /// [`ranks`](Energy::ranks) and those of the other are not, or over another number of ranks.
     pub fn new(mut first: A, mut second: B) -> Result<Self, ShapeError> {
         ShapeError::check(
             "particle dimension of the second energy",
             first.particle_dim(),
             second.particle_dim(),
         )?;
-        ShapeError::check(
-            "number of all-reduces of the second energy",
-            usize::from(first.ranks().is_some()),
-            usize::from(second.ranks().is_some()),
-        )?;
+        let mut ranks = [(1, 0); 2];
+        if let Some(all) = first.ranks() {
+            ranks[0] = (all.size(), all.rank());
+        }
+        if let Some(all) = second.ranks() {
+            ranks[1] = (all.size(), all.rank());
+        }
+        let [(sizes, numbers), (size, number)] = ranks;
+        ShapeError::check("number of ranks of the second energy", sizes, size)?;
+        ShapeError::check("rank of the second energy", numbers, number)?;
         Ok(Self {
             first,
             second,
@@ -183,6 +190,14 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
 
     fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
         self.first.ranks()
+    }
+
+    fn sample_ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
+        if self.first.sample_ranks().is_some() {
+            self.first.sample_ranks()
+        } else {
+            self.second.sample_ranks()
+        }
     }
 
     fn refresh(&mut self, step: usize) -> bool {

@@ -21,23 +21,6 @@ pub(super) fn resample<T: Real>(
     changed
 }
 
-/// Returns the error of this rank, or else `other` if another rank has one, so that no rank waits
-/// for one that has stopped. A single rank sends no message.
-pub(super) fn agree<T: Real, E>(
-    energy: &mut impl Energy<T>,
-    checked: Result<(), E>,
-    other: E,
-) -> Result<(), E> {
-    let mut failures = [if checked.is_ok() { T::zero() } else { T::one() }];
-    if let Some(ranks) = energy.ranks() {
-        ranks.sum(&mut failures);
-    }
-    if checked.is_ok() && failures[0] > T::zero() {
-        return Err(other);
-    }
-    checked
-}
-
 /// Checks the energy, and that `mu` has the dimension that it requires, in `O(1)`.
 pub(super) fn check<T, E>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), E>
 where

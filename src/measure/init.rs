@@ -10,9 +10,11 @@ use super::EmpiricalMeasure;
 use crate::error::{MeasureError, ParameterError};
 use crate::real::{Real, real};
 
+mod blocks;
 #[cfg(feature = "rand")]
 mod random;
 
+pub use blocks::in_blocks;
 #[cfg(feature = "rand")]
 pub use random::{balanced, balanced_outputs, gaussian, sphere};
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::{Observer, StopReason};
 use crate::io::{self, Element, FileError, Format};
+use crate::ranks::{AllReduce, indicator};
+use crate::real::Real;
 use crate::state::State;
 
 /// Writes the state to a file every k steps, or whenever a time has passed.
@@ -43,11 +45,16 @@ use crate::state::State;
 /// If a file cannot be written, the run stops with [`StopReason::NotSaved`], and
 /// [`error`](Self::error) is the reason. The state in memory is then that of the last step.
 ///
+/// # Ranks
+/// If the particles are distributed over ranks, [`gathered`](Self::gathered) writes the whole state
+/// to one file, from which a run resumes on any number of ranks.
+///
 /// Cost: a copy of the state, its file, and waiting for the disk.
 #[derive(Debug)]
-pub struct Checkpoint {
+pub struct Checkpoint<R = ()> {
     path: PathBuf,
     period: Period,
+    ranks: R,
     /// The time of the last file of this observer.
     written: Option<Instant>,
     error: Option<FileError>,
@@ -84,9 +91,52 @@ impl Checkpoint {
         Ok(Self {
             path: path.to_path_buf(),
             period,
+            ranks: (),
             written: None,
             error: None,
         })
+    }
+
+    /// The observer of a run whose particles are distributed over ranks. The states of all ranks are
+    /// [collected](State::collect), and rank 0 writes one file.
+    ///
+    /// All ranks construct it with the same period, and observe the same states. A run resumes on any
+    /// number of ranks by [`State::share`]. The clock of rank 0 decides when a period has passed,
+    /// which takes a message a step; a period in steps takes none. If rank 0 cannot write the file,
+    /// it stops the run of all ranks.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::observe::Checkpoint;
+    /// use wasserflow::prelude::*;
+    /// use wasserflow::testing::Rank;
+    ///
+    /// let path = std::env::temp_dir().join(format!("wasserflow-ranks-{}.npz", std::process::id()));
+    /// let energy = || PotentialEnergy::new(WeightDecay::new(0.5).unwrap(), 1);
+    /// let whole = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[1.0, 2.0]))?;
+    /// let run = |rank: Rank<f64>| {
+    ///     let mut flow = ParticleFlow::new(energy().distributed(rank.clone()), Euler, 0.5).unwrap();
+    ///     let mut state = flow.start(whole.share(&rank)).unwrap();
+    ///     let mut checkpoint = Checkpoint::every_steps(&path, 2).unwrap().gathered(rank);
+    ///     flow.run(&mut state, 2, &mut checkpoint).unwrap();
+    /// };
+    /// std::thread::scope(|scope| {
+    ///     Rank::group(2).into_iter().for_each(|rank| drop(scope.spawn(|| run(rank))));
+    /// });
+    /// let resumed = Checkpoint::resume::<f64>(&path)?;
+    /// assert_eq!(resumed.measure().points().as_slice(), &[0.25, 0.5]);
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn gathered<R>(self, ranks: R) -> Checkpoint<R> {
+        Checkpoint {
+            path: self.path,
+            period: self.period,
+            ranks,
+            written: self.written,
+            error: self.error,
+        }
     }
 
     /// The state of a file.
@@ -97,18 +147,53 @@ impl Checkpoint {
     pub fn resume<T: Element>(path: impl AsRef<Path>) -> Result<State<T>, FileError> {
         io::read(path)
     }
+}
 
-    /// Writes a state now, for example the last one of a run.
+impl<R> Checkpoint<R> {
+    /// Writes a state now, for example the last one of a run. All ranks call it.
     ///
     /// # Errors
     /// [`FileError`] if the file cannot be written.
-    pub fn save<T: Element>(&mut self, state: &State<T>) -> Result<(), FileError> {
-        if self.written.is_none() {
-            io::remove_leftovers(&self.path);
+    pub fn save<T: Element>(&mut self, state: &State<T>) -> Result<(), FileError>
+    where
+        R: AllReduce<T>,
+    {
+        let is_first = self.written.is_none();
+        let write = |state: &State<T>| {
+            if is_first {
+                io::remove_leftovers(&self.path);
+            }
+            io::write(&self.path, state)
+        };
+        if self.ranks.size() > 1 {
+            let whole = state.collect(&mut self.ranks);
+            // Also after a failure: the next file has to be due on all ranks at once.
+            self.written = Some(Instant::now());
+            return match self.ranks.rank() {
+                0 => write(&whole),
+                _ => Ok(()),
+            };
         }
-        io::write(&self.path, state)?;
+        write(state)?;
         self.written = Some(Instant::now());
         Ok(())
+    }
+
+    /// Returns true if a file is due, the same on all ranks.
+    fn is_due<T: Real>(&mut self, step: usize) -> bool
+    where
+        R: AllReduce<T>,
+    {
+        match (self.written, self.period) {
+            (None, _) => true,
+            (Some(_), Period::Steps(k)) => step.is_multiple_of(k),
+            (Some(written), Period::Time(period)) => {
+                let own = self.ranks.rank() == 0 && written.elapsed() >= period;
+                let mut due = [indicator::<T>(own)];
+                self.ranks.sum(&mut due);
+                due[0] > T::zero()
+            }
+        }
     }
 
     /// The error that stopped the last run, if there is one.
@@ -122,14 +207,13 @@ impl Checkpoint {
     }
 }
 
-impl<T: Element> Observer<T> for Checkpoint {
+impl<T: Element, R: AllReduce<T>> Observer<T> for Checkpoint<R> {
     fn observe(&mut self, state: &State<T>) -> ControlFlow<StopReason> {
-        let is_due = match (self.written, self.period) {
-            (None, _) => true,
-            (Some(_), Period::Steps(k)) => state.step().is_multiple_of(k),
-            (Some(written), Period::Time(period)) => written.elapsed() >= period,
+        self.error = if self.is_due(state.step()) {
+            self.save(state).err()
+        } else {
+            None
         };
-        self.error = if is_due { self.save(state).err() } else { None };
         match self.error {
             Some(_) => ControlFlow::Break(StopReason::NotSaved),
             None => ControlFlow::Continue(()),

@@ -8,6 +8,7 @@ use crate::energy::{ArcCosine, Kernel, Mmd, WithOutputWeight};
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::{CompensatedSum, EPS, TINY, add_up, mul_up, sub_down};
 use crate::numeric::vector::{columns, norm};
+use crate::ranks::AllReduce;
 use crate::real::{Real, to_f64};
 
 /// Starting points of the search, of each kind.
@@ -126,9 +127,10 @@ fn population<T: Real>(
 }
 
 /// Neurons `(w.x)_+` of output weight 1. Only `F* >= 0` is proved, among non-negative measures.
-impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
+impl<T: Real, R: AllReduce<T>> Certifiable<T> for Mmd<ArcCosine, T, R> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
+        let mu = &*self.whole(mu);
         if mu.check().is_err() {
             return Certificate::unknown().convert();
         }
@@ -138,9 +140,10 @@ impl<T: Real> Certifiable<T> for Mmd<ArcCosine, T> {
 }
 
 /// Neurons `a (b.x)_+`. Only `F* >= 0` is proved.
-impl<T: Real> Certifiable<T> for Mmd<WithOutputWeight<ArcCosine>, T> {
+impl<T: Real, R: AllReduce<T>> Certifiable<T> for Mmd<WithOutputWeight<ArcCosine>, T, R> {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, _: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
+        let mu = &*self.whole(mu);
         if mu.check().is_err() {
             return Certificate::unknown().convert();
         }

@@ -1,6 +1,7 @@
 //! Conditional gradient methods (Frank-Wolfe) over non-negative measures.
 
 use super::insert::append;
+use super::ranks::{on_whole_measure, share};
 use super::weights::WeightProblem;
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
@@ -28,6 +29,10 @@ use crate::state::State;
 /// `F` never increases. Atoms of weight 0 are removed. For smooth F, in practice, `Plain` converges
 /// as 1 / steps, `Corrective` faster, and `Sliding` in about as many steps as the optimum has
 /// atoms.
+///
+/// # Ranks
+/// If the particles are distributed, all ranks call the methods with their parts, take the steps of
+/// the whole measure, and get their shares of the result, as [`EmpiricalMeasure::share`].
 ///
 /// # Choice
 /// `Corrective` takes three to eight times as many steps as `Sliding`, and each of its steps costs
@@ -119,8 +124,7 @@ impl FrankWolfe {
     /// ```
     ///
     /// # Errors
-    /// - [`StepError::Unsupported`] when the energy does not implement its first variation, or its
-    ///   particles are distributed over ranks.
+    /// - [`StepError::Unsupported`] when the energy does not implement its first variation.
     /// - [`StepError::NonFinite`] when F is not finite.
     /// - [`StepError::Measure`] when `w` is not finite.
     /// - [`StepError::Inner`] when F did not decrease although the weights are not proved optimal,
@@ -134,11 +138,14 @@ impl FrankWolfe {
         mu: &EmpiricalMeasure<T>,
         w: &[T],
     ) -> Result<Option<EmpiricalMeasure<T>>, StepError> {
-        let extended = append(mu, w, T::zero())?;
-        match self.correct(energy, &extended, mu.len(), 0.0)? {
-            Correction::Decrease(next) => Ok(Some(next)),
-            Correction::Optimal(_) => Ok(None),
-        }
+        let next = on_whole_measure(energy, mu, |energy, mu| {
+            let extended = append(mu, w, T::zero())?;
+            self.correct(energy, &extended, mu.len(), 0.0)
+        })?;
+        Ok(match next {
+            Correction::Decrease(next) => Some(share(energy, next)),
+            Correction::Optimal(_) => None,
+        })
     }
 
     /// The correction of `mu`, whose atoms from `first` on are new. If F does not decrease, its
@@ -262,21 +269,27 @@ impl FrankWolfe {
         steps: usize,
     ) -> Result<(StopReason, Certificate<T>), StepError> {
         check_gap(gap)?;
-        let target = search.replace_target(to_f64(gap));
-        let run = self.run_to_target(search, energy, mu, gap, steps);
-        search.replace_target(target);
-        let Run {
-            reason,
-            certificate,
-            subgradient,
-        } = run?;
-        // Without a proof its bounds are those of little cost.
-        let certificate = if certificate.optimistic_gap() <= gap {
-            certificate
-        } else {
-            certificate_by(energy, mu, &subgradient, search)
-        };
-        Ok((reason, certificate))
+        let mut whole = mu.clone();
+        let run = on_whole_measure(energy, mu, |energy, mu| {
+            whole.clone_from(mu);
+            let target = search.replace_target(to_f64(gap));
+            let run = self.run_to_target(search, energy, &mut whole, gap, steps);
+            search.replace_target(target);
+            let Run {
+                reason,
+                certificate,
+                subgradient,
+            } = run?;
+            // Without a proof its bounds are those of little cost.
+            let certificate = if certificate.optimistic_gap() <= gap {
+                certificate
+            } else {
+                certificate_by(energy, &whole, &subgradient, search)
+            };
+            Ok((reason, certificate))
+        });
+        *mu = share(energy, whole);
+        run
     }
 
     /// [`run_with`](Self::run_with) with the target of the search as it is.

@@ -3,11 +3,12 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::check_dim;
-use super::ranks::{share_of_new_particle, sum_over_ranks};
+use super::ranks::{owns_new_particle, sum_over_ranks};
 use crate::energy::Energy;
 use crate::error::MeasureError;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::dot;
+use crate::ranks::indicator;
 use crate::real::{Real, epsilon, real, to_f64};
 
 /// Interpolations for the zero of the slope; the map of a quadratic F takes two.
@@ -55,9 +56,8 @@ const SLOPE_UNITS: f64 = 8.0;
 /// ```
 ///
 /// # Ranks
-/// If the particles are distributed, all ranks call `insert` with the same `w`. One rank gets the
-/// new particle and the others their measure unchanged. Ranks of equal content, bit for bit, cannot
-/// be distinguished: they get equal shares of its weight.
+/// If the particles are distributed, all ranks call `insert` with the same `w`. The first rank of
+/// the fewest particles gets the new particle, and the others their measure unchanged.
 ///
 /// # Panics
 /// When `mu` or `w` does not have the dimension of the energy's particles.
@@ -76,16 +76,17 @@ pub fn insert<T: Real, E: Energy<T> + ?Sized>(
     } else {
         T::one()
     };
-    let share = share_of_new_particle(energy, mu);
-    let next = append(mu, w, weight * share).ok()?;
+    let owned = owns_new_particle(energy, mu);
+    let next = append(mu, w, weight);
+    let failures = sum_over_ranks(energy, indicator(next.is_err()));
+    let next = next.ok().filter(|_| failures == T::zero())?;
     let start = energy.value(mu);
-    let owned = share > T::zero();
     let p = mu.dim();
     let mut ray = Ray {
         energy,
         measure: if owned { next } else { mu.clone() },
         w,
-        share,
+        owned,
         at: DMatrix::zeros(p, 1),
         descent: DMatrix::zeros(p, 1),
         velocity: DMatrix::zeros(p, mu.len() + usize::from(owned)),
@@ -104,8 +105,8 @@ struct Ray<'a, T, E: ?Sized> {
     /// `mu_r`; on ranks that do not own the particle, `mu`.
     measure: EmpiricalMeasure<T>,
     w: &'a [T],
-    /// The share of the particle on this rank.
-    share: T,
+    /// Whether this rank holds the particle.
+    owned: bool,
     at: DMatrix<T>,
     descent: DMatrix<T>,
     velocity: DMatrix<T>,
@@ -139,7 +140,7 @@ impl<T: Real, E: Energy<T> + ?Sized> Ray<'_, T, E> {
         for (at, &w) in self.at.iter_mut().zip(self.w) {
             *at = r * w;
         }
-        if self.share > T::zero() {
+        if self.owned {
             let new = self.measure.len() - 1;
             self.measure.points_mut()[new * p..].copy_from_slice(self.at.as_slice());
         }
@@ -158,7 +159,11 @@ impl<T: Real, E: Energy<T> + ?Sized> Ray<'_, T, E> {
         }
         let value = energy.velocity(mu, &mut self.velocity);
         let new = self.velocity.column(self.velocity.ncols() - 1);
-        let local = -self.share * dot(new.as_slice(), self.w);
+        let local = if self.owned {
+            -dot(new.as_slice(), self.w)
+        } else {
+            T::zero()
+        };
         RayPoint {
             value,
             slope: sum_over_ranks(energy, local),

@@ -1,5 +1,6 @@
 //! Optimal weights of given particles.
 
+use super::ranks::{on_whole_measure, share};
 use super::weights::WeightProblem;
 use crate::energy::Energy;
 use crate::error::StepError;
@@ -35,14 +36,17 @@ use crate::real::Real;
 /// ```
 ///
 /// # Errors
-/// - [`StepError::Unsupported`] when the energy does not implement its first variation, or its
-///   particles are distributed over ranks.
+/// - [`StepError::Unsupported`] when the energy does not implement its first variation.
 /// - [`StepError::Inner`] when the minimum was not reached; the residual is the bound of
 ///   `F - min F` that was reached, infinite if F may be unbounded below.
 /// - [`StepError::NonFinite`] when `F(mu)` is not finite.
 ///
 /// # Panics
 /// When `mu` does not have the dimension of the energy's particles.
+///
+/// # Ranks
+/// If the particles are distributed, all ranks call it with their parts, solve the problem of the
+/// whole measure, and get their shares of the result, as [`EmpiricalMeasure::share`].
 ///
 /// # Method
 /// Where F is smooth, Newton steps: the Hessian is computed by finite differences of `F'` along
@@ -64,14 +68,17 @@ pub fn reweigh<T: Real, E: Energy<T> + ?Sized>(
     energy: &mut E,
     mu: &EmpiricalMeasure<T>,
 ) -> Result<EmpiricalMeasure<T>, StepError> {
-    let mut problem = WeightProblem::separate(energy, mu.clone())?;
-    let outcome = problem.minimise();
-    if outcome.converged {
-        Ok(problem.into_support())
-    } else {
-        Err(StepError::Inner {
-            iterations: outcome.iterations,
-            residual: outcome.residual,
-        })
-    }
+    let best = on_whole_measure(energy, mu, |energy, mu| {
+        let mut problem = WeightProblem::separate(energy, mu.clone())?;
+        let outcome = problem.minimise();
+        if outcome.converged {
+            Ok(problem.into_support())
+        } else {
+            Err(StepError::Inner {
+                iterations: outcome.iterations,
+                residual: outcome.residual,
+            })
+        }
+    })?;
+    Ok(share(energy, best))
 }

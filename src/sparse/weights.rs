@@ -4,7 +4,6 @@ use nalgebra::DMatrix;
 
 use super::check_dim;
 use super::prune::select;
-use super::ranks::require_one_rank;
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::measure::EmpiricalMeasure;
@@ -86,7 +85,6 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
         z: Vec<T>,
     ) -> Result<Self, StepError> {
         check_dim(energy.particle_dim(), mu.dim());
-        require_one_rank(energy)?;
         let (p, m) = mu.points().shape();
         let mut problem = Self {
             energy,

@@ -4,9 +4,10 @@ use nalgebra::DMatrix;
 
 use super::control::copy_matrix;
 use super::parts::{Evaluation, StateError};
-use crate::energy::Energy;
+use crate::energy::{Energy, inner};
 use crate::error::{ParameterError, ShapeError, assert_size};
 use crate::measure::EmpiricalMeasure;
+use crate::ranks::indicator;
 use crate::real::{Real, real, to_f64};
 
 /// A measure with its velocity, energy and dissipation, or `stale` if the measure has changed since
@@ -20,6 +21,20 @@ pub(super) struct EvaluatedPoint<T> {
     /// The norm of the minimum-norm subgradient, if an integrator has computed it.
     pub(super) slope: Option<T>,
     pub(super) stale: bool,
+    /// `int |w|^2 dmu`, if it was summed over ranks with the dissipation.
+    moment: Option<T>,
+    /// Sent with the scalars of the next evaluation: this rank requests the end of the run.
+    stop: bool,
+    agreement: Option<Agreement>,
+}
+
+/// What the ranks have exchanged with the scalars of an evaluation.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Agreement {
+    /// The measure of a rank is not valid.
+    pub(crate) is_invalid: bool,
+    /// A rank requests the end of the run.
+    pub(crate) stop: bool,
 }
 
 impl<T: Clone> Clone for EvaluatedPoint<T> {
@@ -31,6 +46,9 @@ impl<T: Clone> Clone for EvaluatedPoint<T> {
             dissipation: self.dissipation.clone(),
             slope: self.slope.clone(),
             stale: self.stale,
+            moment: self.moment.clone(),
+            stop: self.stop,
+            agreement: self.agreement,
         }
     }
 
@@ -42,6 +60,8 @@ impl<T: Clone> Clone for EvaluatedPoint<T> {
         self.dissipation.clone_from(&source.dissipation);
         self.slope.clone_from(&source.slope);
         self.stale = source.stale;
+        self.moment.clone_from(&source.moment);
+        (self.stop, self.agreement) = (source.stop, source.agreement);
     }
 }
 
@@ -55,6 +75,9 @@ impl<T: Real> EvaluatedPoint<T> {
             dissipation: real(f64::NAN),
             slope: None,
             stale: true,
+            moment: None,
+            stop: false,
+            agreement: None,
         }
     }
 
@@ -93,12 +116,12 @@ impl<T: Real> EvaluatedPoint<T> {
         let holds = slope >= T::zero();
         ParameterError::check(holds, "slope of the state", ">= 0", to_f64(slope))?;
         Ok(Self {
-            measure,
             velocity: evaluation.velocity,
             energy: evaluation.energy,
             dissipation: evaluation.dissipation,
             slope: evaluation.slope,
             stale: false,
+            ..Self::new(measure)
         })
     }
 
@@ -130,9 +153,63 @@ impl<T: Real> EvaluatedPoint<T> {
 
     fn complete(&mut self, energy: &mut dyn Energy<T>, value: T) {
         self.energy = value;
-        self.dissipation = energy.inner(&self.measure, &self.velocity, &self.velocity);
+        self.exchange(energy);
         self.slope = None;
         self.stale = false;
+    }
+
+    /// Marks the evaluation as that of another measure.
+    pub(super) fn invalidate(&mut self) {
+        self.slope = None;
+        self.moment = None;
+        self.stale = true;
+    }
+
+    /// Starts a step: its evaluations send whether this rank requests the end of the run.
+    pub(super) fn request(&mut self, stop: bool) {
+        (self.stop, self.agreement) = (stop, None);
+    }
+
+    /// What the ranks exchanged with the last evaluation of the step.
+    pub(super) fn agreement(&mut self, energy: &mut dyn Energy<T>) -> Agreement {
+        if self.agreement.is_none() {
+            self.exchange(energy);
+        }
+        self.agreement.unwrap_or_default()
+    }
+
+    /// Computes the dissipation. On ranks one message has all scalars of the evaluation, and one
+    /// more if samples are distributed as well.
+    fn exchange(&mut self, energy: &mut dyn Energy<T>) {
+        let (mu, v) = (&self.measure, &self.velocity);
+        let has_samples = energy.sample_ranks().is_some();
+        let Some(ranks) = energy.ranks() else {
+            self.dissipation = energy.inner(mu, v, v);
+            if has_samples {
+                let mut flags = [indicator(mu.check().is_err()), indicator(self.stop)];
+                self.agree(energy, &mut flags);
+            }
+            return;
+        };
+        let mut sums = [
+            inner(mu, v, v),
+            inner(mu, mu.points(), mu.points()),
+            indicator(mu.check().is_err()),
+            indicator(self.stop),
+        ];
+        ranks.sum(&mut sums);
+        (self.dissipation, self.moment) = (sums[0], Some(sums[1]));
+        self.agree(energy, &mut sums[2..]);
+    }
+
+    fn agree(&mut self, energy: &mut dyn Energy<T>, flags: &mut [T]) {
+        if let Some(ranks) = energy.sample_ranks() {
+            ranks.sum(flags);
+        }
+        self.agreement = Some(Agreement {
+            is_invalid: flags[0] > T::zero(),
+            stop: flags[1] > T::zero(),
+        });
     }
 
     /// Returns true if energy, particles and velocities are finite, those of weight 0 included.
@@ -140,7 +217,8 @@ impl<T: Real> EvaluatedPoint<T> {
     /// Decided from scalars on which all ranks agree. A coordinate above the square root of the
     /// largest scalar counts as infinite.
     pub(super) fn is_finite(&self, energy: &mut dyn Energy<T>) -> bool {
-        let moment = energy.inner(&self.measure, self.measure.points(), self.measure.points());
+        let (mu, w) = (&self.measure, self.measure.points());
+        let moment = self.moment.unwrap_or_else(|| energy.inner(mu, w, w));
         self.energy.is_finite() && self.dissipation.is_finite() && moment.is_finite()
     }
 }

@@ -3,9 +3,9 @@
 use nalgebra::DMatrix;
 
 use super::case::Case;
-use super::evaluation::{evaluate, measure};
+use super::evaluation::evaluate;
 use super::problems::smooth_network;
-use super::ranks::{Rank, on_every_rank};
+use super::ranks::{Dealing, Rank, on_every_rank};
 use super::rounding::rounding;
 use super::violation::{Violation, succeeds, within};
 use crate::energy::{Energy, WeightDecay};
@@ -151,17 +151,7 @@ pub fn check_distributed_step<T: Real, E: Energy<T>>(
     let at = || format!("gamma = {gamma}");
     let whole = succeeds("a proximal step exists", step(None, mu.clone()), at)?;
     for ranks in [2, 3, 7] {
-        let part = |rank: usize| {
-            let indices = || (rank..mu.len()).step_by(ranks);
-            let points = indices().flat_map(|i| mu.particle(i).to_vec()).collect();
-            let mut weights: Vec<T> = indices().map(|i| mu.weight(i)).collect();
-            let mut points: Vec<T> = points;
-            if weights.is_empty() {
-                points.extend_from_slice(mu.particle(0));
-                weights.push(T::zero());
-            }
-            measure(mu.dim(), points, weights)
-        };
+        let part = |rank: usize| Dealing::InTurn.part(mu, rank, ranks);
         let results = on_every_rank(Rank::group(ranks), |index, rank| {
             step(Some(rank), part(index))
         });

@@ -1,153 +1,25 @@
 //! Ranks as threads, and the laws of an all-reduce and of a distributed energy.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{ScopedJoinHandle, scope};
 
 use nalgebra::DMatrix;
 
 use super::case::{Case, CaseRng};
-use super::evaluation::{evaluate, measure, value_scale, velocity_scale};
+use super::evaluation::{evaluate, value_scale, velocity_scale};
 use super::rounding::{Computed, rounding};
 use super::violation::{Violation, identical, require, within};
 use crate::energy::Energy;
 use crate::measure::EmpiricalMeasure;
 use crate::ranks::AllReduce;
-use crate::real::{Real, to_f64};
+use crate::real::{Real, real, to_f64};
 
-/// A rank among threads of one process: an [`AllReduce`] for tests of distributed code.
-///
-/// Terms are added in the order of the ranks, so every rank gets the same result, bit for bit. A
-/// clone is the same rank: all calls of a rank and its clones are in one thread.
-///
-/// # Panics
-/// `sum` and `gather` panic instead of waiting for a rank that has ended, by a panic or an early
-/// return, and if the vectors of a sum differ in length.
-#[derive(Debug)]
-pub struct Rank<T> {
-    shared: Arc<Shared<T>>,
-    index: usize,
-}
+mod dealing;
+mod flow;
+mod threads;
 
-#[derive(Debug)]
-struct Shared<T> {
-    exchange: Mutex<Exchange<T>>,
-    changed: Condvar,
-}
-
-/// The vectors of all ranks during an exchange.
-#[derive(Debug)]
-struct Exchange<T> {
-    /// The number of completed exchanges.
-    round: usize,
-    /// The vectors of the current exchange.
-    parts: Vec<Option<Vec<T>>>,
-    /// The vectors of the last completed exchange.
-    complete: Arc<Vec<Vec<T>>>,
-    /// The number of handles of each rank: 0 if it has ended.
-    handles: Vec<usize>,
-}
-
-impl<T> Rank<T> {
-    /// All ranks of a group of `size`.
-    pub fn group(size: usize) -> Vec<Self> {
-        let exchange = Exchange {
-            round: 0,
-            parts: (0..size).map(|_| None).collect(),
-            complete: Arc::default(),
-            handles: vec![1; size],
-        };
-        let shared = Arc::new(Shared {
-            exchange: Mutex::new(exchange),
-            changed: Condvar::new(),
-        });
-        let rank = |index| Self {
-            shared: Arc::clone(&shared),
-            index,
-        };
-        (0..size).map(rank).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Exchange<T>> {
-        let exchange = self.shared.exchange.lock();
-        exchange.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The vectors of all ranks.
-    ///
-    /// # Panics
-    /// If another rank has ended before it took part.
-    fn exchange(&self, part: Vec<T>) -> Arc<Vec<Vec<T>>> {
-        let mut exchange = self.lock();
-        let round = exchange.round;
-        exchange.parts[self.index] = Some(part);
-        if exchange.parts.iter().all(Option::is_some) {
-            exchange.complete =
-                Arc::new(exchange.parts.iter_mut().filter_map(Option::take).collect());
-            exchange.round += 1;
-            self.shared.changed.notify_all();
-        }
-        while exchange.round == round {
-            let ended =
-                |rank: &usize| exchange.parts[*rank].is_none() && exchange.handles[*rank] == 0;
-            if let Some(rank) = (0..exchange.parts.len()).find(ended) {
-                drop(exchange);
-                panic!(
-                    "rank {rank} has ended, and rank {} waits for it",
-                    self.index
-                );
-            }
-            let next = self.shared.changed.wait(exchange);
-            exchange = next.unwrap_or_else(PoisonError::into_inner);
-        }
-        Arc::clone(&exchange.complete)
-    }
-}
-
-impl<T> Clone for Rank<T> {
-    fn clone(&self) -> Self {
-        self.lock().handles[self.index] += 1;
-        Self {
-            shared: Arc::clone(&self.shared),
-            index: self.index,
-        }
-    }
-}
-
-impl<T> Drop for Rank<T> {
-    fn drop(&mut self) {
-        self.lock().handles[self.index] -= 1;
-        self.shared.changed.notify_all();
-    }
-}
-
-impl<T: Real> AllReduce<T> for Rank<T> {
-    fn rank(&self) -> usize {
-        self.index
-    }
-
-    fn size(&self) -> usize {
-        self.lock().handles.len()
-    }
-
-    fn sum(&mut self, x: &mut [T]) {
-        let parts = self.exchange(x.to_vec());
-        let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();
-        assert!(
-            lengths.iter().all(|&len| len == x.len()),
-            "the vectors of a sum must have the same length, found {lengths:?}"
-        );
-        x.fill(T::zero());
-        for part in &*parts {
-            for (x, &part) in x.iter_mut().zip(part) {
-                *x += part;
-            }
-        }
-    }
-
-    fn gather(&mut self, x: &[T]) -> Vec<T> {
-        self.exchange(x.to_vec()).concat()
-    }
-}
+pub(super) use dealing::Dealing;
+pub use flow::check_distributed_flow;
+pub use threads::Rank;
 
 /// Runs `work(index, rank)` on every rank at once, in one thread each.
 pub(super) fn on_every_rank<R: Send, X: Send>(
@@ -167,8 +39,9 @@ pub(super) fn on_every_rank<R: Send, X: Send>(
     })
 }
 
-/// Checks an all-reduce: every result is the sum over the ranks, the same on all ranks bit for bit,
-/// in consecutive calls of different lengths.
+/// Checks an all-reduce, in consecutive calls of different lengths: the ranks are numbered in the
+/// order of the vector; every result is the sum over the ranks, the same on all ranks bit for bit;
+/// `gather` returns the numbers of all ranks, bit for bit, -0 and infinite ones included.
 ///
 /// ```
 /// use wasserflow::testing::{Rank, check_all_reduce};
@@ -191,14 +64,34 @@ pub fn check_all_reduce<T: Real, R: AllReduce<T> + Send>(
         x.truncate(LENGTHS[call]);
         x
     };
-    let sums = on_every_rank(ranks, |rank, mut all_reduce| {
+    // Of another length on each rank, or on none.
+    let gathered = |rank: usize| -> Vec<T> {
+        let mut x = CaseRng::new(seed ^ rank as u64).direction((rank * 5 + seed as usize % 3) % 8);
+        let special = [-T::zero(), real(f64::INFINITY), T::default_epsilon()];
+        x.extend(&special[..rank % 4]);
+        x
+    };
+    let numbers = on_every_rank(ranks, |rank, mut all_reduce| {
+        let found = (all_reduce.rank(), all_reduce.size());
+        let gathered = all_reduce.gather(&gathered(rank));
         let sum = |call: usize| {
             let mut x = term(rank, call);
             all_reduce.sum(&mut x);
             x
         };
-        (0..LENGTHS.len()).map(sum).collect::<Vec<_>>()
+        let sums: Vec<_> = (0..LENGTHS.len()).map(sum).collect();
+        (found, gathered, sums)
     });
+    let expected: Vec<T> = (0..size).flat_map(gathered).collect();
+    let bits = |x: &[T]| -> Vec<_> { x.iter().map(|x| (*x, x.is_sign_negative())).collect() };
+    for (rank, (found, gathered, _)) in numbers.iter().enumerate() {
+        let at = || format!("rank {rank} of {size}, seed = {seed}");
+        let law = "rank() and size() are the number of this rank and of all ranks";
+        identical(law, &[*found], &[(rank, size)], at)?;
+        let law = "gather returns the numbers of all ranks in their order, bit for bit";
+        identical(law, &bits(gathered), &bits(&expected), at)?;
+    }
+    let sums: Vec<_> = numbers.into_iter().map(|(_, _, sums)| sums).collect();
     for (call, &len) in LENGTHS.iter().enumerate() {
         let terms: Vec<Vec<T>> = (0..size).map(|rank| term(rank, call)).collect();
         for (rank, results) in sums.iter().enumerate() {
@@ -221,8 +114,9 @@ pub fn check_all_reduce<T: Real, R: AllReduce<T> + Send>(
 /// The results agree on every rank: `F`, `inner`, and for the particles of the rank the velocities,
 /// the first variation and the curvature.
 ///
-/// `parts` are the energies of the ranks, each with its own [`AllReduce`]. Rank r of s holds the
-/// particles `r, r + s, r + 2 s, ..`. A rank without particles gets one of weight 0.
+/// `parts` are the energies of the ranks, each with its own [`AllReduce`]. The particles are dealt out
+/// as by [`EmpiricalMeasure::share`], one by one in turn, and all but one of each rank to the first
+/// rank. A rank without particles gets one of weight 0.
 ///
 /// ```
 /// use wasserflow::testing::problems::teacher_student;
@@ -251,23 +145,17 @@ pub fn check_distributed<T: Real, E: Energy<T> + Send>(
     case.assert_sizes();
     let (ranks, p, m) = (parts.len().max(1), whole.particle_dim(), case.m);
     let mu = case.rng(15).measure::<T>(p, m);
-    // The indices of the particles of a rank; those from m on are particles of weight 0.
-    let indices = |rank: usize| (rank..m.max(ranks)).step_by(ranks);
-    let point = |i: usize| mu.particle(i.min(m - 1)).to_vec();
-    let weight = |i: usize| if i < m { mu.weight(i) } else { T::zero() };
-    let part = |rank: usize| {
-        let points = indices(rank).flat_map(point).collect();
-        measure(p, points, indices(rank).map(weight).collect())
-    };
-
     let expected = Results::new(whole, &mu);
-    let results = on_every_rank(parts, |rank, mut energy| {
-        Results::new(&mut energy, &part(rank))
-    });
     let value_tolerance = rounding::<T>() * value_scale(whole, &mu);
     let velocity_scale = velocity_scale(whole, &mu);
-    for (rank, found) in results.iter().enumerate() {
-        let at = || format!("rank {rank} of {ranks}, {case:?}");
+    let results = on_every_rank(parts, |rank, mut energy| {
+        Dealing::ALL.map(|dealing| Results::new(&mut energy, &dealing.part(&mu, rank, ranks)))
+    });
+    let results = results.iter().enumerate();
+    let results =
+        results.flat_map(|(rank, all)| Dealing::ALL.into_iter().zip(all).map(move |x| (rank, x)));
+    for (rank, (dealing, found)) in results {
+        let at = || format!("rank {rank} of {ranks}, {dealing:?}, {case:?}");
         let law = "F on a rank is F of the whole measure";
         let error = (found.value - expected.value).abs();
         within(law, error, value_tolerance, at)?;
@@ -287,8 +175,8 @@ pub fn check_distributed<T: Real, E: Energy<T> + Send>(
                 continue;
             };
             let scale = velocity_scale + to_f64(expected.amax()) * p as f64 * m as f64;
-            for (i, origin) in indices(rank).enumerate() {
-                let error = (found.column(i) - expected.column(origin.min(m - 1))).amax();
+            for (i, origin) in dealing.indices(m, rank, ranks).into_iter().enumerate() {
+                let error = (found.column(i) - expected.column(origin)).amax();
                 within(law, to_f64(error), rounding::<T>() * scale, at)?;
             }
         }

@@ -5,6 +5,7 @@ mod data;
 mod minibatches;
 mod mutants;
 mod networks;
+mod ranks;
 mod table;
 mod user_defined_parts;
 mod user_defined_scalar;

@@ -6,7 +6,9 @@ use nalgebra::DMatrix;
 
 use super::{MeanFieldRisk, check};
 use crate::energy::linearised::Linearised;
-use crate::energy::potential::{add_hessian_product, potential_hessians, subtract_gradient};
+use crate::energy::potential::{
+    add_hessian_product, integral, potential_hessians, subtract_gradient,
+};
 use crate::energy::relaxation::{Relaxation, correct};
 use crate::energy::{
     Energy, Potential, assert_breakpoints, assert_curvature, assert_dim, assert_first_variation,
@@ -33,16 +35,19 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
         let Self {
             features,
             risk,
+            potential,
             ranks,
             workspace,
             relaxation,
             ..
         } = self;
-        let ([h, g], ws) = workspace.nest([kn, kn]);
-        features.predict(mu, risk.inputs(), h, ws);
-        ranks.sum(h);
+        let ([sums, g], ws) = workspace.nest([kn + 1, kn]);
+        features.predict(mu, risk.inputs(), &mut sums[..kn], ws);
+        sums[kn] = integral(potential, mu);
+        ranks.sum(sums);
+        let h = &mut sums[..kn];
         let value = risk.value(h) + correct(relaxation, 0, h, g);
-        value + self.potential_energy(mu)
+        value + sums[kn]
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
@@ -58,14 +63,18 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             relaxation,
         } = self;
         linearised.start(kn);
+        let local = integral(potential, mu);
         let value = if ranks.is_distributed() {
-            let ([total], ws) = workspace.nest([kn]);
+            // The potential energy travels with the predictions.
+            let ([sums], ws) = workspace.nest([kn + 1]);
             let mut gradient = |_, h: &[T], g: &mut [T]| {
-                total.copy_from_slice(h);
-                ranks.sum(total);
-                let value = risk.value_and_gradient(total, g) + correct(relaxation, 0, total, g);
-                linearised.record(0, total, g);
-                value
+                sums[..kn].copy_from_slice(h);
+                sums[kn] = local;
+                ranks.sum(sums);
+                let h = &mut sums[..kn];
+                let value = risk.value_and_gradient(h, g) + correct(relaxation, 0, h, g);
+                linearised.record(0, h, g);
+                value + sums[kn]
             };
             let gradient = &mut PredictionGradient::new(false, &mut gradient);
             features.velocity(mu, risk.inputs(), gradient, out, ws)
@@ -79,11 +88,11 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
                 value
             };
             let gradient = &mut PredictionGradient::new(risk.is_separable(), &mut gradient);
-            features.velocity(mu, risk.inputs(), gradient, out, workspace)
+            features.velocity(mu, risk.inputs(), gradient, out, workspace) + local
         };
         linearised.finish(mu);
         subtract_gradient(potential, mu.points(), out);
-        value + self.potential_energy(mu)
+        value
     }
 
     fn first_variation(
@@ -104,16 +113,18 @@ impl<F: FeatureMap<T>, R: Risk<T>, T: Real, V: Potential<T>> Energy<T>
             relaxation,
             ..
         } = self;
-        let ([h, g], ws) = workspace.nest([kn, kn]);
-        features.predict(mu, risk.inputs(), h, ws);
-        ranks.sum(h);
-        let value = risk.value_and_gradient(h, g) + correct(relaxation, 0, h, g);
+        let ([sums, g], ws) = workspace.nest([kn + 1, kn]);
+        features.predict(mu, risk.inputs(), &mut sums[..kn], ws);
+        sums[kn] = integral(potential, mu);
+        ranks.sum(sums);
+        let h = &mut sums[..kn];
+        let value = risk.value_and_gradient(h, g) + correct(relaxation, 0, h, g) + sums[kn];
         features.variation(at, risk.inputs(), g, values, descent, ws);
         for (w, value) in columns(at.as_slice(), at.nrows()).zip(values) {
             *value += potential.value(w);
         }
         subtract_gradient(potential, at, descent);
-        Some(value + self.potential_energy(mu))
+        Some(value)
     }
 
     fn curvature(

@@ -48,9 +48,13 @@ fn a_start_that_one_rank_refuses_is_refused_by_all() {
                 flow.start(mu).unwrap_err()
             });
             for (i, error) in errors.iter().enumerate() {
-                assert_eq!(*error == StartError::Rank, i + 1 < count, "{error}");
+                assert_eq!(
+                    *error == StartError::Rank { rank: count - 1 },
+                    i + 1 < count,
+                    "{error}"
+                );
             }
-            contains(&StartError::Rank, &["another rank"]);
+            contains(&StartError::Rank { rank: 1 }, &["rank 1"]);
         }
     }
 }
@@ -66,7 +70,7 @@ fn a_measure_that_one_rank_makes_invalid_is_refused_by_all() {
             let good = state.measure().clone();
             *state.measure_mut() = if i == 1 { bad.clone() } else { good.clone() };
             let error = flow.advance(&mut state).unwrap_err();
-            assert_eq!(error == StepError::Rank, i == 0, "{error}");
+            assert_eq!(error == StepError::Rank { rank: 1 }, i == 0, "{error}");
             // Repaired, all continue.
             *state.measure_mut() = good;
             flow.run(&mut state, 2, &mut ()).unwrap();
@@ -83,7 +87,7 @@ fn a_sum_of_a_local_and_a_distributed_energy_is_refused() {
     let decay = || PotentialEnergy::new(WeightDecay::new(0.5).unwrap(), 3);
     on_ranks(2, |_, rank| {
         let distributed = || network().distributed(rank.clone());
-        let words = ["all-reduces of the second energy"];
+        let words = ["number of ranks of the second energy"];
         contains(&Sum::new(distributed(), decay()).unwrap_err(), &words);
         contains(&Sum::new(decay(), distributed()).unwrap_err(), &words);
         let local: Box<dyn Energy<f64>> = Box::new(network());
