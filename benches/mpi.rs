@@ -34,7 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Seconds of a sum of n scalars, and the fit `alpha + beta n` with the least relative errors.
 fn allreduce(mut ranks: MpiRanks<f64>, print: bool) {
-    let lengths = [1, 4, 16, 64, 256, 1000, 4000, 16_000, 64_000, 256_000, 1_000_000];
+    let lengths = [
+        1, 4, 16, 64, 256, 1000, 4000, 16_000, 64_000, 256_000, 1_000_000,
+    ];
     let mut times = Vec::new();
     for n in lengths {
         let mut x = vec![0.0; n];
@@ -49,7 +51,11 @@ fn allreduce(mut ranks: MpiRanks<f64>, print: bool) {
         let (least, median) = (measured[0], measured[measured.len() / 2]);
         times.push((n as f64, least));
         if print {
-            println!("n = {n:>8}: minimum {:>9.2} us, median {:>9.2} us", 1e6 * least, 1e6 * median);
+            println!(
+                "n = {n:>8}: minimum {:>9.2} us, median {:>9.2} us",
+                1e6 * least,
+                1e6 * median
+            );
         }
     }
     // Normal equations of sum_i ((alpha + beta n_i) / t_i - 1)^2.
@@ -61,10 +67,18 @@ fn allreduce(mut ranks: MpiRanks<f64>, print: bool) {
     );
     let (a, b) = (sum(|_, t| 1.0 / t), sum(|n, t| n / t));
     let determinant = aa * bb - ab * ab;
-    let (alpha, beta) = ((a * bb - b * ab) / determinant, (aa * b - ab * a) / determinant);
-    let worst = times.iter().map(|&(n, t)| ((alpha + beta * n) / t - 1.0).abs()).fold(0.0, f64::max);
+    let (alpha, beta) = (
+        (a * bb - b * ab) / determinant,
+        (aa * b - ab * a) / determinant,
+    );
+    let worst = times
+        .iter()
+        .map(|&(n, t)| ((alpha + beta * n) / t - 1.0).abs())
+        .fold(0.0, f64::max);
     if print {
-        println!("alpha {alpha:.3e} s, beta {beta:.3e} s a scalar, largest relative error {worst:.2}");
+        println!(
+            "alpha {alpha:.3e} s, beta {beta:.3e} s a scalar, largest relative error {worst:.2}"
+        );
     }
 }
 
@@ -74,7 +88,9 @@ fn step(arguments: &[String], ranks: Option<MpiRanks<f64>>) -> Result<(), Box<dy
         Ok(arguments.get(i).ok_or("a number is missing")?.parse()?)
     };
     let (n, d, m, steps) = (number(1)?, number(2)?, number(3)?, number(4)?);
-    let (rank, size) = ranks.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.size()));
+    let (rank, size) = ranks
+        .as_ref()
+        .map_or((0, 1), |ranks| (ranks.rank(), ranks.size()));
     let mut rng = ChaCha8Rng::seed_from_u64(0); // the same samples on every rank
     let x = init::gaussian::<f64>(d, n, 1.0, &mut rng)?.into_points();
     let y = DVector::from_fn(n, |j, _| x[(0, j)].abs());
@@ -117,6 +133,9 @@ fn peak_memory() -> usize {
 /// Seconds of the processor that this process has used outside the kernel.
 fn user_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(11)?.parse().ok());
+    let ticks = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.split_whitespace().nth(11)?.parse().ok());
     ticks.unwrap_or(0.0) / 100.0
 }

@@ -5,8 +5,8 @@
 //! mpirun -n 4 target/release/examples/mpi_flow    # or with --json: all processes, one line
 //! ```
 //!
-//! The student learns a teacher of 5 neurons on 1, 2, 4, .. and all processes. Its neurons at the
-//! start are the same on any number of processes, and so is F, up to rounding.
+//! The student learns a teacher of 5 neurons on 1, 2, .. and all processes. Its first neurons are
+//! the same for any number of processes, and so is F, up to rounding.
 
 use std::error::Error;
 use std::time::Instant;
@@ -20,7 +20,9 @@ use wasserflow::prelude::*;
 use wasserflow::ranks::MpiRanks;
 
 /// Samples, coordinates and neurons of the student.
-const (N, D, M): (usize, usize, usize) = (2000, 20, 1000);
+const N: usize = 2000;
+const D: usize = 20;
+const M: usize = 1000;
 
 fn main() {
     // The program starts and ends MPI; threads of a pool may call it, one at a time.
@@ -35,22 +37,24 @@ fn main() {
 fn run(world: &SimpleCommunicator) -> Result<(), Box<dyn Error>> {
     let option = |name| std::env::args().any(|argument| argument == name);
     let (json, steps) = (option("--json"), if option("--smoke") { 10 } else { 300 });
-    let powers = (0..).map(|power| 1 << power);
-    let mut sizes: Vec<i32> = powers.take_while(|&size| size < world.size() && !json).collect();
-    sizes.push(world.size());
     if world.rank() == 0 && !json {
         println!("{M} neurons, {steps} steps\nranks           F   seconds");
     }
-    for size in sizes {
-        let member = if world.rank() < size { Color::with_value(0) } else { Color::undefined() };
-        let Some(group) = world.split_by_color(member) else { continue };
-        let (energy, seconds) = train(MpiRanks::new(&group)?, steps)?;
-        match (world.rank(), json) {
-            (0, false) => println!("{size:>5}  {energy:.4e}  {seconds:>8.3}"),
-            (0, true) => println!(
-                r#"{{"ranks": {size}, "m": {M}, "steps": {steps}, "energy": {energy}, "seconds": {seconds:.3}}}"#
-            ),
-            _ => {}
+    let smallest = if json { world.size() } else { 1 };
+    for size in smallest..=world.size() {
+        // The first ranks train; the others continue with a larger number.
+        let colors = [Color::undefined(), Color::with_value(0)];
+        let color = colors[usize::from(world.rank() < size)];
+        let Some(group) = world.split_by_color(color) else {
+            continue;
+        };
+        let (f, seconds) = train(MpiRanks::new(&group)?, steps)?;
+        if world.rank() == 0 && json {
+            println!(
+                r#"{{"ranks": {size}, "m": {M}, "steps": {steps}, "energy": {f}, "seconds": {seconds:.3}}}"#
+            );
+        } else if world.rank() == 0 {
+            println!("{size:>5}  {f:.4e}  {seconds:>8.3}");
         }
     }
     Ok(())

@@ -83,9 +83,6 @@ pub enum MpiRanksError {
         /// The lowest level of all ranks.
         found: Threading,
     },
-    /// The communicator connects two groups of processes.
-    #[error("communicator must have one group of processes, found an inter-communicator")]
-    InterCommunicator,
 }
 
 impl<T> MpiRanks<T> {
@@ -94,10 +91,10 @@ impl<T> MpiRanks<T> {
     /// T is `f64` or `f32`.
     ///
     /// # Errors
-    /// [`MpiRanksError`]: MPI is not running, the level of threads of a rank is below `Serialized`
-    /// (the same error on all ranks), or the communicator is an inter-communicator. The level is
-    /// required because threads of a pool, such as that of `rayon`, may run a flow.
-    pub fn new(communicator: &impl Communicator) -> Result<Self, MpiRanksError> {
+    /// [`MpiRanksError`]: MPI is not running, or the level of threads of a rank is below
+    /// `Serialized`, which is the same error on all ranks. That level is required because threads of
+    /// a pool, such as that of `rayon`, may run a flow.
+    pub fn new(communicator: &SimpleCommunicator) -> Result<Self, MpiRanksError> {
         const LEVELS: [Threading; 4] = [
             Threading::Single,
             Threading::Funneled,
@@ -107,9 +104,6 @@ impl<T> MpiRanks<T> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         if !is_running() {
             return Err(MpiRanksError::NotRunning);
-        }
-        if communicator.test_inter() {
-            return Err(MpiRanksError::InterCommunicator);
         }
         let duplicate = communicator.duplicate();
         let supported = mpi::environment::threading_support();
@@ -291,18 +285,22 @@ impl Clone for Communicators {
 impl CommAttribute for Communicators {}
 
 impl Communicators {
-    fn with<R>(
-        f: impl FnOnce(MutexGuard<'_, HashMap<usize, Arc<SimpleCommunicator>>>) -> R,
-    ) -> R {
+    fn with<R>(f: impl FnOnce(MutexGuard<'_, HashMap<usize, Arc<SimpleCommunicator>>>) -> R) -> R {
         static SET: Once = Once::new();
         let mut this_process = SimpleCommunicator::self_comm();
         SET.call_once(|| this_process.set_attr(Self::default()));
         let communicators = this_process.get_attr::<Self>().expect("it was set");
-        f(communicators.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(communicators
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
     }
 
     fn insert(key: usize, communicator: SimpleCommunicator) {
-        #[expect(clippy::arc_with_non_send_sync, reason = "MPI allows calls on any thread")]
+        #[expect(
+            clippy::arc_with_non_send_sync,
+            reason = "MPI allows calls on any thread"
+        )]
         let communicator = Arc::new(communicator);
         Self::with(|mut communicators| communicators.insert(key, communicator));
     }

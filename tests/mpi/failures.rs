@@ -7,9 +7,13 @@ use wasserflow::prelude::*;
 use wasserflow::ranks::MpiRanks;
 use wasserflow::testing::Case;
 
-use crate::part;
-
-const CASE: Case = Case { n: 20, m: 8, d: 2, k: 1, seed: 3 };
+const CASE: Case = Case {
+    n: 20,
+    m: 8,
+    d: 2,
+    k: 1,
+    seed: 3,
+};
 /// The call of the potential at which a rank fails: in the middle of a step of Runge-Kutta.
 const CALL: usize = 50;
 
@@ -35,11 +39,15 @@ impl<F: Fn() -> f64> Potential<f64> for Failing<F> {
 
 fn run(ranks: MpiRanks<f64>, fail: impl Fn() -> f64) -> (Result<StopReason, StepError>, usize) {
     let last = ranks.rank() + 1 == ranks.size();
-    let mu = part(&CASE.measure(1 + CASE.d), &ranks);
+    let mu = CASE.measure(CASE.d + CASE.k).share(&ranks);
     let risk = EmpiricalRisk::with_outputs(Square, CASE.inputs(), CASE.targets()).unwrap();
     let energy = MeanFieldRisk::new(Ridge::new(Tanh, CASE.d), risk)
         .unwrap()
-        .regularized(Failing { last, calls: Cell::new(0), fail })
+        .regularized(Failing {
+            last,
+            calls: Cell::new(0),
+            fail,
+        })
         .distributed(ranks);
     let mut flow = ParticleFlow::new(energy, Rk4, 0.01).unwrap();
     let mut state = flow.start(mu).unwrap();

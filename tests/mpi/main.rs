@@ -5,9 +5,8 @@ mod flows;
 mod sums;
 
 use wasserflow::mpi::topology::SimpleCommunicator;
-use wasserflow::mpi::traits::{Communicator, Root};
+use wasserflow::mpi::traits::Communicator;
 use wasserflow::mpi::{Threading, initialize_with_threading};
-use wasserflow::prelude::*;
 use wasserflow::ranks::{MpiRanks, MpiRanksError};
 
 fn main() {
@@ -48,24 +47,11 @@ fn run(check: &str, ranks: MpiRanks<f64>) {
         "sums" => sums::laws(ranks, MpiRanks::new(&world).unwrap()),
         "explicit" => flows::explicit(ranks),
         "proximal" => flows::proximal(ranks),
-        "inter" => connected_groups(),
-        "child" => {}
         "failure-nan" => failures::not_finite(ranks),
         "failure-panic" => failures::panic_in_a_step(ranks),
         "failure-kill" => failures::killed_in_a_step(ranks),
         _ => panic!("unknown check `{check}`"),
     }
-}
-
-/// An inter-communicator, to a process that was started for it, is refused.
-fn connected_groups() {
-    let world = SimpleCommunicator::world();
-    let program = std::env::current_exe().unwrap();
-    let mut child = std::process::Command::new(program);
-    child.arg("child");
-    let groups = world.process_at_rank(0).spawn(&child, 1).unwrap();
-    let ranks = MpiRanks::<f64>::new(&groups).map(drop);
-    assert_eq!(ranks, Err(MpiRanksError::InterCommunicator));
 }
 
 /// A failed assertion on one rank ends all.
@@ -75,13 +61,4 @@ fn end_job_at_panics() {
         print(info);
         SimpleCommunicator::world().abort(1);
     }));
-}
-
-/// The particles of `whole` that a rank holds, with the weights of the whole.
-fn part(whole: &EmpiricalMeasure<f64>, ranks: &MpiRanks<f64>) -> EmpiricalMeasure<f64> {
-    let first = |rank: usize| rank * whole.len() / ranks.size();
-    let (start, end) = (first(ranks.rank()), first(ranks.rank() + 1));
-    let points = whole.points().columns(start, end - start).into_owned();
-    let weights = whole.weights()[start..end].to_vec();
-    EmpiricalMeasure::weighted(points, weights.into()).unwrap()
 }

@@ -1,7 +1,7 @@
 //! The laws of `AllReduce` on MPI, at lengths on both sides of the size of a buffer.
 
 use wasserflow::mpi::topology::SimpleCommunicator;
-use wasserflow::mpi::traits::{Equivalence, Communicator};
+use wasserflow::mpi::traits::{Communicator, Equivalence};
 use wasserflow::prelude::*;
 use wasserflow::ranks::MpiRanks;
 use wasserflow::testing::CaseRng;
@@ -11,7 +11,10 @@ const LENGTHS: [usize; 9] = [0, 1, 2, 3, 7, 1000, 65_537, (1 << 20) - 1, (1 << 2
 pub fn laws(mut double: MpiRanks<f64>, mut second: MpiRanks<f64>) {
     let world = SimpleCommunicator::world();
     let mut single = MpiRanks::<f32>::new(&world).unwrap();
-    assert_eq!((double.rank(), double.size()), (world.rank() as usize, world.size() as usize));
+    assert_eq!(
+        (double.rank(), double.size()),
+        (world.rank() as usize, world.size() as usize)
+    );
     of_sums(&mut double, f64::to_bits);
     of_sums(&mut single, |x| x.to_bits().into());
     of_gather(&mut double);
@@ -74,18 +77,34 @@ where
 
 /// Vectors of different lengths, empty ones and those beyond a buffer included, to the bit.
 fn of_gather(ranks: &mut MpiRanks<f64>) {
-    const SPECIAL: [f64; 6] = [-0.0, f64::NAN, f64::NEG_INFINITY, 5e-324, f64::MAX, -1.0 / 3.0];
+    const SPECIAL: [f64; 6] = [
+        -0.0,
+        f64::NAN,
+        f64::NEG_INFINITY,
+        5e-324,
+        f64::MAX,
+        -1.0 / 3.0,
+    ];
     let number = |rank: usize, l: usize| match SPECIAL.get(l % 1000) {
         Some(&x) => x,
         None => (rank * 10_000_000 + l) as f64,
     };
     for base in [0, 1, 5, 1000, 1 << 20] {
-        let length = |rank: usize| if rank % 3 == 1 { 0 } else { base * (rank + 1) + rank / 2 };
+        let length = |rank: usize| {
+            if rank % 3 == 1 {
+                0
+            } else {
+                base * (rank + 1) + rank / 2
+            }
+        };
         let numbers = |rank: usize| (0..length(rank)).map(move |l| number(rank, l));
         let all = ranks.gather(&numbers(ranks.rank()).collect::<Vec<_>>());
         let expected: Vec<_> = (0..ranks.size()).flat_map(numbers).collect();
         assert_eq!(all.len(), expected.len());
-        let same = all.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+        let same = all
+            .iter()
+            .zip(&expected)
+            .all(|(a, b)| a.to_bits() == b.to_bits());
         assert!(same, "vectors of {base} numbers and more");
     }
 }
