@@ -89,8 +89,8 @@ pub fn explicit(mut all: MpiRanks<f64>) {
 
 /// Samples that are dealt out; on 4 ranks also a grid of 2 x 2 ranks.
 fn samples(mut all: MpiRanks<f64>) {
-    let grid = if all.size() == 4 { 2 } else { 1 };
-    for columns in [1, grid] {
+    let columns: &[i32] = if all.size() == 4 { &[1, 2] } else { &[1] };
+    for &columns in columns {
         // Ranks of a row have the same samples, ranks of a column the same particles.
         let split = |color: i32| {
             let group = world().split_by_color(Color::with_value(color)).unwrap();

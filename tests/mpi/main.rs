@@ -2,6 +2,7 @@
 
 mod failures;
 mod flows;
+mod methods;
 mod sums;
 
 use wasserflow::mpi::topology::SimpleCommunicator;
@@ -47,6 +48,7 @@ fn run(check: &str, ranks: MpiRanks<f64>) {
         "sums" => sums::laws(ranks, MpiRanks::new(&world).unwrap()),
         "explicit" => flows::explicit(ranks),
         "proximal" => flows::proximal(ranks),
+        "methods" => methods::checks(ranks),
         "failure-nan" => failures::not_finite(ranks),
         "failure-panic" => failures::panic_in_a_step(ranks),
         "failure-kill" => failures::killed_in_a_step(ranks),
