@@ -9,5 +9,6 @@ mod encodings;
 mod endings;
 mod files;
 mod fixed_seeds;
+mod ranks;
 mod training;
 mod types;

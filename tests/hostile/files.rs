@@ -348,6 +348,13 @@ fn checkpoints(suite: &Suite<'_>, folder: &Path) {
             "a run with checkpoints",
             k,
         );
+        let folder = std::env::temp_dir();
+        suite.call("Checkpoint::gathered", k, || {
+            let alone = wasserflow::testing::Rank::<f64>::group(1).remove(0);
+            let checkpoint = Checkpoint::every_steps(folder.join("none/x.npz"), k);
+            let checkpoint = checkpoint.map(|checkpoint| checkpoint.gathered(alone));
+            checkpoint.map(|mut checkpoint| checkpoint.save(&state).is_err())
+        });
         suite.call("Checkpoint::save", k, || checkpoint.save(&state).is_ok());
         suite.call("Checkpoint::error", k, || checkpoint.error().is_none());
         suite.call("Checkpoint::path", k, || checkpoint.path().to_path_buf());

@@ -319,6 +319,23 @@ fn laws<T: Real>(suite: &Suite<'_>) {
             case,
         )
     });
+    for dt in NUMBERS {
+        suite.call("testing::check_distributed_flow", dt, || {
+            let case = Case {
+                n: 3,
+                m: 2,
+                d: 1,
+                k: 1,
+                seed: 1,
+            };
+            let make = |rank| match rank {
+                Some(rank) => problems::smooth_network::<T>(case).distributed(rank),
+                None => problems::smooth_network(case),
+            };
+            let mu = case.measure(2);
+            testing::check_distributed_flow(make, || Euler, &mu, real(dt), 1)
+        });
+    }
     for size in [0, 1, 2] {
         suite.call("testing::check_all_reduce", size, || {
             testing::check_all_reduce::<T, _>(Rank::group(size), u64::MAX)

@@ -440,6 +440,9 @@ fn energies<T: Real>(suite: &Suite<'_>) {
 fn energy<T: Real>(suite: &Suite<'_>, index: usize, energy: &mut dyn Energy<T>) {
     suite.call("Energy::check", index, || energy.check());
     suite.call("Energy::ranks", index, || energy.ranks().is_some());
+    suite.call("Energy::sample_ranks", index, || {
+        energy.sample_ranks().is_some()
+    });
     suite.call("Energy::particle_dim", index, || energy.particle_dim());
     for step in COUNTS {
         suite.call("Energy::refresh", (index, step), || energy.refresh(step));
@@ -767,15 +770,104 @@ fn sums_over_ranks(suite: &Suite<'_>) {
     for size in 0..3 {
         suite.call("Rank::group", size, || Rank::<f64>::group(size));
     }
-    let mut alone = Rank::<f32>::group(1).remove(0);
+    let alone = Rank::<f32>::group(1).remove(0);
+    deal_out(suite, alone.clone());
+    deal_out(suite, ());
+    // Numbers of ranks that break the law.
+    for (rank, size) in [(0, 0), (3, 2), (usize::MAX, usize::MAX)] {
+        for len in COUNTS {
+            suite.call("AllReduce::share", (rank, size, len), || {
+                AllReduce::<f64>::share(&Numbered(rank, size), len).len() <= len
+            });
+        }
+    }
+    let mut alone = alone;
     for x in NUMBERS {
         for len in [0, 1, 9] {
             let mut x = vec![x as f32; len];
             suite.call("AllReduce::sum", len, || alone.sum(&mut x));
         }
     }
+    for mu in extreme_measures::<f64>(3)
+        .into_iter()
+        .chain(invalid_measures(3))
+    {
+        let at = (mu.len(), mu.points()[0], mu.weight(0));
+        let ranks = || Rank::group(1).remove(0);
+        let decay = PotentialEnergy::new(WeightDecay::new(0.1).unwrap(), 3);
+        suite.call("PotentialEnergy::distributed", at, || {
+            decay.distributed(ranks()).value(&mu)
+        });
+        let target = EmpiricalMeasure::uniform(DMatrix::from_element(3, 2, 1.0)).unwrap();
+        let mmd = Mmd::new(Gaussian::new(3, 1.0).unwrap(), target).unwrap();
+        suite.call("Mmd::distributed", at, || {
+            mmd.clone().distributed(ranks()).value(&mu)
+        });
+        let all = suite.call("SumOverRanks::new", at, || SumOverRanks::new(mmd, ranks()));
+        let Some(mut all) = all else { continue };
+        suite.call("SumOverRanks::energy", at, || all.energy().particle_dim());
+        suite.call("SumOverRanks::energy_mut", at, || all.energy_mut().check());
+        suite.call("Energy::value", at, || all.value(&mu));
+    }
     suite.call("MeanFieldRisk::distributed", 1, || {
         let mut energy = network::<_, f32>(Square, 2, 1.0, 0.1).distributed(alone);
         energy.value(&EmpiricalMeasure::uniform(DMatrix::from_element(3, 2, 1.0)).unwrap())
+    });
+}
+
+/// Ranks whose numbers may break the law, alone.
+struct Numbered(usize, usize);
+
+impl<T: Real> AllReduce<T> for Numbered {
+    fn rank(&self) -> usize {
+        self.0
+    }
+    fn size(&self) -> usize {
+        self.1
+    }
+    fn sum(&mut self, _: &mut [T]) {}
+}
+
+/// Shares and collections of all measures on a single rank.
+fn deal_out(suite: &Suite<'_>, mut ranks: impl AllReduce<f32>) {
+    suite.call("AllReduce::rank", (), || ranks.rank());
+    suite.call("AllReduce::size", (), || ranks.size());
+    for x in NUMBERS {
+        suite.call("AllReduce::gather", x, || {
+            ranks.gather(&[x as f32; 3]).len()
+        });
+    }
+    for len in COUNTS {
+        suite.call("AllReduce::share", len, || ranks.share(len));
+    }
+    for mu in extreme_measures::<f32>(2)
+        .into_iter()
+        .chain(invalid_measures(2))
+    {
+        let at = (mu.len(), mu.points()[0], mu.weight(0));
+        suite.call("EmpiricalMeasure::share", at, || mu.share(&ranks));
+        suite.call("EmpiricalMeasure::collect", at, || mu.collect(&mut ranks));
+        let state = State::new(mu);
+        suite.call("State::share", at, || state.share(&ranks).to_parts());
+        suite.call("State::collect", at, || {
+            state.collect(&mut ranks).to_parts()
+        });
+    }
+    for m in COUNTS.into_iter().filter(|&m| m < 1 << 20) {
+        suite.call("measure::in_blocks", m, || {
+            init::in_blocks(&ranks, m, u64::MAX, |_, len| init::circle(len, 1.0))
+        });
+        suite.call("measure::in_blocks", ("none", m), || {
+            init::in_blocks(&ranks, m, 0, |_, _| init::circle(0, 1.0))
+        });
+        suite.call("measure::in_blocks", ("others", m), || {
+            init::in_blocks(&ranks, m, 0, |_, len| {
+                init::circle(len.wrapping_add(1), 1.0)
+            })
+        });
+    }
+    suite.call("measure::in_blocks", "endless", || {
+        let one = || init::circle(1, 1.0);
+        init::in_blocks(&ranks, usize::MAX, 0, |_, _| one())
     });
 }

@@ -210,6 +210,9 @@ enum WrongSum {
     None,
     Largest,
     FirstNumberOnly,
+    GatherOfOneRank,
+    GatherWithoutSigns,
+    EqualNumbers,
 }
 
 struct Sum<T> {
@@ -219,6 +222,9 @@ struct Sum<T> {
 
 impl<T: Real> AllReduce<T> for Sum<T> {
     fn rank(&self) -> usize {
+        if self.wrong == WrongSum::EqualNumbers {
+            return 0;
+        }
         self.rank.rank()
     }
     fn size(&self) -> usize {
@@ -229,10 +235,21 @@ impl<T: Real> AllReduce<T> for Sum<T> {
         self.rank.sum(&mut sum);
         match self.wrong {
             WrongSum::None => {}
+            WrongSum::GatherOfOneRank | WrongSum::GatherWithoutSigns | WrongSum::EqualNumbers => {
+                x.copy_from_slice(&sum)
+            }
             WrongSum::Largest => x.iter_mut().zip(sum).for_each(|(x, sum)| *x = x.max(sum)),
             WrongSum::FirstNumberOnly => {
                 x.iter_mut().zip(sum).take(1).for_each(|(x, sum)| *x = sum)
             }
+        }
+    }
+    fn gather(&mut self, x: &[T]) -> Vec<T> {
+        let all = self.rank.gather(x);
+        match self.wrong {
+            WrongSum::GatherOfOneRank => x.to_vec(),
+            WrongSum::GatherWithoutSigns => all.into_iter().map(|x| x + T::zero()).collect(),
+            _ => all,
         }
     }
 }
@@ -258,6 +275,9 @@ fn ranks() {
         ("reduce: does nothing", WrongSum::None),
         ("reduce: the largest instead of the sum", WrongSum::Largest),
         ("reduce: only the first number", WrongSum::FirstNumberOnly),
+        ("gather: of one rank", WrongSum::GatherOfOneRank),
+        ("gather: -0 becomes 0", WrongSum::GatherWithoutSigns),
+        ("ranks: equal numbers", WrongSum::EqualNumbers),
     ] {
         mutant!(name, seeds(), seed => {
             let ranks = Rank::<T>::group(3).into_iter().map(|rank| Sum { rank, wrong }).collect();

@@ -38,6 +38,11 @@ fn part(points: &[f64], weight: f64) -> EmpiricalMeasure<f64> {
     EmpiricalMeasure::weighted(points, vec![weight; m].into()).unwrap()
 }
 
+/// The part of rank i.
+fn share(whole: &EmpiricalMeasure<f64>, i: usize, count: usize) -> EmpiricalMeasure<f64> {
+    whole.share(&Rank::<f64>::group(count)[i])
+}
+
 #[test]
 fn insertion_has_one_owner() {
     for count in [1, 2, 3, 5] {
@@ -63,35 +68,44 @@ fn insertion_has_one_owner() {
             assert!((result.2 - value).abs() < 1e-14, "{value} {results:?}");
         }
     }
-    // Ranks of equal content share the neuron: the measure is the same.
-    let results = on_ranks(2, |_, mut energy| {
-        let next = insert(&mut energy, &part(&[0.0, 0.0], 0.5), &[1.0, 1.0]).unwrap();
-        (next.weight(1), energy.value(&next))
-    });
-    let mut energy = abs();
-    let next = insert(&mut energy, &part(&[0.0; 4], 0.5), &[1.0, 1.0]).unwrap();
-    for (weight, value) in results {
-        assert_eq!(weight, 0.25);
-        assert!((value - energy.value(&next)).abs() < 1e-14);
+    // The first of the ranks with the fewest particles, also if the ranks have the same content.
+    for (sizes, owner) in [([1, 1, 1], 0), ([2, 1, 1], 1), ([3, 2, 1], 2)] {
+        let results = on_ranks(3, |i, mut energy| {
+            let mu = part(&vec![0.0; 2 * sizes[i]], 0.5);
+            let next = insert(&mut energy, &mu, &[1.0, 1.0]).unwrap();
+            next.len() - mu.len()
+        });
+        let expected: Vec<usize> = (0..3).map(|i| usize::from(i == owner)).collect();
+        assert_eq!(results, expected);
     }
+    // No rank waits for one that refuses its measure.
+    let refused = on_ranks(2, |i, mut energy| {
+        let mut mu = part(&[0.5, 0.5], 0.5);
+        mu.points_mut()[0] = if i == 1 { f64::NAN } else { 0.5 };
+        insert(&mut energy, &mu, &[1.0, 1.0])
+    });
+    assert_eq!(refused, [None, None]);
 }
 
+/// Every rank gets its share of the result; a particle of weight -0 if it has none.
 #[test]
-fn weights_of_distributed_particles_are_refused() {
-    let unsupported = StepError::Unsupported {
-        what: "all particles on one rank",
-    };
-    for count in [2, 3] {
-        on_ranks(count, |i, mut energy| {
-            let mut mu = part(&[1.0, 1.0, 0.5, -0.5][..2 * (1 + i % 2)], 0.5);
-            assert_eq!(reweigh(&mut energy, &mu), Err(unsupported));
-            let step = FrankWolfe::Plain.step(&mut energy, &mu, &[1.0, 1.0]);
-            assert_eq!(step, Err(unsupported));
-            for method in [FrankWolfe::Corrective, FrankWolfe::Sliding] {
-                let run = method.run(&mut energy, &mut mu, 1e-8, 10);
-                assert_eq!(run.map(|_| ()), Err(unsupported));
-            }
+fn weights_of_distributed_particles_are_those_of_the_whole() {
+    let whole = part(&[1.0, 1.0, 0.5, -0.5, 1.0, 1.0], 0.5);
+    let best = reweigh(&mut abs(), &whole).unwrap();
+    for count in [1, 2, 3, 5] {
+        let results = on_ranks(count, |i, mut energy| {
+            let mu = share(&whole, i, count);
+            let found = reweigh(&mut energy, &mu).unwrap();
+            let step = FrankWolfe::Corrective.step(&mut energy, &mu, &[-1.0, 1.0]);
+            (found, step.unwrap().map(|mu| energy.value(&mu)))
         });
+        let support = results
+            .iter()
+            .map(|(mu, _)| mu.weights().iter().filter(|c| **c > 0.0).count());
+        assert_eq!(support.sum::<usize>(), best.len());
+        let mass: f64 = results.iter().map(|(mu, _)| mu.mass()).sum();
+        assert!((mass - best.mass()).abs() < 1e-12);
+        assert!(results.iter().all(|result| result.1 == results[0].1));
     }
     on_ranks(1, |_, mut energy| {
         let mut mu = part(&[0.0, 0.0], 1.0);
