@@ -8,6 +8,7 @@ use crate::integrator::{Integrator, Schedule, Step};
 use crate::measure::EmpiricalMeasure;
 use crate::observe::{Observer, StopReason};
 use crate::real::{Real, real, to_f64};
+use crate::span::{event, span};
 use crate::state::State;
 
 mod attempt;
@@ -234,6 +235,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
 
     /// Takes one step of at most `dt`.
     fn advance_by(&mut self, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError> {
+        span!(TRACE, "step", step = state.step(), dt = to_f64(dt));
         self.prepare(state)?;
         let end = state.time() + dt;
         ParameterError::check(end.is_finite(), "time + dt", "finite", to_f64(end))?;
@@ -260,6 +262,13 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         }
         attempt.state.measure().check()?; // an integrator may have made a weight negative
         attempt.state.complete(step.taken, step.next);
+        event!(
+            TRACE,
+            "completed",
+            taken = to_f64(step.taken),
+            energy = to_f64(attempt.state.energy()),
+            dissipation = to_f64(attempt.state.dissipation())
+        );
         attempt.complete();
         Ok(step)
     }
@@ -293,16 +302,18 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         steps: usize,
         observer: &mut (impl Observer<T> + ?Sized),
     ) -> Result<StopReason, StepError> {
+        span!(INFO, "run", step = state.step(), steps = steps);
         self.prepare(state)?;
         let mut control = observer.observe(state);
         for _ in 0..steps {
             if let Some(reason) = control.break_value() {
-                return Ok(reason);
+                return Ok(stopped(reason, state));
             }
             self.advance(state)?;
             control = observer.observe(state);
         }
-        Ok(control.break_value().unwrap_or(StopReason::Steps))
+        let reason = control.break_value().unwrap_or(StopReason::Steps);
+        Ok(stopped(reason, state))
     }
 
     /// Runs until exactly `time`, or until the observer stops the run. The observer is called for
@@ -324,12 +335,13 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         observer: &mut (impl Observer<T> + ?Sized),
     ) -> Result<StopReason, StepError> {
         ParameterError::check(!to_f64(time).is_nan(), "time", "a number", f64::NAN)?;
+        span!(INFO, "run", step = state.step(), until = to_f64(time));
         self.prepare(state)?;
         let mut control = observer.observe(state);
         let mut short = 0;
         while state.time() < time {
             if let Some(reason) = control.break_value() {
-                return Ok(reason);
+                return Ok(stopped(reason, state));
             }
             let (dt, remaining) = (self.dt.of(state)?, state.remaining(time));
             let step = if reaches(dt, remaining) {
@@ -357,6 +369,21 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             }
             control = observer.observe(state);
         }
-        Ok(control.break_value().unwrap_or(StopReason::Time))
+        let reason = control.break_value().unwrap_or(StopReason::Time);
+        Ok(stopped(reason, state))
     }
+}
+
+/// Emits the reason for the end of a run.
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables))]
+fn stopped<T: Real>(reason: StopReason, state: &State<T>) -> StopReason {
+    event!(
+        INFO,
+        "stopped",
+        reason = tracing::field::debug(reason),
+        step = state.step(),
+        time = to_f64(state.time()),
+        energy = to_f64(state.energy())
+    );
+    reason
 }

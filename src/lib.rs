@@ -77,6 +77,8 @@
 //! - `rayon` (default): threads. Results are identical, bit for bit, for any number of them.
 //! - `csv`: tables from files of values separated by commas or other characters.
 //! - `serde`: measures, states, traces and settings with any format of serde, validated.
+//! - `progress`: a progress bar on the terminal, [`observe`]`::Progress`.
+//! - `tracing`: spans and events of runs, steps, inner solves, certificates and checkpoints.
 //! - `testing`: the law kit, without further dependencies.
 //! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
@@ -103,6 +105,7 @@ pub mod optimality;
 pub mod prelude;
 mod real;
 pub mod risk;
+mod span;
 pub mod sparse;
 pub mod state;
 pub mod study;

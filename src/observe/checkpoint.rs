@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Observer, StopReason};
 use crate::io::{self, Element, FileError, Format};
+use crate::span::span;
 use crate::state::State;
 
 /// Writes the state to a file every k steps, or whenever a time has passed.
@@ -55,9 +56,45 @@ pub struct Checkpoint {
 
 /// When to write.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 enum Period {
     Steps(usize),
     Time(Duration),
+}
+
+/// The path and the period are stored, not what the observer has written.
+#[cfg(feature = "serde")]
+mod encoded {
+    use std::path::{Path, PathBuf};
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Checkpoint, Period};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename = "Checkpoint")]
+    struct Settings<P> {
+        path: P,
+        period: Period,
+    }
+
+    impl Serialize for Checkpoint {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let (path, period): (&Path, _) = (&self.path, self.period);
+            Settings { path, period }.serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Checkpoint {
+        fn deserialize<D: Deserializer<'de>>(decoder: D) -> Result<Self, D::Error> {
+            let Settings::<PathBuf> { path, period } = Settings::deserialize(decoder)?;
+            if matches!(period, Period::Steps(0)) {
+                return Err(D::Error::custom("the period must be at least 1, found 0"));
+            }
+            Self::new(&path, period).map_err(D::Error::custom)
+        }
+    }
 }
 
 impl Checkpoint {
@@ -103,6 +140,12 @@ impl Checkpoint {
     /// # Errors
     /// [`FileError`] if the file cannot be written.
     pub fn save<T: Element>(&mut self, state: &State<T>) -> Result<(), FileError> {
+        span!(
+            DEBUG,
+            "checkpoint",
+            path = tracing::field::debug(&self.path),
+            step = state.step()
+        );
         if self.written.is_none() {
             io::remove_leftovers(&self.path);
         }

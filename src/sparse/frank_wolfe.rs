@@ -9,6 +9,7 @@ use crate::measure::EmpiricalMeasure;
 use crate::observe::StopReason;
 use crate::optimality::{Certifiable, Certificate, Search};
 use crate::real::{Real, to_f64};
+use crate::span::{event, span};
 use crate::state::State;
 
 /// Conditional gradient (Frank-Wolfe): atoms are added one by one, where the first variation is
@@ -262,6 +263,7 @@ impl FrankWolfe {
         steps: usize,
     ) -> Result<(StopReason, Certificate<T>), StepError> {
         check_gap(gap)?;
+        span!(INFO, "Frank-Wolfe", gap = to_f64(gap), steps = steps);
         let target = search.replace_target(to_f64(gap));
         let run = self.run_to_target(search, energy, mu, gap, steps);
         search.replace_target(target);
@@ -276,6 +278,7 @@ impl FrankWolfe {
         } else {
             certificate_by(energy, mu, &subgradient, search)
         };
+        event!(INFO, "stopped", reason = tracing::field::debug(reason));
         Ok((reason, certificate))
     }
 
@@ -372,7 +375,10 @@ fn certificate_by<T: Real, E: Certifiable<T> + ?Sized>(
     subgradient: &[(T, EmpiricalMeasure<T>)],
     search: &mut Search,
 ) -> Certificate<T> {
-    let combined = energy.combined_certificate(mu, subgradient, search);
+    let combined = {
+        span!(DEBUG, "certificate", particles = mu.len());
+        energy.combined_certificate(mu, subgradient, search)
+    };
     combined.unwrap_or_else(|| search.certify(energy, mu))
 }
 

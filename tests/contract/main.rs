@@ -9,5 +9,7 @@ mod encodings;
 mod endings;
 mod files;
 mod fixed_seeds;
+mod progress;
+mod spans;
 mod training;
 mod types;
