@@ -145,6 +145,10 @@ mod book {
     struct Files;
 }
 
+#[cfg(all(doctest, feature = "rand", feature = "csv"))]
+#[doc = include_str!("../docs/src/zero.md")]
+mod zero {}
+
 /// The code of the pages on custom components, compiled as documentation tests.
 #[cfg(all(doctest, feature = "proptest"))]
 mod extending {
