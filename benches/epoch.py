@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
-"""An epoch of minibatches beside PyTorch, in one run: 1797 samples of 64 pixels and a bias, 10 classes, softmax, 256
-rectifier neurons, batches of 128, float32.
+"""An epoch of minibatches beside PyTorch, in one run: the digits of `data/digits.csv`, 1797 samples of 64 pixels and a
+bias, 10 classes, softmax, 256 rectifier neurons, batches of 128, float32.
 
     python3 -m venv peers && peers/bin/pip install torch==2.15.0 numpy==2.4.6
     cargo bench -p wasserflow-benches --bench epoch --no-run
     peers/bin/python benches/epoch.py [THREADS] [ROUNDS]
+
+The distribution's PyTorch works too (Debian: `apt-get install python3-torch libopenblas0-pthread`): it has no CUDA, and
+uses the BLAS that the system is set to.
 
 Each round runs `cargo bench --bench epoch` and then PyTorch, with the same number of threads; the least time of an
 epoch counts. PyTorch: autograd with `torch.optim.SGD` as in its tutorials, and the gradient written by hand with
 preallocated results, which has no overhead of the graph.
 """
 
+import csv
 import os
 import re
 import subprocess
@@ -25,13 +29,16 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYO
 import torch  # noqa: E402  (after the number of threads is set)
 
 torch.set_num_threads(THREADS)
-N, D, K, M, BATCH, DT = 1797, 65, 10, 256, 128, 0.1
+D, K, M, BATCH, DT = 65, 10, 256, 128, 0.1
 EPOCHS = 100
 
 torch.manual_seed(1)
-x = torch.randint(0, 17, (N, D)).float() / 16
-x[:, -1] = 1
-y = torch.randint(0, K, (N,))
+with open(os.path.join(os.path.dirname(__file__), "..", "data", "digits.csv"), newline="", encoding="utf-8") as file:
+    rows = [list(map(int, row)) for row in list(csv.reader(file))[1:]]
+x = torch.tensor([row[:-1] + [16] for row in rows]).float() / 16
+y = torch.tensor([row[-1] for row in rows])
+N = len(rows)
+assert x.shape == (N, D)
 
 
 def least(epoch):

@@ -2,17 +2,15 @@
 //! classes), softmax, 256 rectifier neurons, batches of 128, `f32`.
 //!
 //! Prints the least time of an epoch, the part of it that draws the batches, and the allocations
-//! after the first epoch. `benches/epoch.py` runs it beside PyTorch. The data are random numbers of
-//! the same shape: the time of the dense kernels does not depend on the values.
+//! after the first epoch. `benches/epoch.py` runs it beside PyTorch, on the same table
+//! `data/digits.csv`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use wasserflow::nalgebra::DMatrix;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::prelude::*;
 
 struct Counting;
@@ -36,19 +34,17 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const SAMPLES: usize = 1797;
 const PIXELS: usize = 64;
 const CLASSES: usize = 10;
 const NEURONS: usize = 256;
 const BATCH: usize = 128;
 
 fn risk() -> MinibatchRisk<SoftmaxCrossEntropy<f32>, f32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let x = DMatrix::from_fn(PIXELS, SAMPLES, |_, _| {
-        f32::from(rng.random_range(0..=16_u8)) / 16.0
-    });
-    let labels = (0..SAMPLES).map(|_| rng.random_range(0..CLASSES)).collect();
-    let full = SoftmaxCrossEntropy::new(with_bias(x), labels, CLASSES).expect("valid samples");
+    let table = data::read_csv(&include_bytes!("../data/digits.csv")[..]).expect("a table");
+    let x = table.numbers_except::<f32>(&["digit"]).expect("numbers") / 16.0;
+    let labels = table.labels("digit").expect("labels");
+    let full = SoftmaxCrossEntropy::new(with_bias(x), labels.indices().to_vec(), CLASSES);
+    let full = full.expect("valid samples");
     MinibatchRisk::new(full, BATCH, 7).expect("a batch below n")
 }
 

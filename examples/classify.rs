@@ -1,17 +1,19 @@
 //! Diagnosis of breast cancer from 30 measurements of cell nuclei, by trained features, fixed
 //! features and logistic regression: from a table to test accuracies over ten stratified splits.
+//! `--json` prints one line of JSON, `--smoke` takes one split.
 //!
 //! ```sh
 //! cargo run --release --features csv --example classify
 //! ```
-//!
-//! `--smoke` takes one split.
 
-use std::{env, error::Error, ops::Range};
+use std::{error::Error, ops::Range};
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
+
+#[path = "common/scores.rs"]
+mod scores;
 
 /// The test accuracy of the measure after 400 Euler steps of 0.1 from `start`, in which the `frozen`
 /// coordinates of the neurons keep their values.
@@ -35,25 +37,23 @@ fn accuracy<A: Activation<f64>>(
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let options = scores::Options::read();
     let table = data::read_csv(&include_bytes!("../data/wdbc.csv")[..])?;
     let (x, y) = (table.numbers_except(&["benign"])?, table.labels("benign")?);
     let d = x.nrows() + 1; // the bias
-    let smoke = env::args().any(|argument| argument == "--smoke");
-    let splits = if smoke { 1 } else { 10 };
-    let mut accuracies = [(); 3].map(|()| DVector::zeros(splits));
-    for s in 0..splits {
-        let data = (&x, &y, &Split::stratified(&y, 0.2, s as u64)?);
-        let neurons = init::balanced(d, 20, 1.0, &mut ChaCha8Rng::seed_from_u64(s as u64))?;
+    let mut models = ["trained", "fixed", "linear"].map(|model| (model, Vec::new()));
+    for seed in 0..options.splits as u64 {
+        let data = (&x, &y, &Split::stratified(&y, 0.2, seed)?);
+        let neurons = init::balanced(d, 20, 1.0, &mut ChaCha8Rng::seed_from_u64(seed))?;
         let mut one = DMatrix::zeros(1 + d, 1);
         one[0] = 1.0; // h(x) = a b.x with a = 1
         let one = EmpiricalMeasure::uniform(one)?;
-        accuracies[0][s] = accuracy(Relu, (neurons.clone(), 0..0), data)?;
-        accuracies[1][s] = accuracy(Relu, (neurons, 1..1 + d), data)?;
-        accuracies[2][s] = accuracy(Identity, (one, 0..1), data)?;
+        let trained = accuracy(Relu, (neurons.clone(), 0..0), data)?;
+        let fixed = accuracy(Relu, (neurons, 1..1 + d), data)?;
+        let linear = accuracy(Identity, (one, 0..1), data)?;
+        let scores = models.iter_mut().zip([trained, fixed, linear]);
+        scores.for_each(|(model, score)| model.1.push(score));
     }
-    println!("test accuracy, mean and standard deviation over {splits} stratified splits:");
-    for (model, a) in ["trained", "fixed", "linear"].iter().zip(accuracies) {
-        println!("{model:<8} {:.3} +- {:.3}", a.mean(), a.variance().sqrt());
-    }
+    options.report("accuracy", models);
     Ok(())
 }

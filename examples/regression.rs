@@ -1,5 +1,6 @@
 //! Fuel consumption of cars, in miles per gallon: a regression with standardised targets and a
-//! category, stopped by a validation part, on ten random splits. A second, also with `--smoke`.
+//! category, stopped by a validation part, on ten random splits.
+//! `--json` prints one line of JSON, `--smoke` takes one split.
 //!
 //! ```sh
 //! cargo run --release --features csv --example regression
@@ -8,9 +9,12 @@
 use std::error::Error;
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::nalgebra::DMatrix;
 use wasserflow::observe::UntilValidation;
 use wasserflow::prelude::*;
+
+#[path = "common/scores.rs"]
+mod scores;
 
 /// `R^2` on the test part, of the measure with the least validation error along the flow.
 fn r_squared(x: &DMatrix<f64>, y: &DMatrix<f64>, seed: u64) -> Result<f64, Box<dyn Error>> {
@@ -43,14 +47,13 @@ fn r_squared(x: &DMatrix<f64>, y: &DMatrix<f64>, seed: u64) -> Result<f64, Box<d
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let options = scores::Options::read();
     let table = data::read_csv(&include_bytes!("../data/auto_mpg.csv")[..])?;
     let (y, origin) = (table.numbers(&["mpg"])?, table.labels("origin")?.one_hot()?);
     let numbers = table.numbers_except(&["mpg", "origin", "name"])?;
     let mut x = numbers.insert_rows(6, 3, 0.0); // for the three origins
     x.rows_mut(6, 3).copy_from(&origin);
-    let scores = (0..10).map(|seed| r_squared(&x, &y, seed));
-    let scores = DVector::from_vec(scores.collect::<Result<_, _>>()?);
-    let (mean, deviation) = (scores.mean(), scores.variance().sqrt());
-    println!("R^2 on the test parts of 10 splits: {mean:.3} +- {deviation:.3}");
+    let scores = (0..options.splits as u64).map(|seed| r_squared(&x, &y, seed));
+    options.report("R^2", [("trained", scores.collect::<Result<_, _>>()?)]);
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::integrator::{Integrator, Schedule, Step};
 use crate::measure::EmpiricalMeasure;
 use crate::observe::{Observer, StopReason};
 use crate::real::{Real, real, to_f64};
+use crate::span::{event, span};
 use crate::state::{Agreement, State};
 
 mod agreement;
@@ -211,6 +212,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         dt: T,
         control: ControlFlow<StopReason>,
     ) -> Result<ControlFlow<StopReason, Step<T>>, StepError> {
+        span!(TRACE, "step", step = state.step(), dt = to_f64(dt));
         let distributed = is_distributed(&mut self.energy);
         self.prepare(state)?;
         let end = state.time() + dt;
@@ -257,6 +259,13 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             fail(energy, checked, |rank| StepError::Rank { rank })?;
         }
         attempt.state.complete(step.taken, step.next);
+        event!(
+            TRACE,
+            "completed",
+            taken = to_f64(step.taken),
+            energy = to_f64(attempt.state.energy()),
+            dissipation = to_f64(attempt.state.dissipation())
+        );
         attempt.complete();
         Ok(ControlFlow::Continue(step))
     }
@@ -297,19 +306,21 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         steps: usize,
         observer: &mut (impl Observer<T> + ?Sized),
     ) -> Result<StopReason, StepError> {
+        span!(INFO, "run", step = state.step(), steps = steps);
         self.prepare(state)?;
         let mut control = observer.observe(state);
         for _ in 0..steps {
             if let Some(reason) = local_end(&mut self.energy, control) {
-                return Ok(reason);
+                return Ok(stopped(reason, state));
             }
             let dt = self.dt.of(state)?;
             if let ControlFlow::Break(reason) = self.step(state, dt, control)? {
-                return Ok(reason);
+                return Ok(stopped(reason, state));
             }
             control = observer.observe(state);
         }
-        Ok(reason(&mut self.energy, control).unwrap_or(StopReason::Steps))
+        let reason = reason(&mut self.energy, control).unwrap_or(StopReason::Steps);
+        Ok(stopped(reason, state))
     }
 
     /// Runs until exactly `time`, or until the observer stops the run. The observer is called for
@@ -331,18 +342,19 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         observer: &mut (impl Observer<T> + ?Sized),
     ) -> Result<StopReason, StepError> {
         ParameterError::check(!to_f64(time).is_nan(), "time", "a number", f64::NAN)?;
+        span!(INFO, "run", step = state.step(), until = to_f64(time));
         self.prepare(state)?;
         let mut control = observer.observe(state);
         let mut short = 0;
         while state.time() < time {
             if let Some(reason) = local_end(&mut self.energy, control) {
-                return Ok(reason);
+                return Ok(stopped(reason, state));
             }
             let (dt, remaining) = (self.dt.of(state)?, state.remaining(time));
             let arrives = reaches(dt, remaining);
             let step = match self.step(state, if arrives { remaining } else { dt }, control)? {
                 ControlFlow::Continue(step) => step,
-                ControlFlow::Break(reason) => return Ok(reason),
+                ControlFlow::Break(reason) => return Ok(stopped(reason, state)),
             };
             if arrives && step.taken == remaining {
                 // The last step was shortened only to arrive at `time`: the proposal is not
@@ -363,6 +375,21 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             }
             control = observer.observe(state);
         }
-        Ok(reason(&mut self.energy, control).unwrap_or(StopReason::Time))
+        let reason = reason(&mut self.energy, control).unwrap_or(StopReason::Time);
+        Ok(stopped(reason, state))
     }
+}
+
+/// Emits the reason for the end of a run.
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables))]
+fn stopped<T: Real>(reason: StopReason, state: &State<T>) -> StopReason {
+    event!(
+        INFO,
+        "stopped",
+        reason = tracing::field::debug(reason),
+        step = state.step(),
+        time = to_f64(state.time()),
+        energy = to_f64(state.energy())
+    );
+    reason
 }

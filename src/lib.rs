@@ -78,6 +78,8 @@
 //! - `csv`: tables from files of values separated by commas or other characters.
 //! - `mpi`: ranks that are processes of MPI (`ranks::MpiRanks`). Needs an MPI library and libclang.
 //! - `serde`: measures, states, traces and settings with any format of serde, validated.
+//! - `progress`: a progress bar on the terminal, [`observe`]`::Progress`.
+//! - `tracing`: spans and events of runs, steps, inner solves, certificates and checkpoints.
 //! - `testing`: the law kit, without further dependencies.
 //! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
@@ -107,6 +109,7 @@ pub mod prelude;
 pub mod ranks;
 mod real;
 pub mod risk;
+mod span;
 pub mod sparse;
 pub mod state;
 pub mod study;
@@ -145,6 +148,10 @@ mod book {
     #[doc = include_str!("../docs/src/files.md")]
     struct Files;
 }
+
+#[cfg(all(doctest, feature = "rand", feature = "csv"))]
+#[doc = include_str!("../docs/src/zero.md")]
+mod zero {}
 
 /// The code of the pages on custom components, compiled as documentation tests.
 #[cfg(all(doctest, feature = "proptest"))]

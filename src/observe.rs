@@ -28,6 +28,8 @@ use crate::state::State;
 
 mod average;
 mod checkpoint;
+#[cfg(feature = "progress")]
+mod progress;
 mod record;
 mod schedule;
 mod until;
@@ -35,10 +37,12 @@ mod validation;
 
 pub use average::Average;
 pub use checkpoint::Checkpoint;
+#[cfg(feature = "progress")]
+pub use progress::Progress;
 pub use record::{Record, Snapshots, Trace};
 pub use schedule::{Every, LogSpaced};
 pub use until::{UntilRising, UntilStationary, UntilTarget};
-pub use validation::UntilValidation;
+pub use validation::{UntilValidation, ValidationParts};
 
 /// The reason why a run stopped.
 ///

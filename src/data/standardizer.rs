@@ -41,9 +41,35 @@ const CONSTANT: f64 = 16.0;
 /// # Ok::<(), wasserflow::data::DataError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "Encoded<T>",
+        bound(deserialize = "T: Real + serde::Deserialize<'de>")
+    )
+)]
 pub struct Standardizer<T> {
     mean: Vec<T>,
     deviation: Vec<T>,
+}
+
+/// The stored fields, which are checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(rename = "Standardizer")]
+struct Encoded<T> {
+    mean: Vec<T>,
+    deviation: Vec<T>,
+}
+
+#[cfg(feature = "serde")]
+impl<T: Real> TryFrom<Encoded<T>> for Standardizer<T> {
+    type Error = DataError;
+
+    fn try_from(Encoded { mean, deviation }: Encoded<T>) -> Result<Self, DataError> {
+        Self::from_parts(mean, deviation)
+    }
 }
 
 impl<T: Real> Standardizer<T> {

@@ -51,8 +51,15 @@ use crate::state::State;
 /// Source: B. T. Polyak, Some methods of speeding up the convergence of iteration methods, 1964;
 /// G. Strang, On the construction and comparison of difference schemes, 1968 (the splitting).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeavyBall {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_friction"))]
     friction: f64,
+}
+
+#[cfg(feature = "serde")]
+fn decode_friction<'de, D: serde::Deserializer<'de>>(decoder: D) -> Result<f64, D::Error> {
+    crate::encoding::checked(decoder, |&friction| HeavyBall::new(friction).map(drop))
 }
 
 impl HeavyBall {

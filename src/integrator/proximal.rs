@@ -4,6 +4,7 @@ use super::{Integrator, Step, check_positive_in};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real, to_f64};
+use crate::span::{event, span};
 use crate::state::State;
 
 mod active_set;
@@ -182,6 +183,7 @@ impl<T: Real> Integrator<T> for Jko {
             tolerance: real(self.tolerance),
             iterations: self.iterations,
         };
+        span!(DEBUG, "proximal step", dt = to_f64(dt));
         let (inv_gamma, polished) = solve(energy, state, &goal)?;
         let scalars = &mut state.memory_mut().scalars;
         scalars.clear();
@@ -191,6 +193,16 @@ impl<T: Real> Integrator<T> for Jko {
         } else {
             dt
         };
+        event!(
+            DEBUG,
+            "solved",
+            taken = to_f64(taken),
+            residual = to_f64(polished.residual),
+            iterations = polished.iterations,
+            evaluations = polished.evaluations,
+            products = polished.products,
+            hessians = polished.hessians
+        );
         Ok(Step::new(taken))
     }
 

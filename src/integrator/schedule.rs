@@ -54,7 +54,13 @@ forward! {
 /// # Ok::<(), ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Constant<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_dt"))]
     dt: T,
 }
 
@@ -88,8 +94,15 @@ impl<T: Real> Schedule<T> for Constant<T> {
 /// # Ok::<(), ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct InverseSqrt<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_eta"))]
     eta: T,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_scale"))]
     scale: T,
     in_time: bool,
 }
@@ -145,8 +158,15 @@ impl<T: Real> Schedule<T> for InverseSqrt<T> {
 /// Source: I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts, 2017
 /// (without restarts).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Cosine<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_first"))]
     first: T,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_last"))]
     last: T,
     steps: usize,
 }
@@ -192,6 +212,7 @@ impl<T: Real> Schedule<T> for Cosine<T> {
 /// # Ok::<(), ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WarmUp<S> {
     steps: usize,
     schedule: S,
@@ -225,8 +246,15 @@ impl<T: Real, S: Schedule<T>> Schedule<T> for WarmUp<S> {
 /// # Ok::<(), ParameterError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Piecewise<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_first"))]
     first: T,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_changes"))]
     changes: Vec<(usize, T)>,
 }
 
@@ -255,6 +283,34 @@ impl<T: Real> Schedule<T> for Piecewise<T> {
             .map_or(self.first, |last| self.changes[last].1)
     }
 }
+
+#[cfg(feature = "serde")]
+fn decode_changes<'de, T, D>(decoder: D) -> Result<Vec<(usize, T)>, D::Error>
+where
+    T: Real + serde::Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    crate::encoding::checked(decoder, |changes: &Vec<(usize, T)>| {
+        Piecewise::new(T::one(), changes.clone()).map(drop)
+    })
+}
+
+#[cfg(feature = "serde")]
+macro_rules! decode_positive {
+    ($($function:ident $name:literal),*) => {$(
+        fn $function<'de, T, D>(decoder: D) -> Result<T, D::Error>
+        where
+            T: Real + serde::Deserialize<'de>,
+            D: serde::Deserializer<'de>,
+        {
+            crate::encoding::checked(decoder, |&value: &T| {
+                ParameterError::check_positive($name, to_f64(value))
+            })
+        }
+    )*};
+}
+#[cfg(feature = "serde")]
+decode_positive!(decode_dt "dt", decode_eta "eta", decode_scale "scale", decode_first "first", decode_last "last");
 
 /// The schedule of the closure `f(s, t)`.
 ///

@@ -44,6 +44,17 @@ use crate::state::State;
 /// 1992; M. Joldes, J.-M. Muller and V. Popescu, Tight and rigorous error bounds for basic building
 /// blocks of double-word arithmetic, 2017 (Algorithm 4, with a relative error of `eps^2 / 2`).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        try_from = "encoded::Encoded<T>",
+        bound(
+            serialize = "T: Real + serde::Serialize",
+            deserialize = "T: Real + serde::Deserialize<'de>"
+        )
+    )
+)]
 pub struct Average<T> {
     /// The first step that counts.
     from: usize,
@@ -51,9 +62,84 @@ pub struct Average<T> {
     count: usize,
     last: Option<usize>,
     /// The sum is `sum + lost`, coordinate by coordinate.
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::matrix"))]
     sum: DMatrix<T>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::matrix"))]
     lost: DMatrix<T>,
     weights: Vec<T>,
+}
+
+#[cfg(feature = "serde")]
+mod encoded {
+    use nalgebra::DMatrix;
+
+    use super::Average;
+    use crate::error::{ParameterError, ShapeError};
+    use crate::real::{Real, to_f64};
+
+    /// The stored fields, which are checked.
+    #[derive(serde::Deserialize)]
+    #[serde(
+        rename = "Average",
+        bound(deserialize = "T: Real + serde::Deserialize<'de>")
+    )]
+    pub(super) struct Encoded<T> {
+        from: usize,
+        count: usize,
+        last: Option<usize>,
+        #[serde(with = "crate::encoding::matrix")]
+        sum: DMatrix<T>,
+        #[serde(with = "crate::encoding::matrix")]
+        lost: DMatrix<T>,
+        weights: Vec<T>,
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error(transparent)]
+    pub(super) enum Error {
+        Shape(#[from] ShapeError),
+        Parameter(#[from] ParameterError),
+    }
+
+    impl<T: Real> TryFrom<Encoded<T>> for Average<T> {
+        type Error = Error;
+
+        fn try_from(encoded: Encoded<T>) -> Result<Self, Error> {
+            let Encoded {
+                from,
+                count,
+                last,
+                sum,
+                lost,
+                weights,
+            } = encoded;
+            ShapeError::check("rows of the lost parts", sum.nrows(), lost.nrows())?;
+            ShapeError::check("columns of the lost parts", sum.ncols(), lost.ncols())?;
+            let most = last.map_or(Some(0), |last| {
+                Some(last.checked_sub(from)?.saturating_add(1))
+            });
+            let holds = most.is_some_and(|most| count <= most && (count > 0) == (most > 0));
+            let requirement = "the number of observed steps, at most last - from + 1";
+            ParameterError::check(holds, "count", requirement, count as f64)?;
+            if count > 0 {
+                ShapeError::check("number of weights", sum.ncols(), weights.len())?;
+            }
+            for x in sum.iter().chain(&lost) {
+                ParameterError::check(x.is_finite(), "a sum", "finite", to_f64(*x))?;
+            }
+            for &c in &weights {
+                ParameterError::check_nonnegative("a weight", to_f64(c))?;
+            }
+            Ok(Self {
+                from,
+                count,
+                last,
+                sum,
+                lost,
+                weights,
+            })
+        }
+    }
 }
 
 impl<T: Real> Average<T> {

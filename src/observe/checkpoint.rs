@@ -8,6 +8,7 @@ use super::{Observer, StopReason};
 use crate::io::{self, Element, FileError, Format};
 use crate::ranks::{AllReduce, indicator};
 use crate::real::Real;
+use crate::span::span;
 use crate::state::State;
 
 /// Writes the state to a file every k steps, or whenever a time has passed.
@@ -62,9 +63,45 @@ pub struct Checkpoint<R = ()> {
 
 /// When to write.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 enum Period {
     Steps(usize),
     Time(Duration),
+}
+
+/// The path and the period are stored, not what the observer has written.
+#[cfg(feature = "serde")]
+mod encoded {
+    use std::path::{Path, PathBuf};
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Checkpoint, Period};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename = "Checkpoint")]
+    struct Settings<P> {
+        path: P,
+        period: Period,
+    }
+
+    impl Serialize for Checkpoint {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let (path, period): (&Path, _) = (&self.path, self.period);
+            Settings { path, period }.serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Checkpoint {
+        fn deserialize<D: Deserializer<'de>>(decoder: D) -> Result<Self, D::Error> {
+            let Settings::<PathBuf> { path, period } = Settings::deserialize(decoder)?;
+            if matches!(period, Period::Steps(0)) {
+                return Err(D::Error::custom("the period must be at least 1, found 0"));
+            }
+            Self::new(&path, period).map_err(D::Error::custom)
+        }
+    }
 }
 
 impl Checkpoint {
@@ -158,6 +195,12 @@ impl<R> Checkpoint<R> {
     where
         R: AllReduce<T>,
     {
+        span!(
+            DEBUG,
+            "checkpoint",
+            path = tracing::field::debug(&self.path),
+            step = state.step()
+        );
         let is_first = self.written.is_none();
         let write = |state: &State<T>| {
             if is_first {

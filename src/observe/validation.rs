@@ -4,8 +4,9 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use super::{Observer, StopReason};
+use crate::error::ParameterError;
 use crate::measure::EmpiricalMeasure;
-use crate::real::Real;
+use crate::real::{Real, to_f64};
 use crate::state::State;
 
 /// Stops a run when a validation value no longer improves, and keeps the measure of its least
@@ -63,7 +64,81 @@ impl<V, T: fmt::Debug> fmt::Debug for UntilValidation<V, T> {
     }
 }
 
+/// The settings and the progress of [`UntilValidation`], without its value function: for files.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(
+        serialize = "T: Real + serde::Serialize",
+        deserialize = "T: Real + serde::Deserialize<'de>"
+    ))
+)]
+pub struct ValidationParts<T> {
+    /// The steps from one evaluation to the next, at least 1.
+    pub period: usize,
+    /// The evaluations without improvement that stop the run, at least 1.
+    pub patience: usize,
+    /// The least value, its step and its measure.
+    pub best: Option<(T, usize, EmpiricalMeasure<T>)>,
+    /// The evaluations since the least value.
+    pub without: usize,
+    /// The step observed last.
+    pub last: Option<usize>,
+}
+
 impl<T: Real, V: FnMut(&EmpiricalMeasure<T>) -> T> UntilValidation<V, T> {
+    /// The observer with the progress of another one, which it continues.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::observe::UntilValidation;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let mut flow = ParticleFlow::new(PotentialEnergy::new(WeightDecay::new(0.5)?, 1), Euler, 0.5)?;
+    /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, 1.0))?)?;
+    /// let value = |mu: &EmpiricalMeasure<f64>| (mu.particle(0)[0] - 0.4).abs(); // w = 1, 1/2, 1/4
+    /// let mut stop = UntilValidation::new(1, 3, value);
+    /// flow.run(&mut state, 2, &mut stop)?;
+    ///
+    /// let mut resumed = UntilValidation::from_parts(stop.to_parts(), value)?;
+    /// let reason = flow.run(&mut state, 100, &mut resumed)?;
+    /// assert_eq!((reason, state.step()), (StopReason::Validation, 4));
+    /// assert_eq!(resumed.best_step(), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ParameterError`] if the period or the patience is 0, the least value is NaN, or its step is
+    /// after the last one.
+    pub fn from_parts(parts: ValidationParts<T>, value: V) -> Result<Self, ParameterError> {
+        let ValidationParts {
+            period,
+            patience,
+            best,
+            without,
+            last,
+        } = parts;
+        for (name, count) in [("period", period), ("patience", patience)] {
+            ParameterError::check(count > 0, name, "at least 1", count as f64)?;
+        }
+        if let Some((value, step, _)) = &best {
+            let least = to_f64(*value);
+            ParameterError::check(!least.is_nan(), "the least value", "a number", least)?;
+            let (holds, requirement) = (Some(*step) <= last, "at most the last step");
+            let name = "the step of the least value";
+            ParameterError::check(holds, name, requirement, *step as f64)?;
+        }
+        Ok(Self {
+            period,
+            patience,
+            value,
+            best,
+            without,
+            last,
+        })
+    }
+
     /// Evaluates `value` at every `period`-th step, and stops after `patience` evaluations without
     /// improvement. A period or patience of 0 is replaced by 1.
     pub fn new(period: usize, patience: usize, value: V) -> Self {
@@ -79,6 +154,17 @@ impl<T: Real, V: FnMut(&EmpiricalMeasure<T>) -> T> UntilValidation<V, T> {
 }
 
 impl<V, T: Real> UntilValidation<V, T> {
+    /// The settings and the progress, for [`from_parts`](Self::from_parts).
+    pub fn to_parts(&self) -> ValidationParts<T> {
+        ValidationParts {
+            period: self.period,
+            patience: self.patience,
+            best: self.best.clone(),
+            without: self.without,
+            last: self.last,
+        }
+    }
+
     /// The measure of the least validation value; `None` before the first one that is a number.
     pub fn best(&self) -> Option<&EmpiricalMeasure<T>> {
         self.best.as_ref().map(|(_, _, measure)| measure)
@@ -122,7 +208,7 @@ impl<T: Real, V: FnMut(&EmpiricalMeasure<T>) -> T> Observer<T> for UntilValidati
                     None => self.best = Some((value, step, state.measure().clone())),
                 }
             } else {
-                self.without += 1;
+                self.without = self.without.saturating_add(1);
             }
         }
         self.last = Some(step);

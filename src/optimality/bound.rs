@@ -2,6 +2,7 @@
 
 /// The proof behind the upper bound of [`Certificate::maximum_bounds`](super::Certificate::maximum_bounds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Bound {
     /// The bounds agree up to the tolerance of the [`Effort`](super::Effort) and rounding, for d > 2 at

@@ -8,6 +8,9 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::sub_up;
 use crate::real::{Real, epsilon, real, to_f64};
 
+#[cfg(feature = "serde")]
+mod encoded;
+
 /// An energy whose global minimum has a computable lower bound.
 ///
 /// Implemented for `MeanFieldRisk<Ridge<A>, R, T, V>` with a
@@ -76,6 +79,18 @@ forward! {
 
 /// Bounds on the optimality of a measure, computed by [`certify`](super::certify).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        into = "encoded::Encoded<T>",
+        try_from = "encoded::Encoded<T>",
+        bound(
+            serialize = "T: Real + serde::Serialize",
+            deserialize = "T: Real + serde::Deserialize<'de>"
+        )
+    )
+)]
 pub struct Certificate<T> {
     pub(super) energy: T,
     pub(super) gap: T,

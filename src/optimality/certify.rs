@@ -4,6 +4,7 @@ use super::certificate::{Certifiable, Certificate};
 use super::search::Search;
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, real, to_f64};
+use crate::span::{event, span};
 
 impl Search {
     /// The certificate of `mu`: [`certify`] with the settings and the memory of this search.
@@ -15,7 +16,16 @@ impl Search {
         energy: &mut E,
         mu: &EmpiricalMeasure<T>,
     ) -> Certificate<T> {
-        energy.certificate(mu, self)
+        span!(DEBUG, "certificate", particles = mu.len());
+        let certificate = energy.certificate(mu, self);
+        event!(
+            DEBUG,
+            "certified",
+            energy = to_f64(certificate.energy()),
+            gap = to_f64(certificate.gap()),
+            bound = tracing::field::debug(certificate.bound())
+        );
+        certificate
     }
 }
 

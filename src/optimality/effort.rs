@@ -41,10 +41,17 @@ const DEFAULT_CELLS: usize = 1 << 16;
 /// # Ok::<(), wasserflow::prelude::ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Effort {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_tolerance"))]
     tolerance: f64,
     cells: usize,
     time_limit: Option<Duration>,
+}
+
+#[cfg(feature = "serde")]
+fn decode_tolerance<'de, D: serde::Deserializer<'de>>(decoder: D) -> Result<f64, D::Error> {
+    crate::encoding::checked(decoder, |&tolerance| Effort::new(tolerance, 0).map(drop))
 }
 
 impl Effort {

@@ -10,6 +10,7 @@ use crate::measure::EmpiricalMeasure;
 use crate::observe::StopReason;
 use crate::optimality::{Certifiable, Certificate, Search};
 use crate::real::{Real, to_f64};
+use crate::span::{event, span};
 use crate::state::State;
 
 /// Conditional gradient (Frank-Wolfe): atoms are added one by one, where the first variation is
@@ -269,6 +270,7 @@ impl FrankWolfe {
         steps: usize,
     ) -> Result<(StopReason, Certificate<T>), StepError> {
         check_gap(gap)?;
+        span!(INFO, "Frank-Wolfe", gap = to_f64(gap), steps = steps);
         let mut whole = mu.clone();
         let run = on_whole_measure(energy, mu, |energy, mu| {
             whole.clone_from(mu);
@@ -286,6 +288,7 @@ impl FrankWolfe {
             } else {
                 certificate_by(energy, &whole, &subgradient, search)
             };
+            event!(INFO, "stopped", reason = tracing::field::debug(reason));
             Ok((reason, certificate))
         });
         *mu = share(energy, whole);
@@ -385,7 +388,10 @@ fn certificate_by<T: Real, E: Certifiable<T> + ?Sized>(
     subgradient: &[(T, EmpiricalMeasure<T>)],
     search: &mut Search,
 ) -> Certificate<T> {
-    let combined = energy.combined_certificate(mu, subgradient, search);
+    let combined = {
+        span!(DEBUG, "certificate", particles = mu.len());
+        energy.combined_certificate(mu, subgradient, search)
+    };
     combined.unwrap_or_else(|| search.certify(energy, mu))
 }
 

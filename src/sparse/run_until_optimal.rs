@@ -11,6 +11,7 @@ use crate::numeric::vector::norm;
 use crate::observe::StopReason;
 use crate::optimality::{Certifiable, Certificate, Search};
 use crate::real::{Real, epsilon, real, to_f64};
+use crate::span::span;
 use crate::state::State;
 
 /// The change of F, in units of `eps F`, up to which F is at rest: the rounding error of two
@@ -129,6 +130,13 @@ where
     T: Real,
 {
     check_gap(gap)?;
+    span!(
+        INFO,
+        "run until optimal",
+        gap = to_f64(gap),
+        every = every,
+        steps = steps
+    );
     let target = search.replace_target(to_f64(gap));
     let run = run_to_target(search, flow, state, gap, every, steps);
     search.replace_target(target);

@@ -16,6 +16,8 @@ use wasserflow::study::Width;
 
 use crate::allocation::counting_bytes;
 
+mod training;
+
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap()
 }
@@ -366,8 +368,12 @@ impl<'de> Deserializer<'de> for Node {
         visitor.visit_u64(1)
     }
 
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_some(self)
+    }
+
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf option unit
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf unit
         unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }

@@ -9,6 +9,8 @@ mod encodings;
 mod endings;
 mod files;
 mod fixed_seeds;
+mod progress;
 mod ranks;
+mod spans;
 mod training;
 mod types;

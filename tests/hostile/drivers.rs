@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use indicatif::{InMemoryTerm, ProgressBar, ProgressDrawTarget};
 use nalgebra::{DMatrix, DVector};
 use wasserflow::integrator::from_fn;
 use wasserflow::observe::{
-    self, Average, Every, LogSpaced, Snapshots, Trace, UntilStationary, UntilTarget,
+    self, Average, Every, LogSpaced, Progress, Snapshots, Trace, UntilStationary, UntilTarget,
     UntilValidation,
 };
 use wasserflow::optimality::Search;
@@ -425,9 +426,25 @@ fn observers<T: Real>(suite: &Suite<'_>) {
             suite.call("UntilValidation::best", x, || stop.best().is_some());
             suite.call("UntilValidation::best_value", x, || stop.best_value());
             suite.call("UntilValidation::best_step", x, || stop.best_step());
+            let parts = suite.call("UntilValidation::to_parts", x, || stop.to_parts());
+            let mut parts = parts.unwrap();
             suite.call("UntilValidation::into_best", x, || stop.into_best());
+            for count in COUNTS {
+                (parts.patience, parts.without, parts.last) = (count, count, Some(count));
+                if let Some(best) = &mut parts.best {
+                    (best.0, best.1) = (x, period);
+                }
+                let at = (period, count, x);
+                let resumed = suite.call("UntilValidation::from_parts", at, || {
+                    UntilValidation::from_parts(parts.clone(), value)
+                });
+                if let Some(Ok(mut resumed)) = resumed {
+                    observer(suite, &mut resumed);
+                }
+            }
         }
     }
+    progress::<T>(suite);
     suite.call("observe::from_fn", (), || {
         observe::from_fn(|_: &State<T>| ControlFlow::Continue(())).observe(&State::new(
             EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, T::one())).unwrap(),
@@ -440,6 +457,40 @@ fn observers<T: Real>(suite: &Suite<'_>) {
     ] {
         suite.call("StopReason::converged", reason, || reason.converged());
     }
+}
+
+fn progress<T: Real>(suite: &Suite<'_>) {
+    let bars = [
+        ProgressBar::hidden(),
+        ProgressBar::with_draw_target(
+            Some(u64::MAX),
+            ProgressDrawTarget::term_like(Box::new(InMemoryTerm::new(1, 1))),
+        ),
+    ];
+    let shown = |progress: Progress, at: f64| {
+        for bar in &bars {
+            let bar = bar.clone();
+            let progress = suite.call("Progress::with_bar", at, || match at {
+                0.0 => Progress::without_end().with_bar(bar),
+                at if at < 0.0 => Progress::steps(at.abs() as usize).with_bar(bar),
+                at => Progress::until(at).unwrap().with_bar(bar),
+            });
+            observer::<T>(suite, &mut progress.unwrap());
+        }
+        observer::<T>(suite, &mut { progress });
+    };
+    for steps in COUNTS {
+        let progress = suite.call("Progress::steps", steps, || Progress::steps(steps));
+        shown(progress.unwrap(), -(steps as f64));
+    }
+    for end in NUMBERS {
+        let progress = suite.call("Progress::until", end, || Progress::until(end));
+        if let Some(Ok(progress)) = progress {
+            shown(progress, end);
+        }
+    }
+    let progress = suite.call("Progress::without_end", (), Progress::without_end);
+    shown(progress.unwrap(), 0.0);
 }
 
 /// States in any order: stale, of other sizes, invalid.

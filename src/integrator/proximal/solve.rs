@@ -8,6 +8,7 @@ use super::objective::{Point, Polished, ProximalProblem};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::real::{Real, epsilon, real, to_f64};
+use crate::span::{event, span};
 use crate::state::State;
 
 /// An inexact step is accepted if the residual is at most this fraction of `|v - w| / gamma`
@@ -133,7 +134,19 @@ impl<T: Real> Solver<'_, T> {
     fn solve(&mut self) -> bool {
         let resolution = real::<T>(RESOLUTION) * epsilon::<T>() * self.problem.norm(&self.x.v);
         for _ in 0..MAX_SIZES {
+            span!(
+                TRACE,
+                "inner solve",
+                inv_gamma = to_f64(self.problem.inv_gamma)
+            );
             let (converged, z) = self.minimise();
+            event!(
+                TRACE,
+                "minimised",
+                converged = converged,
+                iterations = self.problem.work.iterations,
+                residual = to_f64(self.problem.work.residual)
+            );
             if converged {
                 return true;
             }

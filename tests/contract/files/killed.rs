@@ -15,8 +15,12 @@ use super::*;
 
 const KILLS: usize = 100;
 
-/// Steps of the run of each method, so that it is killed some twenty times.
-const STEPS: [usize; 5] = [1500, 700, 1500, 1500, 60];
+/// Steps of the run of each method, so that it is killed some twenty times. The last one is momentum
+/// on minibatches, with a schedule.
+const STEPS: [usize; 6] = [1500, 700, 1500, 1500, 60, 1500];
+
+/// Samples of a minibatch of the 40.
+const BATCH: usize = 16;
 
 /// The variables that a child process reads.
 const PATH: &str = "WASSERFLOW_TEST_CHECKPOINT";
@@ -27,14 +31,32 @@ fn start() -> EmpiricalMeasure<f64> {
     neurons(300)
 }
 
+type Flow = ParticleFlow<Box<dyn Energy<f64>>, Box<dyn Integrator<f64>>, f64>;
+
+fn flow(method: usize) -> Flow {
+    if let Some((integrator, dt)) = methods().into_iter().nth(method) {
+        let energy: Box<dyn Energy<f64>> = Box::new(network());
+        return ParticleFlow::new(energy, integrator, dt).unwrap();
+    }
+    let x = DMatrix::from_fn(3, 40, |l, j| ((5 * l + 3 * j) as f64).sin());
+    let y = DVector::from_fn(40, |j, _| ((2 * j) as f64).cos());
+    let risk = EmpiricalRisk::new(Square, x, y).unwrap();
+    let risk = MinibatchRisk::new(risk, BATCH, 3).unwrap();
+    let energy = MeanFieldRisk::new(Ridge::new(Relu, 3), risk).unwrap();
+    let energy = energy.regularized(WeightDecay::new(0.01).unwrap());
+    let energy: Box<dyn Energy<f64>> = Box::new(energy);
+    let momentum: Box<dyn Integrator<f64>> = Box::new(HeavyBall::new(0.5).unwrap());
+    let schedule = WarmUp::new(100, Cosine::new(0.05, 0.005, 1200).unwrap());
+    ParticleFlow::scheduled(energy, momentum, schedule).unwrap()
+}
+
 /// Runs a method to its last step.
 fn finish(
     method: usize,
     state: Option<State<f64>>,
     observer: &mut dyn Observer<f64>,
 ) -> State<f64> {
-    let (integrator, dt) = methods().swap_remove(method);
-    let mut flow = ParticleFlow::new(network(), integrator, dt).unwrap();
+    let mut flow = flow(method);
     let mut state = state.unwrap_or_else(|| flow.start(start()).unwrap());
     let rest = STEPS[method] - state.step();
     let reason = flow.run(&mut state, rest, observer).unwrap();
