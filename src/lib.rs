@@ -61,6 +61,7 @@
 //! | [`sparse`] | Frank-Wolfe; inserting, merging and pruning particles |
 //! | [`transport`] | exact Wasserstein distances between measures |
 //! | [`study`] | success rates against m, over seeds |
+//! | `plot` | figures of neurons, energies, decisions, widths and plans |
 //! | `testing` | the law kit: checks that an implementation satisfies the laws of its trait |
 //!
 //! # Conventions
@@ -77,6 +78,8 @@
 //! - `rayon` (default): threads. Results are identical, bit for bit, for any number of them.
 //! - `csv`: tables from files of values separated by commas or other characters.
 //! - `serde`: measures, states, traces and settings with any format of serde, validated.
+//! - `plot`: figures as SVG, without further dependencies; `png`: as PNG files; `animation`:
+//!   animated PNG files.
 //! - `testing`: the law kit, without further dependencies.
 //! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
@@ -100,6 +103,8 @@ pub mod network;
 mod numeric;
 pub mod observe;
 pub mod optimality;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod prelude;
 mod real;
 pub mod risk;
