@@ -147,6 +147,13 @@ mod book {
     struct Files;
 }
 
+/// The code of the page on figures, compiled as documentation tests.
+#[cfg(all(doctest, feature = "animation", feature = "rand"))]
+mod figures {
+    #[doc = include_str!("../docs/src/figures.md")]
+    struct Figures;
+}
+
 /// The code of the pages on custom components, compiled as documentation tests.
 #[cfg(all(doctest, feature = "proptest"))]
 mod extending {

@@ -41,6 +41,7 @@
 mod advances;
 #[cfg(feature = "animation")]
 mod animation;
+mod cell;
 mod clip;
 mod contour;
 mod coupling;

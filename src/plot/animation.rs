@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::failure::{PlotError, SaveError};
 use super::figure::Figure;
-use super::neurons::{Trajectory, draw, places, reach};
+use super::neurons::{Trajectory, draw, places, ranges};
 use super::raster::{picture_size, pixels};
 use crate::error::{ParameterError, ShapeError};
 use crate::io;
@@ -63,14 +63,13 @@ impl Animation {
         for mu in measures.iter().copied().chain(teacher) {
             all.extend(places(mu)?);
         }
-        let reach = reach(all.iter());
+        let [x, y] = ranges(&all, measures.last().is_some_and(|mu| mu.dim() == 3));
         let frame = |count: usize| -> Result<Figure, PlotError> {
             let mut figure = draw(&measures[..count])?;
             if let Some(teacher) = teacher {
                 figure = figure.teacher(teacher);
             }
-            figure.cover(reach);
-            Ok(figure)
+            Ok(figure.x_range(x[0], x[1]).y_range(y[0], y[1]))
         };
         let figures = (1..=measures.len()).map(frame);
         Ok(Self::new(figures.collect::<Result<Vec<_>, _>>()?))

@@ -1,4 +1,4 @@
-//! Lines and outlines in pixels: clipped to a panel, without points that cannot be seen.
+//! Lines and outlines in pixels: clipped to a panel, without invisible points.
 
 use super::scene::Pixel;
 

@@ -201,6 +201,40 @@ impl Figure {
         self
     }
 
+    /// The same ranges in all panels so far: those that contain the data of each.
+    ///
+    /// Ranges of the panels that were set before count as their data.
+    ///
+    /// ```
+    /// use wasserflow::plot::{BLUE, Figure};
+    ///
+    /// let line = |y: f64| Figure::new().line([[0.0, 0.0], [1.0, y]], BLUE);
+    /// let svg = line(1.0).beside(line(800.0)).same_ranges().svg()?;
+    /// assert_eq!(svg.matches(">800</text>").count(), 2);
+    /// # Ok::<(), wasserflow::plot::PlotError>(())
+    /// ```
+    pub fn same_ranges(mut self) -> Self {
+        let mut union: [Option<[f64; 2]>; 2] = [None; 2];
+        let panels = self.before.iter().chain([&self.panel]);
+        let scales = match panels.map(Panel::scales).collect::<Result<Vec<_>, _>>() {
+            Ok(scales) => scales,
+            Err(error) => return self.fail(error),
+        };
+        for scales in scales {
+            for (union, scale) in union.iter_mut().zip(scales) {
+                let [low, high] = scale.range();
+                let [lowest, highest] = union.unwrap_or([low, high]);
+                *union = Some([low.min(lowest), high.max(highest)]);
+            }
+        }
+        for panel in self.before.iter_mut().chain([&mut self.panel]) {
+            for (axis, union) in panel.axes.iter_mut().zip(union) {
+                axis.range = union;
+            }
+        }
+        self
+    }
+
     /// A line through points.
     pub fn line(self, points: impl IntoIterator<Item = Point>, style: impl Into<Style>) -> Self {
         self.lines([points], style)

@@ -95,6 +95,18 @@ pub(super) fn reach<'a>(places: impl Iterator<Item = &'a Place>) -> f64 {
     if largest > 0.0 { 1.08 * largest } else { 1.0 }
 }
 
+/// The ranges of the axes of an animation: for ridge neurons a square around the origin, for others
+/// those of the places, with a margin.
+#[cfg(feature = "animation")]
+pub(super) fn ranges(places: &[Place], is_ridge: bool) -> [[f64; 2]; 2] {
+    if is_ridge {
+        let reach = reach(places.iter());
+        return [[-reach, reach]; 2];
+    }
+    let points = nalgebra::DMatrix::from_fn(2, places.len(), |axis, i| places[i].at[axis]);
+    super::decision::window(&points)
+}
+
 /// The particles of a measure, with their paths if there are several measures.
 ///
 /// Ridge neurons `w = (a, b_1, b_2)` are drawn at `|a| b / |a b|^(1/2)`, in the colour of the sign

@@ -173,7 +173,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The position of a number on an axis; `None` if it has none.
+    /// The position of a number on an axis; `None` for the logarithm of a nonpositive number.
     pub(super) fn position(&self, axis: usize, x: f64) -> Option<f64> {
         let [left, top, right, bottom] = self.rectangle;
         let fraction = self.scales[axis].fraction(x)?;

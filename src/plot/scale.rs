@@ -132,6 +132,15 @@ impl Scale {
         }
     }
 
+    /// The smallest and the largest number.
+    pub(super) fn range(&self) -> [f64; 2] {
+        let number = |x: f64| match self.log {
+            true => libm::pow(10.0, x).clamp(f64::from_bits(1), f64::MAX),
+            false => x,
+        };
+        [number(self.low), number(self.high)]
+    }
+
     /// The largest number of the range.
     fn unit(&self) -> f64 {
         self.low.abs().max(self.high.abs())
