@@ -75,7 +75,9 @@ fn energy() -> Result<Figure, Box<dyn Error>> {
 fn decision() -> Result<Figure, Box<dyn Error>> {
     let table = data::read_csv(&include_bytes!("../data/wdbc.csv")[..])?;
     let names = ["worst_concave_points", "worst_texture"];
-    let (x, y) = (table.numbers::<f64>(&names)?, table.labels("benign")?);
+    let (x, benign) = (table.numbers::<f64>(&names)?, table.labels("benign")?);
+    let diagnoses = ["malignant", "benign"];
+    let y = Labels::new(benign.indices().iter().map(|&class| diagnoses[class]))?;
     let scale = Standardizer::fit(&x)?;
     let risk = EmpiricalRisk::new(Logistic, with_bias(scale.transform(&x)?), y.signs()?)?;
     let map = Ridge::new(Relu, 3);
@@ -99,7 +101,7 @@ fn decision() -> Result<Figure, Box<dyn Error>> {
         .samples(&x, &y)
         .x_label("worst concave points (standard deviations)")
         .y_label("worst texture (standard deviations)")
-        .title("Breast cancer, benign (1) or malignant (0)"))
+        .title("Breast cancer"))
 }
 
 /// The plan between two measures with different weights.
@@ -129,7 +131,7 @@ fn neurons() -> Result<Animation, Box<dyn Error>> {
     let risk = EmpiricalRisk::new(Square, x, y.row(0).transpose())?;
     let mut flow = ParticleFlow::new(MeanFieldRisk::new(map, risk)?, Euler, 0.5)?;
     let mut state = flow.start(init::balanced(2, 40, 0.3, rng)?)?;
-    let mut snapshots = LogSpaced::new(1.14, Snapshots::new())?;
+    let mut snapshots = LogSpaced::new(1.16, Snapshots::new())?;
     flow.run_until(&mut state, 3000.0, &mut snapshots)?;
     let snapshots = snapshots.into_inner();
     let time = |i: usize| format!("t = {:.1}", snapshots.taken()[i].0);

@@ -1,5 +1,6 @@
 //! Animations: sequences of figures as animated PNG files.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::failure::{PlotError, SaveError};
@@ -109,7 +110,8 @@ impl Animation {
         self
     }
 
-    /// The animated PNG file. Frames after the first contain only the pixels that change.
+    /// The animated PNG file, with the 255 most frequent colours of all frames. Frames after the first
+    /// contain only the pixels that change.
     ///
     /// # Errors
     /// [`PlotError`] as [`Figure::svg`] for each figure; [`PlotError::Empty`] without figures;
@@ -130,36 +132,63 @@ impl Animation {
         Ok(bytes)
     }
 
+    /// The pixels of a figure, which has the size of the animation.
+    fn frame(&self, figure: &Figure, size: [u32; 2]) -> Result<Vec<u8>, PlotError> {
+        let scene = figure.scene()?;
+        let found = picture_size(&scene, self.scale)?;
+        for (what, side) in [("width of a frame", 0), ("height of a frame", 1)] {
+            ShapeError::check(what, size[side] as usize, found[side] as usize)?;
+        }
+        pixels(&scene, self.scale)
+    }
+
     fn write(&self, size: [u32; 2], bytes: &mut Vec<u8>) -> Result<(), PlotError> {
         let failed = |error: png::EncodingError| PlotError::Encoding {
             reason: error.to_string(),
         };
-        let [width, height] = size;
+        // Frames are drawn twice, so that only one of them is in memory.
+        let mut counts = BTreeMap::new();
+        for figure in &self.figures {
+            for &colour in self.frame(figure, size)?.as_chunks::<3>().0 {
+                *counts.entry(colour).or_insert(0_u64) += 1;
+            }
+        }
+        let (palette, indices) = palette(&counts);
         let frames = u32::try_from(self.figures.len()).unwrap_or(u32::MAX);
-        let mut encoder = png::Encoder::new(bytes, width, height);
-        encoder.set_color(png::ColorType::Rgba);
+        let mut encoder = png::Encoder::new(bytes, size[0], size[1]);
+        encoder.set_color(png::ColorType::Indexed);
         encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_palette(palette);
+        encoder.set_trns(vec![0]); // the first colour
         encoder.set_compression(png::Compression::High);
+        encoder.set_filter(png::Filter::NoFilter);
         encoder.set_animated(frames, 0).map_err(failed)?;
         let mut writer = encoder.write_header().map_err(failed)?;
-        let mut previous = None;
+        let mut previous: Option<Vec<u8>> = None;
         for (i, figure) in self.figures.iter().enumerate() {
-            let scene = figure.scene()?;
-            let found = picture_size(&scene, self.scale)?;
-            for (what, side) in [("width of a frame", 0), ("height of a frame", 1)] {
-                ShapeError::check(what, size[side] as usize, found[side] as usize)?;
-            }
-            let colours = pixels(&scene, self.scale)?;
+            let colours = self.frame(figure, size)?;
+            let frame: Vec<u8> = colours
+                .as_chunks::<3>()
+                .0
+                .iter()
+                .map(|c| indices[c])
+                .collect();
             let last = i + 1 == self.figures.len();
             let seconds = if last { self.pause } else { self.delay };
             let milliseconds = (seconds * 1000.0).round().max(1.0) as u16;
             writer.set_frame_delay(milliseconds, 1000).map_err(failed)?;
-            if i > 0 {
-                writer.set_blend_op(png::BlendOp::Over).map_err(failed)?;
-            }
-            let frame = changes(previous.as_deref(), &colours);
-            writer.write_image_data(&frame).map_err(failed)?;
-            previous = Some(colours);
+            let shown = match &previous {
+                None => frame.clone(),
+                Some(previous) => {
+                    writer.set_blend_op(png::BlendOp::Over).map_err(failed)?;
+                    let pairs = previous.iter().zip(&frame);
+                    pairs
+                        .map(|(old, new)| if old == new { 0 } else { *new })
+                        .collect()
+                }
+            };
+            writer.write_image_data(&shown).map_err(failed)?;
+            previous = Some(frame);
         }
         writer.finish().map_err(failed)
     }
@@ -182,16 +211,27 @@ impl Animation {
     }
 }
 
-/// The pixels of a frame, with those that did not change transparent.
-fn changes(previous: Option<&[u8]>, colours: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(colours.len() / 3 * 4);
-    for (i, colour) in colours.chunks_exact(3).enumerate() {
-        if previous.is_some_and(|previous| previous[3 * i..3 * i + 3] == *colour) {
-            out.extend([0; 4]);
-        } else {
-            out.extend_from_slice(colour);
-            out.push(255);
-        }
-    }
-    out
+/// The most frequent colours, after one that is transparent; and the index of the nearest of them for
+/// each colour.
+fn palette(counts: &BTreeMap<[u8; 3], u64>) -> (Vec<u8>, BTreeMap<[u8; 3], u8>) {
+    const COLOURS: usize = 255;
+    let mut sorted: Vec<(&[u8; 3], &u64)> = counts.iter().collect();
+    sorted.sort_by_key(|&(_, &count)| std::cmp::Reverse(count)); // stable: ties by colour
+    let kept: Vec<[u8; 3]> = sorted
+        .into_iter()
+        .take(COLOURS)
+        .map(|(&colour, _)| colour)
+        .collect();
+    let distance = |a: [u8; 3], b: [u8; 3]| -> u32 {
+        (0..3).map(|l| u32::from(a[l].abs_diff(b[l])).pow(2)).sum()
+    };
+    let nearest = |&colour: &[u8; 3]| {
+        let index = (0..kept.len())
+            .min_by_key(|&i| distance(kept[i], colour))
+            .unwrap_or(0);
+        (colour, (index + 1) as u8)
+    };
+    let mut palette = vec![255; 3];
+    palette.extend(kept.as_flattened());
+    (palette, counts.keys().map(nearest).collect())
 }

@@ -49,6 +49,7 @@ pub(super) struct Place {
 
 const COLOURS: [Colour; 2] = [BLUE, VERMILION];
 const LABELS: [&str; 2] = ["a > 0", "a < 0"];
+const TEACHER: &str = "teacher, and its line";
 /// The radius of a particle of the largest mass, and the smallest radius, in pixels.
 const RADII: [f64; 2] = [3.0, 1.0];
 
@@ -206,7 +207,7 @@ impl Figure {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn teacher<T: Real>(self, teacher: &EmpiricalMeasure<T>) -> Self {
-        /// Longer than the diagonal of a panel, relative to the distance of a neuron.
+        /// The length of a line relative to the range of an axis: it ends outside of any panel.
         const LONG: f64 = 1e3;
         let places = match places(teacher) {
             Ok(places) => places,
@@ -218,25 +219,24 @@ impl Figure {
             return self.points(points, ring(GREY).width(1.0).label("target"));
         }
         let mut figure = self;
-        let range = figure.cover(reach(places.iter()));
+        let length = LONG * figure.cover(reach(places.iter()));
         let lines = places.iter().filter_map(|place| {
             let [x, y] = place.at;
-            let s = range / x.abs().max(y.abs());
-            (s < LONG * LONG).then_some([[-s * x, -s * y], [s * x, s * y]])
+            let s = length / x.abs().max(y.abs());
+            let end = [s * x, s * y];
+            let is_finite = end.iter().all(|x| x.is_finite());
+            is_finite.then_some([end.map(|x| -x), end])
         });
         let lines: Vec<_> = lines.collect();
         if !lines.is_empty() {
-            let style = Style::new(GREY)
-                .width(1.0)
-                .dashed()
-                .label("line of a teacher neuron");
+            let style = Style::new(GREY).width(1.0).dashed().label(TEACHER);
             figure = figure.lines(lines, style);
         }
         for negative in [false, true] {
             let members = places.iter().filter(|place| place.negative == negative);
             let points: Vec<Point> = members.map(|place| place.at).collect();
             if !points.is_empty() {
-                let style = ring(COLOURS[usize::from(negative)]).label("teacher");
+                let style = ring(COLOURS[usize::from(negative)]).label(TEACHER);
                 figure = figure.points(points, style);
             }
         }

@@ -137,7 +137,8 @@ fn logarithmic(scale: &Scale, line: Line) -> Ticks {
     const ROUNDING: f64 = 1e-9;
     /// The number of labels of a horizontal and of a vertical axis is at most this.
     const LABELS: [usize; 2] = [9, 8];
-    const STRIDES: [i32; 12] = [1, 2, 3, 4, 5, 10, 20, 25, 50, 100, 200, 400];
+    const STRIDES: [i32; 11] = [1, 2, 3, 4, 5, 10, 20, 25, 50, 100, 200];
+    const COARSEST: i32 = 400;
     let (first, last) = (
         (scale.low - ROUNDING).ceil() as i32,
         (scale.high + ROUNDING).floor() as i32,
@@ -151,49 +152,41 @@ fn logarithmic(scale: &Scale, line: Line) -> Ticks {
         };
         all.map(|(n, k)| multiple(n, k)).filter(move |&x| inside(x))
     };
-    let between = |major: &[(f64, String)]| {
-        let minor: Vec<f64> = if per_decade < 8.0 * MINOR {
-            multiples(&[1]).collect()
-        } else {
+    let few = |ticks: &[(f64, String)]| ticks.len() <= LABELS[usize::from(line.vertical)];
+    let between = |major: &[(f64, String)], stride: i32| {
+        let minor: Vec<f64> = if stride == 1 && per_decade >= 8.0 * MINOR {
             multiples(&[1, 2, 3, 4, 5, 6, 7, 8, 9]).collect()
+        } else {
+            let visible = |s: &i32| stride % s == 0 && f64::from(*s) * per_decade >= MINOR;
+            let stride = STRIDES.into_iter().find(visible).unwrap_or(stride);
+            let decades = (first..=last).filter(|k| k % stride == 0);
+            decades.map(|k| multiple(1, k)).collect()
         };
         let is_major = |x: &f64| major.iter().any(|tick| tick.0 == *x);
         minor.into_iter().filter(|x| !is_major(x)).collect()
+    };
+    let ticks = |major: Vec<(f64, String)>, stride| Ticks {
+        minor: between(&major, stride),
+        major,
+        exponent: 0,
     };
     if last - first < 1 {
         // A narrow range that the user chose: labels between the powers of ten.
         for wanted in [&[1, 2, 3, 4, 5, 6, 7, 8, 9][..], &[1, 2, 5], &[1, 3], &[1]] {
             let major: Vec<_> = multiples(wanted).map(|x| (x, short(x))).collect();
-            if fit(&major, scale, line) && major.len() <= LABELS[usize::from(line.vertical)] {
-                let minor = between(&major);
-                return Ticks {
-                    major,
-                    minor,
-                    exponent: 0,
-                };
+            if few(&major) && fit(&major, scale, line) {
+                return ticks(major, 1);
             }
         }
     }
-    for stride in STRIDES {
+    let powers = |stride: i32| -> Vec<(f64, String)> {
         let decades = (first..=last).filter(|k| k % stride == 0);
-        let major: Vec<_> = decades.map(|k| (multiple(1, k), power(k))).collect();
-        let few = major.len() <= LABELS[usize::from(line.vertical)];
-        if few && fit(&major, scale, line) || stride == STRIDES[STRIDES.len() - 1] {
-            let minor = if MINOR <= per_decade {
-                between(&major)
-            } else {
-                Vec::new()
-            };
-            return Ticks {
-                major,
-                minor,
-                exponent: 0,
-            };
-        }
-    }
-    Ticks {
-        major: Vec::new(),
-        minor: Vec::new(),
-        exponent: 0,
-    }
+        decades.map(|k| (multiple(1, k), power(k))).collect()
+    };
+    let fits = |stride: &i32| {
+        let major = powers(*stride);
+        few(&major) && fit(&major, scale, line)
+    };
+    let stride = STRIDES.into_iter().find(fits).unwrap_or(COARSEST);
+    ticks(powers(stride), stride)
 }

@@ -596,6 +596,7 @@ fn figures_of_the_crates_objects_have_legible_layouts() {
     );
 }
 
+/// Width, height, and the frames in red, green, blue and opacity.
 fn decode(bytes: &[u8]) -> (u32, u32, Vec<Vec<u8>>) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
         .read_info()
@@ -627,15 +628,17 @@ fn pictures_have_the_requested_size_and_show_the_figure() {
         let (width, height, frames) = decode(&bytes);
         assert_eq!((width, height), size);
         assert_eq!(bytes, figure.png(scale).unwrap());
-        let pixels = frames[0].as_chunks::<3>().0;
-        let count = |colour: [u8; 3]| pixels.iter().filter(|&&pixel| pixel == colour).count();
+        let pixels = frames[0].as_chunks::<4>().0;
+        let count = |[r, g, b]: [u8; 3]| pixels.iter().filter(|&&p| p == [r, g, b, 255]).count();
         let white = count([255; 3]);
         assert!(white > pixels.len() / 2 && white < pixels.len());
         // The line has a width of 4 pixels and a length of some 290.
         let blue = count([0x00, 0x72, 0xb2]) as f64 / (scale * scale);
         assert!(blue > 400.0 && blue < 1600.0, "{blue}");
         assert!(
-            pixels.iter().any(|pixel| pixel.iter().all(|&c| c < 0x60)),
+            pixels
+                .iter()
+                .any(|pixel| pixel[..3].iter().all(|&c| c < 0x60)),
             "no text or frame"
         );
     }
@@ -662,13 +665,13 @@ fn the_frames_of_an_animation_add_up_to_the_figures() {
     let animation = Animation::new((0..4).map(figure));
     let (width, height, frames) = decode(&animation.bytes().unwrap());
     assert_eq!((width, height, frames.len()), (200, 160, 4));
-    let mut canvas = vec![[255; 3]; 200 * 160];
+    let mut canvas = vec![[0; 4]; 200 * 160];
     for (i, frame) in (0..).zip(frames) {
-        for (pixel, [r, g, b, alpha]) in canvas.iter_mut().zip(frame.as_chunks::<4>().0) {
-            match alpha {
+        for (pixel, new) in canvas.iter_mut().zip(frame.as_chunks::<4>().0) {
+            match new[3] {
                 0 => {}
-                255 => *pixel = [*r, *g, *b],
-                _ => panic!("opacity {alpha}"),
+                255 => *pixel = *new,
+                alpha => panic!("opacity {alpha}"),
             }
         }
         let (_, _, expected) = decode(&figure(i).png(1.0).unwrap());
