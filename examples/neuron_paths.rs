@@ -189,7 +189,7 @@ fn draw(run: &Run) -> Figure {
         .log_y()
         .x_range(0.0, TAU)
         .x_ticks(quarters)
-        .y_range(0.1, 1e3)
+        .y_range(0.1, 60.0)
         .x_label("angle of b (rad)")
         .y_label("|g(b)| / (2λ)")
         .title("Optimality: |g(b)| ≤ 2λ for all b");

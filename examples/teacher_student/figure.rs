@@ -21,7 +21,7 @@ pub fn draw(protocol: &Protocol, teacher: &EmpiricalMeasure<f64>, students: &[St
         plot::neurons(&run.path)
             .teacher(teacher)
             .title(format!("m = {}", students.width.particles))
-            .note(format!("F(T) = {} R(0)", scientific(risk, 1)))
+            .note(format!("F = {} R(0)", scientific(risk, 0)))
     };
     let planes = students.iter().map(plane).reduce(Figure::beside);
     planes

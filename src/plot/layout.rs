@@ -15,7 +15,7 @@ const EDGE: f64 = 14.0;
 const HEADING: f64 = 15.0;
 /// Widths of panels for one, two, and more columns, in pixels: the figure has a width of at most
 /// 700 or so, that of a README.
-const WIDTHS: [f64; 3] = [360.0, 260.0, 164.0];
+const WIDTHS: [f64; 3] = [360.0, 260.0, 172.0];
 /// The height of a panel relative to its width.
 const RATIO: f64 = 0.8;
 /// Limits of the size of a panel and of a figure, in pixels.
