@@ -6,7 +6,7 @@
 //! from below. Few neurons may converge to a local minimum; many, spread over the circle, succeed.
 //!
 //! ```sh
-//! cargo run --release --example fresh_samples
+//! cargo run --release --features plot --example fresh_samples
 //! ```
 //!
 //! Source of the experiment: L. Chizat and F. Bach, On the global convergence of gradient descent
@@ -24,6 +24,7 @@ use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::optimality::certify;
+use wasserflow::plot::{self, Figure, GREY, Style};
 use wasserflow::prelude::*;
 use wasserflow::sparse::run_until_optimal;
 
@@ -32,12 +33,14 @@ type Failure = Box<dyn Error + Send + Sync>;
 const HELP: &str = "\
 Success rate of students of m neurons that learn a teacher of 4 on the circle from fresh samples.
 
-Usage: cargo run --release --example fresh_samples -- [OPTIONS]
+Usage: cargo run --release --features plot --example fresh_samples -- [OPTIONS]
 
   --seeds N     seeds, each a teacher and a student of every size (default 20)
   --seed N      first of the seeds (default 0)
   --smoke       a short run, as a test of the program
   --help        this text
+
+Writes target/fresh_samples.svg.
 ";
 
 /// Neurons of the teacher.
@@ -243,7 +246,9 @@ impl<L: Loss<f64> + Copy + Sync> Task<L> {
         Ok([risk_of_zero, certificate.energy() - certificate.gap()])
     }
 
-    fn rows(&self, name: &str, options: &Options) -> Result<(), Failure> {
+    /// Prints the rows of the table; returns the excess of the starts on the whole circle.
+    fn rows(&self, name: &str, options: &Options) -> Result<Vec<study::Width>, Failure> {
+        let mut on_circle = Vec::new();
         let seeds = || options.seed..options.seed + options.seeds;
         let clock = Instant::now();
         let best = &study::runs(&[100], seeds(), |_, seed| self.best(seed))?[0].1;
@@ -274,11 +279,23 @@ impl<L: Loss<f64> + Copy + Sync> Task<L> {
                     excess.particles,
                     excess.median(),
                 );
+                if start == "circle" {
+                    on_circle.push(excess);
+                }
             }
         }
         eprintln!("{:12.1} seconds", clock.elapsed().as_secs_f64());
-        Ok(())
+        Ok(on_circle)
     }
+}
+
+/// The excess against m, with the threshold.
+fn panel(title: &str, excess: &[study::Width]) -> Figure {
+    let threshold = Style::new(GREY).width(1.0).dashed().label("found");
+    plot::widths(&[("median and quartiles over the seeds", excess)])
+        .horizontal(FOUND, threshold)
+        .y_label("(F − F*) / R(0)")
+        .title(title)
 }
 
 fn main() -> Result<(), Failure> {
@@ -300,15 +317,22 @@ fn main() -> Result<(), Failure> {
         "found",
         "interval",
     );
-    Task {
+    let square = Task {
         loss: Square,
         label: Teacher::predict,
     }
     .rows("square", &options)?;
     let sign = |teacher: &Teacher, x: &[f64]| if teacher.predict(x) > 0.0 { 1.0 } else { -1.0 };
-    Task {
+    let logistic = Task {
         loss: Logistic,
         label: sign,
     }
-    .rows("logistic", &options)
+    .rows("logistic", &options)?;
+    std::fs::create_dir_all("target")?;
+    panel("Square loss", &square)
+        .beside(panel("Logistic loss", &logistic))
+        .heading("Stochastic gradient descent on fresh samples, a teacher of 4")
+        .save("target/fresh_samples.svg")?;
+    println!("\nFigure: target/fresh_samples.svg");
+    Ok(())
 }

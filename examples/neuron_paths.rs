@@ -6,24 +6,23 @@
 //! `target/neuron_paths.svg`.
 //!
 //! ```sh
-//! cargo run --release --example neuron_paths
+//! cargo run --release --features plot --example neuron_paths
 //! ```
 //!
 //! Source of the experiment: L. Chizat, Sparse optimization on measures with over-parameterized
 //! gradient descent, 2019.
-
-#[path = "common/svg.rs"]
-mod svg;
 
 use std::error::Error;
 use std::f64::consts::TAU;
 
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use svg::{Axis, BLACK, BLUE, GREEN, GREY, Mark, ORANGE, Svg, VERMILION, fill, scientific, stroke};
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::observe::{LogSpaced, Snapshots};
 use wasserflow::optimality::certify;
+use wasserflow::plot::{
+    self, BLACK, BLUE, Colour, Figure, GREEN, GREY, ORANGE, Style, VERMILION, scientific,
+};
 use wasserflow::prelude::*;
 use wasserflow::sparse::{FrankWolfe, merge, prune};
 
@@ -153,7 +152,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "\nSeed {drawn}: {} directions remain after gradient descent",
         run.directions
     );
-    println!("Figure: {}", draw(run).write("neuron_paths.svg")?.display());
+    std::fs::create_dir_all("target")?;
+    draw(run).save("target/neuron_paths.svg")?;
+    println!("Figure: target/neuron_paths.svg");
     Ok(())
 }
 
@@ -177,96 +178,43 @@ fn insert_neurons(method: FrankWolfe, seed: u64) -> Result<(usize, usize), Box<d
     Ok((MAX_STEPS, mu.len()))
 }
 
-const SIDE: f64 = 290.0;
-const TOP: f64 = 90.0;
-const SIGNS: [&str; 2] = [BLUE, VERMILION];
 /// Colours of the first three of the `STEPS`; the last is indistinguishable from the third.
-const TIMES: [&str; 3] = [ORANGE, GREEN, BLACK];
+const TIMES: [Colour; 3] = [ORANGE, GREEN, BLACK];
 
 /// The paths of `|a| b` on the left, `|g|` against the angle on the right.
-fn draw(run: &Run) -> Svg {
-    let title =
-        "Gradient descent of 20 neurons with weight decay on 15 samples, and its certificate";
-    let mut svg = Svg::new(830.0, TOP + SIDE + 50.0, title);
-    let keys = [
-        (vec![Mark::Dot(3.0, fill(BLUE))], "a > 0"),
-        (vec![Mark::Dot(3.0, fill(VERMILION))], "a < 0"),
-        (Mark::path(GREY), "path, and neuron at the last step"),
-    ];
-    svg.legend([62.0, 48.0], keys);
-
-    // |a| b at the distance |a b|^(1/2) from the origin.
-    let point = |w: &[f64]| {
-        let root = (w[0].abs() / w[1].hypot(w[2]).max(f64::MIN_POSITIVE)).sqrt();
-        [root * w[1], root * w[2]]
-    };
-    let all = run
-        .path
-        .iter()
-        .flat_map(|mu| (0..mu.len()).flat_map(move |i| point(mu.particle(i))));
-    let reach = 1.05 * all.fold(0.1, |r: f64, x| r.max(x.abs()));
-    let axes = ["|a| b₁ / √|a b|", "|a| b₂ / √|a b|"];
-    let axes = axes.map(|title| Axis::linear(title, [-reach, reach]));
-    let panel = svg.panel(
-        "Paths of the neurons (a, b)",
-        [62.0, TOP],
-        [SIDE, SIDE],
-        axes,
-    );
-    let Some(end) = run.path.last() else {
-        return svg;
-    };
-    let sign = |i: usize| SIGNS[usize::from(end.particle(i)[0] < 0.0)];
-    for i in 0..end.len() {
-        let path = run.path.iter().map(|mu| panel.at(point(mu.particle(i))));
-        svg.line(
-            path,
-            &format!("{} stroke-opacity=\"0.6\"", stroke(sign(i), 1.0)),
-        );
-        svg.circle(panel.at(point(end.particle(i))), 3.0, &fill(sign(i)));
-    }
-
-    let largest = run.variations[0].iter().fold(0.0, |r: f64, &x| r.max(x)) / (2.0 * LAMBDA);
-    let left = 62.0 + SIDE + 76.0;
+fn draw(run: &Run) -> Figure {
     let quarters = ["0", "π/2", "π", "3π/2", "2π"].into_iter().enumerate();
-    let axes = [
-        Axis::linear("angle of b (rad)", [0.0, TAU])
-            .with_ticks(quarters.map(|(i, label)| (TAU / 4.0 * i as f64, label))),
-        Axis::log("|g(b)| / (2λ)", [0.1, 1.5 * largest]),
-    ];
-    let panel = svg.panel(
-        "Optimality: |g(b)| ≤ 2λ for all b",
-        [left, TOP],
-        [SIDE, SIDE],
-        axes,
-    );
-    let bound = [[0.0, 1.0], [TAU, 1.0]].map(|point| panel.at(point));
-    svg.line(
-        bound,
-        &format!("{} stroke-dasharray=\"5 3\"", stroke("#555", 1.0)),
-    );
-    let mut row = TOP + 14.0;
+    let quarters = quarters.map(|(i, label)| (TAU / 4.0 * i as f64, label));
+    let mut variations = Figure::new()
+        .log_y()
+        .x_range(0.0, TAU)
+        .x_ticks(quarters)
+        .y_range(0.1, 60.0)
+        .x_label("angle of b (rad)")
+        .y_label("|g(b)| / (2λ)")
+        .title("Optimality: |g(b)| ≤ 2λ for all b");
     for (l, colour) in TIMES.into_iter().enumerate() {
         let values = &run.variations[l];
         let probes = (values.len() - 1) as f64;
         let curve = values.iter().enumerate();
-        let curve = curve.map(|(i, g)| panel.at([TAU * i as f64 / probes, g / (2.0 * LAMBDA)]));
-        svg.line(curve, &stroke(colour, 1.6));
-        let (x, heading) = (left + SIDE + 10.0, format!("{} steps", STEPS[l]));
-        svg.text(
-            [x, row],
-            &format!("{} font-weight=\"bold\"", fill(colour)),
-            &heading,
-        );
-        let gap = format!("gap {}", scientific(run.gaps[l], 0));
-        svg.text([x, row + 15.0], "", &gap);
-        row += 42.0;
+        let curve = curve.map(|(i, g)| [TAU * i as f64 / probes, g / (2.0 * LAMBDA)]);
+        let label = format!("{} steps, gap {}", STEPS[l], scientific(run.gaps[l], 0));
+        variations = variations.line(curve, Style::new(colour).label(label));
     }
-    svg.text([left + SIDE + 10.0, bound[1][1] + 4.0], "", "bound 2λ");
-    for i in (0..end.len()).filter(|&i| end.particle(i)[0].abs() > 1e-2) {
-        let w = end.particle(i);
-        let angle = w[2].atan2(w[1]).rem_euclid(TAU);
-        svg.circle(panel.at([angle, 1.0]), 3.5, &fill(sign(i)));
+    variations = variations.horizontal(1.0, Style::new(GREY).dashed().label("bound 2λ"));
+    for (colour, sign) in [(BLUE, 1.0), (VERMILION, -1.0)] {
+        let end = run.path.iter().rev().take(1);
+        let neurons = end.flat_map(|mu| (0..mu.len()).map(|i| mu.particle(i)));
+        let contribute = neurons.filter(|w| w[0] * sign > 1e-2);
+        let angles: Vec<_> = contribute
+            .map(|w| [w[2].atan2(w[1]).rem_euclid(TAU), 1.0])
+            .collect();
+        if !angles.is_empty() {
+            variations = variations.points(angles, Style::new(colour).radius(3.5));
+        }
     }
-    svg
+    plot::neurons(&run.path)
+        .title("Paths of the neurons (a, b)")
+        .beside(variations)
+        .heading("Gradient descent of 20 neurons with weight decay, and its certificate")
 }

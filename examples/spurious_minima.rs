@@ -8,7 +8,7 @@
 //! nearly removes the bad runs, and two remove them.
 //!
 //! ```sh
-//! cargo run --release --example spurious_minima
+//! cargo run --release --features plot --example spurious_minima
 //! ```
 //!
 //! Source of the experiment: I. Safran and O. Shamir, Spurious local minima are common in two-layer
@@ -24,6 +24,7 @@ use args::Args;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{UntilStationary, UntilTarget};
+use wasserflow::plot::{BLUE, Figure, Style, VERMILION};
 use wasserflow::prelude::*;
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -31,7 +32,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 const HELP: &str = "\
 Fraction of runs of networks of n neurons, with a teacher of k, that end in a spurious minimum.
 
-Usage: cargo run --release --example spurious_minima -- [OPTIONS]
+Usage: cargo run --release --features plot --example spurious_minima -- [OPTIONS]
 
   --k LIST      neurons of the teacher (default: the published pairs)
   --n LIST      neurons of the network, one for every k (default: n = k)
@@ -40,6 +41,8 @@ Usage: cargo run --release --example spurious_minima -- [OPTIONS]
   --step X      dt in units of 4 / (n + 1) (default 1)
   --smoke       a short run, as a test of the program
   --help        this text
+
+Writes target/spurious_minima.svg.
 ";
 
 /// `(k, n)`, and the published number of bad runs out of 1000.
@@ -174,6 +177,7 @@ fn main() -> Result<(), Failure> {
         "sigmas",
         "undecided",
     );
+    let mut rows = Vec::new();
     for (k, n) in options.pairs {
         let clock = Instant::now();
         // The largest curvature of F is about n / 4: that of a common displacement of all neurons
@@ -190,6 +194,7 @@ fn main() -> Result<(), Failure> {
             .iter()
             .find(|row| (row.0, row.1) == (k, n))
             .map(|row| f64::from(row.2) / 1000.0);
+        rows.push((n - n.min(k), [k as f64, low, fraction, high], published));
         let (published, sigmas) = match published {
             Some(p) if p > 0.0 => {
                 let sigmas = (fraction - p) / (p * (1.0 - p) / runs as f64).sqrt();
@@ -206,5 +211,49 @@ fn main() -> Result<(), Failure> {
         );
         eprintln!("{:10.1} seconds", clock.elapsed().as_secs_f64());
     }
+    std::fs::create_dir_all("target")?;
+    draw(&rows).save("target/spurious_minima.svg")?;
+    println!("\nFigure: target/spurious_minima.svg");
     Ok(())
+}
+
+/// `n - k`; k with the interval and the fraction of bad runs; the published fraction.
+type Row = (usize, [f64; 4], Option<f64>);
+
+/// The fractions with their intervals against k, in a panel for each number of additional neurons.
+fn draw(rows: &[Row]) -> Figure {
+    let mut additional: Vec<usize> = rows.iter().map(|row| row.0).collect();
+    additional.sort_unstable();
+    additional.dedup();
+    let panel = |&extra: &usize| {
+        let rows = || rows.iter().filter(move |row| row.0 == extra);
+        let intervals = rows().map(|&(_, [k, low, _, high], _)| ([[k, low], [k, high]], 1.5));
+        let fractions = rows().map(|&(_, [k, _, fraction, _], _)| [k, fraction]);
+        let published: Vec<_> = rows()
+            .filter_map(|&(_, [k, ..], p)| Some([k, p?]))
+            .collect();
+        let runs = Style::new(BLUE).label("runs, with the 95 % interval");
+        let figure = Figure::new()
+            .segments(intervals, runs.clone())
+            .points(fractions, runs)
+            .x_range(5.0, 21.0)
+            .y_range(-0.02, 1.02)
+            .x_label("neurons of the teacher k")
+            .y_label("fraction of bad runs")
+            .title(if extra == 0 {
+                "n = k".to_owned()
+            } else {
+                format!("n = k + {extra}")
+            });
+        if published.is_empty() {
+            return figure;
+        }
+        let ring = Style::new(VERMILION)
+            .hollow()
+            .radius(5.5)
+            .label("published");
+        figure.points(published, ring)
+    };
+    let figure = additional.iter().map(panel).reduce(Figure::beside);
+    figure.unwrap_or_default()
 }

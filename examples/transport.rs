@@ -3,39 +3,34 @@
 //! Left: a cloud of particles flows to a circle, and the optimal plan couples an early with a late
 //! state. Right: the mean distance `W_2` between runs of m neurons and a run of 1000 from another
 //! start, all at the same time, decreases with m. Writes `target/transport.svg`.
-
-#[path = "common/svg.rs"]
-mod svg;
+//!
+//! ```sh
+//! cargo run --release --features plot --example transport
+//! ```
 
 use std::error::Error;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use svg::{Axis, BLUE, GREY, Mark, Svg, VERMILION, fill, stroke};
 use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::plot::{self, Figure};
 use wasserflow::prelude::*;
-use wasserflow::study::Width;
 
 /// An error that may cross threads.
 type Failure = Box<dyn Error + Send + Sync>;
 
-const SIDE: f64 = 310.0;
-const TOP: f64 = 86.0;
-
 fn main() -> Result<(), Failure> {
-    let mut svg = Svg::new(
-        806.0,
-        TOP + SIDE + 50.0,
-        "Optimal transport between states of particle flows",
-    );
-    coupling(&mut svg, [62.0, TOP])?;
-    chaos(&mut svg, [476.0, TOP])?;
-    println!("Figure: {}", svg.write("transport.svg")?.display());
+    std::fs::create_dir_all("target")?;
+    coupling()?
+        .beside(chaos()?)
+        .heading("Optimal transport between states of particle flows")
+        .save("target/transport.svg")?;
+    println!("Figure: target/transport.svg");
     Ok(())
 }
 
 /// The optimal plan between two states of one flow.
-fn coupling(svg: &mut Svg, corner: [f64; 2]) -> Result<(), Failure> {
+fn coupling() -> Result<Figure, Failure> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let (m, time) = (60, 200.0);
     let energy = Mmd::new(Gaussian::new(2, 0.5)?, init::circle(m, 1.0)?)?;
@@ -54,32 +49,13 @@ fn coupling(svg: &mut Svg, corner: [f64; 2]) -> Result<(), Failure> {
     println!("root mean square displacement of the particles {displacement:.4}");
     assert!(coupling.distance() <= displacement);
 
-    let keys = [
-        (vec![Mark::Dot(3.0, fill(GREY))], "t = 0"),
-        (vec![Mark::Dot(3.0, fill(VERMILION))], "t = 200"),
-        (vec![Mark::Line(plan_style())], "optimal plan"),
-    ];
-    svg.legend([corner[0], 50.0], keys);
-    let axes = ["w₁", "w₂"].map(|title| Axis::linear(title, [-1.25, 1.25]));
-    let panel = svg.panel("Optimal plan", corner, [SIDE, SIDE], axes);
-    panel.note(svg, &format!("W₂ = {:.2}", coupling.distance()));
-    let at =
-        |mu: &EmpiricalMeasure<f64>, i: usize| panel.at([mu.particle(i)[0], mu.particle(i)[1]]);
-    for &(i, j, _) in coupling.plan() {
-        svg.line([at(&early, i), at(late, j)], &plan_style());
-    }
-    for (mu, colour) in [(&early, GREY), (late, VERMILION)] {
-        (0..mu.len()).for_each(|i| svg.circle(at(mu, i), 3.0, &fill(colour)));
-    }
-    Ok(())
-}
-
-fn plan_style() -> String {
-    format!("{} stroke-opacity=\"0.5\"", stroke(BLUE, 1.0))
+    Ok(plot::coupling(&early, late, &coupling)
+        .title("Optimal plan from t = 0 (μ) to 200 (ν)")
+        .note(format!("W₂ = {:.2}", coupling.distance())))
 }
 
 /// The distance between runs of m neurons and a run of many, against m.
-fn chaos(svg: &mut Svg, corner: [f64; 2]) -> Result<(), Failure> {
+fn chaos() -> Result<Figure, Failure> {
     let sizes = [25, 50, 100, 200, 400];
     let many = run(1000, 1000)?;
     let distance = |m, seed| Ok::<_, Failure>(transport::w2(&run(m, seed)?, &many)?.distance());
@@ -88,36 +64,18 @@ fn chaos(svg: &mut Svg, corner: [f64; 2]) -> Result<(), Failure> {
     println!("propagation of chaos: slope in m {slope:.2}");
     assert!((-0.6..-0.2).contains(&slope));
 
-    let keys = [
-        (Mark::path(BLUE), "mean"),
-        (vec![Mark::Dot(2.5, seed_style())], "one of 8 seeds"),
-    ];
-    svg.legend([corner[0], 50.0], keys);
-    let axes = [
-        Axis::log("number of neurons m", [20.0, 500.0]).with_ticks(sizes.map(|m| (m as f64, m))),
-        Axis::log("W₂(μₘ, μ₁₀₀₀)", [0.18, 1.0]).with_ticks([0.2, 0.3, 0.5, 1.0].map(|w| (w, w))),
-    ];
-    let panel = svg.panel("Propagation of chaos", corner, [SIDE, SIDE], axes);
-    panel.note(svg, &format!("slope {slope:.2}").replace('-', "−"));
-    let at = |width: &Width, distance: f64| panel.at([width.particles as f64, distance]);
-    let mean = |width: &Width| width.values.iter().sum::<f64>() / width.values.len() as f64;
-    svg.line(
-        widths.iter().map(|width| at(width, mean(width))),
-        &stroke(BLUE, 1.6),
-    );
     for width in &widths {
-        println!("m = {:>4}  mean W2 = {:.3}", width.particles, mean(width));
-        width
-            .values
-            .iter()
-            .for_each(|&value| svg.circle(at(width, value), 2.5, &seed_style()));
-        svg.circle(at(width, mean(width)), 4.0, &fill(BLUE));
+        let mean = width.values.iter().sum::<f64>() / width.values.len() as f64;
+        println!("m = {:>4}  mean W2 = {mean:.3}", width.particles);
     }
-    Ok(())
-}
-
-fn seed_style() -> String {
-    format!("{} fill-opacity=\"0.35\"", fill(BLUE))
+    Ok(
+        plot::widths(&[("median and quartiles of 8 seeds", &widths[..])])
+            .y_range(0.18, 0.9)
+            .x_label("number of neurons m")
+            .y_label("W₂(μₘ, μ₁₀₀₀)")
+            .title("Propagation of chaos")
+            .note(format!("slope {slope:.2}").replace('-', "−")),
+    )
 }
 
 /// The state of m neurons `a tanh(b x)` at time 5, from a Gaussian start.

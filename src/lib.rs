@@ -61,6 +61,7 @@
 //! | [`sparse`] | Frank-Wolfe; inserting, merging and pruning particles |
 //! | [`transport`] | exact Wasserstein distances between measures |
 //! | [`study`] | success rates against m, over seeds |
+//! | `plot` | figures of neurons, energies, decisions, widths and plans |
 //! | `testing` | the law kit: checks that an implementation satisfies the laws of its trait |
 //!
 //! # Conventions
@@ -80,6 +81,8 @@
 //! - `serde`: measures, states, traces and settings with any format of serde, validated.
 //! - `progress`: a progress bar on the terminal, [`observe`]`::Progress`.
 //! - `tracing`: spans and events of runs, steps, inner solves, certificates and checkpoints.
+//! - `plot`: figures as SVG, without further dependencies; `png`: as PNG files; `animation`:
+//!   animated PNG files.
 //! - `testing`: the law kit, without further dependencies.
 //! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
@@ -105,6 +108,8 @@ pub mod network;
 mod numeric;
 pub mod observe;
 pub mod optimality;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod prelude;
 pub mod ranks;
 mod real;
@@ -152,6 +157,12 @@ mod book {
 #[cfg(all(doctest, feature = "rand", feature = "csv"))]
 #[doc = include_str!("../docs/src/zero.md")]
 mod zero {}
+/// The code of the page on figures, compiled as documentation tests.
+#[cfg(all(doctest, feature = "animation", feature = "rand"))]
+mod figures {
+    #[doc = include_str!("../docs/src/figures.md")]
+    struct Figures;
+}
 
 /// The code of the pages on custom components, compiled as documentation tests.
 #[cfg(all(doctest, feature = "proptest"))]

@@ -7,7 +7,7 @@
 //! Only teachers and starts are random.
 //!
 //! ```sh
-//! cargo run --release --example particle_complexity
+//! cargo run --release --features plot --example particle_complexity
 //! ```
 //!
 //! Source of the experiment: L. Chizat and F. Bach, On the global convergence of gradient descent
@@ -17,8 +17,6 @@
 mod args;
 mod figure;
 mod kernel;
-#[path = "../common/svg.rs"]
-mod svg;
 
 use std::error::Error;
 use std::time::Instant;
@@ -37,7 +35,7 @@ const HELP: &str = "\
 Risk of students of m neurons with a teacher of 20 in 100 dimensions: the flow, and fixed neurons
 with optimal output weights.
 
-Usage: cargo run --release --example particle_complexity -- [OPTIONS]
+Usage: cargo run --release --features plot --example particle_complexity -- [OPTIONS]
 
   --m LIST      sizes of the students (default 5,10,15,20,25,30,40,60,100)
   --seeds N     seeds, each a teacher and a student of every size (default 5)
@@ -275,8 +273,9 @@ fn main() -> Result<(), Failure> {
         norm: 3.0,
     }
     .curves(&options)?;
-    let figure =
-        figure::draw(&[rectifier, sigmoid], FLOOR, TEACHER).write("particle_complexity.svg")?;
-    println!("\nFigure: {}", figure.display());
+    std::fs::create_dir_all("target")?;
+    let path = "target/particle_complexity.svg";
+    figure::draw(&[rectifier, sigmoid], FLOOR, TEACHER).save(path)?;
+    println!("\nFigure: {path}");
     Ok(())
 }

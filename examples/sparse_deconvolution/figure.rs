@@ -2,107 +2,72 @@
 
 use std::f64::consts::TAU;
 
+use wasserflow::plot::{BLUE, Colour, Figure, GREY, Style, VERMILION, scientific};
 use wasserflow::prelude::*;
 
 use crate::experiment::Run;
-use crate::svg::{Axis, BLUE, GREY, Mark, Svg, VERMILION, fill, scientific, stroke};
 
-/// Colours of `a > 0` and `a < 0`.
-const SIGNS: [&str; 2] = [BLUE, VERMILION];
-const WIDTH: f64 = 204.0;
-const HEIGHT: f64 = 240.0;
-const LEFT: f64 = 56.0;
-const GAP: f64 = 58.0;
-const TOP: f64 = 90.0;
+/// Colours and labels of `a > 0` and `a < 0`.
+const SIGNS: [(Colour, &str); 2] = [(BLUE, "a > 0"), (VERMILION, "a < 0")];
 
 /// One panel for each run, with the spikes of the optimum.
-pub fn draw(optimum: &[[f64; 2]], runs: &[(usize, Run)]) -> Svg {
-    let width = LEFT + runs.len() as f64 * (WIDTH + GAP) - GAP + 20.0;
-    let title = "Sparse deconvolution on the circle: particles from a = 0 on a grid";
-    let mut svg = Svg::new(width, TOP + HEIGHT + 48.0, title);
-    let keys = [
-        (vec![Mark::Dot(3.0, fill(BLUE))], "a > 0"),
-        (vec![Mark::Dot(3.0, fill(VERMILION))], "a < 0"),
-        (Mark::path(GREY), "path, and particle at T"),
-        (
-            vec![Mark::Line(spike_style())],
-            "spike of the optimum, on the side of its sign",
-        ),
-    ];
-    svg.legend([LEFT, 50.0], keys);
-    let ends = runs.iter().filter_map(|(_, run)| run.path.last());
-    let heights = ends.flat_map(|mu| particles(mu).map(|[_, a]| a.abs()));
-    let reach = 1.08 * heights.fold(1.0, f64::max);
-    for (i, (m, run)) in runs.iter().enumerate() {
-        let left = LEFT + i as f64 * (WIDTH + GAP);
-        draw_run(&mut svg, left, reach, optimum, *m, run);
-    }
-    svg
-}
-
-fn spike_style() -> String {
-    format!("{} stroke-dasharray=\"2 3\"", stroke(GREY, 1.2))
+pub fn draw(optimum: &[[f64; 2]], runs: &[(usize, Run)]) -> Figure {
+    let panels = runs.iter().map(|(m, run)| panel(optimum, *m, run));
+    panels
+        .reduce(Figure::beside)
+        .unwrap_or_default()
+        .same_ranges()
+        .heading("Sparse deconvolution on the circle: particles from a = 0 on a grid")
 }
 
 /// The particles as `[t, a]`.
-fn particles(mu: &EmpiricalMeasure<f64>) -> impl Iterator<Item = [f64; 2]> {
-    (0..mu.len()).map(|i| [mu.particle(i)[1], mu.particle(i)[0]])
+fn particles(mu: &EmpiricalMeasure<f64>) -> Vec<[f64; 2]> {
+    let particle = |i: usize| [mu.particle(i)[1], mu.particle(i)[0]];
+    (0..mu.len()).map(particle).collect()
 }
 
-fn draw_run(svg: &mut Svg, left: f64, reach: f64, optimum: &[[f64; 2]], m: usize, run: &Run) {
-    let axes = [
-        Axis::linear("position t (rad)", [0.0, TAU]).with_ticks([
-            (0.0, "0"),
-            (TAU / 2.0, "π"),
-            (TAU, "2π"),
-        ]),
-        Axis::linear("amplitude a", [-reach, reach]),
-    ];
-    let panel = svg.panel(&format!("m = {m}"), [left, TOP], [WIDTH, HEIGHT], axes);
-    let excess = scientific(run.excess.max(0.0), 0);
-    panel.note(svg, &format!("F(T) − F* = {excess} R(0)"));
-    svg.line(
-        [[0.0, 0.0], [TAU, 0.0]].map(|point| panel.at(point)),
-        &stroke("#ccc", 1.0),
-    );
-    svg.group(&spike_style(), |svg| {
-        for &[a, t] in optimum {
-            svg.line(
-                [[t, 0.0], [t, reach * a.signum()]].map(|point| panel.at(point)),
-                "",
-            );
-        }
-    });
-    let Some(end) = run.path.last() else { return };
-    let end: Vec<[f64; 2]> = particles(end).collect();
-    for (sign, colour) in SIGNS.into_iter().enumerate() {
-        let members: Vec<usize> = (0..m)
-            .filter(|&i| usize::from(end[i][1] < 0.0) == sign)
-            .collect();
-        svg.group(
-            &format!("{} stroke-opacity=\"0.5\"", stroke(colour, 1.0)),
-            |svg| {
-                for &i in &members {
-                    let path: Vec<_> = run
-                        .path
-                        .iter()
-                        .filter_map(|mu| particles(mu).nth(i))
-                        .collect();
-                    // A path that leaves the interval continues at the other end.
-                    for piece in path.chunk_by(|v, w| (v[0] / TAU).floor() == (w[0] / TAU).floor())
-                    {
-                        svg.line(
-                            piece.iter().map(|&[t, a]| panel.at([t.rem_euclid(TAU), a])),
-                            "",
-                        );
-                    }
-                }
-            },
+fn panel(optimum: &[[f64; 2]], m: usize, run: &Run) -> Figure {
+    let path: Vec<Vec<[f64; 2]>> = run.path.iter().map(particles).collect();
+    let end = &path[path.len() - 1];
+    let on_circle = |[t, a]: [f64; 2]| [t.rem_euclid(TAU), a];
+    let reach = end.iter().fold(1.0, |r: f64, [_, a]| r.max(a.abs()));
+    let spikes = optimum
+        .iter()
+        .map(|&[a, t]| [[t, 0.0], [t, 1.05 * reach * a.signum()]]);
+    let spike = Style::new(GREY).width(1.2).dashed();
+    let mut figure = Figure::new()
+        .x_range(0.0, TAU)
+        .y_range(-1.1 * reach, 1.1 * reach)
+        .x_ticks([(0.0, "0"), (TAU / 2.0, "π"), (TAU, "2π")])
+        .x_label("position t (rad)")
+        .y_label("amplitude a")
+        .title(format!("m = {m}"))
+        .note(format!(
+            "F(T) − F* = {} R(0)",
+            scientific(run.excess.max(0.0), 0)
+        ))
+        .horizontal(0.0, Style::new(GREY).width(0.8))
+        .lines(
+            spikes,
+            spike.label("spike of the optimum, on the side of its sign"),
         );
-        svg.group(&fill(colour), |svg| {
-            for &i in members.iter().filter(|&&i| end[i][1] != 0.0) {
-                svg.circle(panel.at([end[i][0].rem_euclid(TAU), end[i][1]]), 2.8, "");
-            }
-        });
+    for (sign, (colour, label)) in SIGNS.into_iter().enumerate() {
+        let is_member = |i: &usize| usize::from(end[*i][1] < 0.0) == sign;
+        let members: Vec<usize> = (0..m).filter(is_member).collect();
+        // A path that leaves the interval continues at the other end.
+        let mut pieces: Vec<Vec<[f64; 2]>> = Vec::new();
+        for &i in &members {
+            let path: Vec<[f64; 2]> = path.iter().map(|particles| particles[i]).collect();
+            let turn = |v: &[f64; 2]| (v[0] / TAU).floor();
+            let parts = path.chunk_by(|v, w| turn(v) == turn(w));
+            pieces.extend(parts.map(|part| part.iter().copied().map(on_circle).collect()));
+        }
+        let ends: Vec<[f64; 2]> = members.iter().map(|&i| on_circle(end[i])).collect();
+        let style = Style::new(colour).label(label);
+        let line = style.clone().width(1.0).opacity(0.5);
+        if !members.is_empty() {
+            figure = figure.lines(pieces, line).points(ends, style.radius(2.8));
+        }
     }
+    figure
 }

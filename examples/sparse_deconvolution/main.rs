@@ -6,7 +6,7 @@
 //! may converge to a local minimum; more reach F*.
 //!
 //! ```sh
-//! cargo run --release --example sparse_deconvolution
+//! cargo run --release --features plot --example sparse_deconvolution
 //! ```
 //!
 //! Sources of the experiments: L. Chizat and F. Bach, On the global convergence of gradient descent
@@ -19,8 +19,6 @@ mod experiment;
 mod figure;
 mod flow;
 mod problem;
-#[path = "../common/svg.rs"]
-mod svg;
 
 use std::f64::consts::TAU;
 use std::fmt::Write;
@@ -36,7 +34,7 @@ use wasserflow::study::{self, Width};
 const HELP: &str = "\
 Success rate of m particles that estimate 5 spikes on the circle.
 
-Usage: cargo run --release --example sparse_deconvolution -- [OPTIONS]
+Usage: cargo run --release --features plot --example sparse_deconvolution -- [OPTIONS]
 
   --seed N      the seed of the signal in the figure (default 4); the table is over seeds 0 to 9
   --smoke       a short run, as a test of the program
@@ -171,8 +169,10 @@ fn measures(protocol: &Protocol) -> Result<String, Failure> {
             Some(run.gap),
         );
     }
-    let figure = figure::draw(&best, &runs).write("sparse_deconvolution.svg")?;
-    let _ = writeln!(out, "\nFigure: {}", figure.display());
+    std::fs::create_dir_all("target")?;
+    let path = "target/sparse_deconvolution.svg";
+    figure::draw(&best, &runs).save(path)?;
+    let _ = writeln!(out, "\nFigure: {path}");
     Ok(out)
 }
 

@@ -6,7 +6,7 @@
 //! flow approaches zero loss on all 20 seeds, for m = 10 on half of them, and for m = 5 on none.
 //!
 //! ```sh
-//! cargo run --release --example teacher_student
+//! cargo run --release --features plot --example teacher_student
 //! ```
 //!
 //! Source of the experiment: L. Chizat and F. Bach, On the global convergence of gradient descent
@@ -17,8 +17,6 @@
 mod args;
 mod experiment;
 mod figure;
-#[path = "../common/svg.rs"]
-mod svg;
 
 use std::fmt::Write;
 use std::io::Write as _;
@@ -30,7 +28,7 @@ use experiment::{Failure, Protocol, Students, TEACHER, Task};
 const HELP: &str = "\
 Success rate of students of m neurons that learn a teacher of 5.
 
-Usage: cargo run --release --example teacher_student -- [OPTIONS]
+Usage: cargo run --release --features plot --example teacher_student -- [OPTIONS]
 
   --seed N      first of the seeds, each with its own teacher (default 0); the third is drawn
   --m LIST      sizes of the students (default 5,10,20,50,100)
@@ -82,15 +80,17 @@ fn main() -> Result<(), Failure> {
     } = Args::read(HELP, options);
     let students = experiment::run(&protocol, &sizes)?;
     let teacher = Task::new(&protocol, protocol.first + protocol.drawn)?.teacher;
-    let figure = figure::draw(&protocol, &teacher, &students).write("teacher_student.svg")?;
+    let path = Path::new("target/teacher_student.svg");
+    std::fs::create_dir_all("target")?;
+    figure::draw(&protocol, &teacher, &students).save(path)?;
     let report = if json {
-        object(&protocol, &students, &figure)
+        object(&protocol, &students, path)
     } else {
         let drawn = protocol.first + protocol.drawn;
         format!(
             "{}\nFigure, of seed {drawn}: {}\n",
             table(&protocol, &students),
-            figure.display()
+            path.display()
         )
     };
     write!(std::io::stdout().lock(), "{report}")?;

@@ -17,6 +17,7 @@ mod files;
 mod fuzz;
 mod kit;
 mod measures;
+mod plots;
 mod problems;
 mod suite;
 mod transport;
@@ -52,6 +53,7 @@ fn every_public_function_survives_invalid_and_extreme_arguments() {
         drivers::calls,
         files::calls,
         transport::calls,
+        plots::calls,
         kit::calls,
     ]);
     let called = suite.called();
