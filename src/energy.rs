@@ -10,16 +10,19 @@ use crate::numeric::vector::{columns, dot};
 use crate::real::Real;
 
 mod frozen;
+mod interaction;
 mod kernel;
 mod linearised;
 mod mean_field;
 mod mmd;
+mod pairs;
 mod potential;
 mod ranks;
 mod relaxation;
 mod sum;
 
 pub use frozen::Frozen;
+pub use interaction::{GaussianInteraction, Interaction, InteractionEnergy, PowerLaw};
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
 pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;

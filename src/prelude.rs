@@ -9,8 +9,9 @@ pub use crate::activation::{
 };
 pub use crate::data::{DataError, Labels, Split, Standardizer, Table, TableError};
 pub use crate::energy::{
-    AllReduce, ArcCosine, Energy, Frozen, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential,
-    PotentialEnergy, Sum, WeightDecay, WithOutputWeight,
+    AllReduce, ArcCosine, Energy, Frozen, Gaussian, GaussianInteraction, Interaction,
+    InteractionEnergy, Kernel, MeanFieldRisk, Mmd, Potential, PotentialEnergy, PowerLaw, Sum,
+    WeightDecay, WithOutputWeight,
 };
 pub use crate::error::{
     EnergyError, MeasureError, ParameterError, RiskError, ShapeError, StepError,

@@ -35,7 +35,7 @@ const ROOMS: [&str; 24] = [
 ];
 
 /// The traits that users implement.
-const CONTRACT: [&str; 15] = [
+const CONTRACT: [&str; 16] = [
     "Activation",
     "AllReduce",
     "Archived",
@@ -43,6 +43,7 @@ const CONTRACT: [&str; 15] = [
     "FeatureMap",
     "Homogeneous",
     "Integrator",
+    "Interaction",
     "Kernel",
     "Loss",
     "Named",
