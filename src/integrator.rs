@@ -6,18 +6,23 @@ use crate::forward::forward;
 use crate::real::{Real, real};
 use crate::state::State;
 
+mod birth_death;
 mod conic;
 mod dormand_prince;
 mod euler;
 mod heavy_ball;
+mod langevin;
+mod noise;
 mod proximal;
 mod runge_kutta;
 mod schedule;
 
+pub use birth_death::BirthDeath;
 pub use conic::Conic;
 pub use dormand_prince::DormandPrince;
 pub use euler::Euler;
 pub use heavy_ball::HeavyBall;
+pub use langevin::{KineticLangevin, Langevin};
 pub use proximal::{Jko, Polished, polish};
 pub use runge_kutta::{Heun, Rk4};
 pub use schedule::{

@@ -6,7 +6,10 @@ use crate::error::{MeasureError, ParameterError, assert_size};
 use crate::real::{Real, real, to_f64};
 
 mod closeness;
+mod entropy;
 pub mod init;
+
+pub use entropy::knn_entropy;
 
 /// An empirical measure `mu = sum_i c_i delta(w_i)` of particles `w_i` with weights `c_i`.
 ///

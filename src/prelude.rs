@@ -20,8 +20,9 @@ pub use crate::feature::{FeatureMap, PredictionGradient, Radial, Ridge, Workspac
 pub use crate::flow::{ParticleFlow, StartError};
 pub use crate::inputs::{Inputs, with_bias};
 pub use crate::integrator::{
-    Conic, Constant, Cosine, DormandPrince, Euler, HeavyBall, Heun, Integrator, InverseSqrt, Jko,
-    Piecewise, Polished, Rk4, Schedule, Step, WarmUp, polish,
+    BirthDeath, Conic, Constant, Cosine, DormandPrince, Euler, HeavyBall, Heun, Integrator,
+    InverseSqrt, Jko, KineticLangevin, Langevin, Piecewise, Polished, Rk4, Schedule, Step, WarmUp,
+    polish,
 };
 pub use crate::io::{ArchiveError, Archived, FileError, Named};
 pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};
@@ -33,4 +34,4 @@ pub use crate::risk::{
     EmpiricalRisk, ExpectedRisk, MinibatchRisk, Refill, Risk, SampleRng, SoftmaxCrossEntropy,
 };
 pub use crate::state::State;
-pub use crate::{data, io, nalgebra, observe, optimality, sparse, study, transport};
+pub use crate::{data, io, measure, nalgebra, observe, optimality, sparse, study, transport};

@@ -2,6 +2,7 @@
 //! planted mistakes.
 
 mod data;
+mod field;
 mod minibatches;
 mod mutants;
 mod networks;

@@ -1,10 +1,13 @@
 //! Problems with known solutions: exact flows, orders of convergence, conic descent, Wasserstein
 //! distances.
 
+mod birth_death;
 mod conic;
 mod exact_flows;
 mod frozen;
 mod heavy_ball;
+mod interaction;
+mod langevin;
 mod order;
 mod transport;
 mod transport_along_flows;
