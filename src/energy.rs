@@ -9,6 +9,7 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::vector::{columns, dot};
 use crate::real::Real;
 
+mod energy_distance;
 mod frozen;
 mod interaction;
 mod kernel;
@@ -19,8 +20,11 @@ mod pairs;
 mod potential;
 mod ranks;
 mod relaxation;
+mod stein;
 mod sum;
 
+pub(crate) use energy_distance::check_mass;
+pub use energy_distance::{ConditionallyPositive, EnergyDistance, Riesz};
 pub use frozen::Frozen;
 pub use interaction::{GaussianInteraction, Interaction, InteractionEnergy, PowerLaw};
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
@@ -28,6 +32,7 @@ pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;
 pub use potential::{Potential, PotentialEnergy, WeightDecay};
 pub use ranks::AllReduce;
+pub use stein::{InverseMultiquadric, RadialKernel, Score, SteinDiscrepancy};
 pub use sum::Sum;
 
 /// A functional `F(mu)` of a measure on `R^p`, with its first variation `F'(mu): R^p -> R`.
@@ -212,6 +217,19 @@ pub trait Energy<T: Real> {
     fn check(&self) -> Result<(), EnergyError> {
         Ok(())
     }
+
+    /// Checks that F is defined at `mu`, for energies that are not at every measure: a distance may
+    /// require the mass of its target. Provided: accepts.
+    ///
+    /// A [`ParticleFlow`](crate::ParticleFlow) calls it before every step, after
+    /// [`check`](Self::check). It takes at most `O(m)` operations.
+    ///
+    /// # Errors
+    /// [`EnergyError`] with the requirement that `mu` does not meet.
+    fn check_measure(&self, mu: &EmpiricalMeasure<T>) -> Result<(), EnergyError> {
+        let _ = mu;
+        Ok(())
+    }
 }
 
 /// Asserts the shapes of [`Energy::velocity`] with particles in `R^p`.
@@ -321,5 +339,6 @@ forward! {
         fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>>;
         fn refresh(&mut self, step: usize) -> bool;
         fn check(&self) -> Result<(), EnergyError>;
+        fn check_measure(&self, mu: &EmpiricalMeasure<T>) -> Result<(), EnergyError>;
     }
 }

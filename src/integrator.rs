@@ -16,6 +16,7 @@ mod noise;
 mod proximal;
 mod runge_kutta;
 mod schedule;
+mod svgd;
 
 pub use birth_death::BirthDeath;
 pub use conic::Conic;
@@ -28,6 +29,7 @@ pub use runge_kutta::{Heun, Rk4};
 pub use schedule::{
     Constant, Cosine, InverseSqrt, Piecewise, Schedule, ScheduleFn, WarmUp, from_fn,
 };
+pub use svgd::Svgd;
 
 #[cfg(feature = "serde")]
 crate::encoding::by_name!(Euler, Heun, Rk4);

@@ -9,9 +9,10 @@ pub use crate::activation::{
 };
 pub use crate::data::{DataError, Labels, Split, Standardizer, Table, TableError};
 pub use crate::energy::{
-    AllReduce, ArcCosine, Energy, Frozen, Gaussian, GaussianInteraction, Interaction,
-    InteractionEnergy, Kernel, MeanFieldRisk, Mmd, Potential, PotentialEnergy, PowerLaw, Sum,
-    WeightDecay, WithOutputWeight,
+    AllReduce, ArcCosine, ConditionallyPositive, Energy, EnergyDistance, Frozen, Gaussian,
+    GaussianInteraction, Interaction, InteractionEnergy, InverseMultiquadric, Kernel,
+    MeanFieldRisk, Mmd, Potential, PotentialEnergy, PowerLaw, RadialKernel, Riesz, Score,
+    SteinDiscrepancy, Sum, WeightDecay, WithOutputWeight,
 };
 pub use crate::error::{
     EnergyError, MeasureError, ParameterError, RiskError, ShapeError, StepError,
@@ -21,8 +22,8 @@ pub use crate::flow::{ParticleFlow, StartError};
 pub use crate::inputs::{Inputs, with_bias};
 pub use crate::integrator::{
     BirthDeath, Conic, Constant, Cosine, DormandPrince, Euler, HeavyBall, Heun, Integrator,
-    InverseSqrt, Jko, KineticLangevin, Langevin, Piecewise, Polished, Rk4, Schedule, Step, WarmUp,
-    polish,
+    InverseSqrt, Jko, KineticLangevin, Langevin, Piecewise, Polished, Rk4, Schedule, Step, Svgd,
+    WarmUp, polish,
 };
 pub use crate::io::{ArchiveError, Archived, FileError, Named};
 pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};

@@ -18,7 +18,8 @@
 //! | [`Certifiable`] | [`check_certificate`] | `certificate_laws!` |
 //! | [`Integrator`] | [`check_integrator`], [`check_momentum_integrator`], [`check_jko`], [`check_proximal_step`], [`check_distributed_step`] | `integrator_laws!` |
 //! | [`Potential`] | [`check_potential`] | `potential_laws!` |
-//! | [`Interaction`] | [`check_interaction`] | `interaction_laws!` |
+//! | [`Interaction`] | [`check_interaction`], [`check_conditionally_positive`] | `interaction_laws!` |
+//! | [`Score`], [`RadialKernel`] | [`check_score`], [`check_radial_kernel`] | |
 //! | [`Kernel`] | [`check_kernel`] | `kernel_laws!` |
 //! | [`AllReduce`] | [`check_all_reduce`], [`check_distributed`] | |
 //!
@@ -46,6 +47,8 @@
 //! [`Integrator`]: crate::integrator::Integrator
 //! [`Potential`]: crate::energy::Potential
 //! [`Interaction`]: crate::energy::Interaction
+//! [`Score`]: crate::energy::Score
+//! [`RadialKernel`]: crate::energy::RadialKernel
 //! [`Kernel`]: crate::energy::Kernel
 //! [`AllReduce`]: crate::energy::AllReduce
 
@@ -73,6 +76,7 @@ mod ranks;
 mod resampling;
 mod risk;
 mod rounding;
+mod score;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod violation;
@@ -85,7 +89,7 @@ pub use energy::{check_energy, check_energy_within, check_singular_energy};
 pub use feature_map::{ProvidedBatches, check_batches, check_feature_map, check_same_map};
 pub use homogeneity::check_homogeneity;
 pub use integrator::{check_integrator, check_momentum_integrator};
-pub use interaction::check_interaction;
+pub use interaction::{check_conditionally_positive, check_interaction};
 pub use kernel::check_kernel;
 pub use loss::{accepted_target, check_loss};
 #[cfg(feature = "proptest")]
@@ -99,6 +103,7 @@ pub use proximal::{check_distributed_step, check_jko, check_proximal_step};
 pub use ranks::{Rank, check_all_reduce, check_distributed};
 pub use resampling::{check_resampled_energy, check_resampled_risk};
 pub use risk::check_risk;
+pub use score::{check_radial_kernel, check_score};
 pub use violation::{Failure, Violation};
 
 /// The crate `proptest` in the version of the strategies.

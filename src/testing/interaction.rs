@@ -1,11 +1,13 @@
 //! The laws of an interaction.
 
+use nalgebra::{DMatrix, DVector};
+
 use super::accumulation::check_accumulation;
 use super::case::CaseRng;
 use super::derivative::{Segment, displace};
-use super::rounding::{Computed, rounding};
+use super::rounding::{Computed, max_abs, rounding};
 use super::violation::{Violation, require, within};
-use crate::energy::Interaction;
+use crate::energy::{ConditionallyPositive, Interaction};
 use crate::real::{Real, real, to_f64};
 
 /// Checks an interaction on `R^p`, at differences drawn from `seed`.
@@ -101,4 +103,53 @@ pub fn check_interaction<T: Real>(
     let value = interaction.value(&zero);
     let holds = value.is_finite() != interaction.is_singular();
     require(law, holds, || format!("W(0) = {value}"), at)
+}
+
+/// Checks a conditionally positive definite kernel `W(w - v)` at m points of `R^p` drawn from
+/// `seed`: the laws of [`check_interaction`], and `sum_ij c_i c_j W(w_i - w_j) >= 0` for all
+/// weights of sum 0.
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// use wasserflow::testing::check_conditionally_positive;
+///
+/// assert_eq!(check_conditionally_positive::<f64>(&Riesz::new(1.0)?, 2, 6, 1), Ok(()));
+/// # Ok::<(), ParameterError>(())
+/// ```
+///
+/// # Errors
+/// The first law that fails.
+///
+/// # Panics
+/// If m is 0.
+pub fn check_conditionally_positive<T: Real>(
+    kernel: &dyn ConditionallyPositive<T>,
+    p: usize,
+    m: usize,
+    seed: u64,
+) -> Result<(), Violation> {
+    assert!(m > 0, "m must be at least 1, found 0");
+    check_interaction(&kernel, p, seed)?;
+    let mut rng = CaseRng::new(seed);
+    let points: Vec<Vec<T>> = (0..m).map(|_| rng.coordinates(p)).collect();
+    let gram = DMatrix::from_fn(m, m, |i, j| {
+        let z: Vec<T> = points[i]
+            .iter()
+            .zip(&points[j])
+            .map(|(&w, &v)| w - v)
+            .collect();
+        to_f64(kernel.value(&z))
+    });
+    let size = max_abs(gram.iter().copied());
+    // On vectors of sum 0, by the orthogonal projection.
+    let ones = DVector::from_element(m, (m as f64).sqrt().recip());
+    let projection = DMatrix::identity(m, m) - &ones * ones.transpose();
+    let lowest = (&projection * gram * &projection)
+        .symmetric_eigenvalues()
+        .min();
+    let law = "sum_ij c_i c_j W(w_i - w_j) >= 0 for weights of sum 0";
+    let tolerance = rounding::<T>() * size * m as f64;
+    within(law, -lowest, tolerance, || {
+        format!("p = {p}, m = {m}, seed = {seed}")
+    })
 }

@@ -35,7 +35,7 @@ const ROOMS: [&str; 24] = [
 ];
 
 /// The traits that users implement.
-const CONTRACT: [&str; 16] = [
+const CONTRACT: [&str; 18] = [
     "Activation",
     "AllReduce",
     "Archived",
@@ -49,9 +49,11 @@ const CONTRACT: [&str; 16] = [
     "Named",
     "Observer",
     "Potential",
+    "RadialKernel",
     "Refill",
     "Risk",
     "Schedule",
+    "Score",
 ];
 
 /// Lines of a file.

@@ -1,10 +1,11 @@
 //! Laws of interactions and of energies and integrators of the field, and planted mistakes.
 
 use wasserflow::integrator::from_fn;
+use wasserflow::law_tests;
 use wasserflow::prelude::*;
 use wasserflow::testing::{
-    Case, check_energy, check_interaction, check_singular_energy, energy_laws, integrator_laws,
-    interaction_laws,
+    self, Case, check_conditionally_positive, check_energy, check_interaction, check_radial_kernel,
+    check_score, check_singular_energy, energy_laws, integrator_laws, interaction_laws,
 };
 
 fn power(exponent: f64, strength: f64) -> PowerLaw {
@@ -37,6 +38,68 @@ energy_laws!(coulomb_energy: |case| InteractionEnergy::new(power(-1.0, -1.0), ca
 energy_laws!(rings_energy: |case| {
     InteractionEnergy::new((power(4.0, 1.0), power(1.5, -1.0)), case.d)
 }, singular);
+
+energy_laws!(energy_distance: |case| {
+    let target = case.rng(21).measure::<T>(case.d, 4);
+    EnergyDistance::new(Riesz::new(1.0).unwrap(), target).unwrap()
+});
+energy_laws!(riesz_distance: |case| {
+    let target = case.rng(21).measure::<T>(case.d, 4);
+    EnergyDistance::new(Riesz::new(1.75).unwrap(), target).unwrap()
+}, singular);
+energy_laws!(stein_gaussian: |case| {
+    SteinDiscrepancy::new(Normal, Gaussian::new(case.d, 0.75).unwrap(), case.d)
+}, convex);
+energy_laws!(stein_multiquadric: |case| {
+    SteinDiscrepancy::new(Quartic, InverseMultiquadric::new(1.5).unwrap(), case.d)
+}, convex);
+
+/// The score of the standard normal density.
+struct Normal;
+
+impl<T: Real> Score<T> for Normal {
+    fn score(&self, w: &[T], out: &mut [T]) {
+        out.iter_mut().zip(w).for_each(|(out, &w)| *out = -w);
+    }
+    fn hessian_product(&self, _: &[T], v: &[T], out: &mut [T]) {
+        out.iter_mut().zip(v).for_each(|(out, &v)| *out = -v);
+    }
+}
+
+/// The score of `exp(-|w|^4 / 16)`.
+struct Quartic;
+
+impl<T: Real> Score<T> for Quartic {
+    fn score(&self, w: &[T], out: &mut [T]) {
+        let square = w.iter().fold(T::zero(), |sum, &w| sum + w * w) * real(0.25);
+        out.iter_mut()
+            .zip(w)
+            .for_each(|(out, &w)| *out = -square * w);
+    }
+    fn hessian_product(&self, w: &[T], v: &[T], out: &mut [T]) {
+        let square = w.iter().fold(T::zero(), |sum, &w| sum + w * w) * real(0.25);
+        let along = w.iter().zip(v).fold(T::zero(), |sum, (&w, &v)| sum + w * v) * real(0.5);
+        for ((out, &w), &v) in out.iter_mut().zip(w).zip(v) {
+            *out = -square * v - along * w;
+        }
+    }
+}
+
+law_tests!(conditionally_positive, testing::strategies::cases(), case => {
+    for exponent in [0.25, 0.5, 1.0, 1.5, 1.75] {
+        let riesz = Riesz::new(exponent).unwrap();
+        check_conditionally_positive::<T>(&riesz, case.d, case.m, case.seed)?;
+    }
+    Ok(())
+});
+law_tests!(scores, testing::strategies::cases(), case => {
+    check_score::<T>(&Normal, case.d, case.seed)?;
+    check_score::<T>(&Quartic, case.d, case.seed)
+});
+law_tests!(radial_kernels, testing::strategies::seeds(), seed => {
+    check_radial_kernel::<T>(&Gaussian::new(1, 0.75).unwrap(), seed)?;
+    check_radial_kernel::<T>(&InverseMultiquadric::new(1.5).unwrap(), seed)
+});
 
 // Without noise: the laws of the deterministic parts.
 integrator_laws!(cold_langevin: Langevin::annealed(from_fn(|_, _| 0.0 as T), 7));
@@ -89,6 +152,49 @@ fn mistakes_of_an_interaction_are_detected() {
     assert_eq!(law("sign"), Err("value_and_gradient adds gradient"));
     let singular = "is_singular is true exactly if W(0) is not finite";
     assert_eq!(law("singular"), Err(singular));
+}
+
+/// A quadratic is conditionally negative definite, and a score needs a symmetric Hessian.
+#[test]
+fn mistakes_of_kernels_and_scores_are_detected() {
+    impl ConditionallyPositive<f64> for Wrong {}
+    let found = check_conditionally_positive(&Wrong("none"), 2, 5, 1).unwrap_err();
+    assert_eq!(
+        found.law,
+        "sum_ij c_i c_j W(w_i - w_j) >= 0 for weights of sum 0"
+    );
+
+    struct Rotation(f64);
+    impl Score<f64> for Rotation {
+        fn score(&self, w: &[f64], out: &mut [f64]) {
+            out.copy_from_slice(&[w[1], -self.0 * w[0]]);
+        }
+        fn hessian_product(&self, _: &[f64], v: &[f64], out: &mut [f64]) {
+            out.copy_from_slice(&[v[1], -v[0]]);
+        }
+    }
+    let laws = |factor: f64| -> Vec<_> {
+        let failure = |seed| check_score(&Rotation(factor), 2, seed).err();
+        (0..9)
+            .filter_map(failure)
+            .map(|violation| violation.law)
+            .collect()
+    };
+    assert!(laws(1.0).contains(&"<D s(w) u, e> = <u, D s(w) e>"));
+    assert!(laws(2.0).contains(&"<s(w + u) - s(w), e> = int_0^1 <D s(w + t u) u, e> dt"));
+
+    struct Steep;
+    impl RadialKernel<f64> for Steep {
+        fn derivatives(&self, s: f64) -> [f64; 4] {
+            let f = f64::exp(-s);
+            [f, -f, f, -f * 1.001]
+        }
+    }
+    let found = check_radial_kernel(&Steep, 1).unwrap_err();
+    assert_eq!(
+        found.law,
+        "the fourth function is the derivative of the third"
+    );
 }
 
 /// An energy whose velocities are too long by a multiple of the particle: wrong along dilations.

@@ -9,6 +9,7 @@ mod heavy_ball;
 mod interaction;
 mod langevin;
 mod order;
+mod sampling;
 mod transport;
 mod transport_along_flows;
 mod transport_exact;
