@@ -30,6 +30,7 @@ pub use interaction::{GaussianInteraction, Interaction, InteractionEnergy, Power
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
 pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;
+pub(crate) use pairs::Rows;
 pub use potential::{Potential, PotentialEnergy, WeightDecay};
 pub use ranks::AllReduce;
 pub use stein::{InverseMultiquadric, RadialKernel, Score, SteinDiscrepancy};

@@ -140,6 +140,8 @@ mod book {
     struct Optimality;
     #[doc = include_str!("../docs/src/files.md")]
     struct Files;
+    #[doc = include_str!("../docs/src/energies.md")]
+    struct Energies;
 }
 
 /// The code of the pages on custom components, compiled as documentation tests.

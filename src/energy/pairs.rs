@@ -12,9 +12,9 @@ const PARALLEL: usize = 1 << 16;
 
 /// Buffers of the rows, kept from call to call so that steps do not allocate.
 #[derive(Debug, Clone)]
-pub(super) struct Rows<T> {
+pub(crate) struct Rows<T> {
     /// The value of each row.
-    pub(super) values: Vec<T>,
+    pub(crate) values: Vec<T>,
     scratch: Vec<T>,
 }
 
@@ -34,7 +34,7 @@ impl<T: Real> Rows<T> {
     /// `out_i` is column i of `out`, or empty if `out` is `None`, and `scratch` has `width`
     /// coordinates of unspecified content. A row owns its results, so they do not depend on the
     /// number of threads.
-    pub(super) fn fill(
+    pub(crate) fn fill(
         &mut self,
         (p, len, pairs): (usize, usize, usize),
         width: usize,

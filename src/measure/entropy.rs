@@ -71,6 +71,9 @@ pub fn knn_entropy<T: Real>(mu: &EmpiricalMeasure<T>, k: usize) -> Result<T, Mea
         let (_, eps, _) = distances.select_nth_unstable_by(k - 1, f64::total_cmp);
         part.data[0] = eps.ln();
     });
+    if logarithms.contains(&f64::NEG_INFINITY) {
+        return Ok(real(f64::NEG_INFINITY)); // also if another distance overflows
+    }
     let mean = logarithms.iter().sum::<f64>() / m as f64;
     Ok(real(digamma(m) - digamma(k) + ball(p) + p as f64 * mean))
 }

@@ -12,9 +12,11 @@ use crate::real::{Real, real};
 
 #[cfg(feature = "rand")]
 mod random;
+mod separation;
 
 #[cfg(feature = "rand")]
 pub use random::{balanced, balanced_outputs, gaussian, sphere};
+pub use separation::separation;
 
 /// The uniform measure on a regular grid in the box `[low, high]^p`: `m = points^p` particles.
 ///

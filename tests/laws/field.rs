@@ -141,6 +141,8 @@ impl Interaction<f64> for Wrong {
     }
 }
 
+impl ConditionallyPositive<f64> for Wrong {}
+
 #[test]
 fn mistakes_of_an_interaction_are_detected() {
     let law = |wrong| check_interaction(&Wrong(wrong), 2, 1).map_err(|violation| violation.law);
@@ -157,7 +159,6 @@ fn mistakes_of_an_interaction_are_detected() {
 /// A quadratic is conditionally negative definite, and a score needs a symmetric Hessian.
 #[test]
 fn mistakes_of_kernels_and_scores_are_detected() {
-    impl ConditionallyPositive<f64> for Wrong {}
     let found = check_conditionally_positive(&Wrong("none"), 2, 5, 1).unwrap_err();
     assert_eq!(
         found.law,

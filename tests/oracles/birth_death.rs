@@ -1,4 +1,4 @@
-//! Birth and death of particles against closed forms.
+//! Birth and death of particles, and the separation of directions, against closed forms.
 
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
@@ -107,4 +107,50 @@ fn the_energy_decreases_by_the_variance() {
             "seed {seed}: {slope}, {exact}"
         );
     }
+}
+
+/// E10: the mean half-angle of the largest empty arc is `pi H_m / m`; regular solids.
+#[test]
+fn separations() {
+    for (m, exact) in [(10, 0.920_162_515), (100, 0.162_966_271)] {
+        const TRIALS: usize = 4000;
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for trial in 0..TRIALS {
+            let mut rng = SampleRng::new(1, 0, m, trial);
+            let directions = DMatrix::from_fn(2, m, |_, _| rng.normal());
+            let mu = EmpiricalMeasure::uniform(directions).unwrap();
+            let angle: f64 = init::separation(&mu).unwrap();
+            sum += angle;
+            squares += angle * angle;
+        }
+        let mean = sum / TRIALS as f64;
+        let error = ((squares / TRIALS as f64 - mean * mean) / TRIALS as f64).sqrt();
+        // 4.89 standard errors are exceeded by chance once in 1e6.
+        assert!(
+            (mean - exact).abs() < 4.89 * error,
+            "m = {m}: {mean}, {exact}, error {error}"
+        );
+    }
+    let signs = |i: usize| [1, 2, 4].map(|bit| if i & bit == 0 { 3.0 } else { -3.0 });
+    let cube: Vec<f64> = (0..8).flat_map(signs).collect();
+    let tetrahedron: Vec<f64> = [0, 3, 5, 6].into_iter().flat_map(signs).collect();
+    let mut octahedron = vec![0.0; 18];
+    for l in 0..3 {
+        octahedron[4 * l] = 2.0;
+        octahedron[9 + 4 * l] = -0.5;
+    }
+    let one = vec![0.0, 0.0, 7.0];
+    for (points, exact) in [
+        (cube, 0.955_316_618),
+        (octahedron, 0.955_316_618),
+        (tetrahedron, 1.230_959_42),
+        (one, std::f64::consts::PI),
+    ] {
+        let points = DMatrix::from_column_slice(3, points.len() / 3, &points);
+        let mu = EmpiricalMeasure::uniform(points).unwrap();
+        let angle: f64 = init::separation(&mu).unwrap();
+        assert!((angle - exact).abs() < 5e-9, "{angle}, {exact}");
+    }
+    let at_zero = EmpiricalMeasure::uniform(DMatrix::<f64>::zeros(2, 3)).unwrap();
+    assert!(init::separation(&at_zero).is_err());
 }

@@ -3,6 +3,7 @@
 
 mod birth_death;
 mod conic;
+mod distances;
 mod exact_flows;
 mod frozen;
 mod heavy_ball;
