@@ -115,12 +115,18 @@ fn reweigh<T: Real>(energy: &mut dyn Energy<T>, weights: &mut [T], f: &[T], rate
     if mass <= T::zero() {
         return;
     }
-    // Differences to the mean: a constant in F' then does not overflow.
-    let mean = total / mass;
+    // A reference value: a constant in F' cancels. The minimum, where no exponential overflows, or
+    // the mean if other ranks have other particles.
+    let massive = weights.iter().zip(f).filter(|&(&c, _)| c > T::zero());
+    let lowest = massive.map(|(_, &f)| f).reduce(|a, b| a.min(b));
+    let reference = match lowest {
+        Some(lowest) if energy.ranks().is_none() => lowest,
+        _ => total / mass,
+    };
     let mut local = [T::zero(); 2];
     for (c, &f) in weights.iter_mut().zip(f) {
         if *c > T::zero() {
-            *c *= (rate * (mean - f)).exp();
+            *c *= (rate * (reference - f)).exp();
         }
         local[0] += *c;
     }

@@ -35,6 +35,23 @@ fn a_fixed_potential() {
     }
 }
 
+/// A rate so large that every other weight underflows: the particle of the least V keeps the mass.
+#[test]
+fn a_large_rate() {
+    let points = DMatrix::from_row_slice(1, 3, &[0.0, 1.0, 2.0]);
+    let energy = PotentialEnergy::new(Table, 1);
+    let mut flow = ParticleFlow::new(energy, BirthDeath::new(1e6, 0.0), 1.0).unwrap();
+    let weights = DVector::from_vec(vec![1e-3, 0.5, 0.75]);
+    let start = EmpiricalMeasure::weighted(points, weights).unwrap();
+    let mut state = flow.start(start).unwrap();
+    flow.advance(&mut state).unwrap();
+    let weights = state.measure().weights();
+    assert!(
+        (weights[0] - 1.251).abs() < 1e-15 && weights[1..] == [0.0, 0.0],
+        "{weights:?}"
+    );
+}
+
 /// `F = (p - 1)^2 / 2` of the mass p at w = 1, as a network with the linear feature w.
 fn interacting() -> impl Energy<f64> {
     let risk = EmpiricalRisk::new(

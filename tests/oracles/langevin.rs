@@ -217,6 +217,37 @@ fn mean_field_langevin_of_finitely_many_particles() {
     );
 }
 
+/// C6d: the mean decays at the rate `a + kappa`, differences at the rate a: the variance approaches
+/// its limit at the rate 2 a, from a start that is too wide.
+#[test]
+fn rates_of_mean_field_langevin() {
+    let (tau, eta, steps) = (0.1, 0.05, 20);
+    let mut flow = ParticleFlow::new(interacting(), Langevin::new(tau, 3).unwrap(), eta).unwrap();
+    let mut rng = SampleRng::new(4, 0, 0, 0);
+    let start = DMatrix::from_fn(1, M, |_, _| 2.0 + rng.normal());
+    let before = (mean(start.as_slice()), start.variance());
+    let mut state = flow
+        .start(EmpiricalMeasure::uniform(start).unwrap())
+        .unwrap();
+    flow.run(&mut state, steps, &mut ()).unwrap();
+    let w = state.measure().points();
+    // Exactly, for steps of eta: 1 - 2 eta for the mean, (1 - eta)^2 for variances.
+    let exact = before.0 * (1.0 - 2.0 * eta).powi(steps as i32);
+    assert!(
+        (exact / before.0 - f64::exp(-2.0)).abs() < 0.02,
+        "the rate of the flow is 2"
+    );
+    let error = mean(w.as_slice()) - exact;
+    assert!(
+        error.abs() < BOUND * (tau / M as f64).sqrt(),
+        "mean: {error}"
+    );
+    let factor = (1.0 - eta).powi(2);
+    let limit = 2.0 * tau * eta / (1.0 - factor);
+    let exact = limit + (before.1 - limit) * factor.powi(steps as i32);
+    assert_variance("variance", w.variance(), exact, M);
+}
+
 /// The same bits for any number of threads, after a resume, and for parts of the particles.
 #[test]
 fn noise_is_keyed_on_seed_step_and_particle() {
