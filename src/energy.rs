@@ -10,21 +10,30 @@ use crate::numeric::vector::{columns, dot};
 use crate::ranks::AllReduce;
 use crate::real::Real;
 
+mod energy_distance;
 mod frozen;
+mod interaction;
 mod kernel;
 mod linearised;
 mod mean_field;
 mod mmd;
+mod pairs;
 mod potential;
 mod relaxation;
+mod stein;
 mod sum;
 mod sum_over_ranks;
 
+pub(crate) use energy_distance::check_mass;
+pub use energy_distance::{ConditionallyPositive, EnergyDistance, Riesz};
 pub use frozen::Frozen;
+pub use interaction::{GaussianInteraction, Interaction, InteractionEnergy, PowerLaw};
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
 pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;
+pub(crate) use pairs::Rows;
 pub use potential::{Potential, PotentialEnergy, WeightDecay};
+pub use stein::{InverseMultiquadric, RadialKernel, Score, SteinDiscrepancy};
 pub use sum::Sum;
 pub use sum_over_ranks::SumOverRanks;
 
@@ -219,6 +228,19 @@ pub trait Energy<T: Real> {
     fn check(&self) -> Result<(), EnergyError> {
         Ok(())
     }
+
+    /// Checks that F is defined at `mu`, for energies that are not at every measure: a distance may
+    /// require the mass of its target. Provided: accepts.
+    ///
+    /// A [`ParticleFlow`](crate::ParticleFlow) calls it before every step, after
+    /// [`check`](Self::check). It takes at most `O(m)` operations.
+    ///
+    /// # Errors
+    /// [`EnergyError`] with the requirement that `mu` does not meet.
+    fn check_measure(&self, mu: &EmpiricalMeasure<T>) -> Result<(), EnergyError> {
+        let _ = mu;
+        Ok(())
+    }
 }
 
 /// Asserts the shapes of [`Energy::velocity`] with particles in `R^p`.
@@ -329,5 +351,6 @@ forward! {
         fn sample_ranks(&mut self) -> Option<&mut dyn AllReduce<T>>;
         fn refresh(&mut self, step: usize) -> bool;
         fn check(&self) -> Result<(), EnergyError>;
+        fn check_measure(&self, mu: &EmpiricalMeasure<T>) -> Result<(), EnergyError>;
     }
 }

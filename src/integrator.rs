@@ -6,23 +6,30 @@ use crate::forward::forward;
 use crate::real::{Real, real};
 use crate::state::State;
 
+mod birth_death;
 mod conic;
 mod dormand_prince;
 mod euler;
 mod heavy_ball;
+mod langevin;
+mod noise;
 mod proximal;
 mod runge_kutta;
 mod schedule;
+mod svgd;
 
+pub use birth_death::BirthDeath;
 pub use conic::Conic;
 pub use dormand_prince::DormandPrince;
 pub use euler::Euler;
 pub use heavy_ball::HeavyBall;
+pub use langevin::{KineticLangevin, Langevin};
 pub use proximal::{Jko, Polished, polish};
 pub use runge_kutta::{Heun, Rk4};
 pub use schedule::{
     Constant, Cosine, InverseSqrt, Piecewise, Schedule, ScheduleFn, WarmUp, from_fn,
 };
+pub use svgd::Svgd;
 
 #[cfg(feature = "serde")]
 crate::encoding::by_name!(Euler, Heun, Rk4);

@@ -152,6 +152,8 @@ mod book {
     struct Optimality;
     #[doc = include_str!("../docs/src/files.md")]
     struct Files;
+    #[doc = include_str!("../docs/src/energies.md")]
+    struct Energies;
 }
 
 #[cfg(all(doctest, feature = "rand", feature = "csv"))]

@@ -6,10 +6,13 @@ use crate::error::{MeasureError, ParameterError, assert_size};
 use crate::real::{Real, real, to_f64};
 
 mod closeness;
+mod entropy;
 pub mod init;
 mod share;
 
 pub(crate) use share::gather_columns;
+
+pub use entropy::knn_entropy;
 
 /// An empirical measure `mu = sum_i c_i delta(w_i)` of particles `w_i` with weights `c_i`.
 ///

@@ -9,8 +9,10 @@ pub use crate::activation::{
 };
 pub use crate::data::{DataError, Labels, Split, Standardizer, Table, TableError};
 pub use crate::energy::{
-    ArcCosine, Energy, Frozen, Gaussian, Kernel, MeanFieldRisk, Mmd, Potential, PotentialEnergy,
-    Sum, SumOverRanks, WeightDecay, WithOutputWeight,
+    ArcCosine, ConditionallyPositive, Energy, EnergyDistance, Frozen, Gaussian,
+    GaussianInteraction, Interaction, InteractionEnergy, InverseMultiquadric, Kernel,
+    MeanFieldRisk, Mmd, Potential, PotentialEnergy, PowerLaw, RadialKernel, Riesz, Score,
+    SteinDiscrepancy, Sum, SumOverRanks, WeightDecay, WithOutputWeight,
 };
 pub use crate::error::{
     EnergyError, MeasureError, ParameterError, RiskError, ShapeError, StepError,
@@ -19,8 +21,9 @@ pub use crate::feature::{FeatureMap, PredictionGradient, Radial, Ridge, Workspac
 pub use crate::flow::{ParticleFlow, StartError};
 pub use crate::inputs::{Inputs, with_bias};
 pub use crate::integrator::{
-    Conic, Constant, Cosine, DormandPrince, Euler, HeavyBall, Heun, Integrator, InverseSqrt, Jko,
-    Piecewise, Polished, Rk4, Schedule, Step, WarmUp, polish,
+    BirthDeath, Conic, Constant, Cosine, DormandPrince, Euler, HeavyBall, Heun, Integrator,
+    InverseSqrt, Jko, KineticLangevin, Langevin, Piecewise, Polished, Rk4, Schedule, Step, Svgd,
+    WarmUp, polish,
 };
 pub use crate::io::{ArchiveError, Archived, FileError, Named};
 pub use crate::loss::{Exponential, Hinge, Huber, Logistic, Loss, Quantile, SmoothHinge, Square};
@@ -33,4 +36,4 @@ pub use crate::risk::{
     EmpiricalRisk, ExpectedRisk, MinibatchRisk, Refill, Risk, SampleRng, SoftmaxCrossEntropy,
 };
 pub use crate::state::State;
-pub use crate::{data, io, nalgebra, observe, optimality, sparse, study, transport};
+pub use crate::{data, io, measure, nalgebra, observe, optimality, sparse, study, transport};

@@ -14,10 +14,12 @@
 //! | [`Loss`] | [`check_loss`] | `loss_laws!` |
 //! | [`Risk`] | [`check_risk`], [`check_resampled_risk`] | `risk_laws!` |
 //! | [`FeatureMap`] | [`check_feature_map`], [`check_homogeneity`] | `feature_map_laws!` |
-//! | [`Energy`] | [`check_energy`], [`check_energy_within`], [`check_convexity`], [`check_resampled_energy`] | `energy_laws!` |
+//! | [`Energy`] | [`check_energy`], [`check_energy_within`], [`check_singular_energy`], [`check_convexity`], [`check_resampled_energy`] | `energy_laws!` |
 //! | [`Certifiable`] | [`check_certificate`] | `certificate_laws!` |
 //! | [`Integrator`] | [`check_integrator`], [`check_momentum_integrator`], [`check_jko`], [`check_proximal_step`], [`check_distributed_step`] | `integrator_laws!` |
 //! | [`Potential`] | [`check_potential`] | `potential_laws!` |
+//! | [`Interaction`] | [`check_interaction`], [`check_conditionally_positive`] | `interaction_laws!` |
+//! | [`Score`], [`RadialKernel`] | [`check_score`], [`check_radial_kernel`] | |
 //! | [`Kernel`] | [`check_kernel`] | `kernel_laws!` |
 //! | [`AllReduce`] | [`check_all_reduce`], [`check_distributed`], [`check_distributed_flow`] | |
 //!
@@ -44,6 +46,9 @@
 //! [`Certifiable`]: crate::optimality::Certifiable
 //! [`Integrator`]: crate::integrator::Integrator
 //! [`Potential`]: crate::energy::Potential
+//! [`Interaction`]: crate::energy::Interaction
+//! [`Score`]: crate::energy::Score
+//! [`RadialKernel`]: crate::energy::RadialKernel
 //! [`Kernel`]: crate::energy::Kernel
 //! [`AllReduce`]: crate::ranks::AllReduce
 
@@ -58,6 +63,7 @@ mod evaluation;
 mod feature_map;
 mod homogeneity;
 mod integrator;
+mod interaction;
 mod kernel;
 mod loss;
 #[cfg(feature = "proptest")]
@@ -70,6 +76,7 @@ mod ranks;
 mod resampling;
 mod risk;
 mod rounding;
+mod score;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod violation;
@@ -78,23 +85,25 @@ pub use activation::{check_activation, check_homogeneous_activation};
 pub use case::{Case, CaseRng};
 pub use certificate::check_certificate;
 pub use convexity::check_convexity;
-pub use energy::{check_energy, check_energy_within};
+pub use energy::{check_energy, check_energy_within, check_singular_energy};
 pub use feature_map::{ProvidedBatches, check_batches, check_feature_map, check_same_map};
 pub use homogeneity::check_homogeneity;
 pub use integrator::{check_integrator, check_momentum_integrator};
+pub use interaction::{check_conditionally_positive, check_interaction};
 pub use kernel::check_kernel;
 pub use loss::{accepted_target, check_loss};
 #[cfg(feature = "proptest")]
 #[doc(inline)]
 pub use macros::{
-    activation_laws, certificate_laws, energy_laws, feature_map_laws, integrator_laws, kernel_laws,
-    loss_laws, potential_laws, risk_laws,
+    activation_laws, certificate_laws, energy_laws, feature_map_laws, integrator_laws,
+    interaction_laws, kernel_laws, loss_laws, potential_laws, risk_laws,
 };
 pub use potential::check_potential;
 pub use proximal::{check_distributed_step, check_jko, check_proximal_step};
 pub use ranks::{Rank, check_all_reduce, check_distributed, check_distributed_flow};
 pub use resampling::{check_resampled_energy, check_resampled_risk};
 pub use risk::check_risk;
+pub use score::{check_radial_kernel, check_score};
 pub use violation::{Failure, Violation};
 
 /// The crate `proptest` in the version of the strategies.

@@ -38,7 +38,9 @@ mod cost_matrix;
 mod coupling;
 mod cycle_cancelling;
 mod dense;
+mod energy;
 mod evaluation;
+mod gaussian;
 mod grid;
 mod initial_basis;
 mod line;
@@ -58,6 +60,8 @@ mod stored_rows;
 
 pub use cone::{balanced, cone_w2};
 pub use coupling::Coupling;
+pub use energy::{SinkhornEnergy, SlicedW2Energy, W2Energy};
+pub use gaussian::gaussian_w2_squared;
 pub use sliced::sliced_w2;
 pub use speed::{MetricSpeed, Speed};
 

@@ -243,4 +243,8 @@ impl<T: Real, E: Energy<T>> Energy<T> for Frozen<E, T> {
         ShapeError::check("dimension of the particles", self.frozen.len(), p)?;
         self.energy.check()
     }
+
+    fn check_measure(&self, mu: &EmpiricalMeasure<T>) -> Result<(), EnergyError> {
+        self.energy.check_measure(mu)
+    }
 }

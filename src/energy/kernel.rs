@@ -235,6 +235,11 @@ impl<T: Real> Gaussian<T> {
         )?;
         Ok(Self { dim, bandwidth })
     }
+
+    /// The bandwidth `s`.
+    pub fn bandwidth(&self) -> T {
+        self.bandwidth
+    }
 }
 
 impl<T: Real> Kernel<T> for Gaussian<T> {

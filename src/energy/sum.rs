@@ -209,4 +209,9 @@ impl<T: Real, A: Energy<T>, B: Energy<T>> Energy<T> for Sum<A, B, T> {
         self.first.check()?;
         self.second.check()
     }
+
+    fn check_measure(&self, mu: &EmpiricalMeasure<T>) -> Result<(), EnergyError> {
+        self.first.check_measure(mu)?;
+        self.second.check_measure(mu)
+    }
 }

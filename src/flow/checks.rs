@@ -21,14 +21,15 @@ pub(super) fn resample<T: Real>(
     changed
 }
 
-/// Checks the energy, and that `mu` has the dimension that it requires, in `O(1)`.
+/// Checks the energy, that `mu` has the dimension that it requires, and that it is defined at `mu`.
 pub(super) fn check<T, E>(energy: &impl Energy<T>, mu: &EmpiricalMeasure<T>) -> Result<(), E>
 where
     T: Real,
     E: From<ShapeError> + From<EnergyError>,
 {
     energy.check()?;
-    Ok(check_dim(energy, mu)?)
+    check_dim(energy, mu)?;
+    Ok(energy.check_measure(mu)?)
 }
 
 /// Checks that the particles of `mu` have the dimension that the energy requires.

@@ -13,10 +13,12 @@ use crate::real::{Real, real};
 mod blocks;
 #[cfg(feature = "rand")]
 mod random;
+mod separation;
 
 pub use blocks::in_blocks;
 #[cfg(feature = "rand")]
 pub use random::{balanced, balanced_outputs, gaussian, sphere};
+pub use separation::separation;
 
 /// The uniform measure on a regular grid in the box `[low, high]^p`: `m = points^p` particles.
 ///

@@ -12,12 +12,17 @@ use crate::real::{Real, real, to_f64};
 mod curvature;
 mod first_variation;
 mod second_order;
+mod singular;
+
+pub use singular::check_singular_energy;
 
 /// Checks an energy at a measure drawn from the case, of which m and the seed are used.
 ///
 /// - `velocity` returns `F(mu)`, and its result does not depend on the previous content of `out`;
 /// - `F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt` along `w_i + t u_i`, to rounding,
 ///   also across kinks: `c_i v_i = -dF/dw_i`, so `v = -m grad G` for equal weights;
+/// - the virial identity `int w.v dmu = -d/dl F((l .)#mu)` at l = 1, as the law above along
+///   `u = w / 8`, for every fourth seed;
 /// - invariance under permuting particles, splitting particles, and adding particles of weight 0;
 /// - `first_variation`, if implemented, is `dF(mu + e delta_w)/de` with its descent direction,
 ///   which at the particles is their velocity;
@@ -115,6 +120,13 @@ impl Displaced {
         }
         u
     }
+
+    /// The dilation `u = w / 8`, 0 in the coordinates that are fixed.
+    fn dilation<T: Real>(&self, mu: &EmpiricalMeasure<T>) -> Vec<T> {
+        let points = mu.points().iter().zip(self.0.iter().cycle());
+        let coordinate = |(&w, &free): (&T, &bool)| if free { w * real(0.125) } else { T::zero() };
+        points.map(coordinate).collect()
+    }
 }
 
 fn check<T: Real>(
@@ -135,7 +147,12 @@ fn check<T: Real>(
     let found = || format!("F(mu) = {value}, v = {:?}", velocity.as_slice());
     require(law, finite, found, at)?;
 
-    check_velocity(energy, &mu, displaced, scale, &mut rng, at)?;
+    let mut u: Vec<T> = displaced.direction(&mut rng, mu.points().len());
+    u.iter_mut().for_each(|u| *u *= real(0.25));
+    check_path(PATH, energy, &mu, &u, scale, at)?;
+    if case.seed.is_multiple_of(4) {
+        check_path(VIRIAL, energy, &mu, &displaced.dilation(&mu), scale, at)?;
+    }
     let mut other = rng.clone();
     confirm_nearby(&mu, &mut rng, |mu| {
         check_invariance(energy, mu, &mut other.clone(), at)
@@ -149,33 +166,33 @@ fn check<T: Real>(
     check_boxed(energy, &mu, at)
 }
 
-/// Checks `F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt`.
-fn check_velocity<T: Real>(
+const PATH: &str = "F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt";
+const VIRIAL: &str = "int w.v dmu = -d/dl F((l .)#mu), integrated over l from 1 to 9/8";
+
+/// Checks `F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt` along `w_i + t u_i`.
+fn check_path<T: Real>(
+    law: &'static str,
     energy: &mut dyn Energy<T>,
     mu: &EmpiricalMeasure<T>,
-    displaced: &Displaced,
+    u: &[T],
     scale: f64,
-    rng: &mut CaseRng,
     at: impl Fn() -> String,
 ) -> Result<(), Violation> {
     let points = mu.points().as_slice();
-    let mut u: Vec<T> = displaced.direction(rng, points.len());
-    u.iter_mut().for_each(|u| *u *= real(0.25));
     let mut moved = mu.clone();
     let mut value = |t: f64| {
-        displace(points, t, &u, moved.points_mut());
+        displace(points, t, u, moved.points_mut());
         to_f64(energy.value(&moved))
     };
     let ends = [value(0.0), value(1.0)];
     let derivative = |t: f64| {
-        displace(points, t, &u, moved.points_mut());
+        displace(points, t, u, moved.points_mut());
         let (_, mut gradient) = evaluate(energy, &moved);
         for (mut v, &c) in gradient.column_iter_mut().zip(mu.weights()) {
             v *= -c;
         }
-        Computed::directional(gradient.as_slice(), &u, moved.points().as_slice())
+        Computed::directional(gradient.as_slice(), u, moved.points().as_slice())
     };
-    let law = "F(mu_1) - F(mu_0) = -int_0^1 sum_i c_i <v_i(mu_t), u_i> dt";
     Segment::new(law, ends, 12)
         .with_scale(scale)
         .check::<T>(derivative, at)

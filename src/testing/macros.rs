@@ -154,7 +154,8 @@ macro_rules! feature_map_laws {
 /// ```
 ///
 /// With `within coordinates` the laws are those of
-/// [`check_energy_within`](crate::testing::check_energy_within).
+/// [`check_energy_within`](crate::testing::check_energy_within), with `singular` those of
+/// [`check_singular_energy`](crate::testing::check_singular_energy).
 #[macro_export]
 macro_rules! energy_laws {
     ($name:ident: |$case:ident| $energy:expr) => {
@@ -166,6 +167,11 @@ macro_rules! energy_laws {
         $crate::law_tests!($name, $crate::testing::strategies::cases(), $case => {
             let coordinates: ::std::vec::Vec<usize> = $coordinates.collect();
             $crate::testing::check_energy_within::<T>(&mut $energy, &coordinates, $case)
+        });
+    };
+    ($name:ident: |$case:ident| $energy:expr, singular) => {
+        $crate::law_tests!($name, $crate::testing::strategies::cases(), $case => {
+            $crate::testing::check_singular_energy::<T>(&mut $energy, $case)
         });
     };
     ($name:ident: |$case:ident| $energy:expr, convex) => {
@@ -252,6 +258,24 @@ macro_rules! potential_laws {
     };
 }
 
+/// Tests the laws of an [`Interaction`](crate::energy::Interaction) on `R^d`, constructed from a
+/// [`Case`](crate::testing::Case).
+///
+/// ```
+/// use wasserflow::prelude::*;
+/// use wasserflow::testing::interaction_laws;
+///
+/// interaction_laws!(quartic: |case| PowerLaw::new(4.0, 1.0).unwrap());
+/// ```
+#[macro_export]
+macro_rules! interaction_laws {
+    ($name:ident: |$case:ident| $interaction:expr) => {
+        $crate::law_tests!($name, $crate::testing::strategies::cases(), $case => {
+            $crate::testing::check_interaction::<T>(&$interaction, $case.d, $case.seed)
+        });
+    };
+}
+
 /// Tests the laws of a [`Kernel`](crate::energy::Kernel), constructed from a
 /// [`Case`](crate::testing::Case).
 ///
@@ -272,6 +296,6 @@ macro_rules! kernel_laws {
 
 #[doc(inline)]
 pub use {
-    activation_laws, certificate_laws, energy_laws, feature_map_laws, integrator_laws, kernel_laws,
-    loss_laws, potential_laws, risk_laws,
+    activation_laws, certificate_laws, energy_laws, feature_map_laws, integrator_laws,
+    interaction_laws, kernel_laws, loss_laws, potential_laws, risk_laws,
 };

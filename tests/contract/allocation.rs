@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::Average;
 use wasserflow::prelude::*;
+use wasserflow::transport::{SinkhornEnergy, SlicedW2Energy};
 
 struct Counting;
 
@@ -144,6 +145,57 @@ fn minibatches<T: Real>() {
     }
 }
 
+/// The score of the standard normal density.
+struct Normal;
+
+impl Score<f64> for Normal {
+    fn score(&self, w: &[f64], out: &mut [f64]) {
+        out.iter_mut().zip(w).for_each(|(out, w)| *out = -w);
+    }
+    fn hessian_product(&self, _: &[f64], v: &[f64], out: &mut [f64]) {
+        out.iter_mut().zip(v).for_each(|(out, v)| *out = -v);
+    }
+}
+
+/// Energies of pairs, distances, and integrators with noise or a kernel.
+fn field(m: usize) {
+    let cloud = |m: usize, s: usize| {
+        let number = |l: usize, i: usize| ((3 * l + 7 * i + s) as f64).sin();
+        EmpiricalMeasure::uniform(DMatrix::from_fn(2, m, number)).unwrap()
+    };
+    let count = |energy: Box<dyn Energy<f64>>, integrator: Box<dyn Integrator<f64>>| {
+        let mut flow = ParticleFlow::new(energy, integrator, 0.01).unwrap();
+        let mut state = flow.start(cloud(m, 0)).unwrap();
+        flow.advance(&mut state).unwrap();
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        flow.run(&mut state, 9, &mut ()).unwrap();
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    };
+    let gaussian = || Gaussian::new(2, 1.0).unwrap();
+    let quartic = || InteractionEnergy::new(PowerLaw::new(4.0, 1.0).unwrap(), 2);
+    let stein = || SteinDiscrepancy::new(Normal, gaussian(), 2);
+    let energies: [Box<dyn Energy<f64>>; 5] = [
+        Box::new(quartic()),
+        Box::new(EnergyDistance::new(Riesz::new(1.0).unwrap(), cloud(9, 1)).unwrap()),
+        Box::new(stein()),
+        Box::new(SlicedW2Energy::new(cloud(9, 1), 5, 1).unwrap()),
+        Box::new(SinkhornEnergy::half_square(cloud(9, 1), 1.0).unwrap()),
+    ];
+    for (index, energy) in energies.into_iter().enumerate() {
+        assert_eq!(count(energy, Box::new(Rk4)), 0, "energy {index}, m = {m}");
+    }
+    let integrators: [Box<dyn Integrator<f64>>; 4] = [
+        Box::new(Langevin::new(0.1, 1).unwrap()),
+        Box::new(KineticLangevin::new(0.1, 1.0, 1).unwrap()),
+        Box::new(Svgd::new(gaussian(), 1.0).unwrap()),
+        Box::new(BirthDeath::new(1.0, 1.0)),
+    ];
+    for (index, integrator) in integrators.into_iter().enumerate() {
+        let found = count(Box::new(stein()), integrator);
+        assert_eq!(found, 0, "integrator {index}, m = {m}");
+    }
+}
+
 fn allocate() {
     drop(std::hint::black_box(vec![1_u8; 100]));
 }
@@ -218,6 +270,7 @@ fn nothing_is_allocated_after_the_first_step() {
         ]
     });
     assert_eq!(threaded, [0; 4], "on two threads");
+    pool.install(|| [1, 7, 300].map(field));
     minibatches::<f32>();
     minibatches::<f64>();
     maps::<f64>("DormandPrince", DormandPrince::new(1e-2, 1e-3));

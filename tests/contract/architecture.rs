@@ -38,7 +38,7 @@ const ROOMS: [&str; 27] = [
 ];
 
 /// The traits that users implement.
-const CONTRACT: [&str; 15] = [
+const CONTRACT: [&str; 18] = [
     "Activation",
     "AllReduce",
     "Archived",
@@ -46,14 +46,17 @@ const CONTRACT: [&str; 15] = [
     "FeatureMap",
     "Homogeneous",
     "Integrator",
+    "Interaction",
     "Kernel",
     "Loss",
     "Named",
     "Observer",
     "Potential",
+    "RadialKernel",
     "Refill",
     "Risk",
     "Schedule",
+    "Score",
 ];
 
 /// Lines of a file.

@@ -13,6 +13,7 @@ mod api;
 mod components;
 mod data;
 mod drivers;
+mod field;
 mod files;
 mod fuzz;
 mod kit;
@@ -51,6 +52,7 @@ fn every_public_function_survives_invalid_and_extreme_arguments() {
         data::calls,
         problems::calls,
         drivers::calls,
+        field::calls,
         files::calls,
         transport::calls,
         plots::calls,

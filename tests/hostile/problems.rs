@@ -437,7 +437,7 @@ fn energies<T: Real>(suite: &Suite<'_>) {
     energy(suite, 6, &mut network::<_, T>(Hinge, 2, 1e-18, 0.1));
 }
 
-fn energy<T: Real>(suite: &Suite<'_>, index: usize, energy: &mut dyn Energy<T>) {
+pub fn energy<T: Real>(suite: &Suite<'_>, index: usize, energy: &mut dyn Energy<T>) {
     suite.call("Energy::check", index, || energy.check());
     suite.call("Energy::ranks", index, || energy.ranks().is_some());
     suite.call("Energy::sample_ranks", index, || {

@@ -2,6 +2,7 @@
 //! planted mistakes.
 
 mod data;
+mod field;
 mod figures;
 mod minibatches;
 mod mutants;

@@ -1,11 +1,16 @@
 //! Problems with known solutions: exact flows, orders of convergence, conic descent, Wasserstein
 //! distances.
 
+mod birth_death;
 mod conic;
+mod distances;
 mod exact_flows;
 mod frozen;
 mod heavy_ball;
+mod interaction;
+mod langevin;
 mod order;
+mod sampling;
 mod transport;
 mod transport_along_flows;
 mod transport_exact;

@@ -1,0 +1,193 @@
+//! Powers and the logarithm of the distance, and Gaussians of it.
+
+use super::Interaction;
+use crate::error::{ParameterError, assert_size};
+use crate::real::{Real, real, to_f64};
+
+/// The interaction `W(z) = s |z|^a / a` of exponent a and strength s; `W(z) = s log |z|` for a = 0.
+///
+/// The force between two particles is `-s |z|^(a-1)` along z: attractive for s > 0, repulsive for
+/// s < 0. A sum of two powers is a pair: `|z|^a / a - |z|^b / b`, a > b, attracts at long and
+/// repels at short distances. For `a = 2 - p` the repulsion is the Newtonian one in `R^p`.
+///
+/// `W(0) = 0` for a > 0. For a <= 0 the interaction is singular: `W(0)` is infinite, and the
+/// diagonal is left out of its energy. The gradient at `z = 0` is 0 by symmetry, also for a <= 1,
+/// where it is not continuous: particles that coincide remain together.
+///
+/// ```
+/// use wasserflow::prelude::*;
+///
+/// let quartic = PowerLaw::new(4.0, 1.0)?;
+/// assert_eq!(quartic.value(&[0.0, 2.0]), 4.0);
+/// let newtonian = PowerLaw::new(0.0, -1.0)?; // in the plane
+/// assert_eq!(newtonian.value(&[f64::exp(2.0), 0.0]), -2.0);
+/// assert!(Interaction::<f64>::is_singular(&newtonian));
+/// assert!(PowerLaw::new(f64::NAN, 1.0).is_err());
+/// # Ok::<(), ParameterError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PowerLaw {
+    exponent: f64,
+    strength: f64,
+}
+
+impl PowerLaw {
+    /// The interaction of exponent a and strength s, of either sign.
+    ///
+    /// # Errors
+    /// [`ParameterError`] if a or s is not finite.
+    pub fn new(exponent: f64, strength: f64) -> Result<Self, ParameterError> {
+        ParameterError::check(exponent.is_finite(), "exponent", "finite", exponent)?;
+        ParameterError::check(strength.is_finite(), "strength", "finite", strength)?;
+        Ok(Self { exponent, strength })
+    }
+
+    /// The exponent a.
+    pub fn exponent(&self) -> f64 {
+        self.exponent
+    }
+
+    /// The strength s.
+    pub fn strength(&self) -> f64 {
+        self.strength
+    }
+
+    /// `W(z)`, and the factor `s |z|^(a-2)` of z in its gradient, from `|z|^2`.
+    #[inline]
+    fn parts<T: Real>(&self, square: T) -> (T, T) {
+        let (a, s) = (self.exponent, real::<T>(self.strength));
+        if square == T::zero() {
+            let value = if a > 0.0 || s == T::zero() {
+                T::zero()
+            } else {
+                -s * (T::one() / square) // s log 0 = -inf s, and s |0|^a / a = -inf s
+            };
+            return (value, T::zero());
+        }
+        let half = a * 0.5 - 1.0;
+        let factor = if half == 0.0 {
+            s
+        } else if half == -1.0 {
+            s / square
+        } else if half == -0.5 {
+            s / square.sqrt()
+        } else if half == 1.0 {
+            s * square
+        } else {
+            s * square.powf(real(half))
+        };
+        let value = if a == 0.0 {
+            s * square.ln() * real(0.5)
+        } else {
+            factor * square / real(a)
+        };
+        (value, factor)
+    }
+}
+
+/// `|z|^2`.
+#[inline]
+fn square<T: Real>(z: &[T]) -> T {
+    z.iter().fold(T::zero(), |sum, &z| sum + z * z)
+}
+
+impl<T: Real> Interaction<T> for PowerLaw {
+    #[inline]
+    fn value(&self, z: &[T]) -> T {
+        self.parts(square(z)).0
+    }
+
+    #[inline]
+    fn gradient(&self, z: &[T], scale: T, out: &mut [T]) {
+        self.value_and_gradient(z, scale, out);
+    }
+
+    #[inline]
+    fn value_and_gradient(&self, z: &[T], scale: T, out: &mut [T]) -> T {
+        assert_size("length of the gradient", z.len(), out.len());
+        let (value, factor) = self.parts(square(z));
+        let factor = scale * factor;
+        for (out, &z) in out.iter_mut().zip(z) {
+            *out += factor * z;
+        }
+        value
+    }
+
+    fn is_singular(&self) -> bool {
+        self.exponent <= 0.0 && self.strength != 0.0
+    }
+}
+
+/// The interaction `W(z) = s exp(-|z|^2 / (2 h^2))` of bandwidth h and strength s: repulsive for
+/// s > 0, attractive for s < 0.
+///
+/// ```
+/// use wasserflow::prelude::*;
+///
+/// let w = GaussianInteraction::new(0.5, -2.0)?;
+/// assert_eq!(w.value(&[0.0]), -2.0);
+/// assert_eq!(w.value(&[1.0]), -2.0 * f64::exp(-2.0));
+/// # Ok::<(), ParameterError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GaussianInteraction<T> {
+    bandwidth: T,
+    strength: T,
+}
+
+impl<T: Real> GaussianInteraction<T> {
+    /// The interaction of bandwidth `h > 0` and strength s.
+    ///
+    /// # Errors
+    /// [`ParameterError`] if the bandwidth is not positive and finite, if `1/h^2` overflows (the
+    /// gradients would be NaN), or if the strength is not finite.
+    pub fn new(bandwidth: T, strength: T) -> Result<Self, ParameterError> {
+        ParameterError::check_positive("bandwidth", to_f64(bandwidth))?;
+        ParameterError::check(
+            (T::one() / (bandwidth * bandwidth)).is_finite(),
+            "bandwidth",
+            "large enough for a finite 1 / bandwidth^2",
+            to_f64(bandwidth),
+        )?;
+        ParameterError::check(strength.is_finite(), "strength", "finite", to_f64(strength))?;
+        Ok(Self {
+            bandwidth,
+            strength,
+        })
+    }
+
+    /// The bandwidth h.
+    pub fn bandwidth(&self) -> T {
+        self.bandwidth
+    }
+
+    /// The strength s.
+    pub fn strength(&self) -> T {
+        self.strength
+    }
+}
+
+impl<T: Real> Interaction<T> for GaussianInteraction<T> {
+    #[inline]
+    fn value(&self, z: &[T]) -> T {
+        let h = self.bandwidth;
+        let square = z.iter().fold(T::zero(), |sum, &z| sum + (z / h) * (z / h));
+        self.strength * (square * real(-0.5)).exp()
+    }
+
+    #[inline]
+    fn gradient(&self, z: &[T], scale: T, out: &mut [T]) {
+        self.value_and_gradient(z, scale, out);
+    }
+
+    #[inline]
+    fn value_and_gradient(&self, z: &[T], scale: T, out: &mut [T]) -> T {
+        assert_size("length of the gradient", z.len(), out.len());
+        let value = self.value(z);
+        let factor = scale * value / (self.bandwidth * self.bandwidth);
+        for (out, &z) in out.iter_mut().zip(z) {
+            *out -= factor * z;
+        }
+        value
+    }
+}

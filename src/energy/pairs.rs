@@ -1,0 +1,79 @@
+//! Sums over pairs of points, one row after the other, on all threads.
+
+use nalgebra::DMatrix;
+
+use crate::numeric::parallel::{Parts, for_each};
+use crate::real::Real;
+
+/// Rows of one task.
+const ROWS: usize = 4;
+/// The number of coordinate differences from which threads are used, about 50 microseconds of work.
+const PARALLEL: usize = 1 << 16;
+
+/// Buffers of the rows, kept from call to call so that steps do not allocate.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows<T> {
+    /// The value of each row.
+    pub(crate) values: Vec<T>,
+    scratch: Vec<T>,
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self {
+            values: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+}
+
+impl<T: Real> Rows<T> {
+    /// Sets `values[i] = row(i, scratch, out_i)` for `len` rows, each over `pairs` pairs of points
+    /// in `R^p`.
+    ///
+    /// `out_i` is column i of `out`, or empty if `out` is `None`, and `scratch` has `width`
+    /// coordinates of unspecified content. A row owns its results, so they do not depend on the
+    /// number of threads.
+    pub(crate) fn fill(
+        &mut self,
+        (p, len, pairs): (usize, usize, usize),
+        width: usize,
+        out: Option<&mut DMatrix<T>>,
+        row: &(impl Fn(usize, &mut [T], &mut [T]) -> T + Sync),
+    ) {
+        self.values.resize(len, T::zero());
+        self.scratch.resize(len * width, T::zero());
+        let (out, stride) = match out {
+            Some(out) => (out.as_mut_slice(), p),
+            None => (&mut [][..], 0),
+        };
+        let tasks = (
+            Parts::new(&mut self.values, ROWS),
+            (
+                Parts::new(out, ROWS * stride),
+                Parts::new(&mut self.scratch, ROWS * width),
+            ),
+        );
+        let work = len.saturating_mul(pairs).saturating_mul(p);
+        for_each(
+            tasks,
+            work >= PARALLEL,
+            &|task, (values, (out, scratch))| {
+                let Parts { data: values, .. } = values;
+                for (l, value) in values.iter_mut().enumerate() {
+                    let scratch = &mut scratch.data[l * width..][..width];
+                    let out = &mut out.data[l * stride..][..stride];
+                    *value = row(task * ROWS + l, scratch, out);
+                }
+            },
+        );
+    }
+}
+
+/// Writes `w - v` to `z`.
+#[inline]
+pub(super) fn difference<T: Real>(w: &[T], v: &[T], z: &mut [T]) {
+    for ((z, &w), &v) in z.iter_mut().zip(w).zip(v) {
+        *z = w - v;
+    }
+}

@@ -1,0 +1,135 @@
+//! Birth and death of particles: weights grow where the first variation is below its mean.
+
+use super::{Integrator, Step, check_nonnegative_in};
+use crate::energy::Energy;
+use crate::error::{ParameterError, StepError};
+use crate::real::{Real, real};
+use crate::state::State;
+
+/// Birth-death dynamics of the weights at the rate `alpha`, with motion at the rate `beta`. Order 1.
+///
+/// `dc_i/dt = -alpha c_i (F'(mu)(w_i) - int F'(mu) dmu / M)`, `dw_i/dt = -beta grad F'(mu)(w_i)`:
+/// particles multiply where F' is below its mean and die out above it, and the mass M is constant.
+/// Along the flow `-dF/dt = beta int |v|^2 dmu + alpha M Var(F')`, with the variance of F' under
+/// `mu / M`. [`Conic`](super::Conic) is the flow without conservation of mass, at `alpha = 4`.
+///
+/// A step is `c_i *= exp(-alpha dt F'(mu)(w_i))`, normalised to the mass M, and `w_i += dt beta v_i`.
+/// With `beta = 0` and a fixed potential it is exact for every step size. A weight 0 stays 0. The
+/// method is deterministic: it changes weights instead of duplicating particles at random.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
+///
+/// // V = w^2 at w = 0, 1: the weights are proportional to exp(-V t).
+/// let energy = PotentialEnergy::new(WeightDecay::new(1.0)?, 1);
+/// let mut flow = ParticleFlow::new(energy, BirthDeath::new(1.0, 0.0), 0.25)?;
+/// let points = DMatrix::from_row_slice(1, 2, &[0.0, 1.0]);
+/// let mut state = flow.start(EmpiricalMeasure::uniform(points)?)?;
+/// flow.run(&mut state, 8, &mut ())?;
+/// let exact = 1.0 / (1.0 + f64::exp(-2.0));
+/// assert!((state.measure().weight(0) - exact).abs() < 1e-15);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// A step fails with [`StepError::Unsupported`] if the energy has no first variation.
+///
+/// # Cost
+/// One first variation a step, besides the velocity of the state.
+///
+/// Source: G. Rotskoff, S. Jelassi, J. Bruna and E. Vanden-Eijnden, Global convergence of neuron
+/// birth-death dynamics, 2019.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BirthDeath {
+    alpha: f64,
+    beta: f64,
+}
+
+impl BirthDeath {
+    /// The method with the rates `alpha >= 0` of birth and death and `beta >= 0` of motion, which
+    /// multiply `dt`.
+    ///
+    /// [`ParticleFlow::new`](crate::ParticleFlow::new) checks the ranges.
+    pub fn new(alpha: f64, beta: f64) -> Self {
+        Self { alpha, beta }
+    }
+
+    /// The order, 1.
+    pub fn order(&self) -> u32 {
+        1
+    }
+}
+
+impl<T: Real> Integrator<T> for BirthDeath {
+    fn order(&self) -> u32 {
+        1
+    }
+
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        state.evaluate(energy);
+        let mut stages = state.take_stages(2);
+        let (values, descent) = stages.split_at_mut(1);
+        let values = &mut values[0].as_mut_slice()[..state.measure().len()];
+        let mu = state.measure();
+        let is_supported = energy
+            .first_variation(mu, mu.points(), values, &mut descent[0])
+            .is_some();
+        if is_supported {
+            let (mu, v) = state.split_mut();
+            mu.displace(dt * real(self.beta), v);
+            reweigh(energy, mu.weights_mut(), values, dt * real(self.alpha));
+        }
+        state.give_stages(stages);
+        if !is_supported {
+            return Err(StepError::Unsupported {
+                what: "the first variation",
+            });
+        }
+        Ok(Step::new(dt))
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        check_nonnegative_in::<T>("alpha", self.alpha)?;
+        check_nonnegative_in::<T>("beta", self.beta)
+    }
+}
+
+/// `c_i *= M exp(-rate f_i) / sum_j c_j exp(-rate f_j)`, over all ranks.
+fn reweigh<T: Real>(energy: &mut dyn Energy<T>, weights: &mut [T], f: &[T], rate: T) {
+    let sums = |energy: &mut dyn Energy<T>, terms: [T; 2]| {
+        let mut terms = terms;
+        if let Some(ranks) = energy.ranks() {
+            ranks.sum(&mut terms);
+        }
+        terms
+    };
+    let add = |sum: [T; 2], (&c, &f): (&T, &T)| [sum[0] + c, sum[1] + c * f];
+    let local = weights.iter().zip(f).fold([T::zero(); 2], add);
+    let [mass, total] = sums(energy, local);
+    if mass <= T::zero() {
+        return;
+    }
+    // A reference value: a constant in F' cancels. The minimum, where no exponential overflows, or
+    // the mean if other ranks have other particles.
+    let massive = weights.iter().zip(f).filter(|&(&c, _)| c > T::zero());
+    let lowest = massive.map(|(_, &f)| f).reduce(|a, b| a.min(b));
+    let reference = match lowest {
+        Some(lowest) if energy.ranks().is_none() => lowest,
+        _ => total / mass,
+    };
+    let mut local = [T::zero(); 2];
+    for (c, &f) in weights.iter_mut().zip(f) {
+        if *c > T::zero() {
+            *c *= (rate * (reference - f)).exp();
+        }
+        local[0] += *c;
+    }
+    let [grown, _] = sums(energy, local);
+    weights.iter_mut().for_each(|c| *c *= mass / grown);
+}

@@ -1,0 +1,120 @@
+//! Stein variational gradient descent.
+
+use super::{Integrator, Step};
+use crate::energy::{Energy, Kernel};
+use crate::error::{ParameterError, ShapeError, StepError};
+use crate::numeric::vector::{axpy, column, column_mut};
+use crate::real::{Real, to_f64};
+use crate::state::State;
+
+/// Stein variational gradient descent (SVGD) of the free energy `F(mu) + tau int log mu`, for any
+/// energy F with the velocity `v = -grad F'(mu)`:
+///
+/// `w_i += dt sum_j c_j (K(w_j, w_i) v_j + tau grad_1 K(w_j, w_i))`. Order 1.
+///
+/// For `F = int V dmu` the velocities are the scores of the density `exp(-V / tau)`, times tau, and
+/// with `tau = 1` this is the method of Liu and Wang. It is the gradient flow of the free energy in
+/// the geometry of the kernel K, not in that of Wasserstein: the direction is not `-grad F'` of any
+/// energy of particles. It is therefore an integrator, which applies the kernel to the velocities
+/// of an energy, and not an energy. Unlike [`Langevin`](super::Langevin) it has no noise, and a
+/// single particle performs gradient ascent of `log pi`.
+///
+/// The sums of the kernel contain the diagonal. A particle of weight 0 moves along the flow without
+/// influence. A measure of another mass than 1 moves at a speed proportional to it.
+///
+/// ```
+/// use wasserflow::nalgebra::DMatrix;
+/// use wasserflow::prelude::*;
+///
+/// // Two particles sample N(0, 1) with the kernel exp(-(w - v)^2 / 2).
+/// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1);
+/// let svgd = Svgd::new(Gaussian::new(1, 1.0)?, 1.0)?;
+/// let mut flow = ParticleFlow::new(energy, svgd, 0.1)?;
+/// let start = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[-0.1, 0.1]))?;
+/// let mut state = flow.start(start)?;
+/// flow.run(&mut state, 400, &mut ())?;
+/// let exact = f64::sqrt(3.0_f64.ln() / 2.0);
+/// assert!((state.measure().particle(1)[0] - exact).abs() < 1e-12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// A step fails with [`StepError::Shape`] if the dimensions of kernel and energy differ, and with
+/// [`StepError::Unsupported`] if the particles are distributed over ranks.
+///
+/// # Cost
+/// `m^2` evaluations of the kernel and its gradient a step, besides the velocity of the state.
+///
+/// Source: Q. Liu and D. Wang, Stein variational gradient descent: a general purpose Bayesian
+/// inference algorithm, 2016.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Svgd<K, T> {
+    kernel: K,
+    temperature: T,
+}
+
+impl<K, T: Real> Svgd<K, T> {
+    /// The method of a kernel K at the temperature `tau >= 0`.
+    ///
+    /// # Errors
+    /// [`ParameterError`] if the temperature is negative or not finite.
+    pub fn new(kernel: K, temperature: T) -> Result<Self, ParameterError> {
+        ParameterError::check_nonnegative("temperature", to_f64(temperature))?;
+        Ok(Self {
+            kernel,
+            temperature,
+        })
+    }
+
+    /// The kernel K.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    /// The order, 1.
+    pub fn order(&self) -> u32 {
+        1
+    }
+}
+
+impl<K: Kernel<T>, T: Real> Integrator<T> for Svgd<K, T> {
+    fn order(&self) -> u32 {
+        1
+    }
+
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        let p = energy.particle_dim();
+        ShapeError::check("dimension of the kernel", p, self.kernel.dim())?;
+        if energy.ranks().is_some() {
+            return Err(StepError::Unsupported {
+                what: "all particles in one process",
+            });
+        }
+        state.evaluate(energy);
+        let mut stages = state.take_stages(1);
+        let direction = &mut stages[0];
+        direction.fill(T::zero());
+        let (mu, v) = state.split_mut();
+        for i in 0..mu.len() {
+            let out = column_mut(direction, i);
+            for j in 0..mu.len() {
+                let c = mu.weight(j);
+                if c == T::zero() {
+                    continue;
+                }
+                let (from, to) = (mu.particle(j), mu.particle(i));
+                let scale = c * self.temperature;
+                let k = self.kernel.value_and_gradient(from, to, scale, out);
+                axpy(c * k, column(v, j), out);
+            }
+        }
+        mu.displace(dt, direction);
+        state.give_stages(stages);
+        Ok(Step::new(dt))
+    }
+}
