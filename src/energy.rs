@@ -12,6 +12,7 @@ use crate::real::Real;
 
 mod energy_distance;
 mod frozen;
+mod gathered;
 mod interaction;
 mod kernel;
 mod linearised;
@@ -27,6 +28,7 @@ mod sum_over_ranks;
 pub(crate) use energy_distance::check_mass;
 pub use energy_distance::{ConditionallyPositive, EnergyDistance, Riesz};
 pub use frozen::Frozen;
+pub use gathered::Gathered;
 pub use interaction::{GaussianInteraction, Interaction, InteractionEnergy, PowerLaw};
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
 pub use mean_field::MeanFieldRisk;

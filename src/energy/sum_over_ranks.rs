@@ -231,4 +231,8 @@ impl<E: Energy<T>, R: AllReduce<T>, T: Real> Energy<T> for SumOverRanks<E, R, T>
     fn check(&self) -> Result<(), EnergyError> {
         self.energy.check()
     }
+
+    fn check_measure(&self, mu: &EmpiricalMeasure<T>) -> Result<(), EnergyError> {
+        self.energy.check_measure(mu)
+    }
 }

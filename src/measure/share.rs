@@ -77,6 +77,11 @@ impl<T: Real> EmpiricalMeasure<T> {
             _ => self.clone(), // no rank holds a particle
         }
     }
+
+    /// The measure of gathered particles, which are not validated.
+    pub(crate) fn gathered(points: DMatrix<T>, weights: DVector<T>) -> Self {
+        Self { points, weights }
+    }
 }
 
 /// Returns true if the particle of this weight stands for an empty share.
