@@ -808,6 +808,12 @@ fn sums_over_ranks(suite: &Suite<'_>) {
         suite.call("SumOverRanks::energy", at, || all.energy().particle_dim());
         suite.call("SumOverRanks::energy_mut", at, || all.energy_mut().check());
         suite.call("Energy::value", at, || all.value(&mu));
+        let quadratic = InteractionEnergy::new(PowerLaw::new(2.0, 1.0).unwrap(), 3);
+        let all = suite.call("Gathered::new", at, || Gathered::new(quadratic, ranks()));
+        let Some(mut all) = all else { continue };
+        suite.call("Gathered::energy", at, || all.energy().particle_dim());
+        suite.call("Gathered::energy_mut", at, || all.energy_mut().check());
+        suite.call("Energy::value", at, || all.value(&mu));
     }
     suite.call("MeanFieldRisk::distributed", 1, || {
         let mut energy = network::<_, f32>(Square, 2, 1.0, 0.1).distributed(alone);

@@ -7,6 +7,7 @@ use wasserflow::testing::strategies::{assert_law, seeds};
 use wasserflow::testing::{
     self, Case, Rank, Violation, check_distributed, check_distributed_flow, check_distributed_step,
 };
+use wasserflow::transport::{SinkhornEnergy, SlicedW2Energy, W2Energy};
 
 const CASE: Case = Case {
     n: 12,
@@ -102,7 +103,18 @@ fn frozen(case: Case, rank: Option<Rank<f64>>) -> BoxedEnergy {
     Box::new(Frozen::new(tanh(case, rank), 1..2).unwrap())
 }
 
-const ENERGIES: [(&str, Make); 9] = [
+/// An energy of pairs, of which every rank evaluates the whole measure.
+fn interaction(case: Case, rank: Option<Rank<f64>>) -> BoxedEnergy {
+    let pull = PowerLaw::new(2.0, 0.5).unwrap();
+    let bump = GaussianInteraction::new(0.75, 1.0).unwrap();
+    let energy = InteractionEnergy::new((pull, bump), case.d + case.k);
+    match rank {
+        Some(rank) => Box::new(Gathered::new(energy, rank)),
+        None => Box::new(energy),
+    }
+}
+
+const ENERGIES: [(&str, Make); 10] = [
     ("tanh", tanh),
     ("relu", relu),
     ("softmax", softmax),
@@ -112,6 +124,7 @@ const ENERGIES: [(&str, Make); 9] = [
     ("arc cosine", arc_cosine),
     ("sum", sum),
     ("frozen", frozen),
+    ("interaction", interaction),
 ];
 
 /// Dealt out in three ways, with more ranks than particles.
@@ -137,6 +150,65 @@ fn every_energy_on_ranks_is_that_of_the_whole_measure() {
         Ok(())
     };
     assert_law(seeds(), law);
+}
+
+/// The columns of the particles of positive weight.
+fn positive(part: &EmpiricalMeasure<f64>, out: &DMatrix<f64>) -> Vec<f64> {
+    let columns = (0..part.len()).filter(|&i| part.weight(i) > 0.0);
+    columns
+        .flat_map(|i| out.column(i).iter().copied().collect::<Vec<_>>())
+        .collect()
+}
+
+/// `m` equal masses in the plane.
+fn cloud(m: usize, seed: u64) -> EmpiricalMeasure<f64> {
+    let case = Case { m, seed, ..CASE };
+    EmpiricalMeasure::uniform(case.measure(2).points().clone()).unwrap()
+}
+
+#[test]
+fn gathered_distances_on_ranks_are_those_of_the_whole_measure() {
+    let distances: [fn() -> BoxedEnergy; 4] = [
+        || Box::new(W2Energy::new(cloud(5, 8)).unwrap()),
+        || Box::new(SlicedW2Energy::new(cloud(5, 8), 4, 1).unwrap()),
+        || Box::new(EnergyDistance::new(Riesz::new(1.0).unwrap(), cloud(5, 8)).unwrap()),
+        || Box::new(SinkhornEnergy::half_square(cloud(5, 8), 0.5).unwrap()),
+    ];
+    let mu = cloud(7, 9);
+    for make in distances {
+        let mut whole = DMatrix::zeros(2, 7);
+        let value = make().velocity(&mu, &mut whole);
+        // With nine ranks, two of them hold a particle of weight -0.
+        for size in [1, 2, 3, 7, 9] {
+            let parts = on_ranks(size, |rank| {
+                let part = mu.share(&rank);
+                let mut out = DMatrix::zeros(2, part.len());
+                let mut energy = Gathered::new(make(), rank);
+                (energy.velocity(&part, &mut out), positive(&part, &out))
+            });
+            let velocities: Vec<f64> = parts.iter().flat_map(|part| part.1.clone()).collect();
+            for (value_on_rank, _) in &parts {
+                assert!(
+                    (value_on_rank - value).abs() <= 1e-12 * value,
+                    "{size} ranks"
+                );
+            }
+            let error = (DMatrix::from_vec(2, 7, velocities) - &whole).amax();
+            assert!(error <= 1e-12 * whole.amax(), "{size} ranks: {error}");
+        }
+        let heavy =
+            EmpiricalMeasure::new(mu.points().clone(), DVector::from_element(7, 1.0)).unwrap();
+        for result in on_ranks(2, |rank| {
+            let part = heavy.share(&rank);
+            let mut flow = ParticleFlow::new(Gathered::new(make(), rank), Euler, 0.1).unwrap();
+            flow.start(part).map(|_| ())
+        }) {
+            assert!(
+                matches!(result, Err(StartError::NonFinite { .. })),
+                "{result:?}"
+            );
+        }
+    }
 }
 
 type Method = fn() -> Box<dyn Integrator<f64>>;
