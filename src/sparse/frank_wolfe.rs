@@ -1,5 +1,7 @@
 //! Conditional gradient methods (Frank-Wolfe) over non-negative measures.
 
+use nalgebra::DMatrix;
+
 use super::insert::append;
 use super::ranks::{on_whole_measure, share};
 use super::weights::WeightProblem;
@@ -40,6 +42,11 @@ use crate::state::State;
 /// little more than a search for the atom. On random rectifier networks with the square loss it is
 /// the faster one for d = 2 and small weight decay (up to 4 times). For d = 3 neither is faster in
 /// general. The book lists the measurements.
+///
+/// # Cost
+/// [`run`](Self::run) keeps the Hessian of F in the weights. For a quadratic F an atom costs two
+/// first variations for its column, and a step of `Corrective` three more and a certificate. For
+/// other F all columns are computed again where the weights changed.
 ///
 /// # Kinks
 /// At a kink of F (`Hinge`, `Quantile`) the first variation is not unique, and the one at the
@@ -94,8 +101,8 @@ const POLISH_ITERATIONS_AT_KINKS: usize = 10;
 
 /// The result of a correction.
 enum Correction<T> {
-    /// A measure of lower energy.
-    Decrease(EmpiricalMeasure<T>),
+    /// A measure of lower energy, and the Hessian of F in its weights, or of fewer of them.
+    Decrease(EmpiricalMeasure<T>, DMatrix<f64>),
     /// The weights are optimal, which this subgradient `sum_j s_j F'(mu_j)` proves; empty if F is
     /// smooth.
     Optimal(Vec<(T, EmpiricalMeasure<T>)>),
@@ -141,15 +148,16 @@ impl FrankWolfe {
     ) -> Result<Option<EmpiricalMeasure<T>>, StepError> {
         let next = on_whole_measure(energy, mu, |energy, mu| {
             let extended = append(mu, w, T::zero())?;
-            self.correct(energy, &extended, mu.len(), 0.0)
+            self.correct(energy, &extended, mu.len(), &no_hessian(), 0.0)
         })?;
         Ok(match next {
-            Correction::Decrease(next) => Some(share(energy, next)),
+            Correction::Decrease(next, _) => Some(share(energy, next)),
             Correction::Optimal(_) => None,
         })
     }
 
-    /// The correction of `mu`, whose atoms from `first` on are new. If F does not decrease, its
+    /// The correction of `mu`, whose atoms from `first` on are new. `hessian` is that of F in the
+    /// weights of its first atoms, possibly at other weights. If F does not decrease, its
     /// weights are optimal up to `gap` or rounding.
     ///
     /// At a kink of F, changes of two weights may not decrease F although changes of all do.
@@ -159,6 +167,7 @@ impl FrankWolfe {
         energy: &mut E,
         mu: &EmpiricalMeasure<T>,
         first: usize,
+        hessian: &DMatrix<f64>,
         gap: f64,
     ) -> Result<Correction<T>, StepError> {
         let start = energy.value(mu);
@@ -167,12 +176,12 @@ impl FrankWolfe {
             problem.minimise();
             let next = problem.into_support();
             if energy.value(&next) < start {
-                return Ok(Correction::Decrease(next));
+                return Ok(Correction::Decrease(next, no_hessian()));
             }
         }
-        let mut problem = WeightProblem::separate(energy, mu.clone())?;
+        let mut problem = WeightProblem::extended(energy, mu.clone(), hessian)?;
         let outcome = problem.minimise();
-        let mut next = problem.into_support();
+        let (mut next, mut hessian) = problem.into_support_with_hessian();
         if self == Self::Sliding {
             let mut state = State::new(next.clone());
             let iterations = if outcome.subgradient.is_empty() {
@@ -184,13 +193,13 @@ impl FrankWolfe {
             let _ = polish(&mut &mut *energy, &mut state, iterations);
             let mut problem = WeightProblem::separate(energy, state.into_measure())?;
             problem.minimise();
-            let slid = problem.into_support();
-            if energy.value(&slid) < energy.value(&next) {
-                next = slid;
+            let slid = problem.into_support_with_hessian();
+            if energy.value(&slid.0) < energy.value(&next) {
+                (next, hessian) = slid;
             }
         }
         if energy.value(&next) < start {
-            Ok(Correction::Decrease(next))
+            Ok(Correction::Decrease(next, hessian))
         } else if outcome.converged || outcome.residual <= gap {
             Ok(Correction::Optimal(outcome.subgradient))
         } else {
@@ -307,6 +316,7 @@ impl FrankWolfe {
         let mut run = Run::at(energy, mu, search);
         // Atoms without weight at the end of the measure, and the method that corrects it.
         let (mut extended, mut new, mut method) = (mu.clone(), 0, self);
+        let mut hessian = no_hessian();
         let mut taken = 0;
         loop {
             let certificate = &run.certificate;
@@ -326,9 +336,9 @@ impl FrankWolfe {
                 new += 1;
             }
             let first = extended.len() - new;
-            match method.correct(energy, &extended, first, to_f64(gap))? {
-                Correction::Decrease(next) => {
-                    *mu = next;
+            match method.correct(energy, &extended, first, &hessian, to_f64(gap))? {
+                Correction::Decrease(next, known) => {
+                    (*mu, hessian) = (next, known);
                     run = Run::at(energy, mu, search);
                     (extended, new, method) = (mu.clone(), 0, self);
                 }
@@ -393,6 +403,11 @@ fn certificate_by<T: Real, E: Certifiable<T> + ?Sized>(
         energy.combined_certificate(mu, subgradient, search)
     };
     combined.unwrap_or_else(|| search.certify(energy, mu))
+}
+
+/// The Hessian of F in the weights of no particle.
+fn no_hessian() -> DMatrix<f64> {
+    DMatrix::zeros(0, 0)
 }
 
 /// Checks that a requested gap is non-negative.

@@ -38,6 +38,10 @@ pub(super) struct WeightProblem<'a, T, E: ?Sized> {
     variation: Vec<T>,
     /// `-grad F'(mu)(w_i)`, which the first variation computes as well.
     descent: DMatrix<T>,
+    /// `d^2 F / dz_g dz_h` in the columns that were computed, NaN elsewhere.
+    hessian: DMatrix<f64>,
+    /// Whether the Hessian is that at z, or predicted the gradient at z.
+    predicts: bool,
 }
 
 /// The result of a minimisation.
@@ -59,6 +63,19 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
     pub(super) fn separate(energy: &'a mut E, mu: EmpiricalMeasure<T>) -> Result<Self, StepError> {
         let (m, z) = (mu.len(), mu.weights().to_vec());
         Self::new(energy, mu, vec![T::one(); m], (0..m).collect(), z)
+    }
+
+    /// [`separate`](Self::separate) with the Hessian of the first particles, at other weights.
+    pub(super) fn extended(
+        energy: &'a mut E,
+        mu: EmpiricalMeasure<T>,
+        hessian: &DMatrix<f64>,
+    ) -> Result<Self, StepError> {
+        let mut problem = Self::separate(energy, mu)?;
+        let known = hessian.shape();
+        problem.hessian.view_mut((0, 0), known).copy_from(hessian);
+        problem.predicts = hessian.is_empty();
+        Ok(problem)
     }
 
     /// The particles before `first` are one group, and each other particle is a group of unit base
@@ -86,13 +103,16 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
     ) -> Result<Self, StepError> {
         check_dim(energy.particle_dim(), mu.dim());
         let (p, m) = mu.points().shape();
+        let groups = z.len();
         let mut problem = Self {
             energy,
             mu,
             base,
             group,
             value: T::zero(),
-            gradient: vec![T::zero(); z.len()],
+            gradient: vec![T::zero(); groups],
+            hessian: DMatrix::from_element(groups, groups, f64::NAN),
+            predicts: true,
             z,
             variation: vec![T::zero(); m],
             descent: DMatrix::zeros(p, m),
@@ -142,6 +162,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             if residual > self.rounding() {
                 let steps = (self.z.len() + 5) << (round + 1);
                 let iterations = self.bundle(&mut bundle, steps);
+                self.forget_hessian();
                 outcome.residual = bundle.gap(self.value);
                 outcome.iterations += iterations;
                 outcome.subgradient = self.measures(&bundle);
@@ -189,8 +210,20 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
     /// The particles of positive weight, or the first if all weights are 0.
     pub(super) fn into_support(self) -> EmpiricalMeasure<T> {
         let weight = |i: usize| self.z[self.group[i]] * self.base[i];
-        let positive = |&i: &usize| weight(i) > T::zero();
+        select(&self.mu, &self.support(), weight)
+    }
+
+    /// [`into_support`](Self::into_support), and the Hessian of these particles; for separate
+    /// particles.
+    pub(super) fn into_support_with_hessian(self) -> (EmpiricalMeasure<T>, DMatrix<f64>) {
+        let kept = self.support();
+        let hessian = self.hessian.select_columns(&kept).select_rows(&kept);
+        (self.into_support(), hessian)
+    }
+
+    fn support(&self) -> Vec<usize> {
+        let positive = |&i: &usize| self.z[self.group[i]] * self.base[i] > T::zero();
         let kept: Vec<usize> = (0..self.mu.len()).filter(positive).collect();
-        select(&self.mu, &kept, weight)
+        if kept.is_empty() { vec![0] } else { kept }
     }
 }

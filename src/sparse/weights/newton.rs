@@ -1,4 +1,7 @@
 //! Newton steps for weights: sequential quadratic programming with a finite-difference Hessian.
+//!
+//! The Hessian costs two first variations a group. It is kept while it predicts the gradient after
+//! each step (the secant condition): for a quadratic F throughout.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -13,6 +16,10 @@ const NEWTON_STEPS: usize = 50;
 /// Halvings of a step in the line search. Where no step of `2^-20` decreases F, the quadratic model
 /// does not describe F.
 const HALVINGS: usize = 20;
+
+/// The relative error of the predicted change of the gradient up to which the Hessian is kept, in
+/// units of its own error. That of a loss that is not quadratic is larger.
+const SECANT_UNITS: f64 = 1e3;
 
 /// Attempts to factorise the Hessian, with a shift of the diagonal ten times larger each.
 const SHIFTS: i32 = 8;
@@ -30,14 +37,22 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             let free = |&g: &usize| self.z[g] > T::zero() || self.gradient[g] < T::zero();
             let free: Vec<usize> = (0..self.z.len()).filter(free).collect();
             let Some(step) = self.newton_step(&free) else {
-                return (f64::INFINITY, count);
+                if self.predicts {
+                    return (f64::INFINITY, count);
+                }
+                self.forget_hessian();
+                continue;
             };
             decrement = -gather(&self.gradient, &free).dot(&step);
-            if decrement.is_nan() || decrement <= self.rounding() || !self.line_search(&free, &step)
-            {
+            let ends = decrement.is_nan() || decrement <= self.rounding();
+            if !ends && self.line_search(&free, &step) {
+                continue;
+            }
+            if self.predicts {
                 self.last_step(&free, &step);
                 return (decrement, count + 1);
             }
+            self.forget_hessian();
         }
         (decrement, NEWTON_STEPS)
     }
@@ -86,30 +101,62 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
         }
     }
 
-    /// The Hessian `d^2 F / dz_g dz_h` over the free factors, by forward differences of second
-    /// order, which keep `z >= 0`.
+    /// The Hessian `d^2 F / dz_g dz_h` over the free factors. Its missing columns are computed by
+    /// forward differences of second order, which keep `z >= 0`.
     fn hessian(&mut self, free: &[usize]) -> DMatrix<f64> {
+        for &h in free {
+            if self.hessian[(h, h)].is_nan() {
+                self.compute_column(h);
+            }
+        }
+        // Differences in both orders, or in one for a column without the row of a new particle.
+        DMatrix::from_fn(free.len(), free.len(), |row, column| {
+            let (g, h) = (free[row], free[column]);
+            match [self.hessian[(g, h)], self.hessian[(h, g)]] {
+                [x, y] if x.is_nan() => y,
+                [x, y] if y.is_nan() => x,
+                [x, y] => (x + y) * 0.5,
+            }
+        })
+    }
+
+    fn compute_column(&mut self, h: usize) {
         let base = self.gradient.clone();
         let mean = self.z.iter().fold(T::zero(), |sum, &z| sum + z) / real(self.z.len() as f64);
-        let mut hessian = DMatrix::zeros(free.len(), free.len());
-        for (column, &h) in free.iter().enumerate() {
-            let z = self.z[h];
-            let scale = z.max(mean);
-            let scale = if scale > T::zero() { scale } else { T::one() };
-            let step = epsilon::<T>().cbrt() * scale;
-            // f'(0) = (4 f(s) - f(2 s) - 3 f(0)) / (2 s).
-            for (factor, coefficient) in [(1.0, 4.0), (2.0, -1.0)] {
-                self.z[h] = z + real::<T>(factor) * step;
-                self.evaluate();
-                for (row, &g) in free.iter().enumerate() {
-                    let difference = (self.gradient[g] - base[g]) / (step + step);
-                    hessian[(row, column)] += coefficient * to_f64(difference);
-                }
+        let z = self.z[h];
+        let scale = z.max(mean);
+        let scale = if scale > T::zero() { scale } else { T::one() };
+        let step = epsilon::<T>().cbrt() * scale;
+        self.hessian.column_mut(h).fill(0.0);
+        // f'(0) = (4 f(s) - f(2 s) - 3 f(0)) / (2 s).
+        for (factor, coefficient) in [(1.0, 4.0), (2.0, -1.0)] {
+            self.z[h] = z + real::<T>(factor) * step;
+            self.evaluate();
+            for (g, &base) in base.iter().enumerate() {
+                let difference = (self.gradient[g] - base) / (step + step);
+                self.hessian[(g, h)] += coefficient * to_f64(difference);
             }
-            self.z[h] = z;
         }
+        self.z[h] = z;
         self.gradient = base;
-        (&hessian + hessian.transpose()) * 0.5
+    }
+
+    /// Discards the Hessian, which belongs to other weights.
+    pub(super) fn forget_hessian(&mut self) {
+        self.hessian.fill(f64::NAN);
+        self.predicts = true;
+    }
+
+    /// Keeps the Hessian if it predicts the change of the gradient since the factors `z`.
+    fn check_hessian(&mut self, free: &[usize], z: &[T], gradient: &[T]) {
+        let change = gather(&self.gradient, free) - gather(gradient, free);
+        let (hessian, step) = (self.hessian(free), gather(&self.z, free) - gather(z, free));
+        let scale = hessian.norm() * step.norm();
+        let tolerance = SECANT_UNITS * to_f64(difference_error::<T>()) * scale;
+        self.predicts = (change - hessian * step).norm() <= tolerance;
+        if !self.predicts {
+            self.forget_hessian();
+        }
     }
 
     /// Takes the longest of the steps `d`, `d/2`, .. that decreases F. Returns true if there is
@@ -121,6 +168,7 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             self.advance(free, step, &z, s);
             if let Some(value) = self.evaluate().filter(|&value| value < self.value) {
                 self.value = value;
+                self.check_hessian(free, &z, &gradient);
                 return true;
             }
             s *= 0.5;
