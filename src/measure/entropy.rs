@@ -85,7 +85,7 @@ fn digamma(n: usize) -> f64 {
 
 /// The logarithm of the volume of the unit ball of `R^p`: `c_p = c_{p-2} 2 pi / p`.
 fn ball(p: usize) -> f64 {
-    let (first, start) = if p % 2 == 0 {
+    let (first, start) = if p.is_multiple_of(2) {
         (0.0, 2)
     } else {
         (2.0_f64.ln(), 3)
