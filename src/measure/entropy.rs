@@ -30,7 +30,7 @@ const EULER: f64 = 0.577_215_664_901_532_9;
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::prelude::*;
 ///
-/// let two = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[0.0, 0.5]))?;
+/// let two = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[0.0, 0.5_f64]))?;
 /// assert!((measure::knn_entropy(&two, 1)? - 1.0).abs() < 1e-15);
 /// # Ok::<(), MeasureError>(())
 /// ```
