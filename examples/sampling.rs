@@ -1,7 +1,7 @@
 //! Sampling of N(0, 0.2) by noise, with and without momentum, and by Stein's method.
 //!
-//! Seeds and step sizes were chosen before the results were computed. Statistical errors of a variance
-//! of 20 000 particles are about 1 %.
+//! Seeds and step sizes were chosen before the results were computed. Statistical errors of a
+//! variance of 20 000 particles are about 1 %.
 
 use std::error::Error;
 

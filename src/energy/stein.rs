@@ -199,7 +199,8 @@ impl<S: Score<T>, K: RadialKernel<T>, T: Real> SteinDiscrepancy<S, K, T> {
         }
     }
 
-    /// `int K(w, .) dmu` at the columns w of `at`, in the values of the rows, and minus its gradient.
+    /// `int K(w, .) dmu` at the columns w of `at`, in the values of the rows, and minus its
+    /// gradient.
     fn rows_of(
         &mut self,
         mu: &EmpiricalMeasure<T>,

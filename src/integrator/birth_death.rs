@@ -13,7 +13,8 @@ use crate::state::State;
 /// Along the flow `-dF/dt = beta int |v|^2 dmu + alpha M Var(F')`, with the variance of F' under
 /// `mu / M`. [`Conic`](super::Conic) is the flow without conservation of mass, at `alpha = 4`.
 ///
-/// A step is `c_i *= exp(-alpha dt F'(mu)(w_i))`, normalised to the mass M, and `w_i += dt beta v_i`.
+/// A step is `c_i *= exp(-alpha dt F'(mu)(w_i))`, normalised to the mass M, and
+/// `w_i += dt beta v_i`.
 /// With `beta = 0` and a fixed potential it is exact for every step size. A weight 0 stays 0. The
 /// method is deterministic: it changes weights instead of duplicating particles at random.
 ///

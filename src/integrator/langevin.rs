@@ -42,7 +42,7 @@ pub use kinetic::KineticLangevin;
 ///
 /// // V = w^2 / 2 at the temperature 0.2: the stationary law is N(0, 0.2).
 /// let energy = PotentialEnergy::new(WeightDecay::new(0.5)?, 1);
-/// let mut flow = ParticleFlow::new(energy, Langevin::new(0.2, 7)?, 0.1)?;
+/// let mut flow = ParticleFlow::new(energy, Langevin::new(0.2_f64, 7)?, 0.1)?;
 /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::zeros(1, 10_000))?)?;
 /// flow.run(&mut state, 100, &mut ())?;
 /// let exact = 0.2 / (1.0 - 0.05); // with the bias of dt = 0.1

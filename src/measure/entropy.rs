@@ -30,7 +30,7 @@ const EULER: f64 = 0.577_215_664_901_532_9;
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::prelude::*;
 ///
-/// let two = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[0.0, 0.5]))?;
+/// let two = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[0.0, 0.5_f64]))?;
 /// assert!((measure::knn_entropy(&two, 1)? - 1.0).abs() < 1e-15);
 /// # Ok::<(), MeasureError>(())
 /// ```
@@ -85,7 +85,7 @@ fn digamma(n: usize) -> f64 {
 
 /// The logarithm of the volume of the unit ball of `R^p`: `c_p = c_{p-2} 2 pi / p`.
 fn ball(p: usize) -> f64 {
-    let (first, start) = if p % 2 == 0 {
+    let (first, start) = if p.is_multiple_of(2) {
         (0.0, 2)
     } else {
         (2.0_f64.ln(), 3)

@@ -114,7 +114,7 @@ pub fn check_radial_kernel<T: Real>(
     }
     let tolerance = rounding::<T>() * max_abs(ends[0]);
     for (order, &value) in ends[0].iter().enumerate() {
-        let sign = if order % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = if order.is_multiple_of(2) { 1.0 } else { -1.0 };
         within("f is completely monotone", -sign * value, tolerance, at)?;
     }
     Ok(())

@@ -40,7 +40,7 @@ use crate::state::State;
 ///
 /// // V = w^2 at the temperature 0.5: the variances are 0.25 and 0.5 (1 - 0.045).
 /// let energy = PotentialEnergy::new(WeightDecay::new(1.0)?, 1);
-/// let integrator = KineticLangevin::new(0.5, 1.0, 7)?;
+/// let integrator = KineticLangevin::new(0.5_f64, 1.0, 7)?;
 /// let mut flow = ParticleFlow::new(energy, integrator, 0.3)?;
 /// let mut state = flow.start(EmpiricalMeasure::uniform(DMatrix::zeros(1, 10_000))?)?;
 /// flow.run(&mut state, 60, &mut ())?;

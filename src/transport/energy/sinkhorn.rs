@@ -47,7 +47,7 @@ const ITERATIONS: usize = 1000;
 /// use wasserflow::prelude::*;
 /// use wasserflow::transport::SinkhornEnergy;
 ///
-/// let pair = |a, b| EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[a, b]));
+/// let pair = |a: f64, b| EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[a, b]));
 /// let mut energy = SinkhornEnergy::half_square(pair(0.3, 2.0)?, 1.0)?;
 /// assert!((energy.value(&pair(0.0, 1.0)?) - 0.259510873).abs() < 1e-8);
 /// assert!(energy.marginal_error() <= 1e-9);

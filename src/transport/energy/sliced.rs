@@ -35,7 +35,7 @@ const STREAM: u64 = 0x736c_6963_6564_7732;
 /// use wasserflow::transport::SlicedW2Energy;
 ///
 /// let target = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[0.0, 0.0]))?;
-/// let start = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[3.0, 4.0]))?;
+/// let start = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 1, &[3.0_f64, 4.0]))?;
 /// let mut energy = SlicedW2Energy::new(target, 20_000, 1)?;
 /// assert!((energy.value(&start) - 25.0 / 4.0).abs() < 0.1); // |x - y|^2 / (2 d)
 /// # Ok::<(), Box<dyn std::error::Error>>(())
