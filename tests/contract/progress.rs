@@ -154,6 +154,35 @@ fn the_bar_is_drawn_ten_times_a_second() {
     assert!(drawn >= 3, "{drawn} lines in half a second");
 }
 
+/// Prints the nanoseconds that the bar adds to a step: the least of several rounds.
+#[test]
+#[ignore = "a measurement"]
+fn cost() {
+    const STEPS: usize = 1_000_000;
+    let mut least = [f64::INFINITY; 3];
+    for _ in 0..5 {
+        for (kind, least) in least.iter_mut().enumerate() {
+            let (mut flow, mut state) = decay::<f64>(1e-9);
+            let target = ProgressDrawTarget::term_like(Box::new(Counting::default()));
+            let bar = ProgressBar::with_draw_target(None, target);
+            let mut shown = Progress::steps(STEPS).with_bar(bar);
+            let mut hidden = Progress::steps(STEPS).with_bar(ProgressBar::hidden());
+            let clock = std::time::Instant::now();
+            let reason = match kind {
+                0 => flow.run(&mut state, STEPS, &mut ()),
+                1 => flow.run(&mut state, STEPS, &mut hidden),
+                _ => flow.run(&mut state, STEPS, &mut shown),
+            };
+            assert_eq!(reason.unwrap(), StopReason::Steps);
+            *least = least.min(clock.elapsed().as_secs_f64() * 1e9 / STEPS as f64);
+        }
+    }
+    println!(
+        "ns a step: {:.1} without, {:.1} hidden, {:.1} shown",
+        least[0], least[1], least[2]
+    );
+}
+
 #[test]
 #[ignore = "a child process of the test below"]
 fn child() {
