@@ -12,11 +12,14 @@ const SIGNS: [(Colour, &str); 2] = [(BLUE, "a > 0"), (VERMILION, "a < 0")];
 
 /// One panel for each run, with the spikes of the optimum.
 pub fn draw(optimum: &[[f64; 2]], runs: &[(usize, Run)]) -> Figure {
-    let panels = runs.iter().map(|(m, run)| panel(optimum, *m, run));
+    let ends = runs.iter().filter_map(|(_, run)| run.path.last());
+    let heights = ends.flat_map(particles).map(|[_, a]| a.abs());
+    let reach = 1.1 * heights.fold(1.0, f64::max);
+    let panels = runs.iter().map(|(m, run)| panel(optimum, reach, *m, run));
     panels
         .reduce(Figure::beside)
         .unwrap_or_default()
-        .same_ranges()
+        .size(710.0, 340.0)
         .heading("Sparse deconvolution on the circle: particles from a = 0 on a grid")
 }
 
@@ -26,18 +29,17 @@ fn particles(mu: &EmpiricalMeasure<f64>) -> Vec<[f64; 2]> {
     (0..mu.len()).map(particle).collect()
 }
 
-fn panel(optimum: &[[f64; 2]], m: usize, run: &Run) -> Figure {
+fn panel(optimum: &[[f64; 2]], reach: f64, m: usize, run: &Run) -> Figure {
     let path: Vec<Vec<[f64; 2]>> = run.path.iter().map(particles).collect();
     let end = &path[path.len() - 1];
     let on_circle = |[t, a]: [f64; 2]| [t.rem_euclid(TAU), a];
-    let reach = end.iter().fold(1.0, |r: f64, [_, a]| r.max(a.abs()));
     let spikes = optimum
         .iter()
-        .map(|&[a, t]| [[t, 0.0], [t, 1.05 * reach * a.signum()]]);
+        .map(|&[a, t]| [[t, 0.0], [t, reach * a.signum()]]);
     let spike = Style::new(GREY).width(1.2).dashed();
     let mut figure = Figure::new()
         .x_range(0.0, TAU)
-        .y_range(-1.1 * reach, 1.1 * reach)
+        .y_range(-reach, reach)
         .x_ticks([(0.0, "0"), (TAU / 2.0, "π"), (TAU, "2π")])
         .x_label("position t (rad)")
         .y_label("amplitude a")

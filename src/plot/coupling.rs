@@ -10,7 +10,7 @@ use crate::real::{Real, to_f64};
 use crate::transport::Coupling;
 
 /// The width of the segment of the largest mass, and the smallest width, in pixels.
-const WIDTHS: [f64; 2] = [2.5, 0.4];
+const WIDTHS: [f64; 2] = [2.0, 0.4];
 /// The radius of the largest atom, and the smallest radius, in pixels.
 const RADII: [f64; 2] = [3.5, 1.0];
 

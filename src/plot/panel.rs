@@ -158,7 +158,11 @@ impl Panel {
             }
             scales[axis] = match options.range {
                 Some(range) => Scale::fixed(name, log, range)?,
-                None => Scale::of_data(name, log, extents[axis])?,
+                None => {
+                    // At least two powers of ten are labelled, unless the labels are given.
+                    let powers = if options.ticks.is_some() { 0 } else { 2 };
+                    Scale::of_data(name, log, extents[axis], powers)?
+                }
             };
         }
         Ok(scales)

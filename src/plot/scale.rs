@@ -73,8 +73,13 @@ impl Scale {
         Ok(scale)
     }
 
-    /// The scale that contains all data.
-    pub(super) fn of_data(axis: &'static str, log: bool, data: Extent) -> Result<Self, PlotError> {
+    /// The scale that contains all data; a logarithmic one also `powers` powers of ten.
+    pub(super) fn of_data(
+        axis: &'static str,
+        log: bool,
+        data: Extent,
+        powers: u8,
+    ) -> Result<Self, PlotError> {
         if data.low > data.high {
             return Err(PlotError::Empty { what: "a panel" });
         }
@@ -88,11 +93,14 @@ impl Scale {
             });
         }
         let [mut low, mut high] = [data.positive, data.high].map(libm::log10);
-        let margin = MARGIN * (high - low);
+        let margin = if low < high {
+            MARGIN * (high - low)
+        } else {
+            MARGIN
+        };
         (low, high) = (low - margin, high + margin);
-        // At least two powers of ten are labelled.
-        for _ in 0..3 {
-            if high.floor() - low.ceil() >= 1.0 {
+        for _ in 0..powers {
+            if high.floor() - low.ceil() + 1.0 >= f64::from(powers) {
                 break;
             }
             let [below, above] = [low.ceil() - 1.0, high.floor() + 1.0];

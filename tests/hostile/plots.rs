@@ -283,7 +283,7 @@ fn recipes<T: Real>(suite: &Suite<'_>) {
                     },
                 ];
                 let figure = suite.call("plot::widths", (particles, x), || {
-                    plot::widths(&[("", &study[..]), ("empty", &[])])
+                    plot::widths(&[("", &study[..]), ("empty", &study[..0])])
                 });
                 drawn(suite, (particles, x), figure);
                 drawn(
@@ -301,17 +301,11 @@ fn decisions(suite: &Suite<'_>) {
         for y in NUMBERS {
             let window = [[x, y], [-1.0, 1.0]];
             let linear = |p: &DMatrix<f64>| {
-                Ok::<_, String>(
-                    p.row(0)
-                        .clone_owned()
-                        .map(|u| u - 0.1)
-                        .resize(1, p.ncols(), 0.0),
-                )
+                Ok::<_, String>(DMatrix::from_fn(1, p.ncols(), |_, j| p[(0, j)] - 0.1))
             };
             if (y - x).is_finite() && y - x > 1.0 || [x, y].contains(&1.0) {
-                let figure = suite.call("plot::decision", window, || {
-                    plot::decision(|p: &DMatrix<f64>| linear(p), window)
-                });
+                let figure =
+                    suite.call("plot::decision", window, || plot::decision(linear, window));
                 drawn(suite, window, figure);
             }
             let matrix = DMatrix::from_row_slice(2, 2, &[x, y, y, x]);
