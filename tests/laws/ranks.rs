@@ -120,7 +120,7 @@ fn every_energy_on_ranks_is_that_of_the_whole_measure() {
     let law = |seed: u64| -> Result<(), Violation> {
         let (_, make) = ENERGIES[(seed % 9) as usize];
         let m = 1 + (seed / 9 % 9) as usize;
-        let d = if seed / 81 % 2 == 0 { 1 } else { 3 };
+        let d = if (seed / 81).is_multiple_of(2) { 1 } else { 3 };
         let case = Case { m, d, seed, ..CASE };
         for size in [1, 2, 3, 7] {
             let parts = Rank::group(size)
