@@ -246,6 +246,11 @@ impl<T: Real> State<T> {
         self.point.measure
     }
 
+    /// `int |w|^2 dmu` over all ranks.
+    pub(crate) fn second_moment(&self, energy: &mut dyn Energy<T>) -> T {
+        self.point.second_moment(energy)
+    }
+
     /// Returns true if energy, particles and velocities are finite.
     pub(crate) fn is_finite(&self, energy: &mut dyn Energy<T>) -> bool {
         self.point.is_finite(energy)

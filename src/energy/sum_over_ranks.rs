@@ -55,6 +55,9 @@ use crate::real::Real;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// A stochastic energy of every rank draws from its own samples; [`refresh`](Energy::refresh) has to
+/// return the same on all ranks.
+///
 /// Cost: a velocity takes one sum of `p m + 1` numbers besides that of `F_r`, where particles that
 /// are dealt out take one of `k n + 1`.
 pub struct SumOverRanks<E, R, T> {

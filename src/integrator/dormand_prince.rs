@@ -279,7 +279,7 @@ impl<T: Real> Integrator<T> for DormandPrince {
         let is_trial = controller.is_trial();
         let mut stages = state.take_stages(7);
         start(state, &mut stages);
-        let before = energy.inner(state.measure(), &stages[0], &stages[0]);
+        let before = state.second_moment(energy);
         let (speed, rounding) = (state.dissipation().sqrt(), epsilon::<T>() * before.sqrt());
 
         let (mut taken, mut grow) = (dt, GROW);

@@ -19,6 +19,7 @@ use crate::inputs::Inputs;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::{EPS, add_up, mul_up};
 use crate::numeric::vector::norm;
+use crate::ranks::indicator;
 use crate::real::{Real, to_f64};
 use crate::risk::Risk;
 
@@ -92,9 +93,10 @@ where
     R: Risk<T> + DualRisk,
     V: Potential<T> + Decay,
 {
-    /// The inputs and the measure in double precision; `None` if they are not finite.
+    /// The inputs and the measure in double precision; `None` on all ranks if they are not finite on
+    /// one of them.
     fn in_double_precision(
-        &self,
+        &mut self,
         mu: &EmpiricalMeasure<T>,
     ) -> Option<(Inputs<f64>, EmpiricalMeasure<f64>)> {
         let inputs: &dyn Any = self.risk().inputs();
@@ -104,7 +106,10 @@ where
         };
         let weights = DVector::from_iterator(mu.len(), mu.weights().iter().map(|&c| to_f64(c)));
         let nu = EmpiricalMeasure::weighted(mu.points().map(to_f64), weights);
-        Some((x.ok()?, nu.ok()?))
+        let result = x.ok().zip(nu.ok());
+        let mut failures = [indicator(result.is_none())];
+        self.sum_over_ranks(&mut failures);
+        result.filter(|_| failures[0] == T::zero())
     }
 
     /// The certificate by the dual point `u`, or by `grad R(h_mu)`.

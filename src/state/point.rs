@@ -212,13 +212,18 @@ impl<T: Real> EvaluatedPoint<T> {
         });
     }
 
+    /// `int |w|^2 dmu` over all ranks.
+    pub(super) fn second_moment(&self, energy: &mut dyn Energy<T>) -> T {
+        let (mu, w) = (&self.measure, self.measure.points());
+        self.moment.unwrap_or_else(|| energy.inner(mu, w, w))
+    }
+
     /// Returns true if energy, particles and velocities are finite, those of weight 0 included.
     ///
     /// Decided from scalars on which all ranks agree. A coordinate above the square root of the
     /// largest scalar counts as infinite.
     pub(super) fn is_finite(&self, energy: &mut dyn Energy<T>) -> bool {
-        let (mu, w) = (&self.measure, self.measure.points());
-        let moment = self.moment.unwrap_or_else(|| energy.inner(mu, w, w));
+        let moment = self.second_moment(energy);
         self.energy.is_finite() && self.dissipation.is_finite() && moment.is_finite()
     }
 }

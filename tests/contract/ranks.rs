@@ -71,11 +71,11 @@ fn scalars_of_a_step_travel_together() {
         ("Heun", || Box::new(Heun), 3),
         ("Rk4", || Box::new(Rk4), 5),
         ("Conic", || Box::new(Conic::new(0.1, 1.0)), 3),
-        // Six velocities, the second moments at both ends, the error, the scalars.
+        // Six velocities, the second moment at the end, the error, the scalars.
         (
             "DormandPrince",
             || Box::new(DormandPrince::new(1e-3, 1e-3)),
-            10,
+            9,
         ),
     ];
     for (name, method, expected) in methods {
@@ -404,6 +404,21 @@ fn certificates_on_ranks() {
                 assert!((all[0].1 - one.gap()).abs() < 1e-10, "{all:?} {one:?}");
             }
         }
+    }
+}
+
+/// A measure that is not finite on one rank has no finite gap on any.
+#[test]
+fn a_certificate_of_an_invalid_measure_is_infinite_on_all_ranks() {
+    for d in [2, 3] {
+        let gaps = on_ranks(3, |rank| {
+            let mut part = whole(1 + d, 5).share(&rank);
+            if rank.rank() == 1 {
+                part.points_mut()[0] = f64::NAN;
+            }
+            certify(&mut network(Relu, d, 9).distributed(rank), &part).gap()
+        });
+        assert_eq!(gaps, [f64::INFINITY; 3]);
     }
 }
 

@@ -118,21 +118,15 @@ const ENERGIES: [(&str, Make); 9] = [
 #[test]
 fn every_energy_on_ranks_is_that_of_the_whole_measure() {
     let law = |seed: u64| -> Result<(), Violation> {
-        for (_, make) in ENERGIES {
-            let m = 1 + (seed % 9) as usize;
-            let p = if seed % 2 == 0 { 1 } else { 3 };
-            let case = Case {
-                m,
-                d: p,
-                seed,
-                ..CASE
-            };
-            for size in [1, 2, 3, 7] {
-                let parts = Rank::group(size)
-                    .into_iter()
-                    .map(|rank| make(case, Some(rank)));
-                check_distributed(&mut make(case, None), parts.collect(), case)?;
-            }
+        let (_, make) = ENERGIES[(seed % 9) as usize];
+        let m = 1 + (seed / 9 % 9) as usize;
+        let d = if seed / 81 % 2 == 0 { 1 } else { 3 };
+        let case = Case { m, d, seed, ..CASE };
+        for size in [1, 2, 3, 7] {
+            let parts = Rank::group(size)
+                .into_iter()
+                .map(|rank| make(case, Some(rank)));
+            check_distributed(&mut make(case, None), parts.collect(), case)?;
         }
         Ok(())
     };
@@ -154,8 +148,8 @@ const EXPLICIT: [(&str, Method); 6] = [
 fn every_explicit_method_on_ranks_takes_the_steps_of_one_rank() {
     for (energy, make) in ENERGIES {
         for (name, method) in EXPLICIT {
-            if (energy, name) == ("relu", "DormandPrince") {
-                continue; // kinks amplify rounding errors of the step size
+            if name == "DormandPrince" && ["relu", "minibatches"].contains(&energy) {
+                continue; // jumps of the velocity amplify rounding errors of the step size
             }
             // More ranks than particles, and fewer.
             for m in [4, 9] {

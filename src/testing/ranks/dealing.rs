@@ -28,7 +28,7 @@ impl Dealing {
         }
     }
 
-    /// The measure of rank r of s; a particle of weight -0 if it has none.
+    /// The measure of rank r of s; a particle of weight -0 for an empty share.
     pub(in crate::testing) fn part<T: Real>(
         self,
         mu: &EmpiricalMeasure<T>,

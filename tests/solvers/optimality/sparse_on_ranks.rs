@@ -87,7 +87,7 @@ fn insertion_has_one_owner() {
     assert_eq!(refused, [None, None]);
 }
 
-/// Every rank gets its share of the result; a particle of weight -0 if it has none.
+/// Every rank gets its share of the result; a particle of weight -0 for an empty share.
 #[test]
 fn weights_of_distributed_particles_are_those_of_the_whole() {
     let whole = part(&[1.0, 1.0, 0.5, -0.5, 1.0, 1.0], 0.5);
