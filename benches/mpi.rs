@@ -39,47 +39,48 @@ fn allreduce(mut ranks: MpiRanks<f64>, print: bool) {
     ];
     let mut times = Vec::new();
     for n in lengths {
-        let mut x = vec![0.0; n];
-        let mut measured: Vec<f64> = (0..(20_000_000 / (n + 10_000)).clamp(30, 2000))
-            .map(|_| {
-                let start = Instant::now();
-                ranks.sum(&mut x);
-                start.elapsed().as_secs_f64()
-            })
-            .collect();
-        measured.sort_by(f64::total_cmp);
-        let (least, median) = (measured[0], measured[measured.len() / 2]);
+        let (least, median) = repeat(&mut ranks, n, n);
         times.push((n as f64, least));
         if print {
-            println!(
-                "n = {n:>8}: minimum {:>9.2} us, median {:>9.2} us",
-                1e6 * least,
-                1e6 * median
-            );
+            let (least, median) = (1e6 * least, 1e6 * median);
+            println!("n = {n:>8}: minimum {least:>9.2} us, median {median:>9.2} us");
         }
     }
     // Normal equations of sum_i ((alpha + beta n_i) / t_i - 1)^2.
     let sum = |f: fn(f64, f64) -> f64| times.iter().map(|&(n, t)| f(n, t)).sum::<f64>();
-    let (aa, ab, bb) = (
-        sum(|_, t| 1.0 / (t * t)),
-        sum(|n, t| n / (t * t)),
-        sum(|n, t| n * n / (t * t)),
-    );
+    let aa = sum(|_, t| 1.0 / (t * t));
+    let ab = sum(|n, t| n / (t * t));
+    let bb = sum(|n, t| n * n / (t * t));
     let (a, b) = (sum(|_, t| 1.0 / t), sum(|n, t| n / t));
     let determinant = aa * bb - ab * ab;
-    let (alpha, beta) = (
-        (a * bb - b * ab) / determinant,
-        (aa * b - ab * a) / determinant,
-    );
-    let worst = times
-        .iter()
-        .map(|&(n, t)| ((alpha + beta * n) / t - 1.0).abs())
-        .fold(0.0, f64::max);
+    let alpha = (a * bb - b * ab) / determinant;
+    let beta = (aa * b - ab * a) / determinant;
+    let error = |&(n, t): &(f64, f64)| ((alpha + beta * n) / t - 1.0).abs();
+    let worst = times.iter().map(error).fold(0.0, f64::max);
     if print {
-        println!(
-            "alpha {alpha:.3e} s, beta {beta:.3e} s a scalar, largest relative error {worst:.2}"
-        );
+        println!("alpha {alpha:.2e} s, beta {beta:.2e} s a scalar, relative error {worst:.2}");
     }
+    for part in [16_384, 65_536, 262_144, 1_000_000] {
+        let (least, median) = repeat(&mut ranks, 1_000_000, part);
+        if print {
+            let (least, median) = (1e6 * least, 1e6 * median);
+            println!("10^6 in parts of {part}: minimum {least:.2} us, median {median:.2} us");
+        }
+    }
+}
+
+/// The least and the median time of the sum of n scalars in parts, in seconds.
+fn repeat(ranks: &mut MpiRanks<f64>, n: usize, part: usize) -> (f64, f64) {
+    let mut x = vec![0.0; n];
+    let mut times: Vec<f64> = (0..(100_000_000 / (n + 50_000)).max(100))
+        .map(|_| {
+            let start = Instant::now();
+            x.chunks_mut(part).for_each(|x| ranks.sum(x));
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    (times[0], times[times.len() / 2])
 }
 
 /// Seconds of a step of Euler for a rectifier network with M neurons a rank.

@@ -28,8 +28,8 @@ def step(columns, rows, o):
     p = o.d + o.k
     predictions = sum_seconds(columns, o.n * o.k / rows, o.alpha, o.beta)
     velocities = sum_seconds(rows, o.m * p / columns, o.alpha, o.beta)
-    scalars = sum_seconds(columns * rows, 2, o.alpha, o.beta)  # F and the dissipation
-    memory = BYTES * (o.n * (o.d + 2 * o.k) / rows + 2 * o.m * p / columns)
+    scalars = sum_seconds(columns * rows, 4, o.alpha, o.beta)
+    memory = BYTES * (o.n * (o.d + 2 * o.k) / rows + 4 * o.m * p / columns)  # 4: measured with 10^6 neurons
     return predictions + velocities + scalars, memory
 
 
@@ -39,9 +39,9 @@ def main():
     parser.add_argument("-d", type=float, default=100, help="coordinates of a sample")
     parser.add_argument("-m", type=float, default=1e7, help="neurons")
     parser.add_argument("-k", type=float, default=1, help="outputs")
-    parser.add_argument("--work", type=float, default=7.6e-11)
-    parser.add_argument("--alpha", type=float, default=5.3e-6)
-    parser.add_argument("--beta", type=float, default=2.3e-9)
+    parser.add_argument("--work", type=float, default=7.5e-11)
+    parser.add_argument("--alpha", type=float, default=6.4e-6)
+    parser.add_argument("--beta", type=float, default=5.3e-9)
     parser.add_argument("ranks", type=int, nargs="*", default=[1, 10, 100, 1000, 10000])
     o = parser.parse_args()
 

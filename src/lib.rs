@@ -166,6 +166,13 @@ mod figures {
     struct Figures;
 }
 
+/// The code of the page on MPI, compiled with its feature.
+#[cfg(all(doctest, feature = "mpi", feature = "rand"))]
+mod mpi_book {
+    #[doc = include_str!("../docs/src/ranks.md")]
+    struct Ranks;
+}
+
 /// The code of the pages on custom components, compiled as documentation tests.
 #[cfg(all(doctest, feature = "proptest"))]
 mod extending {
