@@ -191,7 +191,7 @@ fn gathered_distances_on_ranks_are_those_of_the_whole_measure() {
             assert!(error <= 1e-12 * whole.amax(), "{size} ranks: {error}");
         }
         let heavy =
-            EmpiricalMeasure::new(mu.points().clone(), DVector::from_element(7, 1.0)).unwrap();
+            EmpiricalMeasure::weighted(mu.points().clone(), DVector::from_element(7, 1.0)).unwrap();
         for result in on_ranks(2, |rank| {
             let part = heavy.share(&rank);
             let mut flow = ParticleFlow::new(Gathered::new(make(), rank), Euler, 0.1).unwrap();
