@@ -169,7 +169,7 @@ fn widths(problems: &[Problem], is_test: bool) {
             let mut flow = ParticleFlow::new((problem.energy)(), Jko::default(), PROXIMAL_SIZE)?;
             let mut state = flow.start(problem.start(m, seed))?;
             flow.run(&mut state, PROXIMAL_STEPS, &mut ())?;
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(problem.excess(state.energy()))
+            Ok::<_, Failure>(problem.excess(state.energy()))
         });
         for row in rows.expect("convergent runs") {
             let largest = row.values.iter().copied().fold(0.0, f64::max);
@@ -209,7 +209,7 @@ fn steps(problems: &[Problem], is_test: bool) {
                 let end = flow.run_until(&mut state, time, &mut UntilRising::new(10.0)?);
                 let excess = problem.excess(state.energy());
                 let rises = !matches!(end, Ok(StopReason::Time));
-                Ok::<_, ParameterOrStart>(if rises { f64::NAN } else { excess })
+                Ok::<_, Failure>(if rises { f64::NAN } else { excess })
             });
             let median = runs.expect("valid parameters")[0].median();
             if median.is_nan() {
@@ -227,7 +227,7 @@ fn steps(problems: &[Problem], is_test: bool) {
     }
 }
 
-type ParameterOrStart = Box<dyn std::error::Error + Send + Sync>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// An energy that counts its evaluations: velocities, first variations, products with the Hessian
 /// and Hessians of the first variation count one each, values are not counted.
@@ -392,7 +392,8 @@ fn integrators(problems: &[Problem], is_test: bool) {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_test = arguments.iter().any(|argument| argument == "--test");
-    let tables: [(&str, fn(&[Problem], bool)); 3] = [
+    type Table = fn(&[Problem], bool);
+    let tables: [(&str, Table); 3] = [
         ("widths", widths),
         ("steps", steps),
         ("integrators", integrators),
