@@ -28,8 +28,10 @@ use std::collections::BTreeSet;
 use api::Api;
 use suite::Suite;
 
-/// Public functions that macros generate.
-const GENERATED: [&str; 7] = [
+/// Public functions that macros generate, or that are in another file than their type.
+const GENERATED: [&str; 11] = [
+    "EmpiricalMeasure::collect",
+    "EmpiricalMeasure::share",
     "Radial::new",
     "Ridge::activation",
     "Ridge::input_dim",
@@ -37,6 +39,8 @@ const GENERATED: [&str; 7] = [
     "Ridge::output_dim",
     "Ridge::particle_dim",
     "Ridge::with_outputs",
+    "State::collect",
+    "State::share",
 ];
 
 /// Public functions that need a running MPI: `tests/mpi` calls them on invalid arguments.
