@@ -76,10 +76,13 @@
 //! - `rand` (default): random initial measures.
 //! - `rayon` (default): threads. Results are identical, bit for bit, for any number of them.
 //! - `csv`: tables from files of values separated by commas or other characters.
+//! - `mpi`: ranks that are processes of MPI (`ranks::MpiRanks`). Needs an MPI library and libclang.
 //! - `serde`: measures, states, traces and settings with any format of serde, validated.
 //! - `testing`: the law kit, without further dependencies.
 //! - `proptest`: `testing`, with strategies, and macros that test a component in one line.
 
+#[cfg(feature = "mpi")]
+pub use mpi;
 pub use nalgebra;
 
 pub mod activation;
@@ -141,6 +144,13 @@ mod book {
     struct Optimality;
     #[doc = include_str!("../docs/src/files.md")]
     struct Files;
+}
+
+/// The code of the page on MPI, compiled with its feature.
+#[cfg(all(doctest, feature = "mpi", feature = "rand"))]
+mod mpi_book {
+    #[doc = include_str!("../docs/src/ranks.md")]
+    struct Ranks;
 }
 
 /// The code of the pages on custom components, compiled as documentation tests.

@@ -6,6 +6,12 @@ use std::ops::Range;
 use crate::forward::forward;
 use crate::real::{Real, real, to_f64};
 
+#[cfg(feature = "mpi")]
+mod mpi;
+
+#[cfg(feature = "mpi")]
+pub use self::mpi::{MpiRanks, MpiRanksError};
+
 /// The ranks of a computation and the sum of vectors over them (an all-reduce).
 ///
 /// A rank is a process, or a thread, that holds a part of the particles or of the samples. All
