@@ -1,0 +1,79 @@
+//! A student network whose neurons are dealt out to processes of MPI.
+//!
+//! ```sh
+//! cargo build --release --features mpi --example mpi_flow
+//! mpirun -n 4 target/release/examples/mpi_flow    # or with --json: all processes, one line
+//! ```
+//!
+//! The student learns a teacher of 5 neurons on 1, 2, .. and all processes. Its first neurons are
+//! the same for any number of processes, and so is F, up to rounding.
+
+use std::error::Error;
+use std::time::Instant;
+
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use wasserflow::mpi::topology::{Color, SimpleCommunicator};
+use wasserflow::mpi::traits::Communicator;
+use wasserflow::mpi::{Threading, initialize_with_threading};
+use wasserflow::nalgebra::DVector;
+use wasserflow::prelude::*;
+use wasserflow::ranks::MpiRanks;
+
+/// Samples, coordinates and neurons of the student.
+const N: usize = 2000;
+const D: usize = 20;
+const M: usize = 1000;
+
+fn main() {
+    // The program starts and ends MPI; threads of a pool may call it, one at a time.
+    let (universe, _) = initialize_with_threading(Threading::Serialized).expect("MPI runs already");
+    let world = universe.world();
+    if let Err(error) = run(&world) {
+        eprintln!("rank {}: {error}", world.rank());
+        world.abort(1); // the other processes would wait for this one
+    }
+}
+
+fn run(world: &SimpleCommunicator) -> Result<(), Box<dyn Error>> {
+    let option = |name| std::env::args().any(|argument| argument == name);
+    let (json, steps) = (option("--json"), if option("--smoke") { 10 } else { 300 });
+    if world.rank() == 0 && !json {
+        println!("{M} neurons, {steps} steps\nranks           F   seconds");
+    }
+    let smallest = if json { world.size() } else { 1 };
+    for size in smallest..=world.size() {
+        // The first ranks train; the others continue with a larger number.
+        let colors = [Color::undefined(), Color::with_value(0)];
+        let color = colors[usize::from(world.rank() < size)];
+        let Some(group) = world.split_by_color(color) else {
+            continue;
+        };
+        let (f, seconds) = train(MpiRanks::new(&group)?, steps)?;
+        if world.rank() == 0 && json {
+            println!(
+                r#"{{"ranks": {size}, "m": {M}, "steps": {steps}, "energy": {f}, "seconds": {seconds:.3}}}"#
+            );
+        } else if world.rank() == 0 {
+            println!("{size:>5}  {f:.4e}  {seconds:>8.3}");
+        }
+    }
+    Ok(())
+}
+
+/// F after a number of steps, and the seconds of the steps.
+fn train(ranks: MpiRanks<f64>, steps: usize) -> Result<(f64, f64), Box<dyn Error>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0); // the same samples on all ranks
+    let x = init::gaussian(D, N, 1.0, &mut rng)?.into_points();
+    let teacher = init::balanced(D, 5, 1.0, &mut rng)?;
+    let h = predict(&Ridge::new(Relu, D), &teacher, &Inputs::new(x.clone())?)?;
+    let risk = EmpiricalRisk::new(Square, x, DVector::from_column_slice(h.as_slice()))?;
+
+    let draw = |seed, len| init::balanced(D, len, 1.0, &mut ChaCha8Rng::seed_from_u64(seed));
+    let start = init::in_blocks(&ranks, M, 1, draw)?; // the neurons of this rank
+    let energy = MeanFieldRisk::new(Ridge::new(Relu, D), risk)?.distributed(ranks);
+    let mut flow = ParticleFlow::new(energy, Euler, 0.5)?;
+    let mut state = flow.start(start)?;
+    let clock = Instant::now();
+    flow.run(&mut state, steps, &mut ())?;
+    Ok((state.energy(), clock.elapsed().as_secs_f64()))
+}
