@@ -35,31 +35,31 @@ impl Colour {
 
 /// Blue of the palette of M. Okabe and K. Ito, Color Universal Design, 2008: its eight colours are
 /// distinct for all types of colour vision.
-pub const BLUE: Colour = Colour::new(0x0072_B2);
+pub const BLUE: Colour = Colour::new(0x0072B2);
 /// Vermilion of the palette of [`BLUE`].
-pub const VERMILION: Colour = Colour::new(0xD55E_00);
+pub const VERMILION: Colour = Colour::new(0xD55E00);
 /// Bluish green of the palette of [`BLUE`].
-pub const GREEN: Colour = Colour::new(0x009E_73);
+pub const GREEN: Colour = Colour::new(0x009E73);
 /// Orange of the palette of [`BLUE`].
-pub const ORANGE: Colour = Colour::new(0xE69F_00);
+pub const ORANGE: Colour = Colour::new(0xE69F00);
 /// Sky blue of the palette of [`BLUE`].
-pub const SKY: Colour = Colour::new(0x56B4_E9);
+pub const SKY: Colour = Colour::new(0x56B4E9);
 /// Reddish purple of the palette of [`BLUE`].
-pub const PURPLE: Colour = Colour::new(0xCC79_A7);
+pub const PURPLE: Colour = Colour::new(0xCC79A7);
 /// Black of the palette of [`BLUE`].
-pub const BLACK: Colour = Colour::new(0x0000_00);
+pub const BLACK: Colour = Colour::new(0x000000);
 /// A neutral grey, for what is not a category.
-pub const GREY: Colour = Colour::new(0x7F7F_7F);
+pub const GREY: Colour = Colour::new(0x7F7F7F);
 
 /// Colours of categories, in the order of use.
 ///
 /// Yellow of the original palette is left out: thin lines of it are hardly visible on white.
 pub const PALETTE: [Colour; 7] = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK];
 
-pub(super) const INK: Colour = Colour::new(0x22_2222);
-pub(super) const FRAME: Colour = Colour::new(0x33_3333);
-pub(super) const GRID: Colour = Colour::new(0xE2_E2E2);
-pub(super) const FAINT: Colour = Colour::new(0x55_5555);
+pub(super) const INK: Colour = Colour::new(0x222222);
+pub(super) const FRAME: Colour = Colour::new(0x333333);
+pub(super) const GRID: Colour = Colour::new(0xE2E2E2);
+pub(super) const FAINT: Colour = Colour::new(0x555555);
 
 /// The style of a series: colour, widths, and the label in the legend.
 ///

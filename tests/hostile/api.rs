@@ -43,9 +43,14 @@ impl Api {
         let mut api = Self {
             documentation: BTreeMap::new(),
         };
+        // A type may have methods in any file of its module.
+        let mut types: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for (room, file) in &parsed {
-            let types = public_types(&file.items);
-            api.add_items(room, &file.items, &types);
+            let names = public_types(&file.items);
+            types.entry(room).or_default().extend(names);
+        }
+        for (room, file) in &parsed {
+            api.add_items(room, &file.items, &types[room.as_str()]);
         }
         assert!(api.documentation.len() > 150, "the sources were not found");
         api

@@ -231,9 +231,9 @@ fn recipes<T: Real>(suite: &Suite<'_>) {
             );
             let animation = suite.call("Animation::neurons", at, || {
                 Animation::neurons(&path, Some(&other))
-                    .map(|animation| animation.map(|_, f| f.size(90.0, 90.0)))
+                    .map(|animation| animation.map(|_, f| f.size(200.0, 200.0)))
             });
-            if let (true, Some(Ok(animation))) = (mu.len() < 3, animation) {
+            if let (true, Some(Ok(animation))) = (mu.len() == 1, animation) {
                 suite.call("Animation::bytes", at, || animation.bytes().is_ok());
             }
             if let Ok(coupling) = transport::w2(&other, &other) {
@@ -363,7 +363,7 @@ fn decisions(suite: &Suite<'_>) {
 }
 
 fn animations(suite: &Suite<'_>) {
-    let figure = || Figure::new().points([[0.0; 2]], BLUE).size(80.0, 80.0);
+    let figure = || Figure::new().points([[0.0; 2]], BLUE).size(120.0, 120.0);
     for x in NUMBERS {
         let animation = suite.call("Animation::new", x, || Animation::new([figure(), figure()]));
         let Some(animation) = animation else { continue };
@@ -384,7 +384,7 @@ fn animations(suite: &Suite<'_>) {
 fn files(suite: &Suite<'_>) {
     let folder = std::env::temp_dir().join(format!("wasserflow-plots-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
-    let figure = Figure::new().points([[0.0; 2]], BLUE).size(80.0, 80.0);
+    let figure = Figure::new().points([[0.0; 2]], BLUE).size(120.0, 120.0);
     let animation = Animation::new([figure.clone()]);
     for name in [
         "",

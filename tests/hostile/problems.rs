@@ -642,6 +642,9 @@ fn certified<T: Real, E: Certifiable<T>>(
         suite.call("Certifiable::certificate", (at, budget), || {
             energy.certificate(&mu, &mut Search::new())
         });
+        suite.call("Search::certify", (at, budget), || {
+            Search::new().certify(energy, &mu)
+        });
         let search = suite.call("Search::within", (at, budget), || {
             Search::new().within(budget)
         });

@@ -598,21 +598,36 @@ fn figures_of_the_crates_objects_have_legible_layouts() {
 
 /// Width, height, and the frames in red, green, blue and opacity.
 fn decode(bytes: &[u8]) -> (u32, u32, Vec<Vec<u8>>) {
-    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
-        .read_info()
-        .unwrap();
-    let frames = reader
-        .info()
+    let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+    decoder.set_transformations(png::Transformations::IDENTITY);
+    let mut reader = decoder.read_info().unwrap();
+    let info = reader.info();
+    let frames = info
         .animation_control()
         .map_or(1, |control| control.num_frames);
-    let (width, height) = reader.info().size();
-    let frame = |_| {
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-        reader.next_frame(&mut pixels).unwrap();
-        pixels
+    let (width, height) = info.size();
+    let palette = info.palette.clone().map(|palette| palette.into_owned());
+    // The first colour of the palette is transparent.
+    assert_eq!(info.trns.as_deref(), palette.is_some().then_some(&[0][..]));
+    let opaque = |bytes: &[u8]| -> Vec<u8> {
+        let colours = bytes.as_chunks::<3>().0.iter();
+        colours.flat_map(|&[r, g, b]| [r, g, b, 255]).collect()
     };
-    let frames = (0..frames).map(frame).collect();
-    (width, height, frames)
+    let frame = |_| {
+        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut bytes).unwrap();
+        let Some(palette) = &palette else {
+            return opaque(&bytes);
+        };
+        let mut palette = opaque(palette);
+        palette[3] = 0;
+        let colours = palette.as_chunks::<4>().0;
+        bytes
+            .iter()
+            .flat_map(|&index| colours[usize::from(index)])
+            .collect()
+    };
+    (width, height, (0..frames).map(frame).collect())
 }
 
 #[test]
@@ -675,6 +690,7 @@ fn the_frames_of_an_animation_add_up_to_the_figures() {
             }
         }
         let (_, _, expected) = decode(&figure(i).png(1.0).unwrap());
+        // Few colours: none is replaced by another.
         assert!(canvas.as_flattened() == expected[0], "frame {i}");
     }
     let other = figure(0).size(300.0, 160.0);
