@@ -22,11 +22,11 @@
 //!
 //! | function | draws |
 //! | --- | --- |
-//! | [`neurons`] | the particles of a measure by sign and mass, their paths, a teacher |
-//! | [`energy`], [`records`] | a trace: F against t; any scalar of the records against another |
-//! | [`decision`] | the regions of a network or function of two inputs, with the samples |
-//! | [`widths`] | a value against the number of particles, median and quartiles over seeds |
-//! | [`coupling`] | a transport plan between two measures in the plane |
+//! | [`neurons`](fn@neurons) | the particles of a measure by sign and mass, their paths, a teacher |
+//! | [`energy`], [`records`](fn@records) | a trace: F against t; any scalar of the records against another |
+//! | [`decision`](fn@decision) | the regions of a network or function of two inputs, with the samples |
+//! | [`widths`](fn@widths) | a value against the number of particles, median and quartiles over seeds |
+//! | [`coupling`](fn@coupling) | a transport plan between two measures in the plane |
 //!
 //! Colours are those of the palette of Okabe and Ito ([`PALETTE`]), which are distinct for all types
 //! of colour vision. Axes of planes have equal units. Labels do not overlap: the layout uses the

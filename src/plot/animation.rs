@@ -50,11 +50,11 @@ impl Animation {
         }
     }
 
-    /// The particles of a run, as drawn by [`neurons`](super::neurons), with the paths up to each
+    /// The particles of a run, as drawn by [`neurons`](fn@super::neurons), with the paths up to each
     /// frame, and a [`teacher`](Figure::teacher) if there is one. All frames have the same axes.
     ///
     /// # Errors
-    /// As the figures of [`neurons`](super::neurons).
+    /// As the figures of [`neurons`](fn@super::neurons).
     pub fn neurons<T: Real>(
         trajectory: &(impl Trajectory<T> + ?Sized),
         teacher: Option<&EmpiricalMeasure<T>>,

@@ -31,7 +31,7 @@ use crate::io;
 ///     .log_y()
 ///     .x_label("step")
 ///     .svg()?;
-/// assert!(svg.starts_with("<svg ") && svg.contains("10⁻⁹"));
+/// assert!(svg.starts_with("<svg ") && svg.contains("tolerance"));
 /// # Ok::<(), wasserflow::plot::PlotError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

@@ -191,7 +191,7 @@ pub(super) fn draw<T: Real>(measures: &[&EmpiricalMeasure<T>]) -> Result<Figure,
 }
 
 impl Figure {
-    /// Adds the particles of a teacher or target to [`neurons`](super::neurons), as circles.
+    /// Adds the particles of a teacher or target to [`neurons`](fn@super::neurons), as circles.
     ///
     /// For ridge neurons the line of each through the origin is drawn too: the difference
     /// `(b.x)_+ - (-b.x)_+ = b.x` is linear, so that a neuron of a student may be on either side.
