@@ -15,6 +15,10 @@ use crate::real::{Real, to_f64};
 use crate::span::{event, span};
 use crate::state::State;
 
+mod run;
+
+use run::{Run, certificate_by};
+
 /// Conditional gradient (Frank-Wolfe): atoms are added one by one, where the first variation is
 /// negative.
 ///
@@ -360,49 +364,6 @@ impl FrankWolfe {
             taken += 1;
         }
     }
-}
-
-/// A certificate, the subgradient behind it, and the reason for the end of a run.
-struct Run<T> {
-    reason: StopReason,
-    certificate: Certificate<T>,
-    subgradient: Vec<(T, EmpiricalMeasure<T>)>,
-}
-
-impl<T: Real> Run<T> {
-    /// The certificate by `F'(mu)` itself. At a kink of the loss that of
-    /// [`certify`](crate::optimality::certify) may belong to another subgradient, along which F need
-    /// not decrease.
-    fn at<E: Certifiable<T> + ?Sized>(
-        energy: &mut E,
-        mu: &EmpiricalMeasure<T>,
-        search: &mut Search,
-    ) -> Self {
-        let subgradient = vec![(T::one(), mu.clone())];
-        Self {
-            reason: StopReason::Steps,
-            certificate: certificate_by(energy, mu, &subgradient, search),
-            subgradient,
-        }
-    }
-
-    fn end(self, reason: StopReason) -> Self {
-        Self { reason, ..self }
-    }
-}
-
-/// The certificate by the given subgradient, or by `F'(mu)` if the energy does not combine them.
-fn certificate_by<T: Real, E: Certifiable<T> + ?Sized>(
-    energy: &mut E,
-    mu: &EmpiricalMeasure<T>,
-    subgradient: &[(T, EmpiricalMeasure<T>)],
-    search: &mut Search,
-) -> Certificate<T> {
-    let combined = {
-        span!(DEBUG, "certificate", particles = mu.len());
-        energy.combined_certificate(mu, subgradient, search)
-    };
-    combined.unwrap_or_else(|| search.certify(energy, mu))
 }
 
 /// The Hessian of F in the weights of no particle.
