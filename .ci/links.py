@@ -48,11 +48,12 @@ def anchors(text: str) -> set[str]:
 
 def targets(kind: str) -> set[str]:
     """The names of examples, benchmarks or integration tests."""
+    manifests = [(ROOT / package / "Cargo.toml").read_text(encoding="utf-8") for package in ("tests", "benches")]
+    names = set(re.findall(rf"\[\[{kind}\]\]\s*name = \"(\w+)\"", "\n".join(manifests)))
     if kind == "example":
         files = [*ROOT.glob("examples/*.rs"), *ROOT.glob("examples/*/main.rs")]
-        return {file.parent.name if file.name == "main.rs" else file.stem for file in files}
-    manifest = ROOT / {"bench": "benches", "test": "tests"}[kind] / "Cargo.toml"
-    return set(re.findall(rf"\[\[{kind}\]\]\s*name = \"(\w+)\"", manifest.read_text(encoding="utf-8")))
+        names |= {file.parent.name if file.name == "main.rs" else file.stem for file in files}
+    return names
 
 
 def main() -> int:
