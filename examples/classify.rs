@@ -3,7 +3,7 @@
 //! `--json` prints one line of JSON, `--smoke` takes one split.
 //!
 //! ```sh
-//! cargo run --release --features csv --example classify
+//! cargo run --release --features csv,plot --example classify
 //! ```
 
 use std::{error::Error, ops::Range};
@@ -54,6 +54,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         let scores = models.iter_mut().zip([trained, fixed, linear]);
         scores.for_each(|(model, score)| model.1.push(score));
     }
-    options.report("accuracy", models);
-    Ok(())
+    options.report("accuracy", models)
 }

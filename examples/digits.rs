@@ -1,9 +1,9 @@
 //! Recognition of handwritten digits, 8 x 8 pixels: a network of 10 outputs trained by the softmax
-//! cross-entropy, on ten stratified splits.
+//! cross-entropy on minibatches, on ten stratified splits.
 //! `--json` prints one line of JSON, `--smoke` takes one split.
 //!
 //! ```sh
-//! cargo run --release --features csv --example digits
+//! cargo run --release --features csv,plot --example digits
 //! ```
 
 use std::error::Error;
@@ -29,18 +29,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         let inputs = with_bias(scale.transform(&x_train)?);
         let (d, k) = (inputs.nrows(), y.classes().len());
         let risk = SoftmaxCrossEntropy::new(inputs, y_train.indices().to_vec(), k)?;
+        let risk = MinibatchRisk::new(risk, 128, seed)?; // 12 steps are an epoch
 
         let map = Ridge::with_outputs(Relu, d, k);
         let energy = MeanFieldRisk::new(&map, risk)?.regularized(WeightDecay::new(1e-3)?);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut flow = ParticleFlow::new(energy, Euler, 1.0)?;
+        let mut flow = ParticleFlow::scheduled(energy, Euler, Cosine::new(1.0, 0.01, 600)?)?;
         let mut state = flow.start(init::balanced_outputs(k, d, 100, 1.0, &mut rng)?)?;
-        flow.run(&mut state, 300, &mut ())?;
+        flow.run(&mut state, 600, &mut ())?;
 
         let network = Network::new(&map, state.into_measure())?.with_bias()?;
         let network = network.with_input_scale(scale)?.with_classes(y.classes())?;
         accuracies.push(network.accuracy(&x_test, &y_test)?);
     }
-    options.report("accuracy", [("trained", accuracies)]);
-    Ok(())
+    options.report("accuracy", [("trained", accuracies)])
 }

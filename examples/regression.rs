@@ -3,7 +3,7 @@
 //! `--json` prints one line of JSON, `--smoke` takes one split.
 //!
 //! ```sh
-//! cargo run --release --features csv --example regression
+//! cargo run --release --features csv,plot --example regression
 //! ```
 
 use std::error::Error;
@@ -54,6 +54,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut x = numbers.insert_rows(6, 3, 0.0); // for the three origins
     x.rows_mut(6, 3).copy_from(&origin);
     let scores = (0..options.splits as u64).map(|seed| r_squared(&x, &y, seed));
-    options.report("R^2", [("trained", scores.collect::<Result<_, _>>()?)]);
-    Ok(())
+    options.report("R^2", [("trained", scores.collect::<Result<_, _>>()?)])
 }

@@ -1,4 +1,7 @@
-//! Scores over splits: the options `--json`, `--smoke` and `--help`, and the report.
+//! Scores over splits: the options `--json`, `--smoke` and `--help`, the report, and with the feature
+//! `plot` a figure in `target`.
+
+use std::error::Error;
 
 #[path = "args.rs"]
 mod args;
@@ -34,7 +37,13 @@ impl Options {
 
     /// Prints the scores of each model on the test parts of the splits: mean and standard deviation,
     /// the square root of `sum_s (score_s - mean)^2 / (splits - 1)`.
-    pub fn report<const K: usize>(&self, score: &str, models: [(&str, Vec<f64>); K]) {
+    pub fn report<const K: usize>(
+        &self,
+        score: &str,
+        models: [(&str, Vec<f64>); K],
+    ) -> Result<(), Box<dyn Error>> {
+        #[cfg(feature = "plot")]
+        figure(score, &models)?;
         let statistics = |scores: &[f64]| {
             let mean = scores.iter().sum::<f64>() / scores.len() as f64;
             let square = scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>();
@@ -54,7 +63,7 @@ impl Options {
                 "{{\"score\": \"{score}\", \"splits\": {}, \"models\": [{models}]}}",
                 self.splits
             );
-            return;
+            return Ok(());
         }
         println!(
             "{score} on the test parts, mean +- standard deviation, splits: {}",
@@ -64,5 +73,28 @@ impl Options {
             let (mean, deviation) = statistics(&scores);
             println!("{model:<8} {mean:.3} +- {deviation:.3}");
         }
+        Ok(())
     }
+}
+
+/// Writes the scores of all splits to `target/NAME.svg`, the mean of each model as a dashed line.
+#[cfg(feature = "plot")]
+fn figure(score: &str, models: &[(&str, Vec<f64>)]) -> Result<(), Box<dyn Error>> {
+    use wasserflow::plot::{Figure, PALETTE, Style};
+    let mut figure = Figure::new()
+        .x_label("split")
+        .y_label(format!("{score} on the test part"));
+    for (i, ((model, scores), colour)) in models.iter().zip(PALETTE).enumerate() {
+        let style = Style::new(colour);
+        // Equal scores of two models stay visible side by side.
+        let shift = 0.2 * (i as f64 - 0.5 * (models.len() as f64 - 1.0));
+        let points = scores.iter().enumerate();
+        let points = points.map(|(s, &y)| [s as f64 + 1.0 + shift, y]);
+        let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+        figure = figure
+            .points(points, style.clone().label(*model))
+            .horizontal(mean, style.dashed());
+    }
+    let path = format!("target/{}.svg", env!("CARGO_CRATE_NAME"));
+    Ok(figure.save(path)?)
 }
