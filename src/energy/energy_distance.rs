@@ -121,7 +121,7 @@ impl<T: Real> ConditionallyPositive<T> for Riesz {}
 /// ```
 ///
 /// Cost: `m^2 + m m'` evaluations of W and its gradient for m' points of the target, on all threads.
-/// The sums run over the local particles: this energy cannot be distributed over ranks.
+/// On ranks: [`Gathered`](super::Gathered).
 ///
 /// Source: G. J. Szekely and M. L. Rizzo, Energy statistics: a class of statistics based on
 /// distances, 2013; J. Hertrich, C. Wald, F. Altekrueger and P. Hagemann, Generative sliced MMD

@@ -127,8 +127,7 @@ forward! {
 /// ```
 ///
 /// Cost: `m^2` evaluations of W, and of its gradient for a velocity, on all threads; memory `m p`
-/// after the first call. The sums run over the local particles: this energy cannot be distributed
-/// over ranks. Accuracy: sums of m terms in the precision of the scalar.
+/// after the first call. On ranks: [`Gathered`](super::Gathered). Accuracy: sums of m terms in the precision of the scalar.
 ///
 /// Source: J. A. Carrillo, R. J. McCann and C. Villani, Kinetic equilibration rates for granular
 /// media and related equations, 2003.

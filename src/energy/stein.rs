@@ -171,8 +171,7 @@ impl<T: Real> RadialKernel<T> for InverseMultiquadric<T> {
 /// ```
 ///
 /// Cost: `m^2` evaluations of f, and `2 m` scores and m Hessian products for a velocity, the latter
-/// because the products are linear. The sums run over the local particles: this energy cannot be
-/// distributed over ranks.
+/// because the products are linear. On ranks: [`Gathered`](super::Gathered).
 ///
 /// Source: Q. Liu, J. Lee and M. Jordan, A kernelized Stein discrepancy for goodness-of-fit tests,
 /// 2016; A. Korba, P.-C. Aubin-Frankowski, S. Majewski and P. Ablin, Kernel Stein discrepancy

@@ -57,7 +57,7 @@ const ITERATIONS: usize = 1000;
 ///
 /// # Cost
 /// An iteration evaluates `2 m m' + m^2` exponentials for m' points of the target, on all threads;
-/// nothing is allocated after the first call. This energy cannot be distributed over ranks.
+/// nothing is allocated after the first call. On ranks: [`Gathered`](crate::energy::Gathered).
 ///
 /// Source: J. Feydy, T. Sejourne, F.-X. Vialard, S. Amari, A. Trouve and G. Peyre, Interpolating
 /// between optimal transport and MMD using Sinkhorn divergences, 2019.

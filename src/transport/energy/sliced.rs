@@ -42,8 +42,8 @@ const STREAM: u64 = 0x736c_6963_6564_7732;
 /// ```
 ///
 /// # Cost
-/// `K m (p + log m)`; nothing is allocated after the first call. This energy cannot be distributed
-/// over ranks.
+/// `K m (p + log m)`; nothing is allocated after the first call. On ranks:
+/// [`Gathered`](crate::energy::Gathered).
 ///
 /// Source: N. Bonneel, J. Rabin, G. Peyre and H. Pfister, Sliced and Radon Wasserstein barycenters
 /// of measures, 2015.

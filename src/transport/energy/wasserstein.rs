@@ -47,8 +47,8 @@ use crate::transport::{Coupling, w2};
 /// otherwise it continues bit for bit.
 ///
 /// # Cost
-/// That of [`Coupling::update`] an evaluation; it allocates. This energy cannot be distributed over
-/// ranks.
+/// That of [`Coupling::update`] an evaluation; it allocates. On ranks:
+/// [`Gathered`](crate::energy::Gathered).
 ///
 /// Source: R. J. McCann, A convexity principle for interacting gases, 1997; L. Ambrosio, N. Gigli
 /// and G. Savare, Gradient flows, 2005, chapter 10.
