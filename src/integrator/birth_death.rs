@@ -103,34 +103,28 @@ impl<T: Real> Integrator<T> for BirthDeath {
 
 /// `c_i *= M exp(-rate f_i) / sum_j c_j exp(-rate f_j)`, over all ranks.
 fn reweigh<T: Real>(energy: &mut dyn Energy<T>, weights: &mut [T], f: &[T], rate: T) {
-    let sums = |energy: &mut dyn Energy<T>, terms: [T; 2]| {
-        let mut terms = terms;
-        if let Some(ranks) = energy.ranks() {
-            ranks.sum(&mut terms);
-        }
-        terms
-    };
-    let add = |sum: [T; 2], (&c, &f): (&T, &T)| [sum[0] + c, sum[1] + c * f];
-    let local = weights.iter().zip(f).fold([T::zero(); 2], add);
-    let [mass, total] = sums(energy, local);
+    // A constant in F' cancels. With its minimum as reference no exponential overflows.
+    let massive = weights.iter().zip(f).filter(|&(&c, _)| c > T::zero());
+    let lowest = massive.fold(real(f64::INFINITY), |least: T, (_, &f)| least.min(f));
+    let mut all = [weights.iter().fold(T::zero(), |sum, &c| sum + c), lowest];
+    if let Some(ranks) = energy.ranks() {
+        let parts = ranks.gather(&all);
+        let both = |[mass, lowest]: [T; 2], part: &[T]| [mass + part[0], lowest.min(part[1])];
+        all = parts.chunks_exact(2).fold([T::zero(), lowest], both);
+    }
+    let [mass, lowest] = all;
     if mass <= T::zero() {
         return;
     }
-    // A reference value: a constant in F' cancels. The minimum, where no exponential overflows, or
-    // the mean if other ranks have other particles.
-    let massive = weights.iter().zip(f).filter(|&(&c, _)| c > T::zero());
-    let lowest = massive.map(|(_, &f)| f).reduce(|a, b| a.min(b));
-    let reference = match lowest {
-        Some(lowest) if energy.ranks().is_none() => lowest,
-        _ => total / mass,
-    };
-    let mut local = [T::zero(); 2];
+    let mut grown = [T::zero()];
     for (c, &f) in weights.iter_mut().zip(f) {
         if *c > T::zero() {
-            *c *= (rate * (reference - f)).exp();
+            *c *= (rate * (lowest - f)).exp();
         }
-        local[0] += *c;
+        grown[0] += *c;
     }
-    let [grown, _] = sums(energy, local);
-    weights.iter_mut().for_each(|c| *c *= mass / grown);
+    if let Some(ranks) = energy.ranks() {
+        ranks.sum(&mut grown);
+    }
+    weights.iter_mut().for_each(|c| *c *= mass / grown[0]);
 }

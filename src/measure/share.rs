@@ -46,9 +46,11 @@ impl<T: Real> EmpiricalMeasure<T> {
                 weights: DVector::from_element(1, -T::zero()),
             };
         }
+        // A weight -0 of the whole becomes 0: the particle is not a placeholder.
+        let weights = self.weights.rows(share.start, share.len());
         Self {
             points: self.points.columns(share.start, share.len()).into_owned(),
-            weights: self.weights.rows(share.start, share.len()).into_owned(),
+            weights: weights.map(|c| c + T::zero()),
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct WeightProblem<'a, T, E: ?Sized> {
     hessian: DMatrix<f64>,
     /// Whether the Hessian is that at z, or predicted the gradient at z.
     predicts: bool,
+    /// Whether the Hessian is that at other factors.
+    kept: bool,
 }
 
 /// The result of a minimisation.
@@ -113,6 +115,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             gradient: vec![T::zero(); groups],
             hessian: DMatrix::from_element(groups, groups, f64::NAN),
             predicts: true,
+            kept: false,
             z,
             variation: vec![T::zero(); m],
             descent: DMatrix::zeros(p, m),

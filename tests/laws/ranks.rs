@@ -488,6 +488,18 @@ fn collect_is_the_inverse_of_share() {
     }
 }
 
+/// A particle with the weight -0 is not a placeholder of an empty share.
+#[test]
+fn a_particle_with_the_weight_minus_0_is_collected() {
+    let mut mu = cloud(3, 1);
+    mu.weights_mut()[1] = -0.0;
+    for size in [2, 5] {
+        for found in on_ranks(size, |mut rank| mu.share(&rank).collect(&mut rank)) {
+            assert_eq!(found, mu);
+        }
+    }
+}
+
 /// A start that is drawn in blocks is the same for any number of ranks.
 #[test]
 fn a_start_in_blocks_is_the_same_on_any_number_of_ranks() {

@@ -2,8 +2,8 @@
 
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
-use wasserflow::testing::Case;
 use wasserflow::testing::problems::smooth_network;
+use wasserflow::testing::{Case, Rank};
 
 /// The potential with the values 0, 1, 1/2 at w = 0, 1, 2.
 struct Table;
@@ -50,6 +50,34 @@ fn a_large_rate() {
         (weights[0] - 1.251).abs() < 1e-15 && weights[1..] == [0.0, 0.0],
         "{weights:?}"
     );
+}
+
+/// The same with the particles on ranks, of which only one holds that of the least V.
+#[test]
+fn a_large_rate_on_ranks() {
+    let points = DMatrix::from_row_slice(1, 3, &[0.0, 1.0, 2.0]);
+    let start = EmpiricalMeasure::weighted(points, DVector::from_vec(vec![1e-3, 0.5, 0.75]));
+    let start = start.unwrap();
+    let run = |mut rank: Rank<f64>| {
+        let energy = PotentialEnergy::new(Table, 1).distributed(rank.clone());
+        let mut flow = ParticleFlow::new(energy, BirthDeath::new(1e6, 0.0), 1.0).unwrap();
+        let mut state = flow.start(start.share(&rank)).unwrap();
+        flow.advance(&mut state).unwrap();
+        state.measure().collect(&mut rank).weights().to_vec()
+    };
+    for size in 1..=4 {
+        std::thread::scope(|scope| {
+            let ranks = Rank::group(size).into_iter();
+            let threads: Vec<_> = ranks.map(|rank| scope.spawn(|| run(rank))).collect();
+            for thread in threads {
+                let weights = thread.join().unwrap();
+                assert!(
+                    (weights[0] - 1.251).abs() < 1e-15 && weights[1..] == [0.0, 0.0],
+                    "{size} ranks: {weights:?}"
+                );
+            }
+        });
+    }
 }
 
 /// `F = (p - 1)^2 / 2` of the mass p at w = 1, as a network with the linear feature w.

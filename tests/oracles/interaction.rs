@@ -250,3 +250,40 @@ fn results_do_not_depend_on_the_threads() {
         assert!(run(threads) == expected, "{threads} threads");
     }
 }
+
+/// Two particles at a distance of which the square overflows or underflows:
+/// `F = r / 4` and the force 1/2 for `W = |z|`, `F = log(r) / 4` and `1 / (2 r)` for `W = log |z|`.
+#[test]
+fn distances_of_all_scales() {
+    fn check<T: Real>(r: f64) {
+        let r = real::<T>(r);
+        // The direction (3/5, -4/5).
+        let points = [T::zero(), T::zero(), r * real(0.6), -r * real(0.8)];
+        let mu = EmpiricalMeasure::uniform(DMatrix::from_column_slice(2, 2, &points)).unwrap();
+        let exact = r.to_f64().unwrap();
+        for (exponent, value, force) in [
+            (1.0, exact / 4.0, 0.5),
+            (0.0, exact.ln() / 4.0, 0.5 / exact),
+        ] {
+            let mut energy = InteractionEnergy::new(power(exponent, 1.0), 2);
+            let mut v = DMatrix::zeros(2, 2);
+            let found = energy.velocity(&mu, &mut v).to_f64().unwrap();
+            let tolerance = 1e3 * T::default_epsilon().to_f64().unwrap();
+            let error = (found / value - 1.0).abs();
+            assert!(error < tolerance, "F at {r:?}, a = {exponent}: {found:e}");
+            assert_eq!(energy.value(&mu), real(found));
+            for (v, share) in v.iter().zip([0.6, -0.8, -0.6, 0.8]) {
+                let error = (v.to_f64().unwrap() / (share * force) - 1.0).abs();
+                assert!(error < tolerance, "v at {r:?}, a = {exponent}: {v:?}");
+            }
+        }
+    }
+    for r in [
+        1e-300, 1e-200, 1e-160, 1e-140, 1e-130, 3.0, 1e150, 1e160, 1e300,
+    ] {
+        check::<f64>(r);
+    }
+    for r in [1e-36, 1e-25, 1e-22, 1e-13, 1e-11, 3.0, 1e18, 1e20, 1e36] {
+        check::<f32>(r);
+    }
+}

@@ -338,3 +338,26 @@ fn entropies() {
         assert!(error.abs() < 0.08, "p = {p}: {error}");
     }
 }
+
+/// The variance of the momentum after one step from rest, `tau (1 - e^{-2 gamma h})`, where
+/// `1 - e^{-gamma h}` is below the rounding error of 1.
+#[test]
+fn kinetic_noise_of_little_friction() {
+    fn variance<T: Real>(friction: f64, dt: T) -> f64 {
+        let energy = PotentialEnergy::new(WeightDecay::<T>::new(T::zero()).unwrap(), 1);
+        let integrator = KineticLangevin::new(T::one(), friction, 7).unwrap();
+        let mut flow = ParticleFlow::new(energy, integrator, dt).unwrap();
+        let start = EmpiricalMeasure::uniform(DMatrix::zeros(1, M)).unwrap();
+        let mut state = flow.start(start).unwrap();
+        flow.advance(&mut state).unwrap();
+        let u = flow.integrator().momentum(&state);
+        let u: Vec<f64> = u.iter().map(|u| u.to_f64().unwrap()).collect();
+        covariance(&u, &u)
+    }
+    for gamma in [1e-2, 1e-4, 1e-9, 1e-14, 1e-17, 1e-100] {
+        assert_variance("f64", variance(gamma, 1.0), -(-2.0 * gamma).exp_m1(), M);
+    }
+    for gamma in [1e-2, 1e-5, 1e-7, 1e-9, 1e-20] {
+        assert_variance("f32", variance(gamma, 1.0_f32), -(-2.0 * gamma).exp_m1(), M);
+    }
+}

@@ -2,7 +2,8 @@
 
 use super::Interaction;
 use crate::error::{ParameterError, assert_size};
-use crate::real::{Real, real, to_f64};
+use crate::numeric::vector::norm;
+use crate::real::{Real, epsilon, real, to_f64};
 
 /// The interaction `W(z) = s |z|^a / a` of exponent a and strength s; `W(z) = s log |z|` for a = 0.
 ///
@@ -91,10 +92,45 @@ fn square<T: Real>(z: &[T]) -> T {
     z.iter().fold(T::zero(), |sum, &z| sum + z * z)
 }
 
+/// Returns true if `|z|^2` has neither overflowed nor lost digits to underflow.
+#[inline]
+fn is_accurate<T: Real>(square: T) -> bool {
+    let eps = epsilon::<T>();
+    let underflows = |max: T| square * (max * eps * eps) <= T::one();
+    square.is_finite() && !T::max_value().is_some_and(underflows)
+}
+
+impl PowerLaw {
+    /// [`Interaction::value_and_gradient`] at distances of which the square is not accurate, for an
+    /// empty `out` the value alone.
+    #[cold]
+    fn by_distance<T: Real>(&self, z: &[T], scale: T, out: &mut [T]) -> T {
+        let r = norm(z);
+        if r == T::zero() {
+            return self.parts(r).0;
+        }
+        let (a, s) = (self.exponent, real::<T>(self.strength));
+        let slope = scale * s * r.powf(real(a - 1.0));
+        for (out, &z) in out.iter_mut().zip(z) {
+            *out += slope * (z / r);
+        }
+        if a == 0.0 {
+            s * r.ln()
+        } else {
+            s * r.powf(real(a)) / real(a)
+        }
+    }
+}
+
 impl<T: Real> Interaction<T> for PowerLaw {
     #[inline]
     fn value(&self, z: &[T]) -> T {
-        self.parts(square(z)).0
+        let square = square(z);
+        if is_accurate(square) {
+            self.parts(square).0
+        } else {
+            self.by_distance(z, T::zero(), &mut [])
+        }
     }
 
     #[inline]
@@ -105,7 +141,11 @@ impl<T: Real> Interaction<T> for PowerLaw {
     #[inline]
     fn value_and_gradient(&self, z: &[T], scale: T, out: &mut [T]) -> T {
         assert_size("length of the gradient", z.len(), out.len());
-        let (value, factor) = self.parts(square(z));
+        let square = square(z);
+        if !is_accurate(square) {
+            return self.by_distance(z, scale, out);
+        }
+        let (value, factor) = self.parts(square);
         let factor = scale * factor;
         for (out, &z) in out.iter_mut().zip(z) {
             *out += factor * z;

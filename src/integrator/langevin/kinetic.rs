@@ -151,9 +151,10 @@ impl<T: Real, S: Schedule<T>> Integrator<T> for KineticLangevin<S> {
         let (mu, v) = state.split_mut();
         u.zip_apply(v, |u, v| *u += kick * v); // the end of the last step, and the first kick
         mu.displace(half, &u);
-        let damping = (-(real::<T>(self.friction) * dt)).exp();
-        u *= damping;
-        let variance = tau * (T::one() - damping * damping);
+        // e^{-gamma h} - 1, without cancellation for little friction.
+        let damping = (-(real::<T>(self.friction) * dt)).exp_m1();
+        u.apply(|u| *u += damping * *u);
+        let variance = -tau * damping * (damping + real(2.0)); // tau (1 - e^{-2 gamma h})
         self.noise.add(step, variance.sqrt(), p, u.as_mut_slice());
         mu.displace(half, &u);
         state.memory_mut().fields[0] = u;

@@ -21,6 +21,13 @@ const HALVINGS: usize = 20;
 /// units of its own error. That of a loss that is not quadratic is larger.
 const SECANT_UNITS: f64 = 1e3;
 
+/// The decrement of a kept Hessian that proves the minimum, in units of the rounding error of F: the
+/// curvature may have decreased by this factor.
+const KEPT_SHARE: f64 = 1e-6;
+
+/// The factor by which the decrement of a kept Hessian decreases in a step to the minimum, at least.
+const KEPT_DECREASE: f64 = 0.1;
+
 /// Attempts to factorise the Hessian, with a shift of the diagonal ten times larger each.
 const SHIFTS: i32 = 8;
 
@@ -43,14 +50,20 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
                 self.forget_hessian();
                 continue;
             };
+            let before = decrement;
             decrement = -gather(&self.gradient, &free).dot(&step);
             let ends = decrement.is_nan() || decrement <= self.rounding();
             if !ends && self.line_search(&free, &step) {
                 continue;
             }
             if self.predicts {
-                self.last_step(&free, &step);
-                return (decrement, count + 1);
+                let moved = self.last_step(&free, &step);
+                if !self.kept || decrement <= KEPT_SHARE * self.rounding() {
+                    return (decrement, count + 1);
+                }
+                if moved && decrement <= KEPT_DECREASE * before {
+                    continue; // the next decrement shows whether this step led to the minimum
+                }
             }
             self.forget_hessian();
         }
@@ -75,14 +88,20 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
     }
 
     /// Takes the full step if F does not change by more than its rounding error and the residual
-    /// decreases.
-    fn last_step(&mut self, free: &[usize], step: &DVector<f64>) {
+    /// decreases. Returns true if it does.
+    fn last_step(&mut self, free: &[usize], step: &DVector<f64>) -> bool {
         let (before, rounding) = (self.residual(), real::<T>(self.rounding()));
         let (z, gradient, value) = (self.z.clone(), self.gradient.clone(), self.value);
         self.advance(free, step, &z, 1.0);
         match self.evaluate() {
-            Some(next) if next <= value + rounding && self.residual() < before => self.value = next,
-            _ => (self.z, self.gradient) = (z, gradient),
+            Some(next) if next <= value + rounding && self.residual() < before => {
+                self.value = next;
+                true
+            }
+            _ => {
+                (self.z, self.gradient) = (z, gradient);
+                false
+            }
         }
     }
 
@@ -144,7 +163,7 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
     /// Discards the Hessian, which belongs to other weights.
     pub(super) fn forget_hessian(&mut self) {
         self.hessian.fill(f64::NAN);
-        self.predicts = true;
+        (self.predicts, self.kept) = (true, false);
     }
 
     /// Keeps the Hessian if it predicts the change of the gradient since the factors `z`.
@@ -154,6 +173,7 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
         let scale = hessian.norm() * step.norm();
         let tolerance = SECANT_UNITS * to_f64(difference_error::<T>()) * scale;
         self.predicts = (change - hessian * step).norm() <= tolerance;
+        self.kept = true;
         if !self.predicts {
             self.forget_hessian();
         }

@@ -2,7 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wasserflow::nalgebra::DMatrix;
+use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 use wasserflow::sparse::reweigh;
 
@@ -83,4 +83,48 @@ fn weights_are_those_of_a_conic_solver() {
         }
     }
     println!("largest excess {largest:e}");
+}
+
+/// The mass of the minimum of [`Knee`].
+const KNEE: f64 = 1.0 + 2e-5;
+
+/// `F = 1 + (M - M*)^2 / 2 + 5e5 (1 - M)_+^2` of the mass M. The curvature decreases by `1e6` at 1.
+struct Knee;
+
+impl Energy<f64> for Knee {
+    fn particle_dim(&self) -> usize {
+        1
+    }
+    fn value(&mut self, mu: &EmpiricalMeasure<f64>) -> f64 {
+        let below = (1.0 - mu.mass()).max(0.0);
+        1.0 + (mu.mass() - KNEE).powi(2) / 2.0 + 5e5 * below * below
+    }
+    fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
+        out.fill(0.0);
+        self.value(mu)
+    }
+    fn first_variation(
+        &mut self,
+        mu: &EmpiricalMeasure<f64>,
+        _: &DMatrix<f64>,
+        values: &mut [f64],
+        descent: &mut DMatrix<f64>,
+    ) -> Option<f64> {
+        values.fill(mu.mass() - KNEE - 1e6 * (1.0 - mu.mass()).max(0.0));
+        descent.fill(0.0);
+        Some(self.value(mu))
+    }
+}
+
+/// The Hessian of the start predicts the first step, which ends where the curvature is smaller: its
+/// Newton decrement there, `4e-16`, is not that of F, `4e-10`.
+#[test]
+fn a_kept_hessian_does_not_prove_the_minimum() {
+    let points = DMatrix::from_element(1, 1, 0.0);
+    let weights = DVector::from_element(1, 0.999);
+    let start = EmpiricalMeasure::weighted(points, weights).unwrap();
+    let best = reweigh(&mut Knee, &start).unwrap();
+    // (M - M*)^2 / 2 is at most the rounding error of F, 32 eps.
+    let error = (best.mass() - KNEE).abs();
+    assert!(error <= (64.0 * f64::EPSILON).sqrt(), "{error:e}");
 }
