@@ -7,7 +7,8 @@
 //!     proximal_data DIR SECONDS GAMMA    also writes x, y and the start of each problem to DIR
 //!
 //! A run ends when the slope of F is at most `TOLERANCE` times that at the start, or after SECONDS
-//! of CPU time. It prints one row of a table for each problem.
+//! of CPU time. It prints one row of a table for each problem, after one for each of its first
+//! steps, whose results are written to DIR, too.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -27,6 +28,9 @@ const RADIUS: f64 = 1.0;
 
 /// The slope at the end, relative to that at the start.
 const TOLERANCE: f64 = 1e-6;
+
+/// The steps at the start that are printed and written one by one.
+const FIRST_STEPS: usize = 5;
 
 /// The CPU times at which F is printed, in seconds.
 const TIMES: [f64; 3] = [1.0, 3.0, 10.0];
@@ -179,7 +183,23 @@ fn run(name: &str, folder: &Path, seconds: f64, gamma: f64) {
     let mut time = 0.0;
     let mut error = None;
     while error.is_none() && time < seconds && state.slope() > TOLERANCE * first {
+        let (before, counts_before, speed) = (cpu_seconds(), counts.get(), state.slope());
         error = flow.advance(&mut state).err();
+        let step = state.step();
+        if step <= FIRST_STEPS {
+            write_rows(
+                folder,
+                &format!("{name}_step_{step}.csv"),
+                state.measure().points(),
+            );
+            let [velocities, products, hessians] =
+                std::array::from_fn(|kind| counts.get()[kind] - counts_before[kind]);
+            println!(
+                "| {name} | step {step} of Jko | {velocities} + {products} + {hessians} | {:.2} | {:.1e} |",
+                cpu_seconds() - before,
+                Jko::residual(&state).expect("a proximal step") / speed,
+            );
+        }
         time = cpu_seconds() - begin;
         for (value, at) in at_times.iter_mut().zip(TIMES) {
             if value.is_nan() && time >= at {

@@ -1,6 +1,7 @@
 //! Problems with known solutions: exact flows, orders of convergence, conic descent, Wasserstein
 //! distances.
 
+mod annealed_langevin;
 mod birth_death;
 mod conic;
 mod distances;
@@ -10,7 +11,9 @@ mod heavy_ball;
 mod hellinger_kantorovich;
 mod implicit_bias;
 mod interaction;
+mod isotropic_gaussians;
 mod langevin;
+mod lazy_training;
 mod order;
 mod sampling;
 mod transport;
