@@ -56,7 +56,30 @@ forward! {
 /// # Ok::<(), ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Riesz(PowerLaw);
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Riesz {
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            rename = "exponent",
+            serialize_with = "encode_exponent",
+            deserialize_with = "decode_exponent"
+        )
+    )]
+    power: PowerLaw,
+}
+
+#[cfg(feature = "serde")]
+fn encode_exponent<S: serde::Serializer>(power: &PowerLaw, encoder: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&power.exponent(), encoder)
+}
+
+#[cfg(feature = "serde")]
+fn decode_exponent<'de, D: serde::Deserializer<'de>>(decoder: D) -> Result<PowerLaw, D::Error> {
+    let exponent: f64 = serde::Deserialize::deserialize(decoder)?;
+    let riesz = Riesz::new(exponent).map_err(serde::de::Error::custom)?;
+    Ok(riesz.power)
+}
 
 impl Riesz {
     /// The kernel of exponent r.
@@ -66,25 +89,26 @@ impl Riesz {
     pub fn new(exponent: f64) -> Result<Self, ParameterError> {
         let holds = exponent > 0.0 && exponent < 2.0;
         ParameterError::check(holds, "exponent", "between 0 and 2", exponent)?;
-        PowerLaw::new(exponent, -exponent).map(Self)
+        let power = PowerLaw::new(exponent, -exponent)?;
+        Ok(Self { power })
     }
 
     /// The exponent r.
     pub fn exponent(&self) -> f64 {
-        self.0.exponent()
+        self.power.exponent()
     }
 }
 
 impl<T: Real> Interaction<T> for Riesz {
     fn value(&self, z: &[T]) -> T {
-        self.0.value(z)
+        self.power.value(z)
     }
     fn gradient(&self, z: &[T], scale: T, out: &mut [T]) {
-        self.0.gradient(z, scale, out);
+        self.power.gradient(z, scale, out);
     }
     #[inline]
     fn value_and_gradient(&self, z: &[T], scale: T, out: &mut [T]) -> T {
-        self.0.value_and_gradient(z, scale, out)
+        self.power.value_and_gradient(z, scale, out)
     }
 }
 

@@ -99,8 +99,23 @@ impl<T: Real> RadialKernel<T> for Gaussian<T> {
 /// # Ok::<(), ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct InverseMultiquadric<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_length"))]
     length: T,
+}
+
+#[cfg(feature = "serde")]
+fn decode_length<'de, T: Real + serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    decoder: D,
+) -> Result<T, D::Error> {
+    crate::encoding::checked(decoder, |&length: &T| {
+        InverseMultiquadric::new(length).map(drop)
+    })
 }
 
 impl<T: Real> InverseMultiquadric<T> {

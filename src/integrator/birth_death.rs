@@ -42,6 +42,7 @@ use crate::state::State;
 /// Source: G. Rotskoff, S. Jelassi, J. Bruna and E. Vanden-Eijnden, Global convergence of neuron
 /// birth-death dynamics, 2019.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BirthDeath {
     alpha: f64,
     beta: f64,

@@ -58,6 +58,7 @@ pub use kinetic::KineticLangevin;
 /// of neural networks, 2021; L. Chizat, Mean-field Langevin dynamics: exponential convergence and
 /// annealing, 2022.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Langevin<S> {
     temperature: S,
     noise: Noise,

@@ -13,6 +13,7 @@ const PARALLEL: usize = 2048;
 
 /// The noise of all particles, of which this process holds `offset, offset + stride, ..`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Noise {
     pub(super) seed: u64,
     pub(super) offset: usize,

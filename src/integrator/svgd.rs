@@ -48,9 +48,24 @@ use crate::state::State;
 /// Source: Q. Liu and D. Wang, Stein variational gradient descent: a general purpose Bayesian
 /// inference algorithm, 2016.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "K: serde::Deserialize<'de>, T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Svgd<K, T> {
     kernel: K,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_temperature"))]
     temperature: T,
+}
+
+#[cfg(feature = "serde")]
+fn decode_temperature<'de, T: Real + serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    decoder: D,
+) -> Result<T, D::Error> {
+    crate::encoding::checked(decoder, |&temperature: &T| {
+        Svgd::new((), temperature).map(drop)
+    })
 }
 
 impl<K, T: Real> Svgd<K, T> {

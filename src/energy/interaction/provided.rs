@@ -27,9 +27,18 @@ use crate::real::{Real, epsilon, real, to_f64};
 /// # Ok::<(), ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PowerLaw {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_number"))]
     exponent: f64,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_number"))]
     strength: f64,
+}
+
+/// A finite number.
+#[cfg(feature = "serde")]
+fn decode_number<'de, D: serde::Deserializer<'de>>(decoder: D) -> Result<f64, D::Error> {
+    crate::encoding::checked(decoder, |&number| PowerLaw::new(1.0, number).map(drop))
 }
 
 impl PowerLaw {
@@ -170,9 +179,34 @@ impl<T: Real> Interaction<T> for PowerLaw {
 /// # Ok::<(), ParameterError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct GaussianInteraction<T> {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_bandwidth"))]
     bandwidth: T,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_strength"))]
     strength: T,
+}
+
+#[cfg(feature = "serde")]
+fn decode_bandwidth<'de, T: Real + serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    decoder: D,
+) -> Result<T, D::Error> {
+    crate::encoding::checked(decoder, |&bandwidth: &T| {
+        GaussianInteraction::new(bandwidth, T::one()).map(drop)
+    })
+}
+
+#[cfg(feature = "serde")]
+fn decode_strength<'de, T: Real + serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    decoder: D,
+) -> Result<T, D::Error> {
+    crate::encoding::checked(decoder, |&strength: &T| {
+        GaussianInteraction::new(T::one(), strength).map(drop)
+    })
 }
 
 impl<T: Real> GaussianInteraction<T> {

@@ -57,10 +57,19 @@ use crate::state::State;
 /// Source: B. Leimkuhler and C. Matthews, Rational construction of stochastic numerical methods for
 /// molecular sampling, 2013.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct KineticLangevin<S> {
     temperature: S,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_friction"))]
     friction: f64,
     noise: Noise,
+}
+
+#[cfg(feature = "serde")]
+fn decode_friction<'de, D: serde::Deserializer<'de>>(decoder: D) -> Result<f64, D::Error> {
+    crate::encoding::checked(decoder, |&friction| {
+        KineticLangevin::annealed((), friction, 0).map(drop)
+    })
 }
 
 impl<T: Real> KineticLangevin<Constant<T>> {

@@ -39,7 +39,63 @@ fn settings_of_a_training() {
         r#"{"mean":[-0.0,5e-324],"deviation":[1.0,5e-324]}"#,
     );
     comes_back(Bound::Truncated, r#""Truncated""#);
+    comes_back(BirthDeath::new(2.0, 0.5), r#"{"alpha":2.0,"beta":0.5}"#);
+    comes_back(
+        Langevin::new(0.25, u64::MAX).unwrap().particles(3, 4),
+        r#"{"temperature":{"dt":0.25},"noise":{"seed":18446744073709551615,"offset":3,"stride":4}}"#,
+    );
+    comes_back(
+        KineticLangevin::new(0.25, 5e-324, 7).unwrap(),
+        r#"{"temperature":{"dt":0.25},"friction":5e-324,"noise":{"seed":7,"offset":0,"stride":1}}"#,
+    );
+    comes_back(
+        Svgd::new(Gaussian::new(2, 0.5_f32).unwrap(), 0.0_f32).unwrap(),
+        r#"{"kernel":{"dim":2,"bandwidth":0.5},"temperature":0.0}"#,
+    );
+    comes_back(
+        PowerLaw::new(-1.0, 1e308).unwrap(),
+        r#"{"exponent":-1.0,"strength":1e+308}"#,
+    );
+    comes_back(
+        GaussianInteraction::new(0.5, -2.0).unwrap(),
+        r#"{"bandwidth":0.5,"strength":-2.0}"#,
+    );
+    comes_back(Riesz::new(0.5).unwrap(), r#"{"exponent":0.5}"#);
+    comes_back(
+        InverseMultiquadric::new(0.5_f32).unwrap(),
+        r#"{"length":0.5}"#,
+    );
     for (message, requirement) in [
+        (
+            error::<Riesz>(r#"{"exponent":2.0}"#),
+            "exponent must be between 0 and 2",
+        ),
+        (
+            error::<KineticLangevin<Constant<f64>>>(
+                r#"{"temperature":{"dt":1.0},"friction":-1.0,"noise":{"seed":7,"offset":0,"stride":1}}"#,
+            ),
+            "friction must be",
+        ),
+        (
+            error::<Langevin<Constant<f64>>>(
+                r#"{"temperature":{"dt":0.0},"noise":{"seed":7,"offset":0,"stride":1}}"#,
+            ),
+            "dt must be positive",
+        ),
+        (
+            error::<Svgd<Gaussian<f64>, f64>>(
+                r#"{"kernel":{"dim":1,"bandwidth":1.0},"temperature":-1.0}"#,
+            ),
+            "temperature must be",
+        ),
+        (
+            error::<GaussianInteraction<f32>>(r#"{"bandwidth":1e-30,"strength":1.0}"#),
+            "bandwidth must be large",
+        ),
+        (
+            error::<InverseMultiquadric<f64>>(r#"{"length":-1.0}"#),
+            "length must be positive",
+        ),
         (
             error::<HeavyBall>(r#"{"friction":-1.0}"#),
             "friction must be >= 0",
