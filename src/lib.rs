@@ -190,6 +190,10 @@ mod extending {
     struct Potential;
     #[doc = include_str!("../docs/src/extending/kernel.md")]
     struct Kernel;
+    #[doc = include_str!("../docs/src/extending/interaction.md")]
+    struct Interaction;
+    #[doc = include_str!("../docs/src/extending/score.md")]
+    struct Score;
     #[doc = include_str!("../docs/src/extending/all_reduce.md")]
     struct AllReduce;
     #[doc = include_str!("../docs/src/extending/certificate.md")]
