@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
 
 /// The measures of a flow at some times.
@@ -45,21 +46,40 @@ impl Row {
     }
 }
 
-/// Writes `target/NAME.svg`: at most 100 particles of each measure in the square of radius `reach`,
-/// in front of what `background` adds to the panels of a row.
-#[cfg(feature = "plot")]
-pub fn draw(
-    rows: &[Row],
-    reach: f64,
-    background: impl Fn(wasserflow::plot::Figure, usize) -> wasserflow::plot::Figure,
-) -> Result<(), Box<dyn Error>> {
-    use wasserflow::plot::{BLUE, Figure, Style};
-    let panels = rows.iter().enumerate().flat_map(|(r, row)| {
-        let background = &background;
-        row.measures.iter().enumerate().map(move |(i, mu)| {
-            let points = mu.points().column_iter().take(100).map(|w| [w[0], w[1]]);
-            background(Figure::new(), r)
-                .points(points, Style::new(BLUE).radius(1.5))
+/// A disc or an ellipse of m points.
+pub fn disc(
+    m: usize,
+    centre: [f64; 2],
+    radii: [f64; 2],
+) -> Result<EmpiricalMeasure<f64>, MeasureError> {
+    EmpiricalMeasure::uniform(DMatrix::from_fn(2, m, |l, i| {
+        let (radius, angle) = (((i as f64 + 0.5) / m as f64).sqrt(), 2.4 * i as f64);
+        centre[l] + radii[l] * radius * [angle.cos(), angle.sin()][l]
+    }))
+}
+
+/// Curves in the plane.
+pub type Curves = Vec<Vec<[f64; 2]>>;
+
+/// 30 points on a circle, from the first angle to the second.
+pub fn arc([x, y]: [f64; 2], radius: f64, [from, to]: [f64; 2]) -> Vec<[f64; 2]> {
+    let angles = (0..30).map(|i| from + (to - from) * f64::from(i) / 29.0);
+    let at = angles.map(|angle| [x + radius * angle.cos(), y + radius * angle.sin()]);
+    at.collect()
+}
+
+/// Writes `target/NAME.svg` with the feature `plot`: at most 60 particles of each measure in the
+/// square of radius `reach`, and the curves of their row in grey.
+pub fn draw(rows: &[(Row, Curves)], reach: f64) -> Result<(), Box<dyn Error>> {
+    #[cfg(feature = "plot")]
+    {
+        use wasserflow::plot::{BLUE, Figure, GREY, Style};
+        let panel = |(row, curves): &(Row, Curves), i: usize| {
+            let mu = &row.measures[i];
+            let points = mu.points().column_iter().step_by(mu.len().div_ceil(60));
+            Figure::new()
+                .lines(curves.clone(), Style::new(GREY).width(1.0))
+                .points(points.map(|w| [w[0], w[1]]), Style::new(BLUE).radius(1.5))
                 .x_range(-reach, reach)
                 .y_range(-reach, reach)
                 .equal()
@@ -67,15 +87,19 @@ pub fn draw(
                 .y_ticks([(0.0, ""); 0])
                 .y_label(if i == 0 { row.name } else { "" })
                 .title(format!("t = {}", row.times[i]))
-        })
-    });
-    let figure = panels.reduce(Figure::beside).unwrap_or_default();
-    let path = format!("target/{}.svg", env!("CARGO_CRATE_NAME"));
-    std::fs::create_dir_all("target")?;
-    figure
-        .columns(5)
-        .size(700.0, 30.0 + 170.0 * rows.len() as f64)
-        .save(&path)?;
-    println!("Figure: {path}");
+        };
+        let panels = rows
+            .iter()
+            .flat_map(|row| (0..5).map(move |i| panel(row, i)));
+        let figure = panels.reduce(Figure::beside).unwrap_or_default();
+        let path = format!("target/{}.svg", env!("CARGO_CRATE_NAME"));
+        std::fs::create_dir_all("target")?;
+        figure
+            .columns(5)
+            .size(700.0, 30.0 + 155.0 * rows.len() as f64)
+            .save(&path)?;
+        println!("Figure: {path}");
+    }
+    let _ = (rows, reach);
     Ok(())
 }
