@@ -52,7 +52,7 @@ fn run(world: &SimpleCommunicator) -> Result<(), Box<dyn Error>> {
             continue;
         };
         let (trace, f, seconds) = train(MpiRanks::new(&group)?, steps)?;
-        runs.push((f64::from(size), trace, seconds));
+        runs.push((f64::from(size), trace));
         if world.rank() == 0 && json {
             println!(
                 r#"{{"ranks": {size}, "m": {M}, "steps": {steps}, "energy": {f}, "seconds": {seconds:.3}}}"#
@@ -68,29 +68,30 @@ fn run(world: &SimpleCommunicator) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// F against t for each number of processes: curves on top of each other. The seconds of each.
+/// F on one process against t, and its relative deviation on more processes.
 #[cfg(feature = "plot")]
-fn draw(runs: &[(f64, Trace<f64>, f64)]) -> Result<(), Box<dyn Error>> {
-    use wasserflow::plot::{self, BLUE, Figure};
-    let names: Vec<_> = runs.iter().map(|run| format!("{} ranks", run.0)).collect();
-    let curves: Vec<_> = names
-        .iter()
-        .zip(runs)
-        .map(|(name, run)| (name, &run.1))
-        .collect();
-    let seconds = || runs.iter().map(|run| [run.0, run.2]);
-    let seconds = Figure::new()
-        .line(seconds(), BLUE)
-        .points(seconds(), BLUE)
-        .y_range(0.0, 1.1 * runs.iter().map(|run| run.2).fold(0.0, f64::max))
-        .x_ticks(runs.iter().map(|run| (run.0, run.0)))
-        .x_label("ranks")
-        .y_label("seconds");
+fn draw(runs: &[(f64, Trace<f64>)]) -> Result<(), Box<dyn Error>> {
+    use wasserflow::plot::{self, Figure, PALETTE, Style};
+    let [(_, one), more @ ..] = runs else {
+        return Ok(());
+    };
+    let mut figure = plot::energy(one).log_y().title("Energy on one process");
+    if !more.is_empty() {
+        let mut deviations = Figure::new()
+            .x_label("time t")
+            .y_label("F / F of one process − 1");
+        for ((size, trace), colour) in more.iter().zip(PALETTE) {
+            let pairs = trace.records().iter().zip(one.records());
+            let points = pairs
+                .step_by(5)
+                .map(|(run, one)| [run.time, run.energy / one.energy - 1.0]);
+            let style = Style::new(colour).radius(1.5);
+            deviations = deviations.points(points, style.label(format!("{size} processes")));
+        }
+        figure = figure.beside(deviations.title("Deviation on more processes"));
+    }
     std::fs::create_dir_all("target")?;
-    plot::energy(&curves[..])
-        .log_y()
-        .beside(seconds)
-        .save("target/mpi_flow.svg")?;
+    figure.save("target/mpi_flow.svg")?;
     println!("Figure: target/mpi_flow.svg");
     Ok(())
 }
