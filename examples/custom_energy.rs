@@ -1,12 +1,14 @@
 //! A custom energy: value and velocity, accepted by every integrator and observer.
 //!
 //! Particles with long-range attraction and short-range repulsion converge to the uniform
-//! distribution on the unit disc.
+//! distribution on the unit disc. With `--features plot` the example draws
+//! `target/custom_energy.svg`.
 
 use std::error::Error;
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::nalgebra::DMatrix;
+use wasserflow::observe::{LogSpaced, Snapshots};
 use wasserflow::prelude::*;
 
 /// `F(mu) = (1/2) int int W(w - v) dmu dmu`, `W(z) = |z|^2 / 2 - log |z|` in the plane, without
@@ -52,9 +54,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut flow = ParticleFlow::new(Interaction, DormandPrince::default(), 0.01)?;
     let start = init::gaussian(2, 100, 0.1, &mut ChaCha8Rng::seed_from_u64(0))?;
     let mut state = flow.start(start)?;
+    let mut paths = LogSpaced::new(1.05, Snapshots::new())?;
     println!("     t       F  int |w|^2 dmu  radius   (disc: 1/2 and 1)");
     for time in [0.0, 0.1, 1.0, 10.0, 50.0] {
-        flow.run_until(&mut state, time, &mut ())?;
+        flow.run_until(&mut state, time, &mut paths)?;
         let mu = state.measure();
         let norms = mu.points().column_iter().map(|w| w.norm());
         let radius = norms.fold(0.0, f64::max);
@@ -65,5 +68,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     assert!((state.measure().second_moment() - 0.5).abs() < 0.02);
+
+    #[cfg(feature = "plot")]
+    {
+        use wasserflow::plot::{self, GREY, Style};
+        let angles = (0..=120).map(|i| f64::from(i) * std::f64::consts::PI / 60.0);
+        std::fs::create_dir_all("target")?;
+        plot::neurons(&paths.into_inner())
+            .line(
+                angles.map(|t| [t.cos(), t.sin()]),
+                Style::new(GREY).dashed().label("unit circle"),
+            )
+            .title("Attraction and repulsion")
+            .save("target/custom_energy.svg")?;
+        println!("Figure: target/custom_energy.svg");
+    }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! A custom loss: value, derivative, and a check of the targets.
 //!
 //! Poisson regression: counts y with a rate that depends on x, and the loss `exp(h) - y h`, whose
-//! expectation is minimal at the logarithm of the rate.
+//! expectation is minimal at the logarithm of the rate. With `--features plot` the example draws
+//! `target/custom_loss.svg`.
 
 use std::error::Error;
 
@@ -48,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let error = error.ok_or("a target that is not an integer was accepted")?;
     println!("invalid target: {error}");
 
-    let risk = EmpiricalRisk::new(Poisson, with_bias(x), y)?;
+    let risk = EmpiricalRisk::new(Poisson, with_bias(x.clone()), y.clone())?;
     let mut flow = ParticleFlow::new(MeanFieldRisk::new(Ridge::new(Relu, 2), risk)?, Euler, 0.1)?;
     let mut state = flow.start(init::balanced(2, 20, 1.0, &mut rng)?)?;
     flow.run_until(&mut state, 50.0, &mut ())?;
@@ -60,6 +61,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (x, h) in at.into_iter().zip(h.iter()) {
         println!("{x:>5.1}  {:>4.1}  {:>10.2}", rate(x), h.exp());
         assert!((h.exp() / rate(x)).ln().abs() < 0.2);
+    }
+
+    #[cfg(feature = "plot")]
+    {
+        use wasserflow::plot::{BLUE, Figure, GREY, Style, VERMILION};
+        let grid = DMatrix::from_fn(1, 101, |_, j| j as f64 / 50.0 - 1.0);
+        let h = predict(
+            flow.energy().features(),
+            state.measure(),
+            &Inputs::new(with_bias(grid.clone()))?,
+        )?;
+        let counts = x.iter().zip(&y).take(500).map(|(&x, &y)| [x, y]);
+        let fit = grid.iter().zip(&h).map(|(&x, h)| [x, h.exp()]);
+        std::fs::create_dir_all("target")?;
+        Figure::new()
+            .points(
+                counts,
+                Style::new(GREY)
+                    .radius(2.0)
+                    .opacity(0.4)
+                    .label("500 of the counts"),
+            )
+            .line(
+                grid.iter().map(|&x| [x, rate(x)]),
+                Style::new(VERMILION).dashed().label("rate"),
+            )
+            .line(fit, Style::new(BLUE).label("network"))
+            .x_label("x")
+            .y_label("count")
+            .title("Poisson regression")
+            .save("target/custom_loss.svg")?;
+        println!("Figure: target/custom_loss.svg");
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 //! Euler steps oscillate there, and the gap is 1.5e-5 after 100 000 of them.
 //!
 //! ```sh
-//! cargo run --release --example quickstart
+//! cargo run --release --example quickstart    # with --features plot: target/quickstart.svg too
 //! ```
 //!
 //! It takes well under a second, so `--smoke` is accepted without effect.
@@ -40,5 +40,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => println!("no additional neuron would decrease F"),
     }
     assert!(reason.converged() && gap <= 1e-6);
+
+    #[cfg(feature = "plot")]
+    {
+        // The labels are those of the neurons (a, b) = (1, e_1), (1, -e_1) and (-1, e_2).
+        let teacher = [1.0, 1.0, 0.0, 1.0, -1.0, 0.0, -1.0, 0.0, 1.0];
+        let teacher = nalgebra::DMatrix::from_column_slice(3, 3, &teacher) * 3_f64.sqrt();
+        std::fs::create_dir_all("target")?;
+        wasserflow::plot::neurons(state.measure())
+            .teacher(&EmpiricalMeasure::uniform(teacher)?)
+            .title("50 neurons at the minimum")
+            .save("target/quickstart.svg")?;
+    }
     Ok(())
 }

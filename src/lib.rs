@@ -156,7 +156,7 @@ mod book {
     struct Energies;
 }
 
-#[cfg(all(doctest, feature = "rand", feature = "csv"))]
+#[cfg(all(doctest, feature = "rand", feature = "csv", feature = "plot"))]
 #[doc = include_str!("../docs/src/zero.md")]
 mod zero {}
 /// The code of the page on figures, compiled as documentation tests.
