@@ -1,6 +1,7 @@
 //! Problems with known solutions: exact flows, orders of convergence, conic descent, Wasserstein
 //! distances.
 
+mod bandwidths;
 mod birth_death;
 mod conic;
 mod distances;
