@@ -51,6 +51,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         1e-8,
     );
 
+    // A pair of blobs with the entropy: log u + Ei(u) = const + 8 t / e, u = 2 r^2 / e, e = 0.5.
+    let mu = flow(Blob::entropy(1, 0.5)?, line(&[-0.1, 0.1])?, 1.0, 0.01)?;
+    row("blobs, t = 1", mu.particle(1)[0], 0.847637029, 1e-7);
+
     // The energy distance to U[0, 1], from nearly one point: the variance at t = 0.5.
     let grid: Vec<f64> = (0..1000).map(|i| (f64::from(i) + 0.5) / 1e3).collect();
     let start: Vec<f64> = (0..50).map(|i| 0.5 + 1e-9 * f64::from(i)).collect();

@@ -3,6 +3,8 @@
 
 mod bandwidths;
 mod birth_death;
+mod blob;
+mod blob_orders;
 mod conic;
 mod distances;
 mod exact_flows;
