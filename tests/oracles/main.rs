@@ -13,6 +13,7 @@ mod heavy_ball;
 mod hellinger_kantorovich;
 mod implicit_bias;
 mod interaction;
+mod jko;
 mod langevin;
 mod order;
 mod sampling;
