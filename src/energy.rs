@@ -10,6 +10,7 @@ use crate::numeric::vector::{columns, dot};
 use crate::ranks::AllReduce;
 use crate::real::Real;
 
+mod blob;
 mod energy_distance;
 mod frozen;
 mod gathered;
@@ -25,6 +26,7 @@ mod stein;
 mod sum;
 mod sum_over_ranks;
 
+pub use blob::Blob;
 pub(crate) use energy_distance::check_mass;
 pub use energy_distance::{ConditionallyPositive, EnergyDistance, Riesz};
 pub use frozen::Frozen;

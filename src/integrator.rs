@@ -14,6 +14,7 @@ mod heavy_ball;
 mod langevin;
 mod noise;
 mod proximal;
+mod reweighing;
 mod runge_kutta;
 mod schedule;
 mod svgd;

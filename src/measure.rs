@@ -8,11 +8,13 @@ use crate::real::{Real, real, to_f64};
 mod closeness;
 mod entropy;
 pub mod init;
+mod median;
 mod share;
 
 pub(crate) use share::gather_columns;
 
 pub use entropy::knn_entropy;
+pub use median::median_distance;
 
 /// An empirical measure `mu = sum_i c_i delta(w_i)` of particles `w_i` with weights `c_i`.
 ///

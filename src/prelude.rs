@@ -9,7 +9,7 @@ pub use crate::activation::{
 };
 pub use crate::data::{DataError, Labels, Split, Standardizer, Table, TableError};
 pub use crate::energy::{
-    ArcCosine, ConditionallyPositive, Energy, EnergyDistance, Frozen, Gathered, Gaussian,
+    ArcCosine, Blob, ConditionallyPositive, Energy, EnergyDistance, Frozen, Gathered, Gaussian,
     GaussianInteraction, Interaction, InteractionEnergy, InverseMultiquadric, Kernel,
     MeanFieldRisk, Mmd, Potential, PotentialEnergy, PowerLaw, RadialKernel, Riesz, Score,
     SteinDiscrepancy, Sum, SumOverRanks, WeightDecay, WithOutputWeight,

@@ -60,7 +60,7 @@ mod stored_rows;
 
 pub use cone::{balanced, cone_w2};
 pub use coupling::Coupling;
-pub use energy::{SinkhornEnergy, SlicedW2Energy, W2Energy};
+pub use energy::{HellingerKantorovichEnergy, SinkhornEnergy, SlicedW2Energy, W2Energy};
 pub use gaussian::gaussian_w2_squared;
 pub use sliced::sliced_w2;
 pub use speed::{MetricSpeed, Speed};

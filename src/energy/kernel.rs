@@ -3,8 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::error::{ParameterError, assert_size};
+use crate::error::{MeasureError, ParameterError, assert_size};
 use crate::forward::forward;
+use crate::measure::{EmpiricalMeasure, median_distance};
 use crate::real::{Real, real, to_f64};
 
 mod arc_cosine;
@@ -234,6 +235,58 @@ impl<T: Real> Gaussian<T> {
             to_f64(bandwidth),
         )?;
         Ok(Self { dim, bandwidth })
+    }
+
+    /// The kernel whose bandwidth s is the median distance of the particles of `mu`, the median
+    /// heuristic: a standard deviation, of `exp(-|w - v|^2 / (2 s^2))`, without further factors.
+    ///
+    /// See [`median_distance`](crate::measure::median_distance) for the meaning of `seed`.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 3, &[0.0, 1.0, 5.0]))?;
+    /// assert_eq!(Gaussian::median_heuristic(&mu, 0)?.bandwidth(), 4.0);
+    /// # Ok::<(), MeasureError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`median_distance`](crate::measure::median_distance) and [`new`](Self::new): if all
+    /// points coincide the median is 0.
+    pub fn median_heuristic(mu: &EmpiricalMeasure<T>, seed: u64) -> Result<Self, MeasureError> {
+        Ok(Self::new(mu.dim(), median_distance(mu, seed)?)?)
+    }
+
+    /// The kernel of Stein variational gradient descent with the median heuristic of Liu and Wang:
+    /// `exp(-|w - v|^2 / h)` with `h = median^2 / log m`, so `s^2 = median^2 / (2 log m)`.
+    ///
+    /// m is the number of particles of `mu` of positive weight, also if there are too many for the
+    /// exact median. Then `sum_j K(w_i, w_j)` is about 1 for particles at the median distance.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    ///
+    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[0.0, 1.0]))?;
+    /// let kernel = Gaussian::median_heuristic_svgd(&mu, 0)?;
+    /// assert!((kernel.value(&[0.0], &[1.0]) - 0.5_f64).abs() < 1e-15); // exp(-log 2)
+    /// # Ok::<(), MeasureError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`median_heuristic`](Self::median_heuristic).
+    ///
+    /// Source: Q. Liu and D. Wang, Stein variational gradient descent: a general purpose Bayesian
+    /// inference algorithm, 2016.
+    pub fn median_heuristic_svgd(
+        mu: &EmpiricalMeasure<T>,
+        seed: u64,
+    ) -> Result<Self, MeasureError> {
+        let median = median_distance(mu, seed)?;
+        let count = mu.weights().iter().filter(|&&c| c > T::zero()).count();
+        let factor = (2.0 * (count as f64).ln()).sqrt();
+        Ok(Self::new(mu.dim(), median / real(factor))?)
     }
 
     /// The bandwidth `s`.

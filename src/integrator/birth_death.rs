@@ -1,5 +1,6 @@
 //! Birth and death of particles: weights grow where the first variation is below its mean.
 
+use super::reweighing::displace_and_reweigh;
 use super::{Integrator, Step, check_nonnegative_in};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
@@ -74,25 +75,15 @@ impl<T: Real> Integrator<T> for BirthDeath {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        state.evaluate(energy);
-        let mut stages = state.take_stages(2);
-        let (values, descent) = stages.split_at_mut(1);
-        let values = &mut values[0].as_mut_slice()[..state.measure().len()];
-        let mu = state.measure();
-        let is_supported = energy
-            .first_variation(mu, mu.points(), values, &mut descent[0])
-            .is_some();
-        if is_supported {
-            let (mu, v) = state.split_mut();
-            mu.displace(dt * real(self.beta), v);
-            reweigh(energy, mu.weights_mut(), values, dt * real(self.alpha));
-        }
-        state.give_stages(stages);
-        if !is_supported {
-            return Err(StepError::Unsupported {
-                what: "the first variation",
-            });
-        }
+        let rate = dt * real(self.alpha);
+        displace_and_reweigh(
+            energy,
+            state,
+            dt * real(self.beta),
+            |energy, weights, values| {
+                reweigh(energy, weights, values, rate);
+            },
+        )?;
         Ok(Step::new(dt))
     }
 

@@ -1,5 +1,6 @@
 //! Conic particle descent, which moves particles and their mass.
 
+use super::reweighing::displace_and_reweigh;
 use super::{Integrator, Step, check_nonnegative_in};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
@@ -79,31 +80,15 @@ impl<T: Real> Integrator<T> for Conic {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        state.evaluate(energy);
-        let mut stages = state.take_stages(2);
-        let (values, descent) = stages.split_at_mut(1);
-        let values = &mut values[0].as_mut_slice()[..state.measure().len()];
-        let mu = state.measure();
-        let is_supported = energy
-            .first_variation(mu, mu.points(), values, &mut descent[0])
-            .is_some();
-        if is_supported {
-            let rate = dt * real(-4.0 * self.alpha);
-            let (mu, v) = state.split_mut();
-            for (c, &variation) in mu.weights_mut().iter_mut().zip(&*values) {
+        let rate = dt * real(-4.0 * self.alpha);
+        displace_and_reweigh(energy, state, dt * real(self.beta), |_, weights, values| {
+            for (c, &variation) in weights.iter_mut().zip(values) {
                 // A weight 0 stays 0, also if the exponential is infinite.
                 if *c > T::zero() {
                     *c *= (rate * variation).exp();
                 }
             }
-            mu.displace(dt * real(self.beta), v);
-        }
-        state.give_stages(stages);
-        if !is_supported {
-            return Err(StepError::Unsupported {
-                what: "the first variation",
-            });
-        }
+        })?;
         Ok(Step::new(dt))
     }
 

@@ -4,10 +4,13 @@ use crate::error::{EnergyError, MeasureError, ParameterError, ShapeError};
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, to_f64};
 
+mod distinct;
+mod hellinger_kantorovich;
 mod sinkhorn;
 mod sliced;
 mod wasserstein;
 
+pub use hellinger_kantorovich::HellingerKantorovichEnergy;
 pub use sinkhorn::SinkhornEnergy;
 pub use sliced::SlicedW2Energy;
 pub use wasserstein::W2Energy;

@@ -174,8 +174,9 @@ fn field(m: usize) {
     let gaussian = || Gaussian::new(2, 1.0).unwrap();
     let quartic = || InteractionEnergy::new(PowerLaw::new(4.0, 1.0).unwrap(), 2);
     let stein = || SteinDiscrepancy::new(Normal, gaussian(), 2);
-    let energies: [Box<dyn Energy<f64>>; 5] = [
+    let energies: [Box<dyn Energy<f64>>; 6] = [
         Box::new(quartic()),
+        Box::new(Blob::entropy(2, 0.5).unwrap()),
         Box::new(EnergyDistance::new(Riesz::new(1.0).unwrap(), cloud(9, 1)).unwrap()),
         Box::new(stein()),
         Box::new(SlicedW2Energy::new(cloud(9, 1), 5, 1).unwrap()),

@@ -3,7 +3,9 @@
 use nalgebra::DMatrix;
 use wasserflow::prelude::*;
 use wasserflow::testing::{self, Case};
-use wasserflow::transport::{SinkhornEnergy, SlicedW2Energy, W2Energy, gaussian_w2_squared};
+use wasserflow::transport::{
+    HellingerKantorovichEnergy, SinkhornEnergy, SlicedW2Energy, W2Energy, gaussian_w2_squared,
+};
 
 use crate::measures::{extreme_measures, invalid_measures};
 use crate::problems::energy;
@@ -22,6 +24,7 @@ fn in_precision<T: Real>(suite: &Suite<'_>) {
     entropies::<T>(suite);
     distances::<T>(suite);
     covariances::<T>(suite);
+    margins::<T>(suite);
     laws::<T>(suite);
 }
 
@@ -141,6 +144,28 @@ fn energies<T: Real>(suite: &Suite<'_>) {
             SteinDiscrepancy::new(Always(T::one()), unit, p).particle_dim()
         });
     }
+    for x in NUMBERS {
+        for y in NUMBERS {
+            let [variance, exponent] = [x, y].map(real::<T>);
+            let blob = suite.call("Blob::porous_medium", (x, y), || {
+                Blob::porous_medium(3, exponent, variance)
+            });
+            if let Some(Ok(blob)) = blob {
+                suite.call("Blob::exponent", (x, y), || blob.exponent());
+                suite.call("Blob::variance", (x, y), || blob.variance());
+            }
+        }
+        let blob = suite.call("Blob::entropy", x, || Blob::entropy(3, real::<T>(x)));
+        if let Some(Ok(mut blob)) = blob {
+            for (p, len) in [(3, 2), (2, 2), (3, 1)] {
+                let mu = EmpiricalMeasure::uniform(DMatrix::from_element(p, 2, T::one())).unwrap();
+                let mut out = vec![T::one(); len];
+                suite.call("Blob::density", (x, p, len), || {
+                    blob.density(&mu, mu.points(), &mut out)
+                });
+            }
+        }
+    }
     let riesz = Riesz::new(1.0).unwrap();
     for mu in extreme_measures::<T>(3)
         .into_iter()
@@ -176,6 +201,9 @@ fn energies<T: Real>(suite: &Suite<'_>) {
     let unit = Gaussian::new(3, T::one()).unwrap();
     let mut stein = SteinDiscrepancy::new(Always(T::one()), unit, 3);
     energy(suite, 23, &mut stein);
+    energy(suite, 28, &mut Blob::entropy(3, T::one()).unwrap());
+    let blob = Blob::porous_medium(3, real(2.5), T::one());
+    energy(suite, 29, &mut blob.unwrap());
     let nan = real::<T>(f64::NAN);
     energy(suite, 24, &mut SteinDiscrepancy::new(Always(nan), unit, 3));
 }
@@ -277,6 +305,34 @@ fn distances<T: Real>(suite: &Suite<'_>) {
         {
             let at = (p, mu.len(), mu.points().as_slice()[0], mu.weight(0));
             suite.call("measure::separation", at, || init::separation(&mu));
+            for seed in [0, u64::MAX] {
+                let median = suite.call("measure::median_distance", (at, seed), || {
+                    measure::median_distance(&mu, seed)
+                });
+                let number = median.is_some_and(|d| d.map_or(true, |d| d > T::zero()));
+                suite.check(number, "a median distance is positive", (at, median));
+                suite.call("Gaussian::median_heuristic", (at, seed), || {
+                    Gaussian::median_heuristic(&mu, seed)
+                });
+                suite.call("Gaussian::median_heuristic_svgd", (at, seed), || {
+                    Gaussian::median_heuristic_svgd(&mu, seed)
+                });
+            }
+            suite.call("HellingerKantorovichEnergy::gaussian", at, || {
+                HellingerKantorovichEnergy::gaussian(mu.clone()).map(drop)
+            });
+            let unbalanced = suite.call("HellingerKantorovichEnergy::new", at, || {
+                HellingerKantorovichEnergy::new(mu.clone())
+            });
+            if let Some(Ok(mut unbalanced)) = unbalanced {
+                suite.call("HellingerKantorovichEnergy::target", at, || {
+                    unbalanced.target().len()
+                });
+                suite.call("HellingerKantorovichEnergy::plan", at, || {
+                    unbalanced.plan(&mu)
+                });
+                suite.call("HellingerKantorovichEnergy::gap", at, || unbalanced.gap());
+            }
             let exact = suite.call("W2Energy::new", at, || W2Energy::new(mu.clone()));
             if let Some(Ok(exact)) = exact {
                 suite.call("W2Energy::target", at, || exact.target().len());
@@ -325,6 +381,51 @@ fn distances<T: Real>(suite: &Suite<'_>) {
     energy(suite, 26, &mut sliced.resampled());
     let entropic = SinkhornEnergy::half_square(target(), T::one()).unwrap();
     energy(suite, 27, &mut entropic.accuracy(real(1e-3), 5).unwrap());
+    let unbalanced = HellingerKantorovichEnergy::new(target());
+    energy(suite, 30, &mut unbalanced.unwrap());
+    let unbalanced = HellingerKantorovichEnergy::gaussian(target());
+    energy(suite, 31, &mut unbalanced.unwrap());
+}
+
+fn margins<T: Real>(suite: &Suite<'_>) {
+    use nalgebra::DVector;
+    use wasserflow::optimality::{Margin, f1_margin, f2_margin};
+    let check = |at: (usize, usize, f64, f64), margin: Option<Result<Margin, RiskError>>| {
+        if let Some(Ok(margin)) = margin {
+            let value = suite.call("Margin::value", at, || margin.value());
+            let bound = suite.call("Margin::bound", at, || margin.bound());
+            let holds = value
+                .zip(bound)
+                .is_some_and(|(value, bound)| !(value > bound));
+            suite.check(holds, "a margin is at most its bound", (at, margin));
+        }
+    };
+    for p in [1, 2, 3] {
+        for mu in extreme_measures::<T>(p)
+            .into_iter()
+            .chain(invalid_measures(p))
+        {
+            for x in NUMBERS {
+                for (n, y) in [(2, 1.0), (1, -1.0), (2, x)] {
+                    let at = (p, mu.len(), x, y);
+                    let samples = DMatrix::from_element(2, n, real::<T>(x));
+                    let labels = DVector::from_element(2, real::<T>(y));
+                    let dual = [real::<T>(x), T::one()];
+                    let map = Ridge::new(Relu, 2);
+                    for dual in [None, Some(&dual[..]), Some(&dual[..1])] {
+                        let margin = suite.call("optimality::f1_margin", at, || {
+                            f1_margin(&map, &mu, &samples, &labels, dual)
+                        });
+                        check(at, margin);
+                        let margin = suite.call("optimality::f2_margin", at, || {
+                            f2_margin(&map, &mu, &samples, &labels, dual)
+                        });
+                        check(at, margin);
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn covariances<T: Real>(suite: &Suite<'_>) {

@@ -54,6 +54,13 @@ energy_laws!(stein_multiquadric: |case| {
     SteinDiscrepancy::new(Quartic, InverseMultiquadric::new(1.5).unwrap(), case.d)
 }, convex);
 
+energy_laws!(entropy_blob: |case| Blob::entropy(case.d, 1.5).unwrap());
+energy_laws!(quadratic_blob: |case| {
+    Blob::porous_medium(case.d, 2.0, 0.75).unwrap()
+}, convex);
+energy_laws!(cubic_blob: |case| Blob::porous_medium(case.d, 3.0, 0.75).unwrap());
+energy_laws!(root_blob: |case| Blob::porous_medium(case.d, 1.5, 1.5).unwrap());
+
 /// The score of the standard normal density.
 struct Normal;
 

@@ -114,7 +114,16 @@ fn interaction(case: Case, rank: Option<Rank<f64>>) -> BoxedEnergy {
     }
 }
 
-const ENERGIES: [(&str, Make); 10] = [
+/// Blobs, of which every rank evaluates the whole measure.
+fn blob(case: Case, rank: Option<Rank<f64>>) -> BoxedEnergy {
+    let energy = Blob::porous_medium(case.d + case.k, 2.5, 1.0).unwrap();
+    match rank {
+        Some(rank) => Box::new(Gathered::new(energy, rank)),
+        None => Box::new(energy),
+    }
+}
+
+const ENERGIES: [(&str, Make); 11] = [
     ("tanh", tanh),
     ("relu", relu),
     ("softmax", softmax),
@@ -125,15 +134,21 @@ const ENERGIES: [(&str, Make); 10] = [
     ("sum", sum),
     ("frozen", frozen),
     ("interaction", interaction),
+    ("blob", blob),
 ];
 
 /// Dealt out in three ways, with more ranks than particles.
 #[test]
 fn every_energy_on_ranks_is_that_of_the_whole_measure() {
     let law = |seed: u64| -> Result<(), Violation> {
-        let (_, make) = ENERGIES[(seed % 9) as usize];
-        let m = 1 + (seed / 9 % 9) as usize;
-        let d = if (seed / 81).is_multiple_of(2) { 1 } else { 3 };
+        let count = ENERGIES.len() as u64;
+        let (_, make) = ENERGIES[(seed % count) as usize];
+        let m = 1 + (seed / count % 9) as usize;
+        let d = if (seed / (9 * count)).is_multiple_of(2) {
+            1
+        } else {
+            3
+        };
         let case = Case { m, d, seed, ..CASE };
         for size in [1, 2, 3, 7] {
             let parts = Rank::group(size)

@@ -130,6 +130,73 @@ fn the_velocity_of_w2_is_its_gradient() {
     assert!((v - other).amax() < 1e-14);
 }
 
+/// D2 on the line with other weights, where plans split: `F = (1/2) int (Q_mu - Q_nu)^2` of the
+/// quantile functions, the velocity is `T_i - w_i` with the mean T_i of `Q_nu` over the levels of
+/// particle i, and along the flow `w_i = T_i + e^{-t} (w_i(0) - T_i)` and
+/// `F(t) = F_inf + e^{-2t} (F(0) - F_inf)`, as long as the order remains.
+#[test]
+fn other_weights_on_the_line() {
+    // In order, with sums of weights that interleave.
+    let (w, c): (_, [f64; 4]) = ([-1.0, 0.25, 0.5, 2.0], [0.3, 0.2, 0.3, 0.2]);
+    let (y, b) = ([-2.0, -0.5, 1.0, 1.5, 3.0], [0.1, 0.35, 0.25, 0.05, 0.25]);
+    let weighted = |x: &[f64], c: &[f64]| {
+        let points = DMatrix::from_row_slice(1, x.len(), x);
+        EmpiricalMeasure::weighted(points, DVector::from_column_slice(c)).unwrap()
+    };
+    // The common refinement of the levels of both quantile functions.
+    let (mut value, mut means, mut spread) = (0.0_f64, [0.0_f64; 4], 0.0_f64);
+    let (mut i, mut j, mut left) = (0, 0, (c[0], b[0]));
+    let mut pieces = Vec::new();
+    while i < 4 && j < 5 {
+        let mass = left.0.min(left.1);
+        value += 0.5 * mass * (w[i] - y[j]) * (w[i] - y[j]);
+        means[i] += mass * y[j] / c[i];
+        pieces.push((i, y[j], mass));
+        left = (left.0 - mass, left.1 - mass);
+        if left.0 < 1e-12 {
+            i += 1;
+            left.0 = if i < 4 { c[i] } else { 0.0 };
+        }
+        if left.1 < 1e-12 {
+            j += 1;
+            left.1 = if j < 5 { b[j] } else { 0.0 };
+        }
+    }
+    assert!(pieces.len() == 8, "the plan splits: {pieces:?}");
+    for (i, y, mass) in pieces {
+        spread += 0.5 * mass * (y - means[i]) * (y - means[i]); // F_inf
+    }
+
+    // In another order than that of the line.
+    let (mu, nu) = (
+        weighted(&[w[2], w[0], w[3], w[1]], &[c[2], c[0], c[3], c[1]]),
+        weighted(
+            &[y[4], y[2], y[0], y[3], y[1]],
+            &[b[4], b[2], b[0], b[3], b[1]],
+        ),
+    );
+    let order = [2, 0, 3, 1];
+    let mut energy = W2Energy::new(nu.clone()).unwrap();
+    let mut v = mu.points().clone();
+    let found = energy.velocity(&mu, &mut v);
+    assert!((found - value).abs() < 1e-13, "{found}, {value}");
+    for (l, &i) in order.iter().enumerate() {
+        assert!((v[l] - (means[i] - w[i])).abs() < 1e-13, "{v}");
+    }
+    let plan = energy.coupling().unwrap().plan();
+    assert!(plan.len() >= 8, "{plan:?}");
+    let time = 0.7;
+    let after = run(&mut energy, &mu, time, 0.01);
+    for (l, &i) in order.iter().enumerate() {
+        let exact = means[i] + f64::exp(-time) * (w[i] - means[i]);
+        let found = after.particle(l)[0];
+        assert!((found - exact).abs() < 1e-9, "{found}, {exact}");
+    }
+    let exact = spread + f64::exp(-2.0 * time) * (value - spread);
+    let found = energy.value(&after);
+    assert!((found - exact).abs() < 1e-9, "{found}, {exact}");
+}
+
 /// Particles at one point are coupled as one; one of weight 0 moves without influence.
 #[test]
 fn copies_of_a_particle_move_together() {

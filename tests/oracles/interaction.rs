@@ -47,6 +47,7 @@ fn velocities(mut energy: impl Energy<f64>, mu: &EmpiricalMeasure<f64>) -> DMatr
     v
 }
 
+/// A0: `int v dmu = 0` for even interactions; the virial identity is a law of the kit.
 #[test]
 fn the_momentum_is_zero() {
     for seed in 0..20 {
@@ -159,7 +160,7 @@ fn the_mean_field_limit_is_a_disc() {
     assert!((radius - 0.902_802_457).abs() < 4e-3, "{radius}");
 }
 
-/// A4: the radius of the ring that `r^p - r^q` supports, for m particles and in the limit.
+/// A4, A4b: the radius of the ring that `r^p - r^q` supports, for m particles and in the limit.
 #[test]
 fn rings() {
     for (m, exact) in [

@@ -2,7 +2,10 @@
 //! distances.
 
 mod annealed_langevin;
+mod bandwidths;
 mod birth_death;
+mod blob;
+mod blob_orders;
 mod conic;
 mod distances;
 mod exact_flows;
@@ -12,6 +15,7 @@ mod hellinger_kantorovich;
 mod implicit_bias;
 mod interaction;
 mod isotropic_gaussians;
+mod jko;
 mod langevin;
 mod lazy_training;
 mod order;

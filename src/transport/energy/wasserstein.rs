@@ -1,7 +1,8 @@
 //! Half the squared 2-Wasserstein distance to a target, by exact transport.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 
+use super::distinct::Distinct;
 use super::{check_measure, check_target};
 use crate::energy::Energy;
 use crate::error::{EnergyError, MeasureError, assert_size};
@@ -107,53 +108,6 @@ impl<T: Real> W2Energy<T> {
             }
         }
         best
-    }
-}
-
-/// The distinct points of a measure, with their total weights.
-struct Distinct<T> {
-    measure: EmpiricalMeasure<T>,
-    /// The distinct point of each particle.
-    of: Vec<usize>,
-}
-
-impl<T: Real> Distinct<T> {
-    fn new(mu: &EmpiricalMeasure<T>) -> Self {
-        let m = mu.len();
-        let mut order: Vec<usize> = (0..m).collect();
-        let compare = |&a: &usize, &b: &usize| {
-            let (a, b) = (mu.particle(a), mu.particle(b));
-            a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal)
-        };
-        order.sort_by(compare); // stable: the first of equal particles is the first in the measure
-        let mut first: Vec<usize> = (0..m).collect();
-        for pair in order.windows(2) {
-            if mu.particle(pair[0]) == mu.particle(pair[1]) {
-                first[pair[1]] = first[pair[0]];
-            }
-        }
-        let (mut of, mut kept, mut weights) = (vec![0; m], Vec::new(), Vec::new());
-        for i in 0..m {
-            if first[i] == i {
-                of[i] = kept.len();
-                kept.push(i);
-                weights.push(mu.weight(i));
-            } else {
-                of[i] = of[first[i]];
-                weights[of[i]] += mu.weight(i);
-            }
-        }
-        let mut measure = mu.clone();
-        if kept.len() < m {
-            let points = mu.points().select_columns(&kept);
-            // A measure that is not valid is refused by the coupling.
-            if let Ok(distinct) = EmpiricalMeasure::weighted(points, DVector::from_vec(weights)) {
-                measure = distinct;
-            } else {
-                of = (0..m).collect();
-            }
-        }
-        Self { measure, of }
     }
 }
 

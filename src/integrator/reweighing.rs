@@ -1,0 +1,36 @@
+//! The common part of methods that move particles and change their weights by the first variation.
+
+use crate::energy::Energy;
+use crate::error::StepError;
+use crate::real::Real;
+use crate::state::State;
+
+/// Moves the particles by `length v`, and changes their weights by
+/// `reweigh(energy, weights, F'(mu)(w_i))`, both at the measure before the step.
+pub(super) fn displace_and_reweigh<T: Real>(
+    energy: &mut dyn Energy<T>,
+    state: &mut State<T>,
+    length: T,
+    reweigh: impl FnOnce(&mut dyn Energy<T>, &mut [T], &[T]),
+) -> Result<(), StepError> {
+    state.evaluate(energy);
+    let mut stages = state.take_stages(2);
+    let (values, descent) = stages.split_at_mut(1);
+    let values = &mut values[0].as_mut_slice()[..state.measure().len()];
+    let mu = state.measure();
+    let is_supported = energy
+        .first_variation(mu, mu.points(), values, &mut descent[0])
+        .is_some();
+    if is_supported {
+        let (mu, v) = state.split_mut();
+        mu.displace(length, v);
+        reweigh(energy, mu.weights_mut(), values);
+    }
+    state.give_stages(stages);
+    if is_supported {
+        Ok(())
+    } else {
+        let what = "the first variation";
+        Err(StepError::Unsupported { what })
+    }
+}
