@@ -121,8 +121,9 @@ impl<'a> Iterate<'a> {
             self.advance(&step);
             let current = self.current();
             stalled += 1;
-            // Also if the first gap is not a number.
-            if !(current.affinity[1] - current.affinity[0] >= upper - lower) {
+            let (gap, least) = (current.affinity[1] - current.affinity[0], upper - lower);
+            // The first gap may be infinite or not a number.
+            if gap < least || !least.is_finite() {
                 (best, stalled) = (current, 0);
             }
         }
