@@ -40,10 +40,30 @@ pub(super) struct WeightProblem<'a, T, E: ?Sized> {
     descent: DMatrix<T>,
     /// `d^2 F / dz_g dz_h` in the columns that were computed, NaN elsewhere.
     hessian: DMatrix<f64>,
+    /// Whether F is quadratic in the factors; `None` before the first column of the Hessian that is
+    /// not 0.
+    is_quadratic: Option<bool>,
     /// Whether the Hessian is that at z, or predicted the gradient at z.
     predicts: bool,
     /// Whether the Hessian is that at other factors.
     kept: bool,
+}
+
+/// The Hessian of F in the weights of the first particles, possibly at other weights.
+pub(super) struct KnownHessian {
+    matrix: DMatrix<f64>,
+    /// Whether F is quadratic in the weights, if that is known.
+    is_quadratic: Option<bool>,
+}
+
+impl KnownHessian {
+    /// That of no particle.
+    pub(super) fn none() -> Self {
+        Self {
+            matrix: DMatrix::zeros(0, 0),
+            is_quadratic: None,
+        }
+    }
 }
 
 /// The result of a minimisation.
@@ -71,12 +91,16 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
     pub(super) fn extended(
         energy: &'a mut E,
         mu: EmpiricalMeasure<T>,
-        hessian: &DMatrix<f64>,
+        known: &KnownHessian,
     ) -> Result<Self, StepError> {
         let mut problem = Self::separate(energy, mu)?;
-        let known = hessian.shape();
-        problem.hessian.view_mut((0, 0), known).copy_from(hessian);
-        problem.predicts = hessian.is_empty();
+        let shape = known.matrix.shape();
+        problem
+            .hessian
+            .view_mut((0, 0), shape)
+            .copy_from(&known.matrix);
+        problem.predicts = known.matrix.is_empty();
+        problem.is_quadratic = known.is_quadratic;
         Ok(problem)
     }
 
@@ -114,6 +138,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             value: T::zero(),
             gradient: vec![T::zero(); groups],
             hessian: DMatrix::from_element(groups, groups, f64::NAN),
+            is_quadratic: None,
             predicts: true,
             kept: false,
             z,
@@ -149,8 +174,9 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
     /// Minimises F: Newton steps while they decrease F, and bundle steps otherwise.
     ///
     /// Newton steps end with few evaluations where F is smooth; bundle steps reach the minimum of
-    /// any convex F, and bound it from below.
-    pub(super) fn minimise(&mut self) -> Outcome<T> {
+    /// any convex F, and bound it from below. Newton steps also end, after the first, if the
+    /// estimate of `F - min F` is at most `enough`.
+    pub(super) fn minimise(&mut self, enough: f64) -> Outcome<T> {
         let mut bundle = Bundle::default();
         let mut outcome = Outcome {
             converged: false,
@@ -159,10 +185,10 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             subgradient: Vec::new(),
         };
         for round in 0..ROUNDS {
-            let (residual, iterations) = self.newton();
+            let (residual, iterations) = self.newton(enough);
             outcome.residual = residual;
             outcome.iterations += iterations;
-            if residual > self.rounding() {
+            if residual > self.rounding().max(enough) {
                 let steps = (self.z.len() + 5) << (round + 1);
                 let iterations = self.bundle(&mut bundle, steps);
                 self.forget_hessian();
@@ -171,7 +197,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
                 outcome.subgradient = self.measures(&bundle);
             }
             outcome.converged = outcome.residual <= self.rounding().max(bundle.rounding());
-            if outcome.converged {
+            if outcome.converged || residual <= enough {
                 break;
             }
         }
@@ -218,9 +244,12 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
 
     /// [`into_support`](Self::into_support), and the Hessian of these particles; for separate
     /// particles.
-    pub(super) fn into_support_with_hessian(self) -> (EmpiricalMeasure<T>, DMatrix<f64>) {
+    pub(super) fn into_support_with_hessian(self) -> (EmpiricalMeasure<T>, KnownHessian) {
         let kept = self.support();
-        let hessian = self.hessian.select_columns(&kept).select_rows(&kept);
+        let hessian = KnownHessian {
+            matrix: self.hessian.select_columns(&kept).select_rows(&kept),
+            is_quadratic: self.is_quadratic,
+        };
         (self.into_support(), hessian)
     }
 
