@@ -23,8 +23,8 @@
 //!
 //! Particles that are distributed over ranks: [`insert()`] gives the new particle to one rank,
 //! [`run_until_optimal()`] needs no change. [`reweigh()`], [`FrankWolfe`] and [`run_and_correct()`]
-//! collect the measure, do the same work on every rank, and deal out the result. [`merge()`] and [`prune()`] act on the
-//! measure that they get: `merge(&phi, &mu.collect(ranks), 0.0).share(ranks)` is that of all ranks.
+//! collect the measure, do the same work on every rank, and deal out the result. [`merge()`] and
+//! [`prune()`] act on the measure that they get: `merge(&phi, &mu.collect(ranks), 0.0).share(ranks)` is that of all ranks.
 //!
 //! ```
 //! use wasserflow::nalgebra::{DMatrix, DVector};

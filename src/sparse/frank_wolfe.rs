@@ -49,8 +49,8 @@ pub(super) use run::{Run, certificate_by};
 /// [`run`](Self::run) keeps the Hessian of F in the weights. For a quadratic F an atom costs one
 /// first variation for its column, and a step of `Corrective` two more and a certificate. For
 /// other F all columns are computed again where the weights changed, with two first variations
-/// each. `run` ends the optimisation of the weights when they are estimated to be optimal up to `1e-4` of
-/// the requested gap.
+/// each. `run` ends the optimisation of the weights when they are estimated to be optimal up to
+/// `1e-4` of the requested gap.
 ///
 /// # Kinks
 /// At a kink of F (`Hinge`, `Quantile`) the first variation is not unique, and the one at the

@@ -32,8 +32,9 @@ const CORRECTIONS: usize = 32;
 /// Returns the reason and the last certificate.
 ///
 /// - [`StopReason::GloballyOptimal`]: the certified gap is at most `gap`.
-/// - [`StopReason::Stationary`]: as for [`FrankWolfe::run`]; the weights are optimal and the search
-///   for a descent direction ended without one.
+/// - [`StopReason::Stationary`]: the [`optimistic_gap`](Certificate::optimistic_gap) is at most `gap`
+///   but the certified one is not, because the effort did not suffice. Or all steps were taken, and
+///   the last correction ended without a descent direction, as [`FrankWolfe::run`].
 /// - [`StopReason::Steps`]: `steps` steps of the flow and the corrections after them were taken.
 ///
 /// Corrections never increase F. They change number, order and weights of the particles, and
@@ -193,7 +194,7 @@ where
                         what: "a finite duality gap (the conjugate of the loss)",
                     });
                 }
-                if run.reason != StopReason::Steps || taken >= steps {
+                if certificate.optimistic_gap() <= gap || taken >= steps {
                     return Ok(run);
                 }
             }

@@ -40,9 +40,8 @@ pub(super) struct WeightProblem<'a, T, E: ?Sized> {
     descent: DMatrix<T>,
     /// `d^2 F / dz_g dz_h` in the columns that were computed, NaN elsewhere.
     hessian: DMatrix<f64>,
-    /// Whether F is quadratic in the factors; `None` before the first column of the Hessian that is
-    /// not 0.
-    is_quadratic: Option<bool>,
+    /// Whether a column of the Hessian showed that F is quadratic in the factors.
+    is_quadratic: bool,
     /// Whether the Hessian is that at z, or predicted the gradient at z.
     predicts: bool,
     /// Whether the Hessian is that at other factors.
@@ -52,8 +51,8 @@ pub(super) struct WeightProblem<'a, T, E: ?Sized> {
 /// The Hessian of F in the weights of the first particles, possibly at other weights.
 pub(super) struct KnownHessian {
     matrix: DMatrix<f64>,
-    /// Whether F is quadratic in the weights, if that is known.
-    is_quadratic: Option<bool>,
+    /// Whether a column showed that F is quadratic in the weights.
+    is_quadratic: bool,
 }
 
 impl KnownHessian {
@@ -61,7 +60,7 @@ impl KnownHessian {
     pub(super) fn none() -> Self {
         Self {
             matrix: DMatrix::zeros(0, 0),
-            is_quadratic: None,
+            is_quadratic: false,
         }
     }
 }
@@ -138,7 +137,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             value: T::zero(),
             gradient: vec![T::zero(); groups],
             hessian: DMatrix::from_element(groups, groups, f64::NAN),
-            is_quadratic: None,
+            is_quadratic: false,
             predicts: true,
             kept: false,
             z,
@@ -174,8 +173,8 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
     /// Minimises F: Newton steps while they decrease F, and bundle steps otherwise.
     ///
     /// Newton steps end with few evaluations where F is smooth; bundle steps reach the minimum of
-    /// any convex F, and bound it from below. Newton steps also end, after the first, if the
-    /// estimate of `F - min F` is at most `enough`.
+    /// any convex F, and bound it from below. Newton steps that decreased F also end if the estimate
+    /// of `F - min F` is at most `enough`.
     pub(super) fn minimise(&mut self, enough: f64) -> Outcome<T> {
         let mut bundle = Bundle::default();
         let mut outcome = Outcome {
@@ -184,11 +183,14 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             iterations: 0,
             subgradient: Vec::new(),
         };
+        let start = self.value;
         for round in 0..ROUNDS {
             let (residual, iterations) = self.newton(enough);
             outcome.residual = residual;
             outcome.iterations += iterations;
-            if residual > self.rounding().max(enough) {
+            // Without a decrease the caller needs a proof: at a kink the estimate is not a bound.
+            let is_enough = residual <= enough && self.value < start;
+            if residual > self.rounding() && !is_enough {
                 let steps = (self.z.len() + 5) << (round + 1);
                 let iterations = self.bundle(&mut bundle, steps);
                 self.forget_hessian();
@@ -197,7 +199,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
                 outcome.subgradient = self.measures(&bundle);
             }
             outcome.converged = outcome.residual <= self.rounding().max(bundle.rounding());
-            if outcome.converged || residual <= enough {
+            if outcome.converged || is_enough {
                 break;
             }
         }

@@ -426,6 +426,16 @@ fn corrective_gradients_to_a_certified_minimum() {
         .collect();
     all.sort_unstable();
     println!("median {:?}, most {:?}", all[30], all[59]);
+    let mut sliding: Vec<_> = (0..60)
+        .map(|seed| conditional_gradients(FrankWolfe::Sliding, seed))
+        .collect();
+    sliding.sort_unstable();
+    println!(
+        "sliding: {:?}, {:?}, {:?}",
+        sliding[0], sliding[30], sliding[59]
+    );
+    let work = [&all, &sliding].map(|runs| runs.iter().map(|run| run[1] / 20).max());
+    println!("velocities of 20 neurons: at most {work:?}");
     assert!(all[59][0] <= 150, "{all:?}");
 }
 

@@ -1,8 +1,8 @@
 //! Newton steps for weights: sequential quadratic programming with a finite-difference Hessian.
 //!
 //! The Hessian costs two first variations a group, or one if F is quadratic along the first group.
-//! It is kept while it predicts the gradient after each step (the secant condition): for a quadratic
-//! F throughout.
+//! It is kept while it predicts the gradient after each step (the secant condition): for a
+//! quadratic F throughout.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -18,13 +18,10 @@ const NEWTON_STEPS: usize = 50;
 /// does not describe F.
 const HALVINGS: usize = 20;
 
-/// The relative error of the predicted change of the gradient up to which the Hessian is kept, in
-/// units of its own error. That of a loss that is not quadratic is larger.
+/// The relative error of the predicted change of the gradient up to which the Hessian is kept, and
+/// the relative difference of slopes over one and two steps up to which F is quadratic, in units of
+/// the error of differences. Those of a loss that is not quadratic are larger.
 const SECANT_UNITS: f64 = 1e3;
-
-/// The relative difference of the slopes over one and two steps up to which F is quadratic, in units
-/// of the error of differences: the rounding error of a sum over samples and particles.
-const QUADRATIC_UNITS: f64 = 32.0;
 
 /// The decrement of a kept Hessian that proves the minimum, in units of the rounding error of F: the
 /// curvature may have decreased by this factor.
@@ -166,15 +163,12 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             DVector::from_iterator(base.len(), change)
         };
         let near = slopes(self, step);
-        let column = if self.is_quadratic == Some(true) {
+        let column = if self.is_quadratic {
             near
         } else {
             let far = slopes(self, step + step);
-            let size = near.amax();
-            if size > 0.0 {
-                let error = QUADRATIC_UNITS * to_f64(difference_error::<T>());
-                self.is_quadratic = Some((&far - &near).amax() <= error * size);
-            }
+            let error = SECANT_UNITS * to_f64(difference_error::<T>()) * near.amax();
+            self.is_quadratic = near.amax() > 0.0 && (&far - &near).amax() <= error;
             // f'(0) = (4 f(s) - f(2 s) - 3 f(0)) / (2 s).
             near * 2.0 - far
         };
@@ -186,7 +180,7 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
     /// Discards the Hessian, which belongs to other weights.
     pub(super) fn forget_hessian(&mut self) {
         self.hessian.fill(f64::NAN);
-        (self.predicts, self.kept) = (true, false);
+        (self.predicts, self.kept, self.is_quadratic) = (true, false, false);
     }
 
     /// Keeps the Hessian if it predicts the change of the gradient since the factors `z`.
