@@ -17,7 +17,7 @@ fn reaches<L: Loss<T> + Loss<f64> + Copy, T: Real>(
     d: usize,
     k: usize,
     seed: u64,
-    gap: f64,
+    gap: Result<f64, f64>,
 ) {
     let rng = &mut ChaCha8Rng::seed_from_u64(seed);
     let (n, m) = (rng.random_range(4..25), rng.random_range(1..20));
