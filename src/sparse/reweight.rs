@@ -52,9 +52,8 @@ use crate::real::Real;
 /// Where F is smooth, Newton steps: the Hessian is computed by finite differences of `F'` along
 /// each weight, its quadratic model is minimised over `c >= 0` (NNLS), and a backtracking line
 /// search accepts only decreases of F. The Hessian is kept while it predicts the gradient after each
-/// step, for a quadratic F throughout. Cost: 2 m first variations a Hessian, m + 1 if the slopes of
-/// its first column show that F is quadratic; one first variation and `O(m^3)` a step, and a second
-/// one where particles are almost equal.
+/// step, for a quadratic F throughout. Cost: 2 m first variations a Hessian, one first variation and
+/// `O(m^3)` a step.
 ///
 /// Where Newton steps end above the minimum, because F is linear near the weights (`Hinge`,
 /// `Quantile`, the tails of `Huber`) or has a kink there, a bundle method: F is bounded from below

@@ -42,6 +42,9 @@ pub(super) struct WeightProblem<'a, T, E: ?Sized> {
     hessian: DMatrix<f64>,
     /// Whether a column of the Hessian showed that F is quadratic in the factors.
     is_quadratic: bool,
+    /// Whether the minimum is needed up to a tolerance only, so that columns of a quadratic F may be
+    /// less accurate.
+    is_inexact: bool,
     /// Whether the Hessian is that at z, or predicted the gradient at z.
     predicts: bool,
     /// Whether the Hessian is that at other factors.
@@ -138,6 +141,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             gradient: vec![T::zero(); groups],
             hessian: DMatrix::from_element(groups, groups, f64::NAN),
             is_quadratic: false,
+            is_inexact: false,
             predicts: true,
             kept: false,
             z,
@@ -184,6 +188,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             subgradient: Vec::new(),
         };
         let start = self.value;
+        self.is_inexact = enough > 0.0;
         for round in 0..ROUNDS {
             let (residual, iterations) = self.newton(enough);
             outcome.residual = residual;

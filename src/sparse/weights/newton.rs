@@ -55,7 +55,7 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             };
             let before = decrement;
             decrement = -gather(&self.gradient, &free).dot(&step);
-            if count > 0 && self.predicts && decrement <= enough {
+            if self.is_inexact && count > 0 && self.predicts && decrement <= enough {
                 return (decrement, count);
             }
             let ends = decrement.is_nan() || decrement <= self.rounding();
@@ -168,7 +168,8 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
         } else {
             let far = slopes(self, step + step);
             let error = SECANT_UNITS * to_f64(difference_error::<T>()) * near.amax();
-            self.is_quadratic = near.amax() > 0.0 && (&far - &near).amax() <= error;
+            self.is_quadratic =
+                self.is_inexact && near.amax() > 0.0 && (&far - &near).amax() <= error;
             // f'(0) = (4 f(s) - f(2 s) - 3 f(0)) / (2 s).
             near * 2.0 - far
         };
@@ -237,7 +238,7 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             self.advance(free, step, &z, s);
             if let Some(value) = self.evaluate().filter(|&value| value < self.value) {
                 self.value = value;
-                if s == 1.0 {
+                if s == 1.0 && self.is_inexact {
                     self.extend(free, step, &z, &gradient);
                 }
                 self.check_hessian(free, &z, &gradient);

@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::loss::Loss;
-use wasserflow::nalgebra::{DMatrix, DVector};
+use wasserflow::nalgebra::DMatrix;
 use wasserflow::optimality::{Certifiable, certify};
 use wasserflow::prelude::*;
 use wasserflow::sparse::{FrankWolfe, run_and_correct};
@@ -141,72 +141,6 @@ fn zero_steps_are_a_certificate() {
     for gap in [-1.0, f64::NAN] {
         let result = run_and_correct(&mut flow, &mut state, gap, 1, 1);
         assert!(matches!(result, Err(StepError::Parameter { .. })), "{gap}");
-    }
-}
-
-/// The number of first variations of the optimisation of weights: the Hessian of a quadratic F costs
-/// one for each particle and one more, that of another F two for each particle.
-#[test]
-fn a_quadratic_energy_costs_one_first_variation_a_weight() {
-    fn count<L: Loss<f64>>(loss: L) -> usize {
-        let rng = &mut ChaCha8Rng::seed_from_u64(8);
-        let (x, y) = (matrix(2, 30, rng), signs(&matrix(1, 30, rng)));
-        let mut energy = Counted(network::<_, _, f64>(Relu, loss, &x, &y, 1e-3), 0);
-        let mu = measure(3, 10, rng);
-        let best = sparse::reweigh(&mut energy, &mu).unwrap();
-        assert!(best.len() > 1);
-        energy.1
-    }
-    let (square, logistic) = (count(Square), count(Logistic));
-    assert!((11..=26).contains(&square), "{square}");
-    assert!(logistic >= 40, "{logistic}");
-}
-
-/// An energy that counts its first variations.
-struct Counted<E>(E, usize);
-
-impl<E: Energy<f64>> Energy<f64> for Counted<E> {
-    fn particle_dim(&self) -> usize {
-        self.0.particle_dim()
-    }
-    fn value(&mut self, mu: &EmpiricalMeasure<f64>) -> f64 {
-        self.0.value(mu)
-    }
-    fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
-        self.0.velocity(mu, out)
-    }
-    fn first_variation(
-        &mut self,
-        mu: &EmpiricalMeasure<f64>,
-        at: &DMatrix<f64>,
-        values: &mut [f64],
-        descent: &mut DMatrix<f64>,
-    ) -> Option<f64> {
-        self.1 += 1;
-        self.0.first_variation(mu, at, values, descent)
-    }
-}
-
-/// Almost equal neurons: the Hessian in the weights is singular to rounding. Mass moves between
-/// them in few steps.
-#[test]
-fn almost_equal_neurons_do_not_slow_down_the_weights() {
-    for seed in 0..20 {
-        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let (x, y) = (matrix(2, 15, rng), matrix(1, 15, rng));
-        let few: EmpiricalMeasure<f64> = measure(3, 6, rng);
-        let points = DMatrix::from_fn(3, 18, |l, i| {
-            few.points()[(l, i % 6)] * (1.0 + 1e-6 * rng.random_range(-1.0..1.0))
-        });
-        let mu = EmpiricalMeasure::weighted(points, DVector::from_element(18, 0.05)).unwrap();
-        let mut energy = Counted(network::<_, _, f64>(Relu, Square, &x, &y, 1e-3), 0);
-        let best = sparse::reweigh(&mut energy, &mu).unwrap();
-        assert!(
-            energy.1 <= 150,
-            "seed {seed}: {} of {}",
-            energy.1,
-            best.len()
-        );
     }
 }
 
