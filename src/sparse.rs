@@ -11,18 +11,20 @@
 //! | [`insert()`] | one more particle along a descent direction, F decreases | any energy |
 //! | [`merge()`] | one neuron for each direction of the input weights | [`Ridge`](crate::Ridge), homogeneous |
 //! | [`prune()`] | without the neurons that do not change the predictions | [`Ridge`](crate::Ridge), homogeneous |
+//! | [`run_and_correct()`] | a flow, then new atoms and optimal weights, until a certificate proves a gap | [`Certifiable`] |
 //! | [`run_until_optimal()`] | a flow until a certificate proves a gap, or until it is trapped | [`Certifiable`] |
 //!
 //! To a certified minimum of a rectifier network with the square loss, [`FrankWolfe::Corrective`] is
 //! the fastest method in the plane; for d = 3 [`FrankWolfe::Sliding`] is as fast. They need no start, and
-//! take less time than a proximal flow with [`run_until_optimal()`].
+//! take less time than a proximal flow with [`run_until_optimal()`]. From a given start,
+//! [`run_and_correct()`] takes about as many evaluations as `Corrective` from the zero measure.
 //!
 //! [`Certifiable`]: crate::optimality::Certifiable
 //!
 //! Particles that are distributed over ranks: [`insert()`] gives the new particle to one rank,
-//! [`run_until_optimal()`] needs no change, and [`reweigh()`] and [`FrankWolfe`] collect the measure,
-//! do the same work on every rank, and deal out the result. [`merge()`] and [`prune()`] act on the
-//! measure that they get: `merge(&phi, &mu.collect(ranks), 0.0).share(ranks)` is that of all ranks.
+//! [`run_until_optimal()`] needs no change. [`reweigh()`], [`FrankWolfe`] and [`run_and_correct()`]
+//! collect the measure, do the same work on every rank, and deal out the result. [`merge()`] and
+//! [`prune()`] act on the measure that they get: `merge(&phi, &mu.collect(ranks), 0.0).share(ranks)` is that of all ranks.
 //!
 //! ```
 //! use wasserflow::nalgebra::{DMatrix, DVector};
@@ -50,6 +52,7 @@ mod merge;
 mod prune;
 mod ranks;
 mod reweight;
+mod run_and_correct;
 mod run_until_optimal;
 mod weights;
 
@@ -67,4 +70,5 @@ pub use insert::insert;
 pub use merge::merge;
 pub use prune::prune;
 pub use reweight::reweigh;
+pub use run_and_correct::{run_and_correct, run_and_correct_with};
 pub use run_until_optimal::{run_until_optimal, run_until_optimal_with};

@@ -1,10 +1,8 @@
 //! Conditional gradient methods (Frank-Wolfe) over non-negative measures.
 
-use nalgebra::DMatrix;
-
 use super::insert::append;
 use super::ranks::{on_whole_measure, share};
-use super::weights::WeightProblem;
+use super::weights::{KnownHessian, WeightProblem};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::integrator::polish;
@@ -17,7 +15,7 @@ use crate::state::State;
 
 mod run;
 
-use run::{Run, certificate_by};
+pub(super) use run::{Run, certificate_by};
 
 /// Conditional gradient (Frank-Wolfe): atoms are added one by one, where the first variation is
 /// negative.
@@ -48,9 +46,11 @@ use run::{Run, certificate_by};
 /// general. The book lists the measurements.
 ///
 /// # Cost
-/// [`run`](Self::run) keeps the Hessian of F in the weights. For a quadratic F an atom costs two
-/// first variations for its column, and a step of `Corrective` three more and a certificate. For
-/// other F all columns are computed again where the weights changed.
+/// [`run`](Self::run) keeps the Hessian of F in the weights. For a quadratic F an atom costs one
+/// first variation for its column, and a step of `Corrective` two more and a certificate. For
+/// other F all columns are computed again where the weights changed, with two first variations
+/// each. `run` ends the optimisation of the weights when they are estimated to be optimal up to
+/// `1e-4` of the requested gap.
 ///
 /// # Kinks
 /// At a kink of F (`Hinge`, `Quantile`) the first variation is not unique, and the one at the
@@ -103,10 +103,14 @@ const POLISH_ITERATIONS: usize = 200;
 /// decreases F little.
 const POLISH_ITERATIONS_AT_KINKS: usize = 10;
 
+/// The estimate of `F - min F` over the weights, relative to the requested gap, at which their
+/// optimisation may end: the certificate then proves the gap as well as at the minimum.
+const INEXACTNESS: f64 = 1e-4;
+
 /// The result of a correction.
 enum Correction<T> {
     /// A measure of lower energy, and the Hessian of F in its weights, or of fewer of them.
-    Decrease(EmpiricalMeasure<T>, DMatrix<f64>),
+    Decrease(EmpiricalMeasure<T>, KnownHessian),
     /// The weights are optimal, which this subgradient `sum_j s_j F'(mu_j)` proves; empty if F is
     /// smooth.
     Optimal(Vec<(T, EmpiricalMeasure<T>)>),
@@ -152,7 +156,7 @@ impl FrankWolfe {
     ) -> Result<Option<EmpiricalMeasure<T>>, StepError> {
         let next = on_whole_measure(energy, mu, |energy, mu| {
             let extended = append(mu, w, T::zero())?;
-            self.correct(energy, &extended, mu.len(), &no_hessian(), 0.0)
+            self.correct(energy, &extended, mu.len(), &KnownHessian::none(), 0.0)
         })?;
         Ok(match next {
             Correction::Decrease(next, _) => Some(share(energy, next)),
@@ -171,20 +175,20 @@ impl FrankWolfe {
         energy: &mut E,
         mu: &EmpiricalMeasure<T>,
         first: usize,
-        hessian: &DMatrix<f64>,
+        hessian: &KnownHessian,
         gap: f64,
     ) -> Result<Correction<T>, StepError> {
         let start = energy.value(mu);
         if self == Self::Plain {
             let mut problem = WeightProblem::common_factor(energy, mu.clone(), first)?;
-            problem.minimise();
+            problem.minimise(INEXACTNESS * gap);
             let next = problem.into_support();
             if energy.value(&next) < start {
-                return Ok(Correction::Decrease(next, no_hessian()));
+                return Ok(Correction::Decrease(next, KnownHessian::none()));
             }
         }
         let mut problem = WeightProblem::extended(energy, mu.clone(), hessian)?;
-        let outcome = problem.minimise();
+        let outcome = problem.minimise(INEXACTNESS * gap);
         let (mut next, mut hessian) = problem.into_support_with_hessian();
         if self == Self::Sliding {
             let mut state = State::new(next.clone());
@@ -196,7 +200,7 @@ impl FrankWolfe {
             // The state is the lowest point found, also if `polish` returns an error.
             let _ = polish(&mut &mut *energy, &mut state, iterations);
             let mut problem = WeightProblem::separate(energy, state.into_measure())?;
-            problem.minimise();
+            problem.minimise(INEXACTNESS * gap);
             let slid = problem.into_support_with_hessian();
             if energy.value(&slid.0) < energy.value(&next) {
                 (next, hessian) = slid;
@@ -309,7 +313,7 @@ impl FrankWolfe {
     }
 
     /// [`run_with`](Self::run_with) with the target of the search as it is.
-    fn run_to_target<T: Real, E: Certifiable<T> + ?Sized>(
+    pub(super) fn run_to_target<T: Real, E: Certifiable<T> + ?Sized>(
         self,
         search: &mut Search,
         energy: &mut E,
@@ -320,7 +324,7 @@ impl FrankWolfe {
         let mut run = Run::at(energy, mu, search);
         // Atoms without weight at the end of the measure, and the method that corrects it.
         let (mut extended, mut new, mut method) = (mu.clone(), 0, self);
-        let mut hessian = no_hessian();
+        let mut hessian = KnownHessian::none();
         let mut taken = 0;
         loop {
             let certificate = &run.certificate;
@@ -364,11 +368,6 @@ impl FrankWolfe {
             taken += 1;
         }
     }
-}
-
-/// The Hessian of F in the weights of no particle.
-fn no_hessian() -> DMatrix<f64> {
-    DMatrix::zeros(0, 0)
 }
 
 /// Checks that a requested gap is non-negative.

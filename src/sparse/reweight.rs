@@ -72,7 +72,7 @@ pub fn reweigh<T: Real, E: Energy<T> + ?Sized>(
 ) -> Result<EmpiricalMeasure<T>, StepError> {
     let best = on_whole_measure(energy, mu, |energy, mu| {
         let mut problem = WeightProblem::separate(energy, mu.clone())?;
-        let outcome = problem.minimise();
+        let outcome = problem.minimise(0.0);
         if outcome.converged {
             Ok(problem.into_support())
         } else {

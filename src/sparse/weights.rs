@@ -40,10 +40,32 @@ pub(super) struct WeightProblem<'a, T, E: ?Sized> {
     descent: DMatrix<T>,
     /// `d^2 F / dz_g dz_h` in the columns that were computed, NaN elsewhere.
     hessian: DMatrix<f64>,
+    /// Whether a column of the Hessian showed that F is quadratic in the factors.
+    is_quadratic: bool,
+    /// Whether the minimum is needed up to a tolerance only, so that columns of a quadratic F may be
+    /// less accurate.
+    is_inexact: bool,
     /// Whether the Hessian is that at z, or predicted the gradient at z.
     predicts: bool,
     /// Whether the Hessian is that at other factors.
     kept: bool,
+}
+
+/// The Hessian of F in the weights of the first particles, possibly at other weights.
+pub(super) struct KnownHessian {
+    matrix: DMatrix<f64>,
+    /// Whether a column showed that F is quadratic in the weights.
+    is_quadratic: bool,
+}
+
+impl KnownHessian {
+    /// That of no particle.
+    pub(super) fn none() -> Self {
+        Self {
+            matrix: DMatrix::zeros(0, 0),
+            is_quadratic: false,
+        }
+    }
 }
 
 /// The result of a minimisation.
@@ -71,12 +93,16 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
     pub(super) fn extended(
         energy: &'a mut E,
         mu: EmpiricalMeasure<T>,
-        hessian: &DMatrix<f64>,
+        known: &KnownHessian,
     ) -> Result<Self, StepError> {
         let mut problem = Self::separate(energy, mu)?;
-        let known = hessian.shape();
-        problem.hessian.view_mut((0, 0), known).copy_from(hessian);
-        problem.predicts = hessian.is_empty();
+        let shape = known.matrix.shape();
+        problem
+            .hessian
+            .view_mut((0, 0), shape)
+            .copy_from(&known.matrix);
+        problem.predicts = known.matrix.is_empty();
+        problem.is_quadratic = known.is_quadratic;
         Ok(problem)
     }
 
@@ -114,6 +140,8 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             value: T::zero(),
             gradient: vec![T::zero(); groups],
             hessian: DMatrix::from_element(groups, groups, f64::NAN),
+            is_quadratic: false,
+            is_inexact: false,
             predicts: true,
             kept: false,
             z,
@@ -149,8 +177,9 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
     /// Minimises F: Newton steps while they decrease F, and bundle steps otherwise.
     ///
     /// Newton steps end with few evaluations where F is smooth; bundle steps reach the minimum of
-    /// any convex F, and bound it from below.
-    pub(super) fn minimise(&mut self) -> Outcome<T> {
+    /// any convex F, and bound it from below. Newton steps that decreased F also end if the estimate
+    /// of `F - min F` is at most `enough`.
+    pub(super) fn minimise(&mut self, enough: f64) -> Outcome<T> {
         let mut bundle = Bundle::default();
         let mut outcome = Outcome {
             converged: false,
@@ -158,11 +187,15 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             iterations: 0,
             subgradient: Vec::new(),
         };
+        let start = self.value;
+        self.is_inexact = enough > 0.0;
         for round in 0..ROUNDS {
-            let (residual, iterations) = self.newton();
+            let (residual, iterations) = self.newton(enough);
             outcome.residual = residual;
             outcome.iterations += iterations;
-            if residual > self.rounding() {
+            // Without a decrease the caller needs a proof: at a kink the estimate is not a bound.
+            let is_enough = residual <= enough && self.value < start;
+            if residual > self.rounding() && !is_enough {
                 let steps = (self.z.len() + 5) << (round + 1);
                 let iterations = self.bundle(&mut bundle, steps);
                 self.forget_hessian();
@@ -171,7 +204,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
                 outcome.subgradient = self.measures(&bundle);
             }
             outcome.converged = outcome.residual <= self.rounding().max(bundle.rounding());
-            if outcome.converged {
+            if outcome.converged || is_enough {
                 break;
             }
         }
@@ -218,9 +251,12 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
 
     /// [`into_support`](Self::into_support), and the Hessian of these particles; for separate
     /// particles.
-    pub(super) fn into_support_with_hessian(self) -> (EmpiricalMeasure<T>, DMatrix<f64>) {
+    pub(super) fn into_support_with_hessian(self) -> (EmpiricalMeasure<T>, KnownHessian) {
         let kept = self.support();
-        let hessian = self.hessian.select_columns(&kept).select_rows(&kept);
+        let hessian = KnownHessian {
+            matrix: self.hessian.select_columns(&kept).select_rows(&kept),
+            is_quadratic: self.is_quadratic,
+        };
         (self.into_support(), hessian)
     }
 

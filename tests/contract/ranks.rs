@@ -11,7 +11,7 @@ use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::observe::{Checkpoint, Trace, UntilStationary, from_fn};
 use wasserflow::optimality::{Effort, Search, certify};
 use wasserflow::prelude::*;
-use wasserflow::sparse::{FrankWolfe, merge, prune, reweigh, run_until_optimal};
+use wasserflow::sparse::{FrankWolfe, merge, prune, reweigh, run_and_correct, run_until_optimal};
 use wasserflow::testing::Rank;
 
 type Network<A> = MeanFieldRisk<Ridge<A>, EmpiricalRisk<Square, f64>, f64, WeightDecay<f64>>;
@@ -507,5 +507,32 @@ fn a_flow_on_ranks_runs_until_it_is_optimal() {
         assert!(all.iter().all(|other| *other == all[0]), "{all:?}");
         assert!(all[0].0.converged(), "{all:?}");
         assert!((all[0].1 - one.1).abs() < 2e-4, "{all:?} {one:?}");
+    }
+}
+
+/// Corrections are those of the whole measure; every rank keeps its share.
+#[test]
+fn a_corrected_flow_on_ranks_is_that_of_one_rank() {
+    let mu = whole(3, 12);
+    let run = |energy: &mut Network<Relu>, mu: EmpiricalMeasure<f64>| {
+        let mut flow = ParticleFlow::new(energy, Jko::new(0.03, 1000), 1e4).unwrap();
+        let mut state = flow.start(mu).unwrap();
+        let (reason, certificate) = run_and_correct(&mut flow, &mut state, 1e-7, 1, 5).unwrap();
+        let proved = matches!(reason, StopReason::GloballyOptimal { gap } if gap <= 1e-7);
+        assert!(proved && certificate.gap() <= 1e-7, "{reason:?}");
+        (state.energy(), state.step(), state.into_measure())
+    };
+    let one = run(&mut network(Relu, 2, 9), mu.clone());
+    for size in [2, 3, 20] {
+        let all = on_ranks(size, |mut rank| {
+            let part = mu.share(&rank);
+            let mut energy = network(Relu, 2, 9).distributed(rank.clone());
+            let (energy, step, mu) = run(&mut energy, part);
+            (energy, step, mu.collect(&mut rank))
+        });
+        assert!(all.iter().all(|other| *other == all[0]), "{all:?}");
+        assert!((all[0].0 - one.0).abs() <= 2e-7, "{all:?} {one:?}");
+        let value = network(Relu, 2, 9).value(&all[0].2);
+        assert!((value - all[0].0).abs() <= 1e-14, "{value}");
     }
 }

@@ -11,7 +11,9 @@ use wasserflow::observe::{
 };
 use wasserflow::optimality::Search;
 use wasserflow::prelude::*;
-use wasserflow::sparse::{run_until_optimal, run_until_optimal_with};
+use wasserflow::sparse::{
+    run_and_correct, run_and_correct_with, run_until_optimal, run_until_optimal_with,
+};
 use wasserflow::transport::MetricSpeed;
 
 use crate::measures::{extreme_measures, invalid_measures};
@@ -340,6 +342,13 @@ fn flow<T: Real>(
     ] {
         suite.call("sparse::run_until_optimal", (at, gap, every), || {
             run_until_optimal(&mut flow, &mut state.clone(), real(gap), every, 3)
+        });
+        suite.call("sparse::run_and_correct", (at, gap, every), || {
+            run_and_correct(&mut flow, &mut state.clone(), real(gap), every, 3)
+        });
+        suite.call("sparse::run_and_correct_with", (at, gap, every), || {
+            let (search, state) = (&mut Search::new(), &mut state.clone());
+            run_and_correct_with(search, &mut flow, state, real(gap), every, 3)
         });
         suite.call("sparse::run_until_optimal_with", (at, gap, every), || {
             let (search, state) = (&mut Search::new(), &mut state.clone());

@@ -11,7 +11,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use wasserflow::feature::Breakpoint;
 use wasserflow::optimality::{Certifiable, Certificate, Search, certify};
 use wasserflow::prelude::*;
-use wasserflow::sparse::{FrankWolfe, insert, run_until_optimal};
+use wasserflow::sparse::{FrankWolfe, insert, run_and_correct, run_until_optimal};
 
 type Network<R> = MeanFieldRisk<Ridge<Relu>, R, f64, WeightDecay<f64>>;
 
@@ -300,16 +300,64 @@ fn fewer_gradients_than_euler() {
     }
 }
 
-/// The work to a certified gap of 1e-6 on ten of these problems: velocities, first variations,
-/// products, Hessians and certificates, each counted as one gradient; and their neurons, in units
-/// of 20, the cost of a velocity of the whole network.
-///
-/// One long proximal step from the start takes at most 200 gradients on most problems. Where it
-/// ends in another stationary point, the flow is trapped and the missing neuron is inserted.
-/// Frank-Wolfe with sliding holds few neurons: its work is at most 200 velocities of 20 neurons on
-/// every problem.
+/// The work of a run to a certified gap of 1e-6 from 20 neurons: velocities, first variations,
+/// products, Hessians and certificates, each counted as one gradient; and their neurons.
+fn proximal_and_corrected(seed: u64, tolerance: f64) -> [usize; 2] {
+    let count = Rc::new(Cell::new([0; 2]));
+    let energy = Counted {
+        energy: circle(seed).0,
+        count: count.clone(),
+    };
+    let mut flow = ParticleFlow::new(energy, Jko::new(tolerance, 1000), 1e8).unwrap();
+    let mut state = flow.start(circle(seed).1).unwrap();
+    let (reason, _) = run_and_correct(&mut flow, &mut state, 1e-6, 1, 10).unwrap();
+    assert!(
+        matches!(reason, StopReason::GloballyOptimal { .. }),
+        "seed {seed}: {reason:?}"
+    );
+    count.get()
+}
+
+/// A loose proximal step from 20 neurons, and corrective steps from its measure, take at most 200
+/// gradients for each problem and for a wide range of tolerances of the proximal step. The work in
+/// velocities of 20 neurons is smaller, as few neurons remain.
+fn gradients(seeds: std::ops::Range<u64>) {
+    println!("| tolerance | median | most | velocities of 20: median | most |");
+    println!("|---|---|---|---|---|");
+    for tolerance in [0.3, 0.1, 0.03, 0.01, 0.003] {
+        let runs = seeds
+            .clone()
+            .map(|seed| proximal_and_corrected(seed, tolerance));
+        let (mut all, mut work): (Vec<_>, Vec<_>) =
+            runs.map(|[all, work]| (all, work / 20)).unzip();
+        all.sort_unstable();
+        work.sort_unstable();
+        let (middle, last) = (all.len() / 2, all.len() - 1);
+        println!(
+            "| {tolerance} | {} | {} | {} | {} |",
+            all[middle], all[last], work[middle], work[last]
+        );
+        assert!(all[last] <= 200, "tolerance {tolerance}: {all:?}");
+        assert!(work[last] <= 200, "tolerance {tolerance}: {work:?}");
+    }
+}
+
 #[test]
 fn gradients_to_a_certified_minimum() {
+    gradients(0..60);
+}
+
+#[test]
+#[ignore = "200 other problems"]
+fn gradients_to_more_certified_minima() {
+    gradients(60..260);
+}
+
+/// The same by the flow alone, on ten problems: one long proximal step from the start takes at most
+/// 213 gradients. Where it ends in another stationary point, the flow is trapped and the missing
+/// neuron is inserted.
+#[test]
+fn gradients_of_the_flow_alone() {
     println!("| seed | Jko | inserted | velocities of 20 | Sliding | velocities of 20 |");
     println!("|---|---|---|---|---|---|");
     let mut gradients = Vec::new();
@@ -370,7 +418,7 @@ fn conditional_gradients(method: FrankWolfe, seed: u64) -> [usize; 2] {
 }
 
 /// Fully corrective conditional gradients keep the Hessian of F in the weights, so that an atom
-/// costs two first variations: 200 gradients suffice on every problem.
+/// costs one first variation: 150 gradients suffice on every problem.
 #[test]
 fn corrective_gradients_to_a_certified_minimum() {
     let mut all: Vec<_> = (0..60)
@@ -378,7 +426,17 @@ fn corrective_gradients_to_a_certified_minimum() {
         .collect();
     all.sort_unstable();
     println!("median {:?}, most {:?}", all[30], all[59]);
-    assert!(all[59][0] <= 200, "{all:?}");
+    let mut sliding: Vec<_> = (0..60)
+        .map(|seed| conditional_gradients(FrankWolfe::Sliding, seed))
+        .collect();
+    sliding.sort_unstable();
+    println!(
+        "sliding: {:?}, {:?}, {:?}",
+        sliding[0], sliding[30], sliding[59]
+    );
+    let work = [&all, &sliding].map(|runs| runs.iter().map(|run| run[1] / 20).max());
+    println!("velocities of 20 neurons: at most {work:?}");
+    assert!(all[59][0] <= 150, "{all:?}");
 }
 
 /// The same problems by Frank-Wolfe, which inserts one atom at a time. Euler moves 20 neurons 20

@@ -10,6 +10,7 @@ mod insert_merge_prune;
 mod kinks;
 mod locally_linear;
 mod relaxation;
+mod run_and_correct;
 mod scales;
 mod sparse_on_ranks;
 mod sphere;

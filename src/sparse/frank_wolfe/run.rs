@@ -7,17 +7,17 @@ use crate::real::Real;
 use crate::span::span;
 
 /// A certificate, the subgradient behind it, and the reason for the end of a run.
-pub(super) struct Run<T> {
-    pub(super) reason: StopReason,
-    pub(super) certificate: Certificate<T>,
-    pub(super) subgradient: Vec<(T, EmpiricalMeasure<T>)>,
+pub(in crate::sparse) struct Run<T> {
+    pub(in crate::sparse) reason: StopReason,
+    pub(in crate::sparse) certificate: Certificate<T>,
+    pub(in crate::sparse) subgradient: Vec<(T, EmpiricalMeasure<T>)>,
 }
 
 impl<T: Real> Run<T> {
     /// The certificate by `F'(mu)` itself. At a kink of the loss that of
     /// [`certify`](crate::optimality::certify) may belong to another subgradient, along which F need
     /// not decrease.
-    pub(super) fn at<E: Certifiable<T> + ?Sized>(
+    pub(in crate::sparse) fn at<E: Certifiable<T> + ?Sized>(
         energy: &mut E,
         mu: &EmpiricalMeasure<T>,
         search: &mut Search,
@@ -30,13 +30,13 @@ impl<T: Real> Run<T> {
         }
     }
 
-    pub(super) fn end(self, reason: StopReason) -> Self {
+    pub(in crate::sparse) fn end(self, reason: StopReason) -> Self {
         Self { reason, ..self }
     }
 }
 
 /// The certificate by the given subgradient, or by `F'(mu)` if the energy does not combine them.
-pub(super) fn certificate_by<T: Real, E: Certifiable<T> + ?Sized>(
+pub(in crate::sparse) fn certificate_by<T: Real, E: Certifiable<T> + ?Sized>(
     energy: &mut E,
     mu: &EmpiricalMeasure<T>,
     subgradient: &[(T, EmpiricalMeasure<T>)],

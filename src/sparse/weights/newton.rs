@@ -1,7 +1,8 @@
 //! Newton steps for weights: sequential quadratic programming with a finite-difference Hessian.
 //!
-//! The Hessian costs two first variations a group. It is kept while it predicts the gradient after
-//! each step (the secant condition): for a quadratic F throughout.
+//! The Hessian costs two first variations a group, or one if F is quadratic along the first group.
+//! It is kept while it predicts the gradient after each step (the secant condition): for a
+//! quadratic F throughout.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -17,8 +18,9 @@ const NEWTON_STEPS: usize = 50;
 /// does not describe F.
 const HALVINGS: usize = 20;
 
-/// The relative error of the predicted change of the gradient up to which the Hessian is kept, in
-/// units of its own error. That of a loss that is not quadratic is larger.
+/// The relative error of the predicted change of the gradient up to which the Hessian is kept, and
+/// the relative difference of slopes over one and two steps up to which F is quadratic, in units of
+/// the error of differences. Those of a loss that is not quadratic are larger.
 const SECANT_UNITS: f64 = 1e3;
 
 /// The decrement of a kept Hessian that proves the minimum, in units of the rounding error of F: the
@@ -32,12 +34,13 @@ const KEPT_DECREASE: f64 = 0.1;
 const SHIFTS: i32 = 8;
 
 impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
-    /// Newton steps while they decrease F. Returns the predicted decrease of the last one and their
-    /// number.
+    /// Newton steps while they decrease F, after the first one only if they are predicted to
+    /// decrease it by more than `enough`. Returns the last predicted decrease and the number of
+    /// steps.
     ///
     /// The predicted decrease is the Newton decrement `-gradient.d`; infinite if the Hessian is not
     /// positive definite.
-    pub(super) fn newton(&mut self) -> (f64, usize) {
+    pub(super) fn newton(&mut self, enough: f64) -> (f64, usize) {
         let mut decrement = f64::INFINITY;
         for count in 0..NEWTON_STEPS {
             // A factor of 0 with a non-negative derivative stays 0 in this step.
@@ -52,6 +55,9 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             };
             let before = decrement;
             decrement = -gather(&self.gradient, &free).dot(&step);
+            if self.is_inexact && count > 0 && self.predicts && decrement <= enough {
+                return (decrement, count);
+            }
             let ends = decrement.is_nan() || decrement <= self.rounding();
             if !ends && self.line_search(&free, &step) {
                 continue;
@@ -146,16 +152,28 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
         let scale = z.max(mean);
         let scale = if scale > T::zero() { scale } else { T::one() };
         let step = epsilon::<T>().cbrt() * scale;
-        self.hessian.column_mut(h).fill(0.0);
-        // f'(0) = (4 f(s) - f(2 s) - 3 f(0)) / (2 s).
-        for (factor, coefficient) in [(1.0, 4.0), (2.0, -1.0)] {
-            self.z[h] = z + real::<T>(factor) * step;
-            self.evaluate();
-            for (g, &base) in base.iter().enumerate() {
-                let difference = (self.gradient[g] - base) / (step + step);
-                self.hessian[(g, h)] += coefficient * to_f64(difference);
-            }
-        }
+        let slopes = |problem: &mut Self, distance: T| -> DVector<f64> {
+            problem.z[h] = z + distance;
+            problem.evaluate();
+            let change = problem
+                .gradient
+                .iter()
+                .zip(&base)
+                .map(|(&g, &base)| to_f64((g - base) / distance));
+            DVector::from_iterator(base.len(), change)
+        };
+        let near = slopes(self, step);
+        let column = if self.is_quadratic {
+            near
+        } else {
+            let far = slopes(self, step + step);
+            let error = SECANT_UNITS * to_f64(difference_error::<T>()) * near.amax();
+            self.is_quadratic =
+                self.is_inexact && near.amax() > 0.0 && (&far - &near).amax() <= error;
+            // f'(0) = (4 f(s) - f(2 s) - 3 f(0)) / (2 s).
+            near * 2.0 - far
+        };
+        self.hessian.set_column(h, &column);
         self.z[h] = z;
         self.gradient = base;
     }
@@ -163,7 +181,7 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
     /// Discards the Hessian, which belongs to other weights.
     pub(super) fn forget_hessian(&mut self) {
         self.hessian.fill(f64::NAN);
-        (self.predicts, self.kept) = (true, false);
+        (self.predicts, self.kept, self.is_quadratic) = (true, false, false);
     }
 
     /// Keeps the Hessian if it predicts the change of the gradient since the factors `z`.
@@ -179,6 +197,38 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
         }
     }
 
+    /// Extends a full step from `z` along which the slope fell by less than half, up to the first
+    /// bound: to the minimum along the step, by the secant of the slopes at its ends.
+    ///
+    /// The diagonal of the Hessian is then shifted by more than the curvature along the step.
+    /// Without the extension, mass moves between almost equal particles in very many steps.
+    fn extend(&mut self, free: &[usize], step: &DVector<f64>, z: &[T], gradient: &[T]) {
+        let before = gather(gradient, free).dot(step);
+        let after = gather(&self.gradient, free).dot(step);
+        if after >= 0.5 * before {
+            return;
+        }
+        let falling = free.iter().zip(step.iter()).filter(|(_, d)| **d < 0.0);
+        let bound = falling
+            .map(|(&g, d)| to_f64(z[g]) / -d)
+            .fold(f64::INFINITY, f64::min);
+        let minimum = if after > before {
+            before / (before - after)
+        } else {
+            bound
+        };
+        let s = minimum.min(bound);
+        if !(s > 1.0 && s.is_finite()) {
+            return;
+        }
+        let full = (self.z.clone(), self.gradient.clone());
+        self.advance(free, step, z, s);
+        match self.evaluate().filter(|&value| value < self.value) {
+            Some(value) => self.value = value,
+            None => (self.z, self.gradient) = full,
+        }
+    }
+
     /// Takes the longest of the steps `d`, `d/2`, .. that decreases F. Returns true if there is
     /// one.
     fn line_search(&mut self, free: &[usize], step: &DVector<f64>) -> bool {
@@ -188,6 +238,9 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             self.advance(free, step, &z, s);
             if let Some(value) = self.evaluate().filter(|&value| value < self.value) {
                 self.value = value;
+                if s == 1.0 && self.is_inexact {
+                    self.extend(free, step, &z, &gradient);
+                }
                 self.check_hessian(free, &z, &gradient);
                 return true;
             }
