@@ -121,8 +121,8 @@ impl<'a> Iterate<'a> {
             self.advance(&step);
             let current = self.current();
             stalled += 1;
-            // Also if the first gap is not a number.
-            if !(current.affinity[1] - current.affinity[0] >= upper - lower) {
+            let gap = current.affinity[1] - current.affinity[0];
+            if gap < upper - lower || (upper - lower).is_nan() {
                 (best, stalled) = (current, 0);
             }
         }
