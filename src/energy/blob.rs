@@ -27,15 +27,15 @@ use row::{Cloud, Mass};
 /// `v_i = (1/variance) sum_j c_j (f'(rho(w_i)) + f'(rho(w_j))) phi(w_i - w_j) (w_i - w_j)`.
 ///
 /// Sums contain the diagonal, so that F is a function of the measure and the law of copies holds. F
-/// is convex in the measure for m = 2; the entropy and other powers are not. A single particle does
-/// not move. Use [`Sum`](super::Sum) for the drift of a potential, and temperatures as factors.
+/// is convex in the measure for m = 2; the entropy and other powers need not be. A single particle
+/// does not move. Add the drift of a potential by [`Sum`](super::Sum).
 ///
 /// # The variance
-/// The variance is that of `phi` in one coordinate, not the bandwidth: an error of the density of
-/// order variance, of particles on cells of width h if the standard deviation is larger than h, as
-/// `variance = h^1.9` is. The measured orders are in the book. For fixed variance the flow of
-/// particles does not converge to diffusion as m grows. Explicit steps are stable up to about
-/// `variance / 2` for the entropy.
+/// The variance is that of `phi` in one coordinate, not a bandwidth. The density has an error of the
+/// order of the variance, if the standard deviation exceeds the distance h of neighbouring
+/// particles, as for `variance = h^1.9`: the measured orders are in the book. For a fixed variance
+/// the flow of particles does not converge to diffusion as m grows. Explicit steps of the entropy
+/// require `dt` of at most about `variance / 2`.
 ///
 /// # Underflow
 /// `phi(0) = (2 pi variance)^(-p/2)` and the density at a point may be outside of the range of the

@@ -246,7 +246,7 @@ impl<T: Real> Gaussian<T> {
     /// use wasserflow::nalgebra::DMatrix;
     /// use wasserflow::prelude::*;
     ///
-    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 3, &[0.0, 1.0, 5.0]))?;
+    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 3, &[0.0_f64, 1.0, 5.0]))?;
     /// assert_eq!(Gaussian::median_heuristic(&mu, 0)?.bandwidth(), 4.0);
     /// # Ok::<(), MeasureError>(())
     /// ```
@@ -268,9 +268,9 @@ impl<T: Real> Gaussian<T> {
     /// use wasserflow::nalgebra::DMatrix;
     /// use wasserflow::prelude::*;
     ///
-    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[0.0, 1.0]))?;
+    /// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[0.0_f64, 1.0]))?;
     /// let kernel = Gaussian::median_heuristic_svgd(&mu, 0)?;
-    /// assert!((kernel.value(&[0.0], &[1.0]) - 0.5_f64).abs() < 1e-15); // exp(-log 2)
+    /// assert!((kernel.value(&[0.0], &[1.0]) - 0.5).abs() < 1e-15); // exp(-log 2)
     /// # Ok::<(), MeasureError>(())
     /// ```
     ///

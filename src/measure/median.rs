@@ -23,9 +23,9 @@ const PARTICLES: usize = 2048;
 /// use wasserflow::nalgebra::DMatrix;
 /// use wasserflow::prelude::*;
 ///
-/// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 3, &[0.0, 1.0, 5.0]))?;
+/// let mu = EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 3, &[0.0_f64, 1.0, 5.0]))?;
 /// assert_eq!(measure::median_distance(&mu, 0)?, 4.0); // of 1, 4 and 5
-/// let point = EmpiricalMeasure::uniform(DMatrix::from_element(1, 3, 2.0))?;
+/// let point = EmpiricalMeasure::uniform(DMatrix::from_element(1, 3, 2.0_f64))?;
 /// assert!(measure::median_distance(&point, 0).is_err());
 /// # Ok::<(), MeasureError>(())
 /// ```

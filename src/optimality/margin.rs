@@ -29,7 +29,8 @@ pub struct Margin {
 }
 
 impl Margin {
-    /// The margin of the network, rounded down: a lower bound of the largest one.
+    /// The margin of the network, rounded down: a lower bound of the largest one. `-inf` if the
+    /// predictions overflow.
     pub fn value(&self) -> f64 {
         self.value
     }
@@ -296,7 +297,10 @@ impl<A> Problem<'_, A> {
         let least = terms.fold(f64::INFINITY, |least, ((h, radius), y)| {
             least.min((y * h - radius).next_down())
         });
-        if size == 0.0 {
+        let overflows = h.iter().chain(radius).any(|x| !x.is_finite());
+        if overflows {
+            f64::NEG_INFINITY
+        } else if size == 0.0 {
             0.0
         } else if least >= 0.0 {
             div_down(least, size)

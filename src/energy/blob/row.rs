@@ -58,13 +58,13 @@ impl<T: Real> Cloud<'_, T> {
             means.iter_mut().for_each(|mean| *mean /= mass);
             return (Mass(mass), share);
         }
-        (self.far_away(w, means), share)
+        (self.distant(w, means), share)
     }
 
     /// The mass and the means at a point where all `c_j k_j` are close to underflow: relative to the
     /// largest of them.
     #[cold]
-    fn far_away(&self, w: &[T], means: &mut [T]) -> Mass<T> {
+    fn distant(&self, w: &[T], means: &mut [T]) -> Mass<T> {
         let m = self.weights.len();
         let exponent = |j: usize| {
             let square = w.iter().enumerate().fold(T::zero(), |sum, (l, &w)| {

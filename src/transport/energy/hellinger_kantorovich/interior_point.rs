@@ -121,9 +121,8 @@ impl<'a> Iterate<'a> {
             self.advance(&step);
             let current = self.current();
             stalled += 1;
-            let (gap, least) = (current.affinity[1] - current.affinity[0], upper - lower);
-            // The first gap may be infinite or not a number.
-            if gap < least || !least.is_finite() {
+            let gap = current.affinity[1] - current.affinity[0];
+            if gap < upper - lower || (upper - lower).is_nan() {
                 (best, stalled) = (current, 0);
             }
         }
