@@ -1,5 +1,7 @@
 //! The solution of a proximal problem: kinks of the loss, inexact steps, shorter steps.
 
+use std::cmp::Ordering;
+
 use nalgebra::DMatrix;
 
 use super::active_set::ActiveSet;
@@ -92,10 +94,8 @@ pub(super) fn solve<T: Real>(
     let slope = solver.slope();
     let Solver { problem, mut x, .. } = solver;
     let (inv_gamma, work) = (problem.inv_gamma, problem.work);
-    state
-        .measure_mut()
-        .points_mut()
-        .copy_from_slice(x.v.as_slice());
+    let points = state.measure_mut().points_mut();
+    points.copy_from_slice(x.v.as_slice());
     drop(relaxed);
     state.adopt(energy, &mut x.velocity, x.energy);
     state.set_slope(slope);
@@ -161,12 +161,8 @@ impl<T: Real> Solver<'_, T> {
                 break;
             }
             self.problem.complete(&mut self.x);
-            if self
-                .x
-                .value
-                .partial_cmp(&self.start)
-                .is_none_or(|order| order.is_gt())
-            {
+            let order = self.x.value.partial_cmp(&self.start);
+            if order.is_none_or(Ordering::is_gt) {
                 self.x.v.copy_from(&self.problem.anchor);
                 self.problem.evaluate(&mut self.x);
             }
@@ -195,11 +191,8 @@ impl<T: Real> Solver<'_, T> {
             let residual = problem.norm(&(z + &step * (inv_gamma - problem.inv_gamma)));
             let value = self.x.energy + real::<T>(0.5) * inv_gamma * square;
             let bound = real::<T>(INEXACTNESS) * inv_gamma * square.sqrt();
-            if inv_gamma.is_finite()
-                && value <= self.start
-                && square > T::zero()
-                && residual <= bound
-            {
+            let descends = value <= self.start && square > T::zero();
+            if inv_gamma.is_finite() && descends && residual <= bound {
                 problem.inv_gamma = inv_gamma;
                 problem.work.residual = residual;
                 return true;

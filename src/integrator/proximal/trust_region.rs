@@ -142,11 +142,7 @@ fn boundary_step<T: Real>(
     s: &DMatrix<T>,
     trust: T,
 ) -> T {
-    let (dd, ds, ss) = (
-        problem.inner(d, d),
-        problem.inner(d, s),
-        problem.inner(s, s),
-    );
+    let [dd, ds, ss] = [(d, d), (d, s), (s, s)].map(|(u, v)| problem.inner(u, v));
     let left = (trust * trust - dd).max(T::zero());
     let root = (ds * ds + ss * left).sqrt();
     if ds > T::zero() {
