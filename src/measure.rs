@@ -3,6 +3,8 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{MeasureError, ParameterError, assert_size};
+use crate::numeric::parallel::{map_blocks, zip_blocks};
+use crate::numeric::vector::{all_finite, axpy};
 use crate::real::{Real, real, to_f64};
 
 mod closeness;
@@ -154,7 +156,12 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// # Errors
     /// [`MeasureError::Point`] or [`MeasureError::Weight`], with the first invalid entry.
     pub fn check(&self) -> Result<(), MeasureError> {
-        if let Some(index) = self.points.iter().position(|w| !w.is_finite()) {
+        let is_invalid = |w: &T| !w.is_finite();
+        let entries = self.points.as_slice();
+        let finite = map_blocks(entries.len(), 1, true, |range| all_finite(&entries[range]));
+        if finite.contains(&false)
+            && let Some(index) = self.points.iter().position(is_invalid)
+        {
             let (particle, coordinate) = (index / self.dim(), index % self.dim());
             return Err(MeasureError::Point {
                 particle,
@@ -304,8 +311,8 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// If `v` does not have the shape `p x m`.
     pub fn displace(&mut self, s: T, v: &DMatrix<T>) {
         assert_size("shape of the field", self.points.shape(), v.shape());
-        for (w, &v) in self.points.as_mut_slice().iter_mut().zip(v.as_slice()) {
-            *w += s * v;
-        }
+        zip_blocks(self.points.as_mut_slice(), v.as_slice(), |w, v| {
+            axpy(s, v, w);
+        });
     }
 }

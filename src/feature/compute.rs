@@ -2,9 +2,10 @@
 //! libraries.
 //!
 //! An evaluation is two passes over packed operands. In the forward pass each task owns a panel of
-//! samples and iterates over all particles; in the backward pass each task owns a block of
-//! particles and iterates over the panels. So every output has one owner that sums in a fixed
-//! order. The results do not depend on the number of threads, as no sum is reduced over them.
+//! samples and a chunk of the particles, and the sums of the chunks are added in order. In the
+//! backward pass each task owns a block of particles and iterates over the panels. So every sum has
+//! one owner and a fixed order. Panels, chunks and blocks depend on the shape only, and the results
+//! not on the number of threads.
 //!
 //! The `n x m` preactivations are computed by microkernels in tiles that stay in the L1 cache. For
 //! a piecewise linear activation only their signs are stored. For any other activation and a
@@ -33,7 +34,7 @@ mod small_dim;
 use angular_sweep::AngularSweep;
 use blocking::{Blocking, Stored};
 use operands::{Operands, Panel};
-use passes::Passes;
+use passes::{Calls, Passes};
 pub(super) use radial::Radials;
 
 /// Dimension d from which loading a stored preactivation is faster than recomputing it.
@@ -119,16 +120,14 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         ws: &mut Workspace<T>,
     ) -> T {
         let (k, n, slab) = (self.k, self.x.len(), blocking.slab.min(blocking.padded));
-        let len = k * slab;
-        let lens = [self.x.dim(), len, len, len, blocking.stored_len()];
+        let (len, sums) = (k * slab, blocking.sums_len(k, self.particles()));
+        let lens = [self.x.dim(), sums, len, len, blocking.stored_len()];
         let [zeros, rows, h, g, stored] = ws.split(lens);
         let passes = self.passes(blocking, c, zeros);
         let mut risk = T::zero();
-        out.fill(T::zero());
         for first in (0..blocking.padded).step_by(slab) {
             let last = (first + slab).min(blocking.padded);
             let part = passes.part(first, last);
-            let rows = &mut rows[..k * (last - first)];
             let stored = &mut stored[..part.blocking.stored_len()];
             let len = k * (last.min(n) - first);
             let (h, g) = (&mut h[..len], &mut g[..len]);
@@ -137,10 +136,14 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             for ((h, g), first) in chunks.zip((first..).step_by(chunk)) {
                 risk += gradient.evaluate(first..first + h.len() / k, h, g);
             }
+            let rows = &mut rows[..k * (last - first)];
             part.pack_gradient(g, rows);
-            part.backward(rows, stored, out);
+            let calls = Calls {
+                first: first == 0,
+                last: last == blocking.padded,
+            };
+            part.backward(rows, stored, calls, &mut [], out);
         }
-        passes.finish(out, &mut []);
         risk
     }
 
@@ -170,10 +173,13 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         ws: &mut Workspace<T>,
     ) {
         let (passes, rows) = self.passes_without_storage(&[], ws);
+        let rows = &mut rows[..self.k * passes.blocking.padded];
         passes.pack_gradient(g, rows);
-        descent.fill(T::zero());
-        passes.backward(rows, &[], descent);
-        passes.finish(descent, values);
+        let calls = Calls {
+            first: true,
+            last: true,
+        };
+        passes.backward(rows, &[], calls, values, descent);
     }
 
     /// `u(x_j) = sum_i c_i DPhi(w_i)(x_j) v_i`, written to `out` (`k x n`).
@@ -246,7 +252,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         ws: &'b mut Workspace<T>,
     ) -> (Passes<'b, T, A>, &'b mut [T]) {
         let blocking = self.blocking(Stored::Nothing, false);
-        let [zeros, rows] = ws.split([self.x.dim(), self.k * blocking.padded]);
+        let sums = blocking.sums_len(self.k, self.particles());
+        let [zeros, rows] = ws.split([self.x.dim(), sums]);
         (self.passes(blocking, c, zeros), rows)
     }
 }

@@ -69,7 +69,7 @@ pub(crate) const fn line<T>() -> usize {
 }
 
 /// Dimension d below which lines of features are not packed.
-const WIDE: usize = 24;
+pub(crate) const WIDE: usize = 24;
 
 /// The features, of d, that fill whole lines of features.
 #[inline]

@@ -1,5 +1,7 @@
 //! Parallel loops over independent tasks, each of which owns a part of the output.
 
+use std::ops::Range;
+
 /// Work that consists of independent tasks.
 pub(crate) trait Work: Send + Sized {
     /// The number of tasks.
@@ -33,6 +35,40 @@ impl<T: Send> Work for Parts<'_, T> {
     }
 }
 
+/// A slice in parts of any sizes: that of task t starts at `start(t)`.
+#[derive(Debug)]
+pub(crate) struct Pieces<'a, T, F> {
+    pub(crate) data: &'a mut [T],
+    tasks: Range<usize>,
+    start: F,
+}
+
+impl<'a, T, F: Fn(usize) -> usize> Pieces<'a, T, F> {
+    /// The parts of `tasks` tasks; `start` does not decrease.
+    pub(crate) fn new(data: &'a mut [T], tasks: usize, start: F) -> Self {
+        Self {
+            data,
+            tasks: 0..tasks,
+            start,
+        }
+    }
+}
+
+impl<T: Send, F: Fn(usize) -> usize + Copy + Send> Work for Pieces<'_, T, F> {
+    fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        let (start, Range { start: first, end }) = (self.start, self.tasks);
+        let middle = first + at;
+        let len = start(middle) - start(first);
+        let (left, right) = self.data.split_at_mut(len.min(self.data.len()));
+        let part = |data, tasks| Self { data, tasks, start };
+        (part(left, first..middle), part(right, middle..end))
+    }
+}
+
 /// Two parts of each task; the first component determines the number of tasks.
 impl<A: Work, B: Work> Work for (A, B) {
     fn len(&self) -> usize {
@@ -60,6 +96,41 @@ pub(crate) fn for_each<W: Work>(work: W, parallel: bool, task: &(impl Fn(usize, 
         task(t, part);
         remaining = rest;
     }
+}
+
+/// Entries of a matrix from which a pass over it is divided into [`BLOCKS`]: about 50 us of work.
+const LARGE: usize = 1 << 17;
+
+/// Blocks of a pass over a large matrix.
+const BLOCKS: usize = 32;
+
+/// The values of `f(items)` for consecutive blocks of `items` items with `size` entries each: one
+/// block, or up to [`BLOCKS`] in parallel if there are many entries. The others are `fill`.
+///
+/// The blocks depend on the sizes only.
+pub(crate) fn map_blocks<T: Copy + Send>(
+    items: usize,
+    size: usize,
+    fill: T,
+    f: impl Fn(Range<usize>) -> T + Sync,
+) -> [T; BLOCKS] {
+    let parallel = items * size >= LARGE;
+    let block = items.div_ceil(if parallel { BLOCKS } else { 1 }).max(1);
+    let mut values = [fill; BLOCKS];
+    let blocks = Parts::new(&mut values[..items.div_ceil(block)], 1);
+    for_each(blocks, parallel, &|t, value: Parts<'_, T>| {
+        value.data[0] = f(t * block..((t + 1) * block).min(items));
+    });
+    values
+}
+
+/// Calls `f(y, x)` for blocks of two slices of equal length, in parallel if they are long.
+pub(crate) fn zip_blocks<T: Send + Sync>(y: &mut [T], x: &[T], f: impl Fn(&mut [T], &[T]) + Sync) {
+    let parallel = y.len() >= LARGE;
+    let block = y.len().div_ceil(if parallel { BLOCKS } else { 1 });
+    for_each(Parts::new(y, block), parallel, &|t, y: Parts<'_, T>| {
+        f(y.data, &x[t * block..]);
+    });
 }
 
 /// The number of threads of the current pool.

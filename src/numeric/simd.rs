@@ -85,6 +85,12 @@ pub(crate) trait Simd<E>: Copy {
     /// True in the lanes of `word` that have the bit `bit`.
     fn has_bit(self, word: Self::Vector, bit: Self::Vector) -> Self::Mask;
 
+    /// Requests the cache line of `x`; a hint without effect on results.
+    #[inline(always)]
+    fn prefetch(self, x: &E) {
+        let _ = x;
+    }
+
     /// `max(u, 0)`
     #[inline(always)]
     fn positive_part(self, u: Self::Vector) -> Self::Vector {

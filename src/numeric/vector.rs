@@ -5,13 +5,52 @@ use nalgebra::DMatrix;
 use crate::real::Real;
 
 /// The inner product `<u, v>`, summed in order.
-#[inline]
+#[inline(always)] // compiled for the instruction set of the caller
 pub(crate) fn dot<T: Real>(u: &[T], v: &[T]) -> T {
     let mut sum = T::zero();
     for (&u, &v) in u.iter().zip(v) {
         sum += u * v;
     }
     sum
+}
+
+/// Partial sums of [`long_dot`].
+const SUMS: usize = 32;
+
+/// The inner product `<u, v>`: in order below 64 entries, otherwise as 32 partial sums, which are
+/// independent and thus vectorised.
+///
+/// A sum in order has the latency of one addition per entry.
+#[inline(always)] // compiled for the instruction set of the caller
+pub(crate) fn long_dot<T: Real>(u: &[T], v: &[T]) -> T {
+    if u.len() < 2 * SUMS {
+        return dot(u, v);
+    }
+    let (u, u_rest) = u.as_chunks::<SUMS>();
+    let (v, v_rest) = v.as_chunks::<SUMS>();
+    let mut sums = [T::zero(); SUMS];
+    for (u, v) in u.iter().zip(v) {
+        for l in 0..SUMS {
+            sums[l] += u[l] * v[l];
+        }
+    }
+    let mut half = SUMS / 2;
+    while half > 0 {
+        for l in 0..half {
+            let upper = sums[l + half];
+            sums[l] += upper;
+        }
+        half /= 2;
+    }
+    sums[0] + dot(u_rest, v_rest)
+}
+
+/// True if all entries are finite.
+#[inline]
+pub(crate) fn all_finite<T: Real>(v: &[T]) -> bool {
+    // Without branches inside a block, so that it is vectorised.
+    let is_finite = |block: &[T]| block.iter().fold(true, |all, v| all & v.is_finite());
+    v.chunks(1024).all(is_finite)
 }
 
 /// The Euclidean norm `|v|`; the squares neither overflow nor underflow.
@@ -51,6 +90,12 @@ pub(crate) fn scaled_norm<T: Real>(v: &[T]) -> (T, T) {
     let square = |v: T| (v / largest) * (v / largest);
     let sum = v.iter().fold(T::zero(), |sum, &v| sum + square(v));
     (largest, sum.sqrt())
+}
+
+/// `y += x`.
+#[inline]
+pub(crate) fn add<T: Real>(x: &[T], y: &mut [T]) {
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y += x);
 }
 
 /// `y += a x`.

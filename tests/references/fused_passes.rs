@@ -437,6 +437,10 @@ fn results_do_not_depend_on_the_number_of_threads() {
     bits::<f32>(Ridge::new(Relu, 2), [1500, 1100, 2, 1]);
     bits::<f64>(Ridge::new(LeakyRelu(0.1), 9), [900, 403, 9, 1]);
     bits::<f32>(Ridge::new(Relu, 70), [333, 511, 70, 1]);
+    // Minibatches: chunks of particles; blocks of features forward and backward; more threads
+    // than tasks.
+    bits::<f32>(Ridge::new(Relu, 300), [130, 257, 300, 1]);
+    bits::<f64>(Ridge::new(LeakyRelu(0.1), 600), [100, 131, 600, 1]);
     bits::<f64>(Ridge::new(Tanh, 30), [500, 301, 30, 1]);
     bits::<f32>(Ridge::with_outputs(Tanh, 11, 3), [700, 302, 11, 3]);
     bits::<f64>(Radial::new(Softplus, 6), [1001, 507, 6, 1]);

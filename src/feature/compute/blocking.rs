@@ -14,11 +14,31 @@ pub(super) const SAMPLES: usize = 256;
 /// lanes.
 const SHORT: usize = 128;
 
-/// Bytes of the samples of a panel: a part of the L2 cache.
-const PANEL: usize = 192 << 10;
+/// Rows of the tiles that use a line of features while it is in the L1 cache: a multiple of the
+/// rows of a tile at every SIMD level.
+pub(super) const STRIP: usize = 24;
+
+/// Samples of a panel from [`LONG`] inputs on: the rows of a backward strip stay in the L1 cache.
+pub(super) const WIDE_PANEL: usize = 128;
+
+/// Dimension d from which panels have [`WIDE_PANEL`] samples.
+const LONG: usize = 24;
+
+/// Dimension d from which a forward task has several tiles, which share blocks of features.
+const DEEP: usize = 256;
+
+/// Bytes of a block of features of a panel: a part of the L2 cache.
+const FEATURES: usize = 256 << 10;
 
 /// Bytes of the particles of a backward task, if they are many: a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
+
+/// Multiplications of a task, at least: about 5 us in `f32`, against 1 us for its start.
+const TASK: f64 = 3e5;
+
+/// Tasks of a forward pass and of a backward pass that are sufficient: two for each of 64 threads,
+/// and one. Large shapes have more.
+const TASKS: [f64; 2] = [128.0, 64.0];
 
 /// Bytes of the `n x m` preactivations that may be stored between the passes; the others are
 /// recomputed.
@@ -53,7 +73,10 @@ pub(super) struct Blocking {
     pub(super) slab: usize,
     /// Samples of a panel, whole lines.
     pub(super) panel: usize,
-    /// Particles of a backward task, whole tiles.
+    /// Particles of a forward task, whole tiles and whole words of signs. A sum over all particles
+    /// is that of the sums over chunks, in order.
+    pub(super) chunk: usize,
+    /// Particles of a backward task, whole strips.
     pub(super) block: usize,
     /// The stored activations.
     pub(super) stored: Stored,
@@ -81,17 +104,25 @@ impl Blocking {
     ) -> Self {
         let (width, bytes, rows) = (line::<T>(), size_of::<T>(), simd::rows());
         let padded = n.next_multiple_of(width);
-        let cached = (PANEL / (d * bytes)).clamp(2 * width, SAMPLES);
-        // Enough panels for the threads.
-        let short = n.div_ceil(4).clamp(SHORT, SAMPLES);
-        let shortest = if d < 24 { short } else { 2 * width };
-        let shared = n.div_ceil(if slabs { 8 } else { 16 }).max(shortest);
-        let mut panel = shared.min(cached).next_multiple_of(width).min(SAMPLES);
+        let longest = if d >= LONG { WIDE_PANEL } else { SAMPLES };
+        let shortest = n.div_ceil(if slabs { 8 } else { 4 });
+        let panels = n.div_ceil(shortest.clamp(SHORT, longest));
+        let mut panel = n.div_ceil(panels).next_multiple_of(width).min(SAMPLES);
         if slabs && 2 * m * panel * bytes > CACHED {
             panel = panel.min(SHORT); // values and derivatives of more particles stay in the cache
         }
+        let work = n as f64 * m as f64 * (d + k) as f64;
+        let tasks = TASKS.map(|most| (work / TASK).clamp(1.0, most) as usize);
+        let unit = match stored {
+            Stored::Signs { per_word } => per_word,
+            _ => rows,
+        };
+        let chunks = tasks[0].div_ceil(padded.div_ceil(panel));
+        let least = if d > DEEP { 4 * rows } else { unit };
+        let chunk = m.div_ceil(chunks).max(least).next_multiple_of(unit);
         let many = (BLOCK / ((k + d) * bytes)).max(192);
-        let block = m.div_ceil(16).clamp(rows, many).next_multiple_of(rows);
+        let block = (m / tasks[1]).min(many) / STRIP * STRIP;
+        let block = block.max(STRIP);
 
         let all = m.next_multiple_of(rows);
         let max_rows = if slabs {
@@ -110,7 +141,7 @@ impl Blocking {
             Stored::ValuesAndDerivatives => (2 * whole_tiles(2), whole_tiles(2)),
         };
 
-        let parallel = n as f64 * m as f64 * (d + k) as f64 > SERIAL;
+        let parallel = work > SERIAL;
         // Sums run over panels, so the results do not depend on the slab, which may have a panel
         // for each thread.
         let tasks = if parallel { threads() } else { 1 };
@@ -119,12 +150,52 @@ impl Blocking {
             padded,
             slab: if slabs { panels * panel } else { padded },
             panel,
+            chunk,
             block,
             stored,
             stored_particles,
             stored_rows,
             parallel,
         }
+    }
+
+    /// Features of a panel that the backward pass uses at a time: all, or whole lines.
+    pub(super) fn features<T>(&self, d: usize) -> usize {
+        let most = (FEATURES / (self.panel * size_of::<T>())).max(line::<T>());
+        d.div_ceil(d.div_ceil(most))
+            .next_multiple_of(line::<T>())
+            .min(d)
+    }
+
+    /// The tasks of a forward pass over m particles: chunks of particles for each panel.
+    pub(super) fn forward_tasks(&self, m: usize) -> usize {
+        self.padded.div_ceil(self.panel) * m.div_ceil(self.chunk)
+    }
+
+    /// The first sample, the samples and the first particle of forward task t: panels in order, and
+    /// for each of them all chunks.
+    pub(super) fn forward_task(&self, t: usize, m: usize) -> (usize, usize, usize) {
+        let chunks = m.div_ceil(self.chunk);
+        let first = (t / chunks * self.panel).min(self.padded);
+        let samples = self.panel.min(self.padded - first);
+        (first, samples, t % chunks * self.chunk)
+    }
+
+    /// The first of the stored scalars of forward task t: by panels, and in a panel by particles.
+    pub(super) fn stored_start(&self, t: usize, m: usize) -> usize {
+        let (first, samples, particle) = self.forward_task(t, m);
+        let rows = match self.stored {
+            Stored::Nothing => 0,
+            Stored::Signs { per_word } => particle / per_word,
+            Stored::Preactivations => particle,
+            Stored::ValuesAndDerivatives => 2 * particle,
+        };
+        first * self.stored_rows + samples * rows.min(self.stored_rows)
+    }
+
+    /// Scalars of the sums over the chunks of m particles, k for each sample and chunk.
+    pub(super) fn sums_len(&self, k: usize, m: usize) -> usize {
+        k * m.div_ceil(self.chunk) * self.padded.min(self.slab)
     }
 
     /// The blocking for a part of the samples, whole panels.
@@ -138,5 +209,46 @@ impl Blocking {
     /// Scalars stored at a time.
     pub(super) fn stored_len(&self) -> usize {
         self.stored_rows * self.padded.min(self.slab)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The forward and backward tasks of a gradient, and the particles of a chunk.
+    fn tasks<T>([n, d, m]: [usize; 3]) -> [usize; 3] {
+        let per_word = simd::signs_per_scalar::<T>();
+        let blocking = Blocking::new::<T>(n, m, d, 1, Stored::Signs { per_word }, false);
+        let mut covered = (0, 0);
+        for t in 0..blocking.forward_tasks(m) {
+            let (first, samples, particle) = blocking.forward_task(t, m);
+            assert!(first + samples <= blocking.padded && particle < m);
+            covered.0 += samples * blocking.chunk.min(m - particle);
+            assert!(blocking.stored_start(t, m) <= blocking.stored_start(t + 1, m));
+        }
+        covered.1 = blocking.padded * m;
+        assert_eq!(covered.0, covered.1, "every pair has one task");
+        let last = blocking.stored_start(blocking.forward_tasks(m), m);
+        assert_eq!(last, blocking.stored_len());
+        [
+            blocking.forward_tasks(m),
+            m.div_ceil(blocking.block),
+            blocking.chunk,
+        ]
+    }
+
+    #[test]
+    fn large_shapes_have_tasks_for_64_threads() {
+        for shape in [[1000, 30, 2000], [1000, 100, 2000], [1000, 784, 3000]] {
+            for [forward, backward, _] in [tasks::<f32>(shape), tasks::<f64>(shape)] {
+                assert!(forward >= 64 && backward >= 63, "{shape:?}");
+            }
+        }
+        for shape in [[1, 5, 1], [17, 9, 100], [32, 64, 256], [128, 784, 1000]] {
+            for [forward, backward, chunk] in [tasks::<f32>(shape), tasks::<f64>(shape)] {
+                assert!(forward >= 1 && backward >= 1 && chunk >= 1, "{shape:?}");
+            }
+        }
     }
 }

@@ -1,13 +1,21 @@
 //! Forward pass of piecewise linear activations with one output:
 //! `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)` for the samples of one panel.
 //!
-//! Tiles of R particles by one line of samples, particles in order, so each sum runs over
-//! i = 1, .., m.
+//! Tiles of R particles by one line of samples, in order of the particles. Long particles are
+//! multiplied by blocks of features, as in BLAS: all tiles of a group use one block of the panel
+//! before the next is loaded.
 
-use super::microkernel::{broadcast, preactivations};
-use super::operands::Operands;
+use super::blocking::{SAMPLES, WIDE_PANEL};
+use super::microkernel::{
+    add_products, broadcast, columns, complete_products, depth, leading_features, tile_sums,
+};
+use super::operands::{Operands, ROWS, Rows};
 use crate::activation::Slopes;
+use crate::numeric::packed::line;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
+
+/// Tiles that use a block of features while it is in the L2 cache.
+const GROUP: usize = 5;
 
 /// `h(x_j)` of one panel; stores the signs of the preactivations.
 pub(super) struct LinearForward<'a, E> {
@@ -34,14 +42,36 @@ impl<E: SimdScalar> SimdKernel for LinearForward<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(mut self, s: S) {
         self.h.fill(E::zero());
-        for i in (0..self.operands.particles()).step_by(R) {
-            let leaky = self.slopes.negative != E::zero();
-            let stored = (i / self.per_word + 1) * self.h.len() <= self.words.len();
-            match (leaky, stored) {
-                (false, true) => self.tiles::<S, R, V, false, true>(s, i),
-                (false, false) => self.tiles::<S, R, V, false, false>(s, i),
-                (true, true) => self.tiles::<S, R, V, true, true>(s, i),
-                (true, false) => self.tiles::<S, R, V, true, false>(s, i),
+        let m = self.operands.particles();
+        let leading = leading_features::<E>(self.operands.d);
+        if leading == 0 {
+            for i in (0..m).step_by(R) {
+                self.tile::<S, R, V>(s, i, &[]);
+            }
+            return;
+        }
+        let (n, lines) = (self.h.len(), self.h.len() / line::<E>());
+        let mut partial = Rows::<E, { GROUP * ROWS * WIDE_PANEL / SAMPLES }>::zeros();
+        let partial = partial.first(GROUP * R, n);
+        let mut packed = Rows::<E, R>::zeros();
+        for group in (0..m).step_by(GROUP * R) {
+            // All tiles of the group use one block of features before the next is loaded.
+            let tiles = group..(group + GROUP * R).min(m);
+            for first in (0..leading).step_by(depth::<E>()) {
+                for (i, rows) in tiles
+                    .clone()
+                    .step_by(R)
+                    .zip(partial.chunks_exact_mut(R * n))
+                {
+                    let b = [i, i + R].map(|i| self.operands.directions::<R>(i));
+                    let b = [b[0], columns(&b[1], first, depth::<E>())];
+                    let sums = tile_sums::<E, S, R, V>(rows, lines);
+                    add_products::<E, S, R, V>(s, b, self.lines, first, &mut packed, sums);
+                }
+            }
+            for (i, rows) in tiles.step_by(R).zip(partial.chunks_exact_mut(R * n)) {
+                let sums = tile_sums::<E, S, R, V>(rows, lines);
+                self.tile::<S, R, V>(s, i, sums);
             }
         }
     }
@@ -50,10 +80,29 @@ impl<E: SimdScalar> SimdKernel for LinearForward<'_, E> {
 impl<E: SimdScalar> LinearForward<'_, E> {
     /// Adds the particles of one tile, from i on, to all predictions of the panel.
     #[inline(always)]
-    fn tiles<S: Simd<E>, const R: usize, const V: usize, const LEAKY: bool, const STORE: bool>(
+    fn tile<S: Simd<E>, const R: usize, const V: usize>(
         &mut self,
         s: S,
         i: usize,
+        sums: &[[[S::Vector; V]; R]],
+    ) {
+        let leaky = self.slopes.negative != E::zero();
+        let stored = (i / self.per_word + 1) * self.h.len() <= self.words.len();
+        match (leaky, stored) {
+            (false, true) => self.add::<S, R, V, false, true>(s, i, sums),
+            (false, false) => self.add::<S, R, V, false, false>(s, i, sums),
+            (true, true) => self.add::<S, R, V, true, true>(s, i, sums),
+            (true, false) => self.add::<S, R, V, true, false>(s, i, sums),
+        }
+    }
+
+    /// [`tile`](Self::tile), given whether sigma is not 0 below 0 and whether signs are stored.
+    #[inline(always)]
+    fn add<S: Simd<E>, const R: usize, const V: usize, const LEAKY: bool, const STORE: bool>(
+        &mut self,
+        s: S,
+        i: usize,
+        sums: &[[[S::Vector; V]; R]],
     ) {
         let n = self.h.len();
         let ca = self.operands.coefficients::<R>(i, 0);
@@ -68,12 +117,18 @@ impl<E: SimdScalar> LinearForward<'_, E> {
         let (words, _) = S::vectors_mut(&mut self.words[row]).as_chunks_mut::<V>();
         let (h, _) = S::vectors_mut(self.h).as_chunks_mut::<V>();
         let lines = h.len();
-        let b = self.operands.directions::<R>(i);
-        preactivations::<E, S, R, V>(
+        let d = self.operands.d;
+        let mut b = [self.operands.directions::<R>(i), [&[][..]; R]];
+        if d >= 2 * line::<E>() {
+            let leading = leading_features::<E>(d);
+            b[1] = columns(&self.operands.directions::<R>(i + R), leading, d - leading);
+        }
+        complete_products::<E, S, R, V>(
             s,
             b,
             self.lines,
             lines,
+            sums,
             #[inline(always)]
             |l, u| {
                 for v in 0..V {

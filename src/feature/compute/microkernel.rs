@@ -3,6 +3,8 @@
 //!
 //! Every sum has a fixed order, so a result does not depend on which thread computes it.
 
+use std::ops::Range;
+
 use super::blocking::SAMPLES;
 use super::operands::{Panel, Rows};
 use crate::numeric::packed::{line, whole_lines};
@@ -14,7 +16,11 @@ const DEPTH: usize = 1024;
 
 /// The `len` entries from `first` on of each row.
 #[inline(always)]
-fn columns<'a, X, const R: usize>(rows: &[&'a [X]; R], first: usize, len: usize) -> [&'a [X]; R] {
+pub(super) fn columns<'a, X, const R: usize>(
+    rows: &[&'a [X]; R],
+    first: usize,
+    len: usize,
+) -> [&'a [X]; R] {
     let mut columns = [&rows[0][..0]; R];
     for r in 0..R {
         columns[r] = &rows[r][first..][..len];
@@ -43,64 +49,148 @@ fn products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     u
 }
 
+/// Features of a block of the inner dimension.
+pub(super) const fn depth<E>() -> usize {
+    DEPTH / size_of::<E>()
+}
+
+/// The features before the last block of the inner dimension, whole blocks.
+pub(super) const fn leading_features<E>(d: usize) -> usize {
+    (d - 1) / depth::<E>() * depth::<E>()
+}
+
+/// Requests part `l`, of `parts` equal ones, of the rows that the next tile reads.
+///
+/// Rows of a tile are too short for the prefetchers of processors, and too many.
+#[inline(always)]
+fn prefetch<E, S: Simd<E>, const R: usize>(s: S, rows: &[&[E]; R], l: usize, parts: usize) {
+    let lines = rows[0].len().div_ceil(line::<E>());
+    let part = lines.div_ceil(parts);
+    for c in l * part..((l + 1) * part).min(lines) {
+        for r in 0..R {
+            s.prefetch(&rows[r][c * line::<E>()]);
+        }
+    }
+}
+
+/// Adds the products of `R` particles `b` with the samples `x` in lines (each `d x W`) to their
+/// `partial` sums, a tile for each line: those of one block of features from `first` on, which are
+/// copied to `packed`. The rows `next` are prefetched.
+///
+/// Rows whose distance is nearly a multiple of 4096 bytes would share few sets of the L1 cache.
+#[inline(always)]
+pub(super) fn add_products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
+    s: S,
+    [b, next]: [[&[E]; R]; 2],
+    x: &[E],
+    first: usize,
+    packed: &mut Rows<E, R>,
+    partial: &mut [[[S::Vector; V]; R]],
+) {
+    let (d, depth, lines) = (b[0].len(), depth::<E>(), partial.len());
+    let (x, _) = S::vectors(x).as_chunks::<V>();
+    let packed = packed.first(R, depth);
+    for r in 0..R {
+        packed[r * depth..][..depth].copy_from_slice(&b[r][first..][..depth]);
+    }
+    let mut b = [&packed[..0]; R];
+    for r in 0..R {
+        b[r] = &packed[r * depth..][..depth];
+    }
+    for ((l, x), u) in x.chunks_exact(d).enumerate().zip(partial.iter_mut()) {
+        prefetch(s, &next, l, lines);
+        let init = if first == 0 { [[s.zero(); V]; R] } else { *u };
+        *u = products::<E, S, R, V>(s, &b, &x[first..first + depth], init);
+    }
+}
+
 /// Computes `u = b.x` for `R` particles `b` and the samples `x` in `lines` lines (each `d x W`),
-/// and calls `emit(line, u)` while u is in registers. Long products are accumulated in rows of
-/// partial sums.
+/// and calls `emit(line, u)` while u is in registers. If there are several blocks of features,
+/// `partial` contains the sums of those before the last. The rows `next` are prefetched.
 ///
 /// Callers restrict the output of `emit` to `lines` lines, so that bounds checks are elided.
+#[inline(always)]
+pub(super) fn complete_products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
+    s: S,
+    [b, next]: [[&[E]; R]; 2],
+    x: &[E],
+    lines: usize,
+    partial: &[[[S::Vector; V]; R]],
+    mut emit: impl FnMut(usize, &[[S::Vector; V]; R]),
+) {
+    let d = b[0].len();
+    let (x, _) = S::vectors(x).as_chunks::<V>();
+    let first = leading_features::<E>(d);
+    if first == 0 {
+        let zero = [[s.zero(); V]; R];
+        for l in 0..lines {
+            prefetch(s, &next, l, lines);
+            emit(l, &products::<E, S, R, V>(s, &b, &x[l * d..][..d], zero));
+        }
+        return;
+    }
+    let b = columns(&b, first, d - first);
+    let partial = &partial[..lines];
+    for l in 0..lines {
+        prefetch(s, &next, l, lines);
+        let x = &x[l * d..][first..d];
+        emit(l, &products::<E, S, R, V>(s, &b, x, partial[l]));
+    }
+}
+
+/// Computes `u = b.x` as [`complete_products`], all blocks of features of one tile.
 #[inline(always)]
 pub(super) fn preactivations<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     b: [&[E]; R],
     x: &[E],
     lines: usize,
-    mut emit: impl FnMut(usize, &[[S::Vector; V]; R]),
+    emit: impl FnMut(usize, &[[S::Vector; V]; R]),
 ) {
-    let d = b[0].len();
-    let zero = [[s.zero(); V]; R];
-    let (x, _) = S::vectors(x).as_chunks::<V>();
-    let depth = DEPTH / size_of::<E>();
-    let last = (d - 1) / depth * depth;
-    if last == 0 {
-        for l in 0..lines {
-            emit(l, &products::<E, S, R, V>(s, &b, &x[l * d..][..d], zero));
-        }
-        return;
+    let leading = leading_features::<E>(b[0].len());
+    if leading == 0 {
+        return complete_products::<E, S, R, V>(s, [b, [&[]; R]], x, lines, &[], emit);
     }
-    let mut partial = Rows::<E, R>::zeros();
-    let (partial, _) = S::vectors_mut(partial.0.as_flattened_mut()).as_chunks_mut::<V>();
-    let partial = &mut partial.as_chunks_mut::<R>().0[..lines];
-    for first in (0..last).step_by(depth) {
-        let b = columns(&b, first, depth);
-        for (x, u) in x.chunks_exact(d).zip(partial.iter_mut()) {
-            let init = if first == 0 { zero } else { *u };
-            *u = products::<E, S, R, V>(s, &b, &x[first..first + depth], init);
-        }
+    let (mut partial, mut packed) = (Rows::<E, R>::zeros(), Rows::<E, R>::zeros());
+    let partial = tile_sums::<E, S, R, V>(partial.0.as_flattened_mut(), lines);
+    for first in (0..leading).step_by(depth::<E>()) {
+        add_products::<E, S, R, V>(s, [b, [&[]; R]], x, first, &mut packed, partial);
     }
-    let b = columns(&b, last, d - last);
-    for l in 0..lines {
-        let x = &x[l * d..][last..d];
-        emit(l, &products::<E, S, R, V>(s, &b, x, partial[l]));
-    }
+    complete_products::<E, S, R, V>(s, [b, [&[]; R]], x, lines, partial, emit);
 }
 
-/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel and the particles r of all tiles, with
-/// `G[r]` the last d of the p entries of column r of `out`.
+/// Partial sums of a tile on `lines` lines, in the memory of its rows.
+#[inline(always)]
+pub(super) fn tile_sums<E, S: Simd<E>, const R: usize, const V: usize>(
+    rows: &mut [E],
+    lines: usize,
+) -> &mut [[[S::Vector; V]; R]] {
+    let (vectors, _) = S::vectors_mut(rows).as_chunks_mut::<V>();
+    &mut vectors.as_chunks_mut::<R>().0[..lines]
+}
+
+/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel, the particles r of all tiles, and the
+/// coordinates in `features`, with `G[r]` the last d of the p entries of column r of `out`.
 ///
-/// All tiles use one line of features before the next is loaded.
+/// All tiles use one line of features before the next is loaded. `features` begins with a whole
+/// line, and ends with one or at d.
 #[inline(always)]
 pub(super) fn add_weighted_features<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     tiles: &[[[E; SAMPLES]; R]],
     panel: Panel<'_, E>,
-    d: usize,
-    p: usize,
+    [d, p]: [usize; 2],
+    features: Range<usize>,
     out: &mut [E],
 ) {
-    let (mut f, width, whole) = (0, line::<E>(), whole_lines::<E>(d));
-    while f < whole {
-        for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
-            let sums = feature_lane_sums::<E, S, R, V>(s, t, panel.features, whole, f);
+    let (mut f, width, whole) = (features.start, line::<E>(), whole_lines::<E>(d));
+    while f < features.end.min(whole) {
+        for (r, (t, out)) in tiles.iter().zip(out.chunks_mut(R * p)).enumerate() {
+            for out in out.chunks_exact(p) {
+                s.prefetch(&out[p - d + f + width - 1]);
+            }
+            let next = r == 0 && f + width < features.end.min(whole);
+            let sums = feature_lane_sums::<E, S, R, V>(s, t, panel.features, whole, f, next);
             // A counted loop, so that the sums stay in registers.
             for r in 0..R.min(out.len() / p) {
                 let g = S::vectors_mut(&mut out[r * p + p - d + f..][..width]);
@@ -111,7 +201,7 @@ pub(super) fn add_weighted_features<E: SimdScalar, S: Simd<E>, const R: usize, c
         }
         f += width;
     }
-    while f + 2 <= d {
+    while f + 2 <= features.end {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
             let sums = sample_lane_sums::<E, S, R, V, 2>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
@@ -121,7 +211,7 @@ pub(super) fn add_weighted_features<E: SimdScalar, S: Simd<E>, const R: usize, c
         }
         f += 2;
     }
-    if f < d {
+    if f < features.end {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
             let sums = sample_lane_sums::<E, S, R, V, 1>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
@@ -132,7 +222,7 @@ pub(super) fn add_weighted_features<E: SimdScalar, S: Simd<E>, const R: usize, c
 }
 
 /// `sum_j t[r][j] x[j][f]` for one line of features from f on, as a sum of outer products: lanes
-/// are features.
+/// are features. With `next`, the following line is prefetched.
 #[inline(always)]
 fn feature_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
@@ -140,11 +230,17 @@ fn feature_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     features: &[E],
     whole: usize,
     f: usize,
+    next: bool,
 ) -> [[S::Vector; V]; R] {
     let width = line::<E>();
     let mut sums = [[s.zero(); V]; R];
     let groups = features.chunks_exact(width * whole).take(SAMPLES / width);
     for (l, x) in groups.enumerate() {
+        if next {
+            for x in x[(f + width) * width..][..width * width].chunks_exact(width) {
+                s.prefetch(&x[0]);
+            }
+        }
         let (x, _) = S::vectors(&x[f * width..][..width * width]).as_chunks::<V>();
         let x = &x[..width];
         let mut rows = [&t[0][..]; R];
@@ -163,6 +259,24 @@ fn feature_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     sums
 }
 
+/// Adds the products `t[r][j] x[j][f]` to the sums of lanes `sums[f R + r]`, for all features.
+#[inline(always)]
+pub(super) fn add_sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
+    s: S,
+    t: &[[E; SAMPLES]; R],
+    lines: &[E],
+    d: usize,
+    sums: &mut [[S::Vector; R]],
+) {
+    let (pairs, last) = sums[..d].as_chunks_mut::<2>();
+    for (f, sums) in pairs.iter_mut().enumerate() {
+        *sums = sample_lane_products::<E, S, R, V, 2>(s, t, lines, [d, 2 * f], *sums);
+    }
+    if let Some(sums) = last.first_mut() {
+        *sums = sample_lane_products::<E, S, R, V, 1>(s, t, lines, [d, d - 1], [*sums])[0];
+    }
+}
+
 /// `sum_j t[r][j] x[j][f]` for `F` features from f on, as inner products: lanes are samples.
 #[inline(always)]
 fn sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, const F: usize>(
@@ -172,8 +286,33 @@ fn sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, c
     d: usize,
     f: usize,
 ) -> [[E; F]; R] {
+    let zero = [[s.zero(); R]; F];
+    let sums = sample_lane_products::<E, S, R, V, F>(s, t, lines, [d, f], zero);
+    let mut totals = [[E::zero(); F]; R];
+    for r in 0..R {
+        for f in 0..F {
+            totals[r][f] = s.reduce_sum(sums[f][r]);
+        }
+    }
+    totals
+}
+
+/// Adds the products `t[r][j] x[j][f]` for `F` features from f on to `sums`: lanes are samples.
+#[inline(always)]
+fn sample_lane_products<
+    E: SimdScalar,
+    S: Simd<E>,
+    const R: usize,
+    const V: usize,
+    const F: usize,
+>(
+    s: S,
+    t: &[[E; SAMPLES]; R],
+    lines: &[E],
+    [d, f]: [usize; 2],
+    mut sums: [[S::Vector; R]; F],
+) -> [[S::Vector; R]; F] {
     let (lines, _) = S::vectors(lines).as_chunks::<V>();
-    let mut sums = [[s.zero(); F]; R];
     let lines = lines.chunks_exact(d).take(SAMPLES / line::<E>());
     for (l, x) in lines.enumerate() {
         let x = &x[f..f + F];
@@ -181,18 +320,12 @@ fn sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, c
             for r in 0..R {
                 let t = S::vectors(&t[r]).as_chunks::<V>().0[l][v];
                 for f in 0..F {
-                    sums[r][f] = s.mul_add(t, x[f][v], sums[r][f]);
+                    sums[f][r] = s.mul_add(t, x[f][v], sums[f][r]);
                 }
             }
         }
     }
-    let mut totals = [[E::zero(); F]; R];
-    for r in 0..R {
-        for f in 0..F {
-            totals[r][f] = s.reduce_sum(sums[r][f]);
-        }
-    }
-    totals
+    sums
 }
 
 /// Vectors with `c[r]` in all lanes.

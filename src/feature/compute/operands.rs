@@ -1,5 +1,7 @@
 //! Packed operands of the kernels: particles `(a_i, b_i)` with weights `c_i`, and samples `x_j`.
 
+use std::ops::Range;
+
 use super::blocking::SAMPLES;
 use crate::numeric::packed::whole_lines;
 use crate::numeric::simd::{self, SimdScalar};
@@ -63,6 +65,21 @@ impl<'a, T: Real> Operands<'a, T> {
         }
     }
 
+    /// The particles in the range, on the same samples.
+    pub(super) fn particles_in(&self, range: Range<usize>) -> Self {
+        let p = self.p();
+        let c = if self.c.is_empty() {
+            0..0
+        } else {
+            range.clone()
+        };
+        Self {
+            w: &self.w[range.start * p..range.end * p],
+            c: &self.c[c],
+            ..*self
+        }
+    }
+
     /// The same particles on the padded samples from `first` to `last`, whole lines.
     pub(super) fn part(&self, first: usize, last: usize) -> Self {
         Self {
@@ -103,10 +120,6 @@ impl<'a, T: Real> Panel<'a, T> {
 
 /// Maximal number of rows of a tile, over all SIMD levels.
 pub(super) const ROWS: usize = 12;
-
-/// Rows of the tiles that use a line of features while it is in the L1 cache: a multiple of the
-/// rows of a tile at every SIMD level.
-pub(super) const STRIP: usize = 24;
 
 /// `R` rows on a panel, on the stack.
 #[derive(Debug)]

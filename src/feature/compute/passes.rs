@@ -1,18 +1,32 @@
 //! The passes over panels of samples and blocks of particles, in parallel.
 
+use std::ops::Range;
+
 use super::backward::LinearBackward;
-use super::blocking::{Blocking, Stored};
+use super::blocking::{Blocking, STRIP, Stored};
 use super::forward::LinearForward;
-use super::operands::{Operands, ROWS, Rows, STRIP};
+use super::operands::{Operands, ROWS, Rows};
 use super::pointwise::{
     Outputs, Preactivations, WeightedFeatures, WeightedValues, values, values_and_derivatives,
 };
 use super::small_dim::{INPUTS, SmallDimBackward, SmallDimForward};
 use crate::activation::{Activation, Slopes};
-use crate::numeric::parallel::{Parts, for_each};
-use crate::numeric::simd::{self, Launch, same, same_mut, signs_per_scalar, with_simd_scalar};
-use crate::numeric::vector::dot;
+use crate::numeric::parallel::{Parts, Pieces, for_each};
+use crate::numeric::simd::{
+    self, Launch, Multiversion, multiversion, same, same_mut, signs_per_scalar, with_simd_scalar,
+};
+use crate::numeric::vector::{add, dot, long_dot};
 use crate::real::Real;
+
+/// Additions below which the sums over chunks are added by one thread.
+const ADDITIONS: usize = 1 << 16;
+
+/// Whether a backward pass is the first and the last one over parts of the samples.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Calls {
+    pub(super) first: bool,
+    pub(super) last: bool,
+}
 
 /// The passes of a ridge map over its operands.
 #[derive(Debug)]
@@ -35,23 +49,27 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
         }
     }
 
-    /// Predictions `h` (`k x n`), one task per panel; stores the activations that the blocking
-    /// selects. `rows` is scratch, `k x padded`.
-    pub(super) fn forward(&self, rows: &mut [T], stored: &mut [T], h: &mut [T]) {
-        let stored = Parts::new(stored, self.blocking.panel * self.blocking.stored_rows);
-        self.panels(rows, stored, h, &|lines, h, stored| match self.slopes {
-            Some(slopes) => self.linear_panel(slopes, lines, h, stored),
-            None => self.general_panel(lines, h, stored),
+    /// Predictions `h` (`k x n`), one task per panel and chunk of particles; stores the activations
+    /// that the blocking selects. `sums` is scratch.
+    pub(super) fn forward(&self, sums: &mut [T], stored: &mut [T], h: &mut [T]) {
+        let part = |particles| self.operands.particles_in(particles);
+        self.panels(sums, stored, h, &|particles, lines, h, stored| {
+            let operands = part(particles);
+            match self.slopes {
+                Some(slopes) => linear_panel(operands, slopes, lines, h, stored),
+                None => self.general_panel(operands, lines, h, stored),
+            }
         });
     }
 
     /// JVP: derivatives `u` (`k x n`) of the predictions along the field `v` (`p x m`), one task
-    /// per panel. `rows` is scratch, `k x padded`.
-    pub(super) fn jvp(&self, v: &[T], rows: &mut [T], u: &mut [T]) {
-        let (operands, sigma) = (self.operands, self.sigma);
-        let field = Operands { w: v, ..operands };
-        let nothing = Parts::new(&mut [], 0);
-        self.panels(rows, nothing, u, &|lines, u, _| {
+    /// per panel and chunk of particles. `sums` is scratch.
+    pub(super) fn jvp(&self, v: &[T], sums: &mut [T], u: &mut [T]) {
+        let (all, sigma) = (self.operands, self.sigma);
+        let field = Operands { w: v, ..all };
+        self.panels(sums, &mut [], u, &|particles, lines, u, _| {
+            let operands = all.particles_in(particles.clone());
+            let field = field.particles_in(particles);
             let (n, tile) = (u.len() / operands.k, simd::rows());
             let mut s = Rows::<T, ROWS>::zeros();
             let mut ds = Rows::<T, ROWS>::zeros();
@@ -71,61 +89,68 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
         });
     }
 
-    /// Calls `task(lines, rows, stored)` for every panel and writes its rows (`k x samples`) to
-    /// `out` (`k x n`).
+    /// Calls `task(particles, lines, sums, stored)` for every panel and chunk of particles, adds the
+    /// sums (`k x samples`) over the chunks in order, and writes them to `out` (`k x n`).
     fn panels(
         &self,
-        rows: &mut [T],
-        stored: Parts<'_, T>,
+        sums: &mut [T],
+        stored: &mut [T],
         out: &mut [T],
-        task: &(impl Fn(&[T], &mut [T], &mut [T]) + Sync),
+        task: &(impl Fn(Range<usize>, &[T], &mut [T], &mut [T]) + Sync),
     ) {
-        type Panel<'a, T> = (Parts<'a, T>, (Parts<'a, T>, Parts<'a, T>));
-        let (k, panel) = (self.operands.k, self.blocking.panel);
-        let process = |t: usize, (rows, (stored, out)): Panel<'_, T>| {
-            let (first, n) = (t * panel, rows.data.len() / k);
-            let samples = self.operands.panel(first, first + n).samples;
-            task(samples, rows.data, stored.data);
-            for (l, row) in rows.data.chunks_exact(n).enumerate() {
+        let (Operands { k, .. }, blocking) = (self.operands, self.blocking);
+        let m = self.operands.particles();
+        let (tasks, chunks) = (blocking.forward_tasks(m), m.div_ceil(blocking.chunk));
+        let start = |t: usize| {
+            let (first, samples, particle) = blocking.forward_task(t, m);
+            k * (first * chunks + samples * (particle / blocking.chunk))
+        };
+        let stored_start = |t: usize| blocking.stored_start(t, m);
+        let pieces = (
+            Pieces::new(&mut sums[..start(tasks)], tasks, start),
+            Pieces::new(stored, tasks, stored_start),
+        );
+        for_each(pieces, blocking.parallel, &|t, (sums, stored)| {
+            let (first, samples, particle) = blocking.forward_task(t, m);
+            let lines = self.operands.panel(first, first + samples).samples;
+            let particles = particle..(particle + blocking.chunk).min(m);
+            task(particles, lines, sums.data, stored.data);
+        });
+        let (sums, out) = (
+            Parts::new(&mut sums[..start(tasks)], k * blocking.panel * chunks),
+            Parts::new(out, k * blocking.panel),
+        );
+        let additions = k * blocking.padded * chunks;
+        for_each((sums, out), additions > ADDITIONS, &|_, (sums, out)| {
+            let n = sums.data.len() / (k * chunks);
+            let (sum, chunks) = sums.data.split_at_mut(k * n);
+            for chunk in chunks.chunks_exact(k * n) {
+                add(chunk, sum);
+            }
+            for (l, row) in sum.chunks_exact(n).enumerate() {
                 for (to, &h) in out.data[l..].iter_mut().step_by(k).zip(row) {
                     *to = h;
                 }
-            }
-        };
-        let (rows, out) = (Parts::new(rows, panel * k), Parts::new(out, panel * k));
-        for_each((rows, (stored, out)), self.blocking.parallel, &process);
-    }
-
-    /// One panel of a piecewise linear activation.
-    fn linear_panel(&self, slopes: Slopes<T>, lines: &[T], h: &mut [T], words: &mut [T]) {
-        with_simd_scalar!(T as E => {
-            let slopes = same::<_, Slopes<E>>(&[slopes])[0];
-            let (lines, h, words) = (same(lines), same_mut(h), same_mut(words));
-            let operands = self.operands.with_scalar::<E>();
-            if operands.d <= INPUTS {
-                SmallDimForward { operands, slopes, lines, h }.launch();
-            } else {
-                let per_word = signs_per_scalar::<E>();
-                LinearForward { operands, slopes, lines, h, words, per_word }.launch();
             }
         });
     }
 
     /// One panel of a general activation.
-    fn general_panel(&self, lines: &[T], h: &mut [T], stored: &mut [T]) {
-        let (operands, sigma, blocking) = (self.operands, self.sigma, &self.blocking);
+    fn general_panel(&self, operands: Operands<'_, T>, lines: &[T], h: &mut [T], stored: &mut [T]) {
+        let sigma = self.sigma;
         let (n, tile) = (h.len() / operands.k, simd::rows());
         let mut scratch = Rows::<T, ROWS>::zeros();
         h.fill(T::zero());
         for i in (0..operands.particles()).step_by(tile) {
-            let s = match blocking.stored {
-                Stored::ValuesAndDerivatives if i < blocking.stored_particles => {
+            let fits = |rows: usize| rows * n <= stored.len();
+            let s = match self.blocking.stored {
+                Stored::ValuesAndDerivatives if fits(2 * (i + tile)) => {
                     let (s, ds) = stored[2 * i * n..][..2 * tile * n].split_at_mut(tile * n);
                     preactivations(operands, i, lines, s);
                     values_and_derivatives(sigma, s, ds);
                     s
                 }
-                Stored::Preactivations if i < blocking.stored_particles => {
+                Stored::Preactivations if fits(i + tile) => {
                     let u = &mut stored[i * n..][..tile * n];
                     preactivations(operands, i, lines, u);
                     let s = scratch.first(tile, n);
@@ -149,43 +174,39 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
     ///
     /// With one output `a_i` is omitted; if sigma is piecewise linear, `S_i` is. `g` is packed by
     /// [`pack_gradient`](Self::pack_gradient); `stored` are the activations that the forward pass
-    /// stored, by panels.
-    pub(super) fn backward(&self, g: &[T], stored: &[T], out: &mut [T]) {
-        let block = self.blocking.block;
-        let blocks = Parts::new(out, block * self.operands.p());
-        let task = |t: usize, out: Parts<'_, T>| match self.slopes {
-            Some(slopes) => self.linear_block(slopes, g, stored, t * block, out.data),
-            None => self.general_block(g, stored, t * block, out.data),
-        };
-        for_each(blocks, self.blocking.parallel, &task);
-    }
-
-    /// Replaces the sums in `out` by `da_i = -S_i` and `db_i = -G_i`, and writes `<a_i, S_i>` to
-    /// `values` unless it is empty.
-    pub(super) fn finish(&self, out: &mut [T], values: &mut [T]) {
-        let (k, p, block) = (self.operands.k, self.operands.p(), self.blocking.block);
-        let task = |t: usize, (out, values): (Parts<'_, T>, Parts<'_, T>)| {
-            let w = self.operands.w[t * block * p..].chunks_exact(p);
-            for (i, (out, w)) in out.data.chunks_exact_mut(p).zip(w).enumerate() {
-                let ((da, db), (a, b)) = (out.split_at_mut(k), w.split_at(k));
-                if self.slopes.is_some() {
-                    da[0] = dot(b, db);
-                }
-                if let Some(value) = values.data.get_mut(i) {
-                    *value = dot(a, da);
-                }
-                for da in da.iter_mut() {
-                    *da = -*da;
-                }
-                let scale = if k == 1 { -a[0] } else { -T::one() };
-                for db in db.iter_mut() {
-                    *db *= scale;
-                }
-            }
-        };
+    /// stored, by panels. The first of the `calls` with parts of the samples sets the sums to 0
+    /// before, and the last one replaces them after: see [`Finish`].
+    pub(super) fn backward(
+        &self,
+        g: &[T],
+        stored: &[T],
+        calls: Calls,
+        values: &mut [T],
+        out: &mut [T],
+    ) {
+        let (p, block) = (self.operands.p(), self.blocking.block);
         let values_block = if values.is_empty() { 0 } else { block };
         let blocks = (Parts::new(out, block * p), Parts::new(values, values_block));
-        for_each(blocks, self.blocking.parallel, &task);
+        for_each(blocks, self.blocking.parallel, &|t, (out, values)| {
+            let (first, out) = (t * block, out.data);
+            if calls.first {
+                out.fill(T::zero());
+            }
+            match self.slopes {
+                Some(slopes) => self.linear_block(slopes, g, stored, first, out),
+                None => self.general_block(g, stored, first, out),
+            }
+            if calls.last {
+                multiversion(Finish {
+                    k: self.operands.k,
+                    p,
+                    w: &self.operands.w[first * p..],
+                    linear: self.slopes.is_some(),
+                    out,
+                    values: values.data,
+                });
+            }
+        });
     }
 
     /// One block of a piecewise linear activation, particles from `first` on: `G_i` without `a_i`.
@@ -262,6 +283,65 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
                 for (to, &g) in row.iter_mut().zip(g[l..].iter().step_by(k)) {
                     *to = g;
                 }
+            }
+        }
+    }
+}
+
+/// One panel and chunk of particles of a piecewise linear activation.
+fn linear_panel<T: Real>(
+    operands: Operands<'_, T>,
+    slopes: Slopes<T>,
+    lines: &[T],
+    h: &mut [T],
+    words: &mut [T],
+) {
+    with_simd_scalar!(T as E => {
+        let slopes = same::<_, Slopes<E>>(&[slopes])[0];
+        let (lines, h, words) = (same(lines), same_mut(h), same_mut(words));
+        let operands = operands.with_scalar::<E>();
+        if operands.d <= INPUTS {
+            SmallDimForward { operands, slopes, lines, h }.launch();
+        } else {
+            let per_word = signs_per_scalar::<E>();
+            LinearForward { operands, slopes, lines, h, words, per_word }.launch();
+        }
+    });
+}
+
+/// Replaces the sums in `out` by `da_i = -S_i` and `db_i = -G_i`, and writes `<a_i, S_i>` to
+/// `values` unless it is empty.
+struct Finish<'a, T> {
+    k: usize,
+    p: usize,
+    /// The particles `(a_i, b_i)`.
+    w: &'a [T],
+    /// `S_i = <b_i, G_i>` is not among the sums: sigma is piecewise linear.
+    linear: bool,
+    out: &'a mut [T],
+    values: &'a mut [T],
+}
+
+impl<T: Real> Multiversion for Finish<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let particles = self.out.chunks_exact_mut(self.p);
+        for (i, (out, w)) in particles.zip(self.w.chunks_exact(self.p)).enumerate() {
+            let ((da, db), (a, b)) = (out.split_at_mut(self.k), w.split_at(self.k));
+            if self.linear {
+                da[0] = long_dot(b, db);
+            }
+            if let Some(value) = self.values.get_mut(i) {
+                *value = dot(a, da);
+            }
+            for da in da.iter_mut() {
+                *da = -*da;
+            }
+            let scale = if self.k == 1 { -a[0] } else { -T::one() };
+            for db in db.iter_mut() {
+                *db *= scale;
             }
         }
     }

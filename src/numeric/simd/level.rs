@@ -42,6 +42,7 @@ macro_rules! simd {
         $level:ty: $scalar:ident x $lanes:literal in $register:ty, mask $mask:ty;
         $(vector $op:ident $([$x:ident: $of:ty])? ($($v:ident),*) = $value:expr;)+
         $(scalar $function:ident $([$y:ident: $in:ty])? ($($u:ident),*) -> $out:ty = $result:expr;)+
+        $(hint prefetch($p:ident) = $hint:expr;)?
     ) => {
         impl Simd<$scalar> for $level {
             type Vector = [$scalar; $lanes];
@@ -86,6 +87,13 @@ macro_rules! simd {
                     }
                 }
             )+
+            $(
+                #[inline(always)]
+                fn prefetch(self, $p: &$scalar) {
+                    // SAFETY: the instruction reads nothing, at any address.
+                    unsafe { $hint }
+                }
+            )?
         }
     };
 }

@@ -43,6 +43,7 @@ simd! {
         _mm512_castps512_ps256(a),
         _mm512_extractf32x8_ps::<1>(a),
     ));
+    hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
 }
 
 simd! {
@@ -66,6 +67,7 @@ simd! {
         _mm512_castpd512_pd256(a),
         _mm512_extractf64x4_pd::<1>(a),
     ));
+    hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
 }
 
 simd! {
@@ -88,6 +90,7 @@ simd! {
     ));
     scalar any[mask: __m256]() -> bool = _mm256_movemask_ps(mask) != 0;
     scalar reduce_sum(a) -> f32 = sum_ps(a);
+    hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
 }
 
 simd! {
@@ -110,6 +113,7 @@ simd! {
     ));
     scalar any[mask: __m256d]() -> bool = _mm256_movemask_pd(mask) != 0;
     scalar reduce_sum(a) -> f64 = sum_pd(a);
+    hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
 }
 
 /// The sum of eight lanes, by halves.
