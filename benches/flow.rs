@@ -1,5 +1,5 @@
-//! The whole step of a `ParticleFlow` beside the velocity alone, and the angular sweep for n = m
-//! from 10^3 to 10^6.
+//! The whole step of a `ParticleFlow` beside the velocity alone, the angular sweep for n = m from
+//! 10^3 to 10^6, and the dual tree up to 10^5.
 
 use std::hint::black_box;
 use std::ops::Range;
@@ -103,11 +103,37 @@ fn planar<T: Real + Send + Sync>(c: &mut Criterion, scalar: &str) {
     group.finish();
 }
 
+/// The dual tree; the last coordinate of the samples is that of the bias.
+fn space<T: Real + Send + Sync>(c: &mut Criterion, scalar: &str) {
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(2)
+        .build()
+        .expect("a thread pool");
+    let mut group = c.benchmark_group(format!("space/{scalar}"));
+    for [d, size] in [
+        [3, 2_000],
+        [3, 10_000],
+        [3, 100_000],
+        [4, 10_000],
+        [4, 100_000],
+    ] {
+        let mut all = problem::<T>([size, d, size]);
+        all.x.row_mut(d - 1).fill(T::one());
+        group.bench_function(
+            BenchmarkId::from_parameter(format!("{size}_{d}_{size}")),
+            |b| pool.install(|| b.iter(velocity(&all))),
+        );
+    }
+    group.finish();
+}
+
 fn all(c: &mut Criterion) {
     step::<f32>(c, "f32");
     step::<f64>(c, "f64");
     planar::<f32>(c, "f32");
     planar::<f64>(c, "f64");
+    space::<f32>(c, "f32");
+    space::<f64>(c, "f64");
 }
 
 criterion_group! {

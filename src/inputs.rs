@@ -6,6 +6,7 @@ use nalgebra::DMatrix;
 
 use crate::error::{RiskError, ShapeError};
 use crate::numeric::angular_order::AngularOrder;
+use crate::numeric::direction_tree::DirectionTree;
 use crate::numeric::packed::Lines;
 use crate::real::{Real, to_f64};
 
@@ -34,6 +35,8 @@ pub struct Inputs<T> {
     packed: OnceLock<Lines<T>>,
     /// The points sorted by angle, for the angular sweep (`d = 2`), computed on first use.
     angular_order: OnceLock<AngularOrder<T>>,
+    /// The tree of their directions, for the dual tree (`d = 3, 4, 5`), built on first use.
+    direction_tree: OnceLock<DirectionTree<T>>,
 }
 
 impl<T: Real> Inputs<T> {
@@ -53,6 +56,7 @@ impl<T: Real> Inputs<T> {
             unchecked: Vec::new(),
             packed: OnceLock::new(),
             angular_order: OnceLock::new(),
+            direction_tree: OnceLock::new(),
         })
     }
 
@@ -131,6 +135,9 @@ impl<T: Real> Inputs<T> {
         if let Some(order) = self.angular_order.get_mut() {
             order.fill(self.points.as_slice());
         }
+        if let Some(tree) = self.direction_tree.get_mut() {
+            tree.fill(self.points.as_slice(), d);
+        }
     }
 
     /// `d`, the number of coordinates of a sample.
@@ -164,6 +171,15 @@ impl<T: Real> Inputs<T> {
             let mut order = AngularOrder::default();
             order.fill(self.points.as_slice());
             order
+        })
+    }
+
+    /// The tree of the directions of the samples.
+    pub(crate) fn direction_tree(&self) -> &DirectionTree<T> {
+        self.direction_tree.get_or_init(|| {
+            let mut tree = DirectionTree::default();
+            tree.fill(self.points.as_slice(), self.dim());
+            tree
         })
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod angular_order;
 pub(crate) mod basis;
+pub(crate) mod direction_tree;
 pub(crate) mod double_double;
 pub(crate) mod elementary;
 pub(crate) mod error_bounds;

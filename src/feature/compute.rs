@@ -12,6 +12,9 @@
 //! separable risk, a slab of panels runs forward and then backward while its values and derivatives
 //! are in the last-level cache, so each is evaluated once. Otherwise preactivations are stored up to
 //! a memory limit, and recomputed beyond it ([`blocking`]).
+//!
+//! In small dimension, positively 1-homogeneous activations need fewer than `n m` operations
+//! ([`half_spaces`]).
 
 use super::{PredictionGradient, Workspace};
 use crate::activation::{Activation, Slopes};
@@ -23,7 +26,9 @@ use crate::real::Real;
 mod angular_sweep;
 mod backward;
 mod blocking;
+mod dual_tree;
 mod forward;
+mod half_spaces;
 mod microkernel;
 mod operands;
 mod passes;
@@ -31,8 +36,8 @@ mod pointwise;
 mod radial;
 mod small_dim;
 
-use angular_sweep::AngularSweep;
 use blocking::{Blocking, Stored};
+use half_spaces::HalfSpaces;
 use operands::{Operands, Panel};
 use passes::{Calls, Passes};
 pub(super) use radial::Radials;
@@ -54,11 +59,11 @@ pub(super) struct Neurons<'a, T: Real, A> {
 impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     /// `h(x_j) = sum_i c_i a_i sigma(b_i . x_j)`, written to `out` (`k x n`).
     pub(super) fn predict(&self, c: &[T], out: &mut [T], ws: &mut Workspace<T>) {
-        if let Some(sweep) = self.angular_sweep() {
-            sweep.sort(ws.sweep_buffers());
-            if sweep.predict(c, out, ws.sweep_buffers()) {
-                return;
-            }
+        if let Some(half_spaces) = self.half_spaces()
+            && half_spaces.sort(ws)
+            && half_spaces.predict(c, out, ws)
+        {
+            return;
         }
         let (passes, rows) = self.passes_without_storage(c, ws);
         passes.forward(rows, &mut [], out);
@@ -74,19 +79,18 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         ws: &mut Workspace<T>,
     ) -> T {
         let (d, n) = (self.x.dim(), self.x.len());
-        let sweep = self.angular_sweep();
-        if let Some(sweep) = &sweep {
+        let half_spaces = self.half_spaces();
+        if let Some(half_spaces) = &half_spaces {
             let ([h, g], ws) = ws.nest([self.k * n, self.k * n]);
-            sweep.sort(ws.sweep_buffers());
-            if sweep.predict(c, h, ws.sweep_buffers()) {
+            if half_spaces.sort(ws) && half_spaces.predict(c, h, ws) {
                 let risk = gradient.evaluate(0..n, h, g);
-                if !sweep.variation(g, &mut [], out, ws.sweep_buffers()) {
+                if !half_spaces.variation(g, &mut [], out, ws) {
                     self.variation_by_tiles(g, &mut [], out, ws);
                 }
                 return risk;
             }
         }
-        let slabs = gradient.is_separable() && self.slopes().is_none() && sweep.is_none();
+        let slabs = gradient.is_separable() && self.slopes().is_none() && half_spaces.is_none();
         let stored = match self.slopes() {
             Some(_) if d <= small_dim::INPUTS => Stored::Nothing,
             Some(_) => Stored::Signs {
@@ -155,16 +159,16 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         descent: &mut [T],
         ws: &mut Workspace<T>,
     ) {
-        if let Some(sweep) = self.angular_sweep() {
-            sweep.sort(ws.sweep_buffers());
-            if sweep.variation(g, values, descent, ws.sweep_buffers()) {
-                return;
-            }
+        if let Some(half_spaces) = self.half_spaces()
+            && half_spaces.sort(ws)
+            && half_spaces.variation(g, values, descent, ws)
+        {
+            return;
         }
         self.variation_by_tiles(g, values, descent, ws);
     }
 
-    /// [`variation`](Self::variation) without the angular sweep; `values` may be empty.
+    /// [`variation`](Self::variation) without sums over half spaces; `values` may be empty.
     fn variation_by_tiles(
         &self,
         g: &[T],
@@ -188,18 +192,9 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         passes.jvp(v, rows, out);
     }
 
-    /// The angular sweep, if it is applicable and profitable.
-    fn angular_sweep(&self) -> Option<AngularSweep<'_, T>> {
-        if self.x.dim() != 2 || !angular_sweep::is_profitable::<T>(self.x.len(), self.particles()) {
-            return None;
-        }
-        let slopes = self.sigma.slopes()?;
-        Some(AngularSweep {
-            samples: self.x.angular_order(),
-            w: self.w,
-            k: self.k,
-            slopes,
-        })
+    /// The sums over half spaces, if they are applicable and profitable.
+    fn half_spaces(&self) -> Option<HalfSpaces<'_, T>> {
+        HalfSpaces::new(self.sigma.slopes(), self.w, self.k, self.x)
     }
 
     /// m, the number of particles.

@@ -1,6 +1,7 @@
 //! Scratch memory of the batch operations.
 
 use crate::numeric::angular_order::AngularOrder;
+use crate::numeric::direction_tree::DirectionTree;
 use crate::numeric::double_double::DoubleDouble;
 use crate::numeric::packed::{Aligned, line};
 use crate::real::Real;
@@ -22,6 +23,7 @@ pub struct Workspace<T> {
     buffer: Aligned<T>,
     inner: Option<Box<Workspace<T>>>,
     sweep: SweepBuffers<T>,
+    tree: TreeBuffers<T>,
 }
 
 impl<T> Default for Workspace<T> {
@@ -30,6 +32,7 @@ impl<T> Default for Workspace<T> {
             buffer: Aligned::default(),
             inner: None,
             sweep: SweepBuffers::default(),
+            tree: TreeBuffers::default(),
         }
     }
 }
@@ -46,6 +49,11 @@ impl<T: Real> Workspace<T> {
     /// The buffers of the angular sweep (`d = 2`).
     pub(super) fn sweep_buffers(&mut self) -> &mut SweepBuffers<T> {
         &mut self.sweep
+    }
+
+    /// The buffers of the dual tree (`d = 3, 4, 5`).
+    pub(super) fn tree_buffers(&mut self) -> &mut TreeBuffers<T> {
+        &mut self.tree
     }
 
     /// Like [`split`](Self::split), with a second workspace for operations called while the slices
@@ -101,6 +109,30 @@ impl<T> Default for SweepBuffers<T> {
             particles: AngularOrder::default(),
             sums: Vec::new(),
             halves: Vec::new(),
+        }
+    }
+}
+
+/// The buffers of a dual tree; the second and later calls with a shape do not allocate.
+#[derive(Debug, Clone)]
+pub(super) struct TreeBuffers<T> {
+    /// The tree of the particles b.
+    pub(super) particles: DirectionTree<T>,
+    /// Weights of the sources and sums of their nodes.
+    pub(super) sums: Aligned<T>,
+    /// Results of the queries, in the order of their tree.
+    pub(super) results: Aligned<T>,
+    /// Lists of undecided nodes.
+    pub(super) lists: Vec<u64>,
+}
+
+impl<T> Default for TreeBuffers<T> {
+    fn default() -> Self {
+        Self {
+            particles: DirectionTree::default(),
+            sums: Aligned::default(),
+            results: Aligned::default(),
+            lists: Vec::new(),
         }
     }
 }

@@ -75,6 +75,8 @@ pub(crate) trait Simd<E>: Copy {
     fn less_equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
     /// True if any lane of the mask is true.
     fn any(self, mask: Self::Mask) -> bool;
+    /// The mask as bits, the first lane in the lowest one.
+    fn bits(self, mask: Self::Mask) -> u32;
     /// `mask ? on : off`
     fn select(self, mask: Self::Mask, on: Self::Vector, off: Self::Vector) -> Self::Vector;
 
@@ -337,6 +339,8 @@ mod tests {
                         }
                     }
                     assert_eq!(simd.any(less), (0..lanes).any(|l| x[l] < y[l]));
+                    let bits = (0..lanes).fold(0, |bits, l| bits | u32::from(x[l] < y[l]) << l);
+                    assert_eq!(simd.bits(less), bits);
                     assert_eq!(simd.any(less_equal), (0..lanes).any(|l| x[l] <= y[l]));
                 }
                 let terms: Vec<$scalar> = (0..16).map(|l| 0.1 + 0.7 * l as $scalar).collect();

@@ -250,7 +250,7 @@ fn nothing_is_allocated_after_the_first_step() {
     maps::<f64>("Rk4", Rk4);
     maps::<f32>("Rk4", Rk4);
     // Shapes for two threads: stored signs, the microkernel of small dimensions, stored values,
-    // stored derivatives.
+    // stored derivatives, the dual tree.
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(2)
         .build()
@@ -268,9 +268,11 @@ fn nothing_is_allocated_after_the_first_step() {
             allocations::<f32, _>(Ridge::new(Relu, 4), Square, (900, 600), Euler),
             allocations::<f32, _>(Ridge::new(Tanh, 9), Square, (600, 500), Euler),
             allocations::<f64, _>(Ridge::new(Softplus, 9), Square, (900, 600), Euler),
+            allocations::<f64, _>(Ridge::new(Relu, 3), Square, (1300, 1250), Euler),
+            allocations::<f64, _>(Ridge::with_outputs(Relu, 4, 5), Square, (600, 500), Euler),
         ]
     });
-    assert_eq!(threaded, [0; 4], "on two threads");
+    assert_eq!(threaded, [0; 6], "on two threads");
     pool.install(|| [1, 7, 300].map(field));
     minibatches::<f32>();
     minibatches::<f64>();

@@ -3,205 +3,10 @@
 //!
 //! All shapes are large enough for the sweep: `n m >= 64 (n + m)` in `f64`, twice that in `f32`.
 
-use wasserflow::nalgebra::{self, DMatrix, DVector};
+use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
 
-fn to_f64<T: Real>(x: T) -> f64 {
-    nalgebra::try_convert(x).expect("a number")
-}
-
-/// A piecewise linear activation with the slopes `(negative, zero, positive)`.
-#[derive(Debug, Clone, Copy)]
-struct PiecewiseLinear([f64; 3]);
-
-impl<T: Real> Activation<T> for PiecewiseLinear {
-    fn value(&self, u: T) -> T {
-        self.derivative(u) * u
-    }
-    fn derivative(&self, u: T) -> T {
-        let [negative, zero, positive] = self.0;
-        match u.partial_cmp(&T::zero()) {
-            Some(std::cmp::Ordering::Greater) => real(positive),
-            Some(std::cmp::Ordering::Equal) => real(zero),
-            _ => real(negative),
-        }
-    }
-    fn slopes(&self) -> Option<Slopes<T>> {
-        let [negative, zero, positive] = self.0.map(real);
-        Some(Slopes {
-            negative,
-            zero,
-            positive,
-        })
-    }
-}
-
-const RELU: [f64; 3] = [0.0, 0.0, 1.0];
-const LEAKY: [f64; 3] = [0.125, 0.125, 1.0];
-const ABS: [f64; 3] = [-1.0, 0.0, 1.0];
-const IDENTITY: [f64; 3] = [1.0, 1.0, 1.0];
-
-/// A generator of 64 random bits (xorshift), enough for clouds of points.
-struct Draw(u64);
-
-impl Draw {
-    fn bits(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        (self.bits() >> 11) % n
-    }
-
-    /// In `[-1, 1)`.
-    fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
-    }
-
-    fn fill<T: Real>(&mut self, len: usize, mut entry: impl FnMut(&mut Self) -> f64) -> Vec<T> {
-        (0..len).map(|_| real(entry(self))).collect()
-    }
-}
-
-/// Samples, particles with k outputs, weights and the gradient to pull back.
-struct Problem<T> {
-    k: usize,
-    x: Vec<T>,
-    w: Vec<T>,
-    c: Vec<T>,
-    g: Vec<T>,
-}
-
-impl<T: Real> Problem<T> {
-    /// Random weights round points `x` and directions `b`, both `2 x .`.
-    fn new(draw: &mut Draw, k: usize, x: Vec<T>, b: &[T]) -> Self {
-        let c = draw.fill(b.len() / 2, |draw| draw.unit().abs());
-        let g = draw.fill(x.len() / 2 * k, Draw::unit);
-        let particle = |b: &[T]| -> Vec<T> {
-            let mut w = draw.fill(k, Draw::unit);
-            w.extend_from_slice(b);
-            w
-        };
-        let w = b.chunks_exact(2).flat_map(particle).collect();
-        Self { k, x, w, c, g }
-    }
-
-    /// Compares the sweep with sums over all pairs in `f64`, in units of the sums of the sizes of
-    /// an output's terms.
-    fn check(&self, [negative, zero, positive]: [f64; 3], what: &str) {
-        let Self { k, x, w, c, g } = self;
-        let (k, p, n, m) = (*k, k + 2, x.len() / 2, c.len());
-        let slope = |b: &[T], x: &[T]| {
-            let u = b[0] * x[0] + b[1] * x[1]; // as rounded in T
-            match u.partial_cmp(&T::zero()) {
-                Some(std::cmp::Ordering::Greater) => positive,
-                Some(std::cmp::Ordering::Equal) => zero,
-                _ => negative,
-            }
-        };
-        let wide = |v: &[T]| -> Vec<f64> { v.iter().map(|&s| to_f64(s)).collect() };
-        let (fx, fw, fc, fg) = (wide(x), wide(w), wide(c), wide(g));
-        // Outputs, the sums of their terms' sizes, and those with every member active.
-        let (mut h, mut h_size, mut h_all) = (vec![0.0; n * k], vec![0.0; n * k], vec![0.0; n * k]);
-        let (mut v, mut v_size, mut v_all) = (vec![0.0; m * p], vec![0.0; m * p], vec![0.0; m * p]);
-        for j in 0..n {
-            for i in 0..m {
-                let (xj, wi) = (&fx[2 * j..][..2], &fw[i * p..][..p]);
-                let s = slope(&w[i * p + k..], &x[2 * j..]);
-                let u = wi[k] * xj[0] + wi[k + 1] * xj[1];
-                let u_size = (wi[k] * xj[0]).abs() + (wi[k + 1] * xj[1]).abs();
-                let mut add = |q: usize, r: usize, term: [f64; 2], size: [f64; 2]| {
-                    h[q] += s * term[0];
-                    h_size[q] += (s * size[0]).abs();
-                    h_all[q] += size[0];
-                    v[r] -= s * term[1];
-                    v_size[r] += (s * size[1]).abs();
-                    v_all[r] += size[1];
-                };
-                for l in 0..k {
-                    let (ca, g) = (fc[i] * wi[l], fg[j * k + l]);
-                    let size = [ca.abs() * u_size, g.abs() * u_size];
-                    add(j * k + l, i * p + l, [ca * u, g * u], size);
-                    for r in 0..2 {
-                        let term = g * wi[l] * xj[r];
-                        add(j * k + l, i * p + k + r, [0.0, term], [0.0, term.abs()]);
-                    }
-                }
-            }
-        }
-        let map = Ridge::with_outputs(PiecewiseLinear([negative, zero, positive]), 2, k);
-        let points = DMatrix::from_column_slice(p, m, w);
-        let weights = DVector::from_column_slice(c);
-        let mu = EmpiricalMeasure::weighted(points, weights).unwrap();
-        let inputs = Inputs::new(DMatrix::from_column_slice(2, n, x)).unwrap();
-        let mut ws = Workspace::default();
-        let (mut out, mut values) = (vec![T::zero(); n * k], vec![T::zero(); m]);
-        let mut descent = DMatrix::from_element(p, m, T::one());
-        map.predict(&mu, &inputs, &mut out, &mut ws);
-        map.variation(mu.points(), &inputs, g, &mut values, &mut descent, &mut ws);
-        let descent = descent.as_slice();
-
-        let unit = to_f64(T::default_epsilon());
-        let count = n.max(m) as f64;
-        let terms = count.sqrt() * f64::EPSILON; // of the sums here
-        let close = |found: T, exact: f64, size: f64, all: f64| {
-            let least = if size_of::<T>() == 4 {
-                f32::from_bits(1).into()
-            } else {
-                f64::from_bits(1)
-            };
-            let bound =
-                (4.0 * unit + 4.0 * terms) * size + 2_f64.powi(-100) * all + 4.0 * count * least;
-            (to_f64(found) - exact).abs() <= bound
-        };
-        for q in 0..n * k {
-            assert!(
-                close(out[q], h[q], h_size[q], h_all[q]),
-                "{what}: h[{q}] = {:e} instead of {:e} of {:e} of {:e}",
-                to_f64(out[q]),
-                h[q],
-                h_size[q],
-                h_all[q]
-            );
-        }
-        for q in 0..m * p {
-            assert!(
-                close(descent[q], v[q], v_size[q], v_all[q]),
-                "{what}: v[{q}] = {:e} instead of {:e} of {:e} of {:e}",
-                to_f64(descent[q]),
-                v[q],
-                v_size[q],
-                v_all[q]
-            );
-        }
-        for i in 0..m {
-            let product =
-                |u: &[f64], v: &[f64]| -> f64 { u[..k].iter().zip(v).map(|(a, b)| a * b).sum() };
-            let value = -product(&fw[i * p..], &v[i * p..]);
-            let absolute: Vec<f64> = fw[i * p..][..k].iter().map(|a| a.abs()).collect();
-            let size = product(&absolute, &v_size[i * p..]);
-            let all = product(&absolute, &v_all[i * p..]);
-            assert!(close(values[i], value, size, all), "{what}: value {i}");
-        }
-    }
-
-    fn check_all(&self, what: &str) {
-        for (slopes, name) in [
-            (RELU, "relu"),
-            (LEAKY, "leaky"),
-            (ABS, "abs"),
-            (IDENTITY, "identity"),
-        ] {
-            self.check(
-                slopes,
-                &format!("{what}, {name}, {}", std::any::type_name::<T>()),
-            );
-        }
-    }
-}
+use crate::pairs::{Draw, Problem, RELU, to_f64};
 
 type Cloud = fn(&mut Draw) -> [f64; 2];
 
@@ -257,7 +62,7 @@ fn over_clouds<T: Real>(sizes: &[(usize, usize)], scales: &[(f64, f64)]) {
                     let (x, b) = (points(n, x_cloud, x_scale), points(m, b_cloud, b_scale));
                     let what =
                         format!("x {x_name} * {x_scale:e}, b {b_name} * {b_scale:e}, {n} x {m}");
-                    Problem::new(&mut draw, 1, x, &b).check_all(&what);
+                    Problem::new(&mut draw, [2, 1], x, &b).check_all(&what);
                 }
             }
         }
@@ -302,7 +107,7 @@ fn is_the_sum_over_pairs_with_mixed_scales() {
                 (0..len).flat_map(|_| cloud(&mut draw)).map(real).collect()
             };
             let (x, b) = (points(), points());
-            Problem::new(&mut draw, 1, x, &b).check_all(&format!("mixed scales {round}"));
+            Problem::new(&mut draw, [2, 1], x, &b).check_all(&format!("mixed scales {round}"));
         }
     }
     check::<f32>(150, 257);
@@ -317,7 +122,7 @@ fn has_k_outputs() {
             for (name, cloud) in CLOUDS {
                 let x = (0..len).flat_map(|_| cloud(&mut draw)).map(real).collect();
                 let b: Vec<T> = draw.fill(2 * len, Draw::unit);
-                Problem::new(&mut draw, k, x, &b).check_all(&format!("{k} outputs, x {name}"));
+                Problem::new(&mut draw, [2, k], x, &b).check_all(&format!("{k} outputs, x {name}"));
             }
         }
     }
@@ -333,7 +138,7 @@ fn sorts_long_clouds_by_radix() {
             (0..len).flat_map(|_| cloud(draw)).collect()
         };
         let (x, b) = (points(&mut draw, 1500), points(&mut draw, 900));
-        Problem::new(&mut draw, 1, x, &b).check(RELU, name);
+        Problem::new(&mut draw, [2, 1], x, &b).check(RELU, name);
     }
 }
 
@@ -360,7 +165,7 @@ fn uses_the_computed_sign_at_the_boundary() {
         if size_of::<T>() == 4 {
             assert!(exact.count() < 300, "rounding must decide some signs");
         }
-        Problem::new(&mut draw, 1, x, &b).check_all("boundary");
+        Problem::new(&mut draw, [2, 1], x, &b).check_all("boundary");
     }
     check::<f32>(f64::from(f32::EPSILON) / 8.0);
     check::<f64>(f64::EPSILON / 2.0);

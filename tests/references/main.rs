@@ -4,6 +4,8 @@
 mod angular_sweep;
 mod definitions;
 mod degenerate_sweeps;
+mod dual_tree;
 mod elementary;
 mod fused_passes;
 mod losses;
+mod pairs;

@@ -32,6 +32,8 @@ simd! {
     scalar has_bit(word, bit) -> uint32x4_t =
         vtstq_u32(vreinterpretq_u32_f32(word), vreinterpretq_u32_f32(bit));
     scalar any[mask: uint32x4_t]() -> bool = vmaxvq_u32(mask) != 0;
+    scalar bits[mask: uint32x4_t]() -> u32 =
+        vaddvq_u32(vandq_u32(mask, transmute::<[u32; 4], uint32x4_t>([1, 2, 4, 8])));
     scalar reduce_sum(a) -> f32 = {
         let halves = vadd_f32(vget_low_f32(a), vget_high_f32(a));
         vget_lane_f32::<0>(halves) + vget_lane_f32::<1>(halves)
@@ -55,5 +57,7 @@ simd! {
     scalar has_bit(word, bit) -> uint64x2_t =
         vtstq_u64(vreinterpretq_u64_f64(word), vreinterpretq_u64_f64(bit));
     scalar any[mask: uint64x2_t]() -> bool = vmaxvq_u32(vreinterpretq_u32_u64(mask)) != 0;
+    scalar bits[mask: uint64x2_t]() -> u32 =
+        vaddvq_u64(vandq_u64(mask, transmute::<[u64; 2], uint64x2_t>([1, 2]))) as u32;
     scalar reduce_sum(a) -> f64 = vgetq_lane_f64::<0>(a) + vgetq_lane_f64::<1>(a);
 }

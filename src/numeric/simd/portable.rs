@@ -55,6 +55,7 @@ portable! {
         fn less(a: Self::Vector, b: Self::Vector) -> bool = a < b;
         fn less_equal(a: Self::Vector, b: Self::Vector) -> bool = a <= b;
         fn any(mask: bool) -> bool = mask;
+        fn bits(mask: bool) -> u32 = u32::from(mask);
         fn select(mask: bool, on: Self::Vector, off: Self::Vector) -> Self::Vector =
             if mask { on } else { off };
         fn bit(index: usize) -> Self::Vector = <Self::Vector>::from_bits(1 << index);

@@ -39,6 +39,7 @@ simd! {
     scalar has_bit(word, bit) -> __mmask16 =
         _mm512_test_epi32_mask(_mm512_castps_si512(word), _mm512_castps_si512(bit));
     scalar any[mask: __mmask16]() -> bool = _cvtmask16_u32(mask) != 0;
+    scalar bits[mask: __mmask16]() -> u32 = _cvtmask16_u32(mask);
     scalar reduce_sum(a) -> f32 = sum_ps(_mm256_add_ps(
         _mm512_castps512_ps256(a),
         _mm512_extractf32x8_ps::<1>(a),
@@ -63,6 +64,7 @@ simd! {
     scalar has_bit(word, bit) -> __mmask8 =
         _mm512_test_epi64_mask(_mm512_castpd_si512(word), _mm512_castpd_si512(bit));
     scalar any[mask: __mmask8]() -> bool = _cvtmask8_u32(mask) != 0;
+    scalar bits[mask: __mmask8]() -> u32 = _cvtmask8_u32(mask);
     scalar reduce_sum(a) -> f64 = sum_pd(_mm256_add_pd(
         _mm512_castpd512_pd256(a),
         _mm512_extractf64x4_pd::<1>(a),
@@ -89,6 +91,7 @@ simd! {
         _mm256_castps_si256(bit),
     ));
     scalar any[mask: __m256]() -> bool = _mm256_movemask_ps(mask) != 0;
+    scalar bits[mask: __m256]() -> u32 = _mm256_movemask_ps(mask) as u32;
     scalar reduce_sum(a) -> f32 = sum_ps(a);
     hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
 }
@@ -112,6 +115,7 @@ simd! {
         _mm256_castpd_si256(bit),
     ));
     scalar any[mask: __m256d]() -> bool = _mm256_movemask_pd(mask) != 0;
+    scalar bits[mask: __m256d]() -> u32 = _mm256_movemask_pd(mask) as u32;
     scalar reduce_sum(a) -> f64 = sum_pd(a);
     hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
 }
