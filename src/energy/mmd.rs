@@ -40,7 +40,8 @@ use crate::real::{Real, real};
 ///
 /// Cost: with m particles and m' points of the target, a velocity takes `m (m + m')` evaluations of
 /// the kernel and its gradient, usually `O(p)` each, on all threads. They are vectorised for
-/// [radial](Kernel::radial) kernels. No matrix is stored. If the particles are
+/// [radial](Kernel::radial) kernels; for others and m below 182 a pair of particles is evaluated
+/// once for both. No matrix is stored. If the particles are
 /// [distributed](Self::distributed), a rank with q of the m particles takes `q (m + m')`
 /// evaluations.
 ///
@@ -160,9 +161,15 @@ impl<K: Kernel<T>, T: Real, R: AllReduce<T>> Mmd<K, T, R> {
         whole: &EmpiricalMeasure<T>,
         mut out: Option<&mut DMatrix<T>>,
     ) -> T {
-        self.rows.clear(mu.len());
-        self.add_particles(whole, mu.points(), out.as_deref_mut());
-        let within = self.rows.integral(mu);
+        let is_small = mu.len().saturating_mul(mu.len()) < SMALL;
+        let is_radial = self.kernel.radial(&mut [], &mut []);
+        let within = if is_small && !is_radial && several(&mut self.ranks).is_none() {
+            by_unordered_pairs(&self.kernel, mu, out.as_deref_mut())
+        } else {
+            self.rows.clear(mu.len());
+            self.add_particles(whole, mu.points(), out.as_deref_mut());
+            self.rows.integral(mu)
+        };
         self.rows.clear(mu.len());
         self.add_target(mu.points(), T::one(), out);
         let mut sums = [within, self.rows.integral(mu)];
@@ -178,6 +185,41 @@ impl<K: Kernel<T>, T: Real, R: AllReduce<T>> Mmd<K, T, R> {
         self.add_particles(mu, at, Some(descent));
         self.add_target(at, -T::one(), Some(descent));
     }
+}
+
+/// The number of pairs below which threads are not used, and a kernel that is not vectorised is
+/// evaluated once for both particles.
+const SMALL: usize = 1 << 15;
+
+/// `int int K dmu dmu`, evaluating the kernel once for every unordered pair; subtracts the gradients
+/// of `int K(w, .) dmu` from the columns of `out`.
+fn by_unordered_pairs<T: Real>(
+    kernel: &impl Kernel<T>,
+    mu: &EmpiricalMeasure<T>,
+    out: Option<&mut DMatrix<T>>,
+) -> T {
+    let (p, mut out) = (mu.dim(), out.map(|out| out.as_mut_slice()));
+    let mut sum = T::zero();
+    for i in 0..mu.len() {
+        let (w, c) = (mu.particle(i), mu.weight(i));
+        let mut pairs = T::zero();
+        let diagonal = if let Some(out) = &mut out {
+            let (before, from) = out.split_at_mut(i * p);
+            let grad_w = &mut from[..p];
+            for (j, grad_v) in before.chunks_exact_mut(p).enumerate() {
+                let (v, b) = (mu.particle(j), mu.weight(j));
+                pairs += b * kernel.value_and_gradients(w, v, [-b, -c], grad_w, grad_v);
+            }
+            kernel.value_and_gradient(w, w, -c, grad_w)
+        } else {
+            for j in 0..i {
+                pairs += mu.weight(j) * kernel.value(w, mu.particle(j));
+            }
+            kernel.value(w, w)
+        };
+        sum += c * (pairs + pairs + c * diagonal);
+    }
+    sum
 }
 
 impl<K: Kernel<T>, T: Real, R> Mmd<K, T, R> {
