@@ -7,6 +7,7 @@ pub(crate) mod double_double;
 pub(crate) mod elementary;
 pub(crate) mod error_bounds;
 pub(crate) mod packed;
+pub(crate) mod pair_blocks;
 pub(crate) mod parallel;
 pub(crate) mod scaled;
 pub(crate) mod simd;

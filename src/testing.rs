@@ -72,6 +72,7 @@ mod potential;
 pub mod problems;
 mod proximal;
 mod quadrature;
+mod radial;
 mod ranks;
 mod resampling;
 mod risk;

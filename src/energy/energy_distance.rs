@@ -2,12 +2,13 @@
 
 use nalgebra::DMatrix;
 
-use super::pairs::{Rows, difference};
+use super::interaction::ByDifference;
+use super::pairs::{Rows, Sources, fill};
 use super::{Energy, Interaction, PowerLaw, assert_dim, assert_first_variation, assert_velocity};
 use crate::error::{EnergyError, ParameterError, ShapeError};
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::vector::column;
+use crate::numeric::pair_blocks::Blocks;
 use crate::real::{Real, epsilon, real, to_f64};
 
 /// An even function W for which `K(w, v) = W(w - v)` is a conditionally positive definite kernel.
@@ -110,6 +111,9 @@ impl<T: Real> Interaction<T> for Riesz {
     fn value_and_gradient(&self, z: &[T], scale: T, out: &mut [T]) -> T {
         self.power.value_and_gradient(z, scale, out)
     }
+    fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
+        self.power.radial(s, d)
+    }
 }
 
 impl<T: Real> ConditionallyPositive<T> for Riesz {}
@@ -156,6 +160,8 @@ pub struct EnergyDistance<W, T> {
     target: EmpiricalMeasure<T>,
     /// The constant `int int W dnu dnu`.
     self_energy: T,
+    target_blocks: Blocks<T>,
+    blocks: Blocks<T>,
     rows: Rows<T>,
 }
 
@@ -173,10 +179,13 @@ impl<T: Real, W: ConditionallyPositive<T>> EnergyDistance<W, T> {
             kernel,
             target: target.clone(),
             self_energy: T::zero(),
+            target_blocks: Blocks::default(),
+            blocks: Blocks::default(),
             rows: Rows::default(),
         };
+        fill(&mut energy.target_blocks, &target);
         energy.rows_of(&target, target.points(), None, real(1.0), false);
-        energy.self_energy = energy.integral(&target);
+        energy.self_energy = energy.rows.integral(&target);
         let requirement = "finite between the points of the target";
         let value = to_f64(energy.self_energy);
         ParameterError::check(energy.self_energy.is_finite(), "W", requirement, value)?;
@@ -204,49 +213,29 @@ impl<T: Real, W: ConditionallyPositive<T>> EnergyDistance<W, T> {
         share: T,
         with_target: bool,
     ) {
-        let (w, nu) = (&self.kernel, &self.target);
         if let Some(descent) = &mut descent {
             descent.fill(T::zero());
         }
-        let integral =
-            |measure: &EmpiricalMeasure<T>, point: &[T], s: T, z: &mut [T], out: &mut [T]| {
-                let mut sum = T::zero();
-                for j in 0..measure.len() {
-                    let c = measure.weight(j);
-                    difference(point, measure.particle(j), z);
-                    sum += c * if out.is_empty() {
-                        w.value(z)
-                    } else {
-                        w.value_and_gradient(z, s * c, out)
-                    };
-                }
-                sum
-            };
-        let row = |i: usize, z: &mut [T], out: &mut [T]| {
-            let point = column(at, i);
-            let within = integral(mu, point, -T::one(), z, out);
-            if !with_target {
-                return share * within;
-            }
-            share * within - integral(nu, point, T::one(), z, out)
+        fill(&mut self.blocks, mu);
+        let sources = |measure, blocks| Sources {
+            measure,
+            blocks,
+            omits_own: false,
         };
-        let pairs = mu.len().saturating_add(nu.len());
-        let sizes = (at.nrows(), at.ncols(), pairs);
-        self.rows.fill(sizes, at.nrows(), descent, &row);
-    }
-
-    /// The integral of the values of the rows.
-    fn integral(&self, mu: &EmpiricalMeasure<T>) -> T {
-        let mut sum = T::zero();
-        for (&c, &value) in mu.weights().iter().zip(&self.rows.values) {
-            sum += c * value;
+        let (w, one) = (ByDifference(&self.kernel), T::one());
+        self.rows.clear(at.ncols());
+        let particles = sources(mu, &self.blocks);
+        let out = descent.as_deref_mut();
+        self.rows.add(&w, particles, at, [share, -one], out);
+        if with_target {
+            let target = sources(&self.target, &self.target_blocks);
+            self.rows.add(&w, target, at, [-one, one], descent);
         }
-        sum
     }
 
     /// F, from rows with the share 1/2 at the particles.
     fn energy(&self, mu: &EmpiricalMeasure<T>) -> T {
-        self.integral(mu) + self.self_energy * real(0.5)
+        self.rows.integral(mu) + self.self_energy * real(0.5)
     }
 }
 

@@ -2,15 +2,16 @@
 
 use nalgebra::DMatrix;
 
-use super::pairs::{Rows, difference};
+use super::pairs::{PairFunction, Rows, Sources, difference, fill};
 use super::{Energy, assert_dim, assert_first_variation, assert_velocity};
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::vector::column;
+use crate::numeric::pair_blocks::Blocks;
 use crate::real::{Real, real};
 
 mod provided;
 
+pub(super) use provided::gaussian;
 pub use provided::{GaussianInteraction, PowerLaw};
 
 /// An even interaction `W: R^p -> R`, a function of the difference `z = w - v` of two particles.
@@ -23,6 +24,7 @@ pub use provided::{GaussianInteraction, PowerLaw};
 /// - `gradient` adds `scale grad W(z)` to `out`, and nothing at `z = 0`: grad W is odd.
 /// - `value_and_gradient` agrees with `value` and `gradient` up to rounding.
 /// - `is_singular` is true exactly if `W(0)` is infinite.
+/// - If `radial` returns true it agrees with `value` and `gradient`, up to rounding.
 ///
 /// # Panics
 /// The methods panic if slices differ in length.
@@ -65,6 +67,28 @@ pub trait Interaction<T: Real>: Sync {
     fn is_singular(&self) -> bool {
         false
     }
+
+    /// Evaluates a function of the distance, `W(z) = f(|z|^2)`, at many squares: replaces `s_r` by
+    /// `f(s_r)` and writes `f'(s_r)` to `d_r`, for the gradient `2 f'(|z|^2) z`. Provided: returns
+    /// false and changes nothing, for functions of the difference.
+    ///
+    /// Sums over pairs are then vectorised. An empty `d` requests the values only, and the returned
+    /// value does not depend on the arguments. The squares are positive, and large enough to be
+    /// accurate: other pairs, those at distance 0 among them, are evaluated by
+    /// `value_and_gradient`.
+    ///
+    /// ```
+    /// use wasserflow::prelude::*;
+    ///
+    /// let (mut s, mut d) = ([4.0, 9.0], [0.0; 2]);
+    /// assert!(PowerLaw::new(4.0, 1.0)?.radial(&mut s, &mut d)); // f(s) = s^2 / 4
+    /// assert_eq!((s, d), ([4.0, 20.25], [2.0, 4.5]));
+    /// # Ok::<(), ParameterError>(())
+    /// ```
+    fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
+        let _ = (s, d);
+        false
+    }
 }
 
 impl<T: Real, V: Interaction<T>, W: Interaction<T>> Interaction<T> for (V, W) {
@@ -83,6 +107,54 @@ impl<T: Real, V: Interaction<T>, W: Interaction<T>> Interaction<T> for (V, W) {
     fn is_singular(&self) -> bool {
         self.0.is_singular() || self.1.is_singular()
     }
+    fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
+        if !(self.0.radial(&mut [], &mut []) && self.1.radial(&mut [], &mut [])) {
+            return false;
+        }
+        let values_only = d.is_empty();
+        let mut d = d.chunks_mut(CHUNK);
+        for s in s.chunks_mut(CHUNK) {
+            let (mut other, mut slopes) = ([T::one(); CHUNK], [T::zero(); CHUNK]);
+            let other = &mut other[..s.len()];
+            other.copy_from_slice(s);
+            let d = d.next().unwrap_or_default();
+            let slopes = if values_only {
+                &mut [][..]
+            } else {
+                &mut slopes[..s.len()]
+            };
+            self.0.radial(s, d);
+            self.1.radial(other, slopes);
+            s.iter_mut()
+                .zip(&*other)
+                .for_each(|(s, &other)| *s += other);
+            d.iter_mut()
+                .zip(&*slopes)
+                .for_each(|(d, &other)| *d += other);
+        }
+        true
+    }
+}
+
+/// Squares of a sum of interactions that are evaluated at once.
+const CHUNK: usize = 64;
+
+/// An interaction as a function of pairs.
+pub(super) struct ByDifference<'a, W>(pub(super) &'a W);
+
+impl<T: Real, W: Interaction<T>> PairFunction<T> for ByDifference<'_, W> {
+    fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
+        self.0.radial(s, d)
+    }
+    #[inline]
+    fn pair(&self, w: &[T], v: &[T], scale: T, z: &mut [T], out: &mut [T]) -> T {
+        difference(w, v, z);
+        if out.is_empty() {
+            self.0.value(z)
+        } else {
+            self.0.value_and_gradient(z, scale, out)
+        }
+    }
 }
 
 forward! {
@@ -91,6 +163,7 @@ forward! {
         fn gradient(&self, z: &[T], scale: T, out: &mut [T]);
         fn value_and_gradient(&self, z: &[T], scale: T, out: &mut [T]) -> T;
         fn is_singular(&self) -> bool;
+        fn radial(&self, s: &mut [T], d: &mut [T]) -> bool;
     }
 }
 
@@ -135,6 +208,7 @@ forward! {
 pub struct InteractionEnergy<W, T> {
     interaction: W,
     particle_dim: usize,
+    blocks: Blocks<T>,
     rows: Rows<T>,
 }
 
@@ -144,6 +218,7 @@ impl<W, T: Real> InteractionEnergy<W, T> {
         Self {
             interaction,
             particle_dim,
+            blocks: Blocks::default(),
             rows: Rows::default(),
         }
     }
@@ -165,41 +240,24 @@ impl<T: Real, W: Interaction<T>> InteractionEnergy<W, T> {
         mut descent: Option<&mut DMatrix<T>>,
         own: bool,
     ) {
-        let (w, p) = (&self.interaction, self.particle_dim);
-        let omits_own = own && w.is_singular();
         if let Some(descent) = &mut descent {
             descent.fill(T::zero());
         }
-        let row = |i: usize, z: &mut [T], out: &mut [T]| {
-            let point = column(at, i);
-            let mut sum = T::zero();
-            for j in 0..mu.len() {
-                let c = mu.weight(j);
-                if c == T::zero() || (omits_own && i == j) {
-                    continue;
-                }
-                difference(point, mu.particle(j), z);
-                sum += c * if out.is_empty() {
-                    w.value(z)
-                } else {
-                    w.value_and_gradient(z, -c, out)
-                };
-            }
-            sum
+        fill(&mut self.blocks, mu);
+        let sources = Sources {
+            measure: mu,
+            blocks: &self.blocks,
+            omits_own: own && self.interaction.is_singular(),
         };
-        let sizes = (p, at.ncols(), mu.len());
-        self.rows.fill(sizes, p, descent, &row);
+        let scales = [T::one(), -T::one()];
+        self.rows.clear(at.ncols());
+        let w = ByDifference(&self.interaction);
+        self.rows.add(&w, sources, at, scales, descent);
     }
 
     /// `F = (1/2) int F'(mu) dmu` from the potentials at the particles.
     fn energy(&self, mu: &EmpiricalMeasure<T>) -> T {
-        let mut sum = T::zero();
-        for (&c, &value) in mu.weights().iter().zip(&self.rows.values) {
-            if c != T::zero() {
-                sum += c * value; // the potential of a particle of weight 0 may be infinite
-            }
-        }
-        sum * real(0.5)
+        self.rows.integral(mu) * real(0.5)
     }
 }
 

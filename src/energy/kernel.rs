@@ -1,8 +1,9 @@
 //! Positive semidefinite kernels `K(w, v)` on the space of particles.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
+use super::interaction::gaussian;
+use super::pairs::PairFunction;
 use crate::error::{MeasureError, ParameterError, assert_size};
 use crate::forward::forward;
 use crate::measure::{EmpiricalMeasure, median_distance};
@@ -19,6 +20,7 @@ pub use arc_cosine::ArcCosine;
 /// - `gradient` adds `scale grad_w K(w, v)` to `out`, the gradient in the *first* argument.
 /// - `value_and_gradient` and `value_and_gradients` agree with `value` and `gradient` up to
 ///   rounding.
+/// - If `radial` returns true it agrees with `value` and `gradient`, up to rounding.
 ///
 /// # Panics
 /// The methods panic if a slice does not have the length `p`.
@@ -45,7 +47,7 @@ pub use arc_cosine::ArcCosine;
 /// }
 /// assert_eq!(Quadratic(2).value(&[1.0, 2.0], &[3.0, 1.0]), 25.0);
 /// ```
-pub trait Kernel<T: Real> {
+pub trait Kernel<T: Real>: Sync {
     /// The dimension `p` of a point.
     fn dim(&self) -> usize;
 
@@ -88,10 +90,52 @@ pub trait Kernel<T: Real> {
         self.gradient(v, w, scales[1], grad_v);
         self.value_and_gradient(w, v, scales[0], grad_w)
     }
+
+    /// Evaluates a function of the distance, `K(w, v) = f(|w - v|^2)`, at many squares: replaces
+    /// `s_r` by `f(s_r)` and writes `f'(s_r)` to `d_r`. Provided: returns false and changes nothing,
+    /// for other kernels.
+    ///
+    /// Sums over pairs are then vectorised. An empty `d` requests the values only, and the returned
+    /// value does not depend on the arguments. The squares are positive, and large enough to be
+    /// accurate: other pairs, those at distance 0 among them, are evaluated by
+    /// `value_and_gradient`.
+    ///
+    /// ```
+    /// use wasserflow::prelude::*;
+    ///
+    /// let (mut s, mut d) = ([2.0, 4.0], [0.0; 2]);
+    /// assert!(Gaussian::new(3, 1.0)?.radial(&mut s, &mut d)); // f(s) = exp(-s / 2)
+    /// assert!((s[1] - f64::exp(-2.0)).abs() < 1e-16 && d[1] == -0.5 * s[1]);
+    /// # Ok::<(), ParameterError>(())
+    /// ```
+    fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
+        let _ = (s, d);
+        false
+    }
 }
 
+/// A kernel as a function of pairs.
+pub(crate) struct OfPair<'a, K: ?Sized>(pub(crate) &'a K);
+
+impl<T: Real, K: Kernel<T> + ?Sized> PairFunction<T> for OfPair<'_, K> {
+    fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
+        self.0.radial(s, d)
+    }
+    #[inline]
+    fn pair(&self, w: &[T], v: &[T], scale: T, _: &mut [T], out: &mut [T]) -> T {
+        if out.is_empty() {
+            self.0.value(w, v)
+        } else {
+            self.0.value_and_gradient(w, v, scale, out)
+        }
+    }
+}
+
+/// The methods of a pointer.
+macro_rules! forward_kernel {
+    ($generics:tt $($pointer:ty),+) => {
 forward! {
-    impl[T: Real, K: Kernel<T> + ?Sized] Kernel<T>; for &K, &mut K, Box<K>, Rc<K>, Arc<K>; {
+    impl $generics Kernel<T>; for $($pointer),+; {
         fn dim(&self) -> usize;
         fn value(&self, w: &[T], v: &[T]) -> T;
         fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]);
@@ -104,8 +148,13 @@ forward! {
             grad_w: &mut [T],
             grad_v: &mut [T]
         ) -> T;
+        fn radial(&self, s: &mut [T], d: &mut [T]) -> bool;
     }
 }
+    };
+}
+forward_kernel!([T: Real, K: Kernel<T> + ?Sized] &K, &mut K, Box<K>);
+forward_kernel!([T: Real, K: Kernel<T> + Send + ?Sized] Arc<K>);
 
 /// The kernel `K((a, b), (a', b')) = a a' k(b, b')` of neurons with an output weight `a` in `R`.
 ///
@@ -340,5 +389,8 @@ impl<T: Real> Kernel<T> for Gaussian<T> {
             *grad_v += t * (w - v);
         }
         k
+    }
+    fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
+        gaussian(T::one(), self.bandwidth, s, d)
     }
 }

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use nalgebra::DMatrix;
 
+use super::kernel::OfPair;
+use super::pairs::{Rows, Sources, fill};
 use super::{Energy, Kernel, assert_dim, assert_first_variation, assert_hessians, assert_velocity};
 use crate::error::ShapeError;
 use crate::feature::by_differences;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::vector::{columns, columns_mut};
+use crate::numeric::pair_blocks::Blocks;
 use crate::ranks::{AllReduce, several};
 use crate::real::{Real, real};
 
@@ -36,10 +38,12 @@ use crate::real::{Real, real};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Cost: with m particles and m' points of the target, a velocity takes `m (m + 1) / 2 + m m'`
-/// evaluations of the kernel and its gradients, usually `O(p)` each. No matrix is stored. If the
-/// particles are [distributed](Self::distributed), a rank with q of the m particles takes
-/// `q (m + m')` evaluations.
+/// Cost: with m particles and m' points of the target, a velocity takes `m (m + m')` evaluations of
+/// the kernel and its gradient, usually `O(p)` each, on all threads. They are vectorised for
+/// [radial](Kernel::radial) kernels; for others and m below 182 a pair of particles is evaluated
+/// once for both. No matrix is stored. If the particles are
+/// [distributed](Self::distributed), a rank with q of the m particles takes `q (m + m')`
+/// evaluations.
 ///
 /// Source: A. Gretton et al., A kernel two-sample test, 2012; M. Arbel et al., Maximum mean
 /// discrepancy gradient flow, 2019.
@@ -50,6 +54,9 @@ pub struct Mmd<K, T, R = ()> {
     /// The constant `int int K dnu dnu`.
     self_energy: T,
     ranks: R,
+    target_blocks: Blocks<T>,
+    blocks: Blocks<T>,
+    rows: Rows<T>,
 }
 
 impl<T: Real, K: Kernel<T>> Mmd<K, T> {
@@ -58,20 +65,27 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
     /// # Errors
     /// [`ShapeError`] if the dimensions of the kernel and the target differ.
     ///
-    /// Cost: `m' (m' + 1) / 2` evaluations of the kernel for `m'` points of the target.
+    /// Cost: `m'^2` evaluations of the kernel for `m'` points of the target.
     pub fn new(kernel: K, target: EmpiricalMeasure<T>) -> Result<Self, ShapeError> {
         ShapeError::check(
             "particle dimension of the target",
             kernel.dim(),
             target.dim(),
         )?;
-        let self_energy = energy_within(&kernel, &target);
-        Ok(Self {
+        let mut energy = Self {
             kernel,
-            target,
-            self_energy,
+            target: target.clone(),
+            self_energy: T::zero(),
             ranks: (),
-        })
+            target_blocks: Blocks::default(),
+            blocks: Blocks::default(),
+            rows: Rows::default(),
+        };
+        fill(&mut energy.target_blocks, &target);
+        energy.rows.clear(target.len());
+        energy.add_target(target.points(), T::one(), None);
+        energy.self_energy = energy.rows.integral(&target);
+        Ok(energy)
     }
 }
 
@@ -104,6 +118,9 @@ impl<K, T: Real, R> Mmd<K, T, R> {
             target: self.target,
             self_energy: self.self_energy,
             ranks,
+            target_blocks: self.target_blocks,
+            blocks: self.blocks,
+            rows: self.rows,
         }
     }
 
@@ -137,81 +154,105 @@ impl<K: Kernel<T>, T: Real, R: AllReduce<T>> Mmd<K, T, R> {
         }
     }
 
-    /// `F(mu)` on ranks, with the measure of all of them.
-    fn value_on_ranks(&mut self, mu: &EmpiricalMeasure<T>, whole: &EmpiricalMeasure<T>) -> T {
-        let within = energy_between(&self.kernel, mu, whole);
-        let cross = energy_between(&self.kernel, mu, &self.target);
-        self.discrepancy_on_ranks(within, cross)
-    }
-
-    /// [`discrepancy`](Self::discrepancy) of sums over the particles of this rank.
-    fn discrepancy_on_ranks(&mut self, within: T, cross: T) -> T {
-        let mut sums = [within, cross];
+    /// `F` of the particles of `mu` among those of `whole`; with `out`, the velocities.
+    fn evaluate(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        whole: &EmpiricalMeasure<T>,
+        mut out: Option<&mut DMatrix<T>>,
+    ) -> T {
+        let is_small = mu.len().saturating_mul(mu.len()) < SMALL;
+        let is_radial = self.kernel.radial(&mut [], &mut []);
+        let within = if is_small && !is_radial && several(&mut self.ranks).is_none() {
+            by_unordered_pairs(&self.kernel, mu, out.as_deref_mut())
+        } else {
+            self.rows.clear(mu.len());
+            self.add_particles(whole, mu.points(), out.as_deref_mut());
+            self.rows.integral(mu)
+        };
+        self.rows.clear(mu.len());
+        self.add_target(mu.points(), T::one(), out);
+        let mut sums = [within, self.rows.integral(mu)];
         self.ranks.sum(&mut sums);
         self.discrepancy(sums[0], sums[1])
     }
 
-    /// Returns the witness function at `w`, `f(w) = int K(w, .) d(mu - nu)`, and subtracts its
-    /// gradient: `out -= grad f(w)`.
-    fn witness(&self, w: &[T], mu: &EmpiricalMeasure<T>, out: &mut [T]) -> T {
-        mean_and_gradient(&self.kernel, w, mu, -T::one(), out)
-            - mean_and_gradient(&self.kernel, w, &self.target, T::one(), out)
+    /// The witness function `f(w) = int K(w, .) d(mu - nu)` at the columns of `at`, in the values
+    /// of the rows, and minus its gradient in `descent`.
+    fn witness(&mut self, mu: &EmpiricalMeasure<T>, at: &DMatrix<T>, descent: &mut DMatrix<T>) {
+        descent.fill(T::zero());
+        self.rows.clear(at.ncols());
+        self.add_particles(mu, at, Some(descent));
+        self.add_target(at, -T::one(), Some(descent));
     }
 }
 
-/// The particles `w_i` with their weights `c_i`.
-fn particles<T: Real>(mu: &EmpiricalMeasure<T>) -> impl Iterator<Item = (&[T], T)> {
-    columns(mu.points().as_slice(), mu.dim()).zip(mu.weights().iter().copied())
-}
+/// The number of pairs below which threads are not used, and a kernel that is not vectorised is
+/// evaluated once for both particles.
+const SMALL: usize = 1 << 15;
 
-/// The mean embedding of `mu` at `w`, `int K(w, .) dmu`.
-fn mean<T: Real>(kernel: &impl Kernel<T>, w: &[T], mu: &EmpiricalMeasure<T>) -> T {
-    let mut sum = T::zero();
-    for (v, c) in particles(mu) {
-        sum += c * kernel.value(w, v);
-    }
-    sum
-}
-
-/// Returns the mean embedding of `mu` at `w` and adds `scale` times its gradient to `out`.
-fn mean_and_gradient<T: Real>(
+/// `int int K dmu dmu`, evaluating the kernel once for every unordered pair; subtracts the gradients
+/// of `int K(w, .) dmu` from the columns of `out`.
+fn by_unordered_pairs<T: Real>(
     kernel: &impl Kernel<T>,
-    w: &[T],
     mu: &EmpiricalMeasure<T>,
-    scale: T,
-    out: &mut [T],
+    out: Option<&mut DMatrix<T>>,
 ) -> T {
+    let (p, mut out) = (mu.dim(), out.map(|out| out.as_mut_slice()));
     let mut sum = T::zero();
-    for (v, c) in particles(mu) {
-        sum += c * kernel.value_and_gradient(w, v, scale * c, out);
-    }
-    sum
-}
-
-/// `int int K dmu dmu`, evaluating the kernel once for every unordered pair.
-fn energy_within<T: Real>(kernel: &impl Kernel<T>, mu: &EmpiricalMeasure<T>) -> T {
-    let mut sum = T::zero();
-    for (i, (w, c)) in particles(mu).enumerate() {
+    for i in 0..mu.len() {
+        let (w, c) = (mu.particle(i), mu.weight(i));
         let mut pairs = T::zero();
-        for (v, b) in particles(mu).take(i) {
-            pairs += b * kernel.value(w, v);
-        }
-        sum += c * (pairs + pairs + c * kernel.value(w, w));
+        let diagonal = if let Some(out) = &mut out {
+            let (before, from) = out.split_at_mut(i * p);
+            let grad_w = &mut from[..p];
+            for (j, grad_v) in before.chunks_exact_mut(p).enumerate() {
+                let (v, b) = (mu.particle(j), mu.weight(j));
+                pairs += b * kernel.value_and_gradients(w, v, [-b, -c], grad_w, grad_v);
+            }
+            kernel.value_and_gradient(w, w, -c, grad_w)
+        } else {
+            for j in 0..i {
+                pairs += mu.weight(j) * kernel.value(w, mu.particle(j));
+            }
+            kernel.value(w, w)
+        };
+        sum += c * (pairs + pairs + c * diagonal);
     }
     sum
 }
 
-/// `int int K dmu dnu`.
-fn energy_between<T: Real>(
-    kernel: &impl Kernel<T>,
-    mu: &EmpiricalMeasure<T>,
-    nu: &EmpiricalMeasure<T>,
-) -> T {
-    let mut sum = T::zero();
-    for (w, c) in particles(mu) {
-        sum += c * mean(kernel, w, nu);
+impl<K: Kernel<T>, T: Real, R> Mmd<K, T, R> {
+    /// Adds `int K(w, .) dmu` to the values of the rows, and subtracts its gradient from `out`.
+    fn add_particles(
+        &mut self,
+        mu: &EmpiricalMeasure<T>,
+        at: &DMatrix<T>,
+        out: Option<&mut DMatrix<T>>,
+    ) {
+        fill(&mut self.blocks, mu);
+        let sources = Sources {
+            measure: mu,
+            blocks: &self.blocks,
+            omits_own: false,
+        };
+        let scales = [T::one(), -T::one()];
+        self.rows
+            .add(&OfPair(&self.kernel), sources, at, scales, out);
     }
-    sum
+
+    /// Adds `scale int K(w, .) dnu` to the values of the rows, and the gradient of the integral to
+    /// `out`.
+    fn add_target(&mut self, at: &DMatrix<T>, scale: T, out: Option<&mut DMatrix<T>>) {
+        let sources = Sources {
+            measure: &self.target,
+            blocks: &self.target_blocks,
+            omits_own: false,
+        };
+        let scales = [scale, T::one()];
+        self.rows
+            .add(&OfPair(&self.kernel), sources, at, scales, out);
+    }
 }
 
 impl<T: Real, K: Kernel<T>, R: AllReduce<T>> Energy<T> for Mmd<K, T, R> {
@@ -221,36 +262,15 @@ impl<T: Real, K: Kernel<T>, R: AllReduce<T>> Energy<T> for Mmd<K, T, R> {
 
     fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         assert_dim(self.kernel.dim(), mu);
-        if let Cow::Owned(whole) = self.whole(mu) {
-            return self.value_on_ranks(mu, &whole);
-        }
-        let cross = energy_between(&self.kernel, mu, &self.target);
-        self.discrepancy(energy_within(&self.kernel, mu), cross)
+        let whole = self.whole(mu);
+        self.evaluate(mu, &whole, None)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
         assert_velocity(self.kernel.dim(), mu, out);
         out.fill(T::zero());
-        let (mut within, mut cross) = (T::zero(), T::zero());
-        if let Cow::Owned(whole) = self.whole(mu) {
-            for ((w, c), out) in particles(mu).zip(columns_mut(out.as_mut_slice(), mu.dim())) {
-                within += c * mean_and_gradient(&self.kernel, w, &whole, -T::one(), out);
-                cross += c * mean_and_gradient(&self.kernel, w, &self.target, T::one(), out);
-            }
-            return self.discrepancy_on_ranks(within, cross);
-        }
-        let (p, kernel) = (mu.dim(), &self.kernel);
-        for (i, (w, c)) in particles(mu).enumerate() {
-            // -grad int K(w, .) d(mu - nu): a pair of particles contributes to both velocities.
-            let (before, from) = out.as_mut_slice().split_at_mut(i * p);
-            let (grad_w, mut pairs) = (&mut from[..p], T::zero());
-            for ((v, b), grad_v) in particles(mu).zip(columns_mut(before, p)) {
-                pairs += b * kernel.value_and_gradients(w, v, [-b, -c], grad_w, grad_v);
-            }
-            within += c * (pairs + pairs + c * kernel.value_and_gradient(w, w, -c, grad_w));
-            cross += c * mean_and_gradient(kernel, w, &self.target, T::one(), grad_w);
-        }
-        self.discrepancy(within, cross)
+        let whole = self.whole(mu);
+        self.evaluate(mu, &whole, Some(out))
     }
 
     fn first_variation(
@@ -261,17 +281,10 @@ impl<T: Real, K: Kernel<T>, R: AllReduce<T>> Energy<T> for Mmd<K, T, R> {
         descent: &mut DMatrix<T>,
     ) -> Option<T> {
         assert_first_variation(self.kernel.dim(), mu, at, values, descent);
-        let p = at.nrows();
-        descent.fill(T::zero());
         let whole = self.whole(mu);
-        let points = columns(at.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p));
-        for ((w, out), value) in points.zip(values) {
-            *value = self.witness(w, &whole, out);
-        }
-        Some(match whole {
-            Cow::Owned(whole) => self.value_on_ranks(mu, &whole),
-            Cow::Borrowed(_) => self.value(mu),
-        })
+        self.witness(&whole, at, descent);
+        values.copy_from_slice(&self.rows.values);
+        Some(self.evaluate(mu, &whole, None))
     }
 
     fn hessians(
@@ -284,11 +297,7 @@ impl<T: Real, K: Kernel<T>, R: AllReduce<T>> Energy<T> for Mmd<K, T, R> {
         included.fill(T::zero());
         let whole = self.whole(mu);
         by_differences(mu.points(), remainder, |at, _, descent| {
-            descent.fill(T::zero());
-            let p = at.nrows();
-            for (w, out) in columns(at.as_slice(), p).zip(columns_mut(descent.as_mut_slice(), p)) {
-                self.witness(w, &whole, out);
-            }
+            self.witness(&whole, at, descent);
         });
         Some(())
     }

@@ -2,8 +2,13 @@
 
 use nalgebra::DMatrix;
 
+use crate::measure::EmpiricalMeasure;
 use crate::numeric::parallel::{Parts, for_each};
 use crate::real::Real;
+
+mod radial;
+
+pub(crate) use radial::{PairFunction, Sources, evaluate, fill};
 
 /// Rows of one task.
 const ROWS: usize = 4;
@@ -28,6 +33,23 @@ impl<T> Default for Rows<T> {
 }
 
 impl<T: Real> Rows<T> {
+    /// Sets the values of `len` rows to 0.
+    pub(crate) fn clear(&mut self, len: usize) {
+        self.values.clear();
+        self.values.resize(len, T::zero());
+    }
+
+    /// `sum_i c_i values[i]` over the rows of the particles; those of weight 0 may be infinite.
+    pub(crate) fn integral(&self, mu: &EmpiricalMeasure<T>) -> T {
+        let mut sum = T::zero();
+        for (&c, &value) in mu.weights().iter().zip(&self.values) {
+            if c != T::zero() {
+                sum += c * value;
+            }
+        }
+        sum
+    }
+
     /// Sets `values[i] = row(i, scratch, out_i)` for `len` rows, each over `pairs` pairs of points
     /// in `R^p`.
     ///

@@ -2,13 +2,21 @@
 
 use nalgebra::DMatrix;
 
-use super::pairs::{Rows, difference};
+use super::interaction::gaussian;
+use super::pairs::{Rows, difference, fill};
 use super::{Energy, Gaussian, assert_dim, assert_first_variation, assert_velocity};
 use crate::error::ParameterError;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::elementary::inverse_roots;
+use crate::numeric::pair_blocks::Blocks;
+use crate::numeric::simd::is_supported;
 use crate::numeric::vector::{column, columns, columns_mut, dot};
 use crate::real::{Real, real, to_f64};
+
+mod by_blocks;
+
+use by_blocks::SteinSum;
 
 /// The score `s = grad log pi` of a density `pi` on `R^p`, which need not be normalised.
 ///
@@ -56,7 +64,8 @@ forward! {
 /// with three derivatives of f.
 ///
 /// # Laws
-/// `derivatives(s)` is `[f(s), f'(s), f''(s), f'''(s)]`.
+/// `derivatives(s)` is `[f(s), f'(s), f''(s), f'''(s)]`, and `slice_derivatives` agrees with it up
+/// to rounding.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -68,11 +77,21 @@ forward! {
 pub trait RadialKernel<T: Real>: Sync {
     /// f and its first three derivatives at `s = |w - v|^2 >= 0`.
     fn derivatives(&self, square: T) -> [T; 4];
+
+    /// [`derivatives`](Self::derivatives) at many squares: replaces `s_r` by `f(s_r)` and writes the
+    /// derivatives to the three slices of the same length. Override it with loops that are
+    /// vectorised.
+    fn slice_derivatives(&self, s: &mut [T], [d1, d2, d3]: [&mut [T]; 3]) {
+        for (r, s) in s.iter_mut().enumerate() {
+            [*s, d1[r], d2[r], d3[r]] = self.derivatives(*s);
+        }
+    }
 }
 
 forward! {
     impl[T: Real, K: RadialKernel<T> + ?Sized] RadialKernel<T>; for &K, &mut K, Box<K>; {
         fn derivatives(&self, square: T) -> [T; 4];
+        fn slice_derivatives(&self, s: &mut [T], d: [&mut [T]; 3]);
     }
 }
 
@@ -84,6 +103,16 @@ impl<T: Real> RadialKernel<T> for Gaussian<T> {
         let rate = real::<T>(-0.5) / (bandwidth * bandwidth);
         let f = (rate * square).exp();
         [f, rate * f, rate * rate * f, rate * rate * rate * f]
+    }
+
+    fn slice_derivatives(&self, s: &mut [T], [d1, d2, d3]: [&mut [T]; 3]) {
+        let bandwidth = self.bandwidth();
+        let rate = real::<T>(-0.5) / (bandwidth * bandwidth);
+        gaussian(T::one(), bandwidth, s, d1);
+        for ((d1, d2), d3) in d1.iter().zip(d2).zip(d3) {
+            *d2 = rate * *d1;
+            *d3 = rate * *d2;
+        }
     }
 }
 
@@ -148,6 +177,15 @@ impl<T: Real> RadialKernel<T> for InverseMultiquadric<T> {
         let second = real::<T>(-1.5) * ratio * first;
         [f, first, second, real::<T>(-2.5) * ratio * second]
     }
+
+    fn slice_derivatives(&self, s: &mut [T], [d1, d2, d3]: [&mut [T]; 3]) {
+        let rate = T::one() / (self.length * self.length);
+        if !inverse_roots(to_f64(rate), s, [d1, d2, d3]) {
+            for (r, s) in s.iter_mut().enumerate() {
+                [*s, d1[r], d2[r], d3[r]] = self.derivatives(*s);
+            }
+        }
+    }
 }
 
 /// Half the squared kernel Stein discrepancy of `mu` and a density `pi` with the score s:
@@ -198,6 +236,8 @@ pub struct SteinDiscrepancy<S, K, T> {
     particle_dim: usize,
     /// The scores at the particles, one after the other.
     scores: Vec<T>,
+    blocks: Blocks<T>,
+    score_blocks: Blocks<T>,
     rows: Rows<T>,
 }
 
@@ -209,6 +249,8 @@ impl<S: Score<T>, K: RadialKernel<T>, T: Real> SteinDiscrepancy<S, K, T> {
             kernel,
             particle_dim,
             scores: Vec::new(),
+            blocks: Blocks::default(),
+            score_blocks: Blocks::default(),
             rows: Rows::default(),
         }
     }
@@ -224,13 +266,24 @@ impl<S: Score<T>, K: RadialKernel<T>, T: Real> SteinDiscrepancy<S, K, T> {
         let (score, kernel, p) = (&self.score, &self.kernel, self.particle_dim);
         self.scores.resize(mu.points().len(), T::zero());
         let points = columns(mu.points().as_slice(), p);
-        for (w, s) in points.zip(columns_mut(&mut self.scores, p)) {
+        for ((w, s), &c) in points
+            .zip(columns_mut(&mut self.scores, p))
+            .zip(mu.weights())
+        {
             score.score(w, s);
+            if c == T::zero() {
+                s.fill(T::zero()); // not used, and possibly not finite
+            }
+        }
+        fill(&mut self.blocks, mu);
+        if is_supported::<T>() {
+            self.score_blocks.fill(&self.scores, mu.weights(), p);
         }
         if let Some(descent) = &mut descent {
             descent.fill(T::zero());
         }
         let (scores, dim) = (&self.scores, real::<T>(p as f64));
+        let (blocks, score_blocks) = (&self.blocks, &self.score_blocks);
         let [two, four, eight] = [2.0, 4.0, 8.0].map(real::<T>);
         let row = |i: usize, scratch: &mut [T], out: &mut [T]| {
             let w = column(at, i);
@@ -240,7 +293,23 @@ impl<S: Score<T>, K: RadialKernel<T>, T: Real> SteinDiscrepancy<S, K, T> {
             score.score(w, own);
             transported.fill(T::zero());
             let mut sum = T::zero();
-            for (j, s) in columns(scores, p).enumerate() {
+            let is_supported = is_supported::<T>();
+            if is_supported {
+                z.fill(T::zero());
+                let mut sums = SteinSum {
+                    kernel,
+                    w,
+                    score: own,
+                    zeros: z,
+                    out,
+                    transported,
+                };
+                for (points, scores) in blocks.iter().zip(score_blocks.iter()) {
+                    sum += sums.add_block(points, scores);
+                }
+            }
+            let pairs = if is_supported { 0 } else { mu.len() };
+            for (j, s) in columns(scores, p).enumerate().take(pairs) {
                 let c = mu.weight(j);
                 if c == T::zero() {
                     continue;
@@ -277,7 +346,7 @@ impl<S: Score<T>, K: RadialKernel<T>, T: Real> SteinDiscrepancy<S, K, T> {
 
     /// `F = (1/2) int F'(mu) dmu` from the rows at the particles.
     fn energy(&self, mu: &EmpiricalMeasure<T>) -> T {
-        dot(mu.weights(), &self.rows.values) * real(0.5)
+        self.rows.integral(mu) * real(0.5)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Stein variational gradient descent.
 
 use super::{Integrator, Step};
-use crate::energy::{Energy, Kernel};
+use crate::energy::{Energy, Kernel, OfPair, Rows, evaluate};
 use crate::error::{ParameterError, ShapeError, StepError};
-use crate::numeric::vector::{axpy, column, column_mut};
-use crate::real::{Real, to_f64};
+use crate::numeric::pair_blocks::{BLOCK, Blocks};
+use crate::numeric::simd::is_supported;
+use crate::numeric::vector::{axpy, column};
+use crate::real::{Real, real, to_f64};
 use crate::state::State;
 
 /// Stein variational gradient descent (SVGD) of the free energy `F(mu) + tau int log mu`, for any
@@ -43,11 +45,12 @@ use crate::state::State;
 /// [`StepError::Unsupported`] if the particles are distributed over ranks.
 ///
 /// # Cost
-/// `m^2` evaluations of the kernel and its gradient a step, besides the velocity of the state.
+/// `m^2` evaluations of the kernel and its gradient a step, on all threads, besides the velocity of
+/// the state. They are vectorised for [radial](Kernel::radial) kernels.
 ///
 /// Source: Q. Liu and D. Wang, Stein variational gradient descent: a general purpose Bayesian
 /// inference algorithm, 2016.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
     feature = "serde",
@@ -57,6 +60,19 @@ pub struct Svgd<K, T> {
     kernel: K,
     #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_temperature"))]
     temperature: T,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    rows: Rows<T>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    points: Blocks<T>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    velocities: Blocks<T>,
+}
+
+/// Equality of the kernels and the temperatures, without the buffers.
+impl<K: PartialEq, T: PartialEq> PartialEq for Svgd<K, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.kernel == other.kernel && self.temperature == other.temperature
+    }
 }
 
 #[cfg(feature = "serde")]
@@ -78,6 +94,9 @@ impl<K, T: Real> Svgd<K, T> {
         Ok(Self {
             kernel,
             temperature,
+            rows: Rows::default(),
+            points: Blocks::default(),
+            velocities: Blocks::default(),
         })
     }
 
@@ -115,19 +134,41 @@ impl<K: Kernel<T>, T: Real> Integrator<T> for Svgd<K, T> {
         let direction = &mut stages[0];
         direction.fill(T::zero());
         let (mu, v) = state.split_mut();
-        for i in 0..mu.len() {
-            let out = column_mut(direction, i);
-            for j in 0..mu.len() {
-                let c = mu.weight(j);
-                if c == T::zero() {
-                    continue;
-                }
+        let (kernel, temperature) = (OfPair(&self.kernel), self.temperature);
+        let pair = |i: usize, j: usize, out: &mut [T]| {
+            let c = mu.weight(j);
+            if c != T::zero() {
                 let (from, to) = (mu.particle(j), mu.particle(i));
-                let scale = c * self.temperature;
-                let k = self.kernel.value_and_gradient(from, to, scale, out);
+                let k = (kernel.0).value_and_gradient(from, to, c * temperature, out);
                 axpy(c * k, column(v, j), out);
             }
+        };
+        let is_radial = is_supported::<T>() && kernel.0.radial(&mut [], &mut []);
+        if is_radial {
+            self.points.fill(mu.points().as_slice(), mu.weights(), p);
+            self.velocities.fill(v.as_slice(), mu.weights(), p);
         }
+        let (points, velocities) = (&self.points, &self.velocities);
+        let row = |i: usize, zeros: &mut [T], out: &mut [T]| {
+            if !is_radial {
+                (0..mu.len()).for_each(|j| pair(i, j, out));
+                return T::zero();
+            }
+            zeros.fill(T::zero());
+            let [mut k, mut dk] = [[T::zero(); BLOCK]; 2];
+            let w = mu.particle(i);
+            for (block, velocities) in points.iter().zip(velocities.iter()) {
+                let (k, dk) = (&mut k[..block.width()], &mut dk[..block.width()]);
+                evaluate(&kernel, block, w, k, dk, |j| pair(i, j, out));
+                block.weigh(&[], k);
+                block.weigh(&[], dk);
+                velocities.add_differences(zeros, k, -T::one(), out);
+                block.add_differences(w, dk, real::<T>(-2.0) * temperature, out);
+            }
+            T::zero()
+        };
+        let sizes = (p, mu.len(), mu.len());
+        self.rows.fill(sizes, p, Some(direction), &row);
         mu.displace(dt, direction);
         state.give_stages(stages);
         Ok(Step::new(dt))

@@ -26,9 +26,11 @@ use crate::numeric::double_double::two_sum;
 
 mod float;
 mod map;
+mod radial;
 
 pub(crate) use float::Float;
 pub(crate) use map::{Elementary, apply, apply_with_derivative, pair, value};
+pub(crate) use radial::{exponentials, inverse_roots, powers, sum_exponentials};
 
 /// `a b + c`
 #[inline(always)]

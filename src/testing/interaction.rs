@@ -5,6 +5,7 @@ use nalgebra::{DMatrix, DVector};
 use super::accumulation::check_accumulation;
 use super::case::CaseRng;
 use super::derivative::{Segment, displace};
+use super::radial::check_radial;
 use super::rounding::{Computed, max_abs, rounding};
 use super::violation::{Violation, require, within};
 use crate::energy::{ConditionallyPositive, Interaction};
@@ -17,7 +18,8 @@ use crate::real::{Real, real, to_f64};
 ///   meet 0;
 /// - `gradient` adds `scale grad W` to its output, and nothing at `z = 0`;
 /// - `value_and_gradient` agrees with `value` and `gradient`;
-/// - `is_singular` is true exactly if `W(0)` is not finite.
+/// - `is_singular` is true exactly if `W(0)` is not finite;
+/// - `radial`, if it returns true, agrees with `value` and `gradient`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -93,6 +95,9 @@ pub fn check_interaction<T: Real>(
             at,
         )?;
     }
+
+    let radial = |s: &mut [T], d: &mut [T]| interaction.radial(s, d);
+    check_radial(&radial, &z, value, &single, at)?;
 
     let zero = vec![T::zero(); p];
     let mut out = single.clone();

@@ -5,6 +5,7 @@ use nalgebra::DMatrix;
 use super::accumulation::check_accumulation;
 use super::case::CaseRng;
 use super::derivative::{Segment, displace};
+use super::radial::check_radial;
 use super::rounding::{Computed, max_abs, rounding};
 use super::violation::{Violation, within};
 use crate::energy::Kernel;
@@ -17,7 +18,8 @@ use crate::real::{Real, to_f64};
 /// - `K(w + u, v) - K(w, v) = int_0^1 <grad_w K(w + t u, v), u> dt`, to rounding, also across
 ///   kinks;
 /// - `gradient` adds `scale grad_w K(w, v)` to its output;
-/// - `value_and_gradient` and `value_and_gradients` return `value` and add `gradient`.
+/// - `value_and_gradient` and `value_and_gradients` return `value` and add `gradient`;
+/// - `radial`, if it returns true, agrees with `value` and `gradient`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -61,6 +63,11 @@ pub fn check_kernel<T: Real>(kernel: &dyn Kernel<T>, m: usize, seed: u64) -> Res
     let law = "gradient adds scale grad_w K(w, v)";
     let gradient = |scale: T, out: &mut [T]| kernel.gradient(w, v, scale, out);
     check_accumulation(law, &mut rng, p, gradient, at)?;
+    let z: Vec<T> = w.iter().zip(v).map(|(&w, &v)| w - v).collect();
+    let mut gradient = vec![T::zero(); p];
+    kernel.gradient(w, v, T::one(), &mut gradient);
+    let radial = |s: &mut [T], d: &mut [T]| kernel.radial(s, d);
+    check_radial(&radial, &z, to_f64(kernel.value(w, v)), &gradient, at)?;
     check_combined(kernel, w, v, &mut rng, at)
 }
 

@@ -80,7 +80,8 @@ pub fn check_score<T: Real>(score: &dyn Score<T>, p: usize, seed: u64) -> Result
 ///
 /// - each function is the derivative of the one before, by its integral, to rounding;
 /// - f and its derivatives have alternating signs: f is completely monotone, as a radial kernel is
-///   that is positive definite in every dimension (Schoenberg).
+///   that is positive definite in every dimension (Schoenberg);
+/// - `slice_derivatives` agrees with `derivatives`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -116,6 +117,21 @@ pub fn check_radial_kernel<T: Real>(
     for (order, &value) in ends[0].iter().enumerate() {
         let sign = if order.is_multiple_of(2) { 1.0 } else { -1.0 };
         within("f is completely monotone", -sign * value, tolerance, at)?;
+    }
+    let mut slices = [[T::zero(); 9]; 4];
+    let [s, d1, d2, d3] = &mut slices;
+    s.fill(real(a));
+    kernel.slice_derivatives(s, [d1, d2, d3]);
+    for (slice, expected) in slices.iter().zip(ends[0]) {
+        for &found in slice {
+            let (error, tolerance) = ((to_f64(found) - expected).abs(), 4.0 * tolerance);
+            within(
+                "slice_derivatives agrees with derivatives",
+                error,
+                tolerance,
+                at,
+            )?;
+        }
     }
     Ok(())
 }

@@ -238,3 +238,48 @@ fn mistakes_of_a_singular_energy_are_detected() {
         "{found}"
     );
 }
+
+/// `W(z) = |z|^2 / 2` as a function of the square, with one mistake.
+struct Slices(&'static str);
+
+impl Interaction<f64> for Slices {
+    fn value(&self, z: &[f64]) -> f64 {
+        z.iter().map(|z| z * z).sum::<f64>() / 2.0
+    }
+    fn gradient(&self, z: &[f64], scale: f64, out: &mut [f64]) {
+        for (out, z) in out.iter_mut().zip(z) {
+            *out += scale * z;
+        }
+    }
+    fn radial(&self, s: &mut [f64], d: &mut [f64]) -> bool {
+        let last = s.len().saturating_sub(1);
+        for (r, s) in s.iter_mut().enumerate() {
+            *s *= match self.0 {
+                "value" => 1.0,
+                "values alone" if d.is_empty() => 1.0,
+                "last" if r == last => 1.0,
+                _ => 0.5,
+            };
+        }
+        d.fill(if self.0 == "gradient" { 1.0 } else { 0.5 });
+        match self.0 {
+            "changed" => false,
+            "values only" => !d.is_empty(),
+            _ => true,
+        }
+    }
+}
+
+#[test]
+fn mistakes_of_slices_are_detected() {
+    let law = |wrong| check_interaction(&Slices(wrong), 2, 1).map_err(|violation| violation.law);
+    assert_eq!(law("none"), Ok(()));
+    for wrong in ["value", "values alone", "last"] {
+        assert_eq!(law(wrong), Err("radial computes value"));
+    }
+    assert_eq!(law("gradient"), Err("radial computes gradient"));
+    let unchanged = "radial changes nothing if it returns false";
+    assert_eq!(law("changed"), Err(unchanged));
+    let same = "radial returns the same for all arguments";
+    assert_eq!(law("values only"), Err(same));
+}

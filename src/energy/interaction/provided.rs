@@ -2,6 +2,7 @@
 
 use super::Interaction;
 use crate::error::{ParameterError, assert_size};
+use crate::numeric::elementary::{exponentials, powers};
 use crate::numeric::vector::norm;
 use crate::real::{Real, epsilon, real, to_f64};
 
@@ -165,6 +166,19 @@ impl<T: Real> Interaction<T> for PowerLaw {
     fn is_singular(&self) -> bool {
         self.exponent <= 0.0 && self.strength != 0.0
     }
+
+    fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
+        if !powers([self.exponent, self.strength], s, d) {
+            for (r, s) in s.iter_mut().enumerate() {
+                let (value, factor) = self.parts(*s);
+                *s = value;
+                if let Some(d) = d.get_mut(r) {
+                    *d = factor * real(0.5);
+                }
+            }
+        }
+        true
+    }
 }
 
 /// The interaction `W(z) = s exp(-|z|^2 / (2 h^2))` of bandwidth h and strength s: repulsive for
@@ -241,6 +255,18 @@ impl<T: Real> GaussianInteraction<T> {
     }
 }
 
+/// `(s_r, d_r) <- (f, f')` of `f(s) = a exp(-s / (2 h^2))`, values only if `d` is empty. True.
+pub(in crate::energy) fn gaussian<T: Real>(a: T, h: T, s: &mut [T], d: &mut [T]) -> bool {
+    let rate = real::<T>(-0.5) / (h * h);
+    if !exponentials([a, rate].map(to_f64), s, d) {
+        for s in s.iter_mut() {
+            *s = a * (rate * *s).exp();
+        }
+        d.iter_mut().zip(&*s).for_each(|(d, &s)| *d = rate * s);
+    }
+    true
+}
+
 impl<T: Real> Interaction<T> for GaussianInteraction<T> {
     #[inline]
     fn value(&self, z: &[T]) -> T {
@@ -263,5 +289,8 @@ impl<T: Real> Interaction<T> for GaussianInteraction<T> {
             *out -= factor * z;
         }
         value
+    }
+    fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
+        gaussian(self.strength, self.bandwidth, s, d)
     }
 }

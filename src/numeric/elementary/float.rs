@@ -40,6 +40,9 @@ pub(crate) trait Float: Real {
     /// The leading half of the digits: its square is exact.
     fn head(self) -> Self;
 
+    /// `(k, m)` with `x = 2^k m`, `1/sqrt 2 <= m < sqrt 2`, for positive normal x.
+    fn split(self) -> (Self, Self);
+
     /// The nearest number of the format.
     fn narrow(x: f64) -> Self;
 
@@ -151,6 +154,15 @@ impl Float for f64 {
     }
 
     #[inline(always)]
+    fn split(self) -> (f64, f64) {
+        const OFFSET: u64 = 1.0_f64.to_bits() - std::f64::consts::FRAC_1_SQRT_2.to_bits();
+        let biased = (self.to_bits().wrapping_add(OFFSET)) >> 52;
+        let k = f64::from_bits(Self::SHIFT.to_bits().wrapping_add(biased)) - Self::SHIFT;
+        let m = self.to_bits().wrapping_sub(biased.wrapping_sub(1023) << 52);
+        (k - 1023.0, f64::from_bits(m))
+    }
+
+    #[inline(always)]
     fn narrow(x: f64) -> f64 {
         x
     }
@@ -220,6 +232,15 @@ impl Float for f32 {
     #[inline(always)]
     fn head(self) -> f32 {
         f32::from_bits(self.to_bits() & !((1 << 12) - 1))
+    }
+
+    #[inline(always)]
+    fn split(self) -> (f32, f32) {
+        const OFFSET: u32 = 1.0_f32.to_bits() - std::f32::consts::FRAC_1_SQRT_2.to_bits();
+        let biased = (self.to_bits().wrapping_add(OFFSET)) >> 23;
+        let k = f32::from_bits(Self::SHIFT.to_bits().wrapping_add(biased)) - Self::SHIFT;
+        let m = self.to_bits().wrapping_sub(biased.wrapping_sub(127) << 23);
+        (k - 127.0, f32::from_bits(m))
     }
 
     #[inline(always)]

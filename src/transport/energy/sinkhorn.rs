@@ -3,14 +3,17 @@
 use nalgebra::DMatrix;
 
 use super::{check_measure, check_target};
-use crate::energy::{Energy, Rows};
+use crate::energy::{Energy, fill};
 use crate::error::{EnergyError, MeasureError, ParameterError, assert_size};
 use crate::measure::EmpiricalMeasure;
+use crate::numeric::pair_blocks::Blocks;
 use crate::real::{Real, epsilon, real, to_f64};
 
+mod soft_minimum;
 mod solve;
 
-use solve::{Settings, Source};
+use soft_minimum::{Cloud, SoftMinima};
+use solve::Settings;
 
 /// The default of the tolerance, on marginals of mass 1.
 const TOLERANCE: f64 = 1e-9;
@@ -70,7 +73,9 @@ pub struct SinkhornEnergy<T> {
     marginal_error: T,
     /// The potentials f and g of the pair, p of `mu` alone.
     potentials: [Vec<T>; 3],
-    rows: Rows<T>,
+    rows: SoftMinima<T>,
+    target_blocks: Blocks<T>,
+    blocks: Blocks<T>,
     second: DMatrix<T>,
 }
 
@@ -95,9 +100,12 @@ impl<T: Real> SinkhornEnergy<T> {
             self_energy: T::zero(),
             marginal_error: T::zero(),
             potentials: Default::default(),
-            rows: Rows::default(),
+            rows: SoftMinima::default(),
+            target_blocks: Blocks::default(),
+            blocks: Blocks::default(),
             second: DMatrix::zeros(0, 0),
         };
+        fill(&mut energy.target_blocks, &energy.target);
         energy.update();
         Ok(energy)
     }
@@ -105,7 +113,11 @@ impl<T: Real> SinkhornEnergy<T> {
     /// Computes what depends on the target and the settings only.
     fn update(&mut self) {
         let p = &mut self.potentials[2];
-        let (value, error) = self.settings.symmetric(&self.target, p, &mut self.rows);
+        let target = Cloud {
+            measure: &self.target,
+            blocks: &self.target_blocks,
+        };
+        let (value, error) = self.settings.symmetric(target, p, &mut self.rows);
         (self.self_energy, self.marginal_error) = (value, error);
     }
 
@@ -147,7 +159,16 @@ impl<T: Real> SinkhornEnergy<T> {
     fn solve(&mut self, mu: &EmpiricalMeasure<T>) -> T {
         let (settings, rows) = (self.settings, &mut self.rows);
         let [f, g, p] = &mut self.potentials;
-        let (cross, error) = settings.pair(mu, &self.target, [f, g], rows);
+        fill(&mut self.blocks, mu);
+        let target = Cloud {
+            measure: &self.target,
+            blocks: &self.target_blocks,
+        };
+        let mu = Cloud {
+            measure: mu,
+            blocks: &self.blocks,
+        };
+        let (cross, error) = settings.pair([mu, target], [f, g], rows);
         let (within, own_error) = settings.symmetric(mu, p, rows);
         self.marginal_error = error.max(own_error);
         let half = real::<T>(0.5);
@@ -155,7 +176,7 @@ impl<T: Real> SinkhornEnergy<T> {
         if divergence < T::zero() {
             return T::zero();
         }
-        mu.mass() * divergence
+        mu.measure.mass() * divergence
     }
 
     /// `f - p` at the columns of `at`, in `values`, and minus its gradient.
@@ -171,26 +192,25 @@ impl<T: Real> SinkhornEnergy<T> {
         }
         let epsilon = self.settings.epsilon;
         let [_, g, p] = &self.potentials;
-        let to_target = Source {
+        let target = Cloud {
             measure: &self.target,
-            potential: g,
-            epsilon,
+            blocks: &self.target_blocks,
         };
-        to_target.soft_minimum(&mut self.rows, at, Some(descent));
-        let own = Source {
+        let own = Cloud {
             measure: mu,
-            potential: p,
-            epsilon,
+            blocks: &self.blocks,
         };
+        let rows = &mut self.rows;
+        rows.compute(target, g, epsilon, at, Some(descent));
         let Some(values) = values else {
-            own.soft_minimum(&mut self.rows, at, Some(&mut self.second));
+            rows.compute(own, p, epsilon, at, Some(&mut self.second));
             *descent -= &self.second;
             return;
         };
-        values.copy_from_slice(&self.rows.values);
-        own.soft_minimum(&mut self.rows, at, Some(&mut self.second));
+        values.copy_from_slice(rows.values());
+        rows.compute(own, p, epsilon, at, Some(&mut self.second));
         *descent -= &self.second;
-        for (value, &own) in values.iter_mut().zip(&self.rows.values) {
+        for (value, &own) in values.iter_mut().zip(rows.values()) {
             *value -= own;
         }
     }
