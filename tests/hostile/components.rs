@@ -209,6 +209,12 @@ fn kernels<T: Real>(suite: &Suite<'_>) {
 
 fn kernel<T: Real>(suite: &Suite<'_>, index: usize, kernel: &dyn Kernel<T>) {
     let dim = suite.call("Kernel::dim", index, || kernel.dim());
+    for len in [NUMBERS.len(), 0] {
+        let (mut s, mut d) = (NUMBERS.map(real::<T>), NUMBERS.map(real::<T>));
+        suite.call("Kernel::radial", (index, len), || {
+            kernel.radial(&mut s, &mut d[..len])
+        });
+    }
     for x in NUMBERS.map(real::<T>) {
         for y in NUMBERS.map(real::<T>) {
             let (w, v) = (vec![x; dim.unwrap_or(0)], vec![y; dim.unwrap_or(0)]);

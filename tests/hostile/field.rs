@@ -59,6 +59,12 @@ fn interaction<T: Real>(suite: &Suite<'_>, at: (f64, f64), w: &dyn Interaction<T
     for z in NUMBERS.map(real::<T>) {
         suite.call("Interaction::value", (at, z), || w.value(&[z, z]));
     }
+    for len in [NUMBERS.len(), 0] {
+        let (mut s, mut d) = (NUMBERS.map(real::<T>), NUMBERS.map(real::<T>));
+        suite.call("Interaction::radial", (at, len), || {
+            w.radial(&mut s, &mut d[..len])
+        });
+    }
     for lens in [[2, 2], [0, 0], [1, 2], [2, 0]] {
         let [z, mut out] = lens.map(|len| vec![T::one(); len]);
         suite.call("Interaction::gradient", (at, lens), || {
@@ -112,6 +118,11 @@ fn scores<T: Real>(suite: &Suite<'_>) {
                     kernel.derivatives(s)
                 });
             }
+            suite.call("RadialKernel::slice_derivatives", x, || {
+                let [mut s, mut a, mut b, mut c] = [NUMBERS.map(real::<T>); 4];
+                kernel.slice_derivatives(&mut s, [&mut a, &mut b, &mut c]);
+                s
+            });
         }
         if let Ok(kernel) = Gaussian::new(2, length) {
             suite.call("Gaussian::bandwidth", x, || kernel.bandwidth());
@@ -120,6 +131,11 @@ fn scores<T: Real>(suite: &Suite<'_>) {
                     kernel.derivatives(s)
                 });
             }
+            suite.call("RadialKernel::slice_derivatives", x, || {
+                let [mut s, mut a, mut b, mut c] = [NUMBERS.map(real::<T>); 4];
+                kernel.slice_derivatives(&mut s, [&mut a, &mut b, &mut c]);
+                s
+            });
         }
         let (w, mut out) = (vec![length; 2], vec![length; 3]);
         let score = Always(length);
