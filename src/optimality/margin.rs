@@ -189,7 +189,11 @@ where
         let g = add_up(g.abs(), error);
         mul_up(g, g)
     });
-    let root = |square: f64| square.sqrt().next_up();
+    // That of 0 is 0: a network of norm 0 has the margin 0.
+    let root = |square: f64| match square > 0.0 {
+        true => square.sqrt().next_up(),
+        false => square,
+    };
     Ok(Margin {
         value: problem.value(root(square)),
         bound: problem.per_weight(root(kernel)),

@@ -498,3 +498,47 @@ fn results_do_not_depend_on_the_threads() {
     println!("f32: F {error:e}, v {worst:e}");
     assert!(error.abs() < 2e-6 && worst < 2e-6, "{error:e}, {worst:e}");
 }
+
+/// Sums whose terms underflow although their ratios do not: particles of small weight in `f32` and
+/// of small variance in `f64`, and a probe of the porous medium.
+#[test]
+fn small_variances_and_distant_probes() {
+    // A particle of weight c at the distance z of one of weight 1: k = e^(-z^2 / 2), and
+    // v = -(1/s) (k z / rho_0 + k z / rho_1), rho_0 = c + k, rho_1 = 1 + c k.
+    let weights = [1e-6, 1e-20, 1e-30, 0.0];
+    for (c, z) in weights.into_iter().zip([2.0, 6.0, 8.0, 30.0]) {
+        let k = f64::exp(-0.5 * z * z);
+        let pull = -z * (k / (c + k) + k / (1.0 + c * k));
+        for s in [1e-150, 1e-19, 1.0, 1e19] {
+            let points = DMatrix::from_row_slice(1, 2, &[0.0, -z * s]);
+            let weights = DVector::from_vec(vec![c, 1.0]);
+            let mu = EmpiricalMeasure::weighted(points.clone(), weights.clone()).unwrap();
+            let (_, _, v) = evaluate(entropy(1, s * s), &mu);
+            assert!((v[0] * s / -pull - 1.0).abs() < 1e-12, "{c:e}, {s:e}: {v}");
+            if !(1e-30..1e30).contains(&s) {
+                continue;
+            }
+            let weights = weights.map(|c| c as f32);
+            let mu = EmpiricalMeasure::weighted(points.map(|x| x as f32), weights).unwrap();
+            let mut v = mu.points().clone();
+            Blob::entropy(1, (s * s) as f32)
+                .unwrap()
+                .velocity(&mu, &mut v);
+            let error = f64::from(v[0]) * s / -pull - 1.0;
+            assert!(error.abs() < 1e-4, "f32, {c:e}, {s:e}: {error:e}");
+        }
+    }
+    // F'(w) = 2 rho(w) for m = 2, and v = -2 grad rho, where the Gaussian itself underflows in f32.
+    let points = DMatrix::from_row_slice(1, 2, &[0.0_f32, 14.5e-15]);
+    let weights = DVector::from_vec(vec![1.0_f32, 0.0]);
+    let mu = EmpiricalMeasure::weighted(points, weights).unwrap();
+    let mut energy = Blob::porous_medium(1, 2.0_f32, 1e-30).unwrap();
+    let (mut values, mut descent) = (vec![0.0_f32; 2], DMatrix::zeros(1, 2));
+    energy.first_variation(&mu, mu.points(), &mut values, &mut descent);
+    let mut density = [0.0_f32];
+    energy.density(&mu, &mu.points().columns(1, 1).into_owned(), &mut density);
+    assert!(
+        (values[1] / (2.0 * density[0]) - 1.0).abs() < 1e-3,
+        "{values:?}, {density:?}"
+    );
+}

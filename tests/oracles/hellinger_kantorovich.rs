@@ -1,6 +1,8 @@
 //! Half the squared Hellinger-Kantorovich distance: closed forms, conic descent with the rates (1, 1)
 //! as its flow; and closed forms of the maximum mean discrepancy.
 
+use std::f64::consts::FRAC_PI_2;
+
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 use wasserflow::testing::CaseRng;
@@ -292,4 +294,73 @@ fn the_discrepancy_of_normal_laws() {
         .unwrap()
         .value(&normal(0.0, 1.0));
     assert!((value - 0.163_098_490).abs() < 5e-10, "{value}");
+}
+
+/// Distances next to `pi / 2`, where `1 - sin^2` would lose all digits of the affinity.
+#[test]
+fn unit_masses_almost_out_of_reach() {
+    for distance in [0.1, 1e-3, 1e-6, 2e-8, 1e-9, 1e-15].map(|e| FRAC_PI_2 - e) {
+        let mu = measure(&[0.0], &[1.0]);
+        let mut energy = energy(&measure(&[distance], &[1.0]));
+        let (value, exact) = (energy.value(&mu), 1.0 - distance.cos());
+        assert!(
+            (value - exact).abs() < 1e-14,
+            "{distance}: {value}, {exact}"
+        );
+        let mut v = DMatrix::zeros(1, 1);
+        energy.velocity(&mu, &mut v);
+        let exact = distance.sin();
+        assert!((v[0] - exact).abs() < 1e-12, "{distance}: {}", v[0]);
+    }
+}
+
+/// Weights of any ratio: the gap is small, also if that of the first iterate already is, and
+/// particles of very small weight have the velocity of particles of weight 0.
+#[test]
+fn small_weights() {
+    for w in [1e-3, 1e-6, 1e-9, 1e-12, 1e-40, 1e-310, 5e-324] {
+        // A light pair beside a heavy one. Both transport their mass by themselves up to 1e-12, and
+        // a light particle counts as one of weight 0 from 1e-32 on.
+        let (mu, nu) = (
+            measure(&[0.0, 1.0], &[1.0, w]),
+            measure(&[0.2, 1.1], &[1.0, w]),
+        );
+        let mut energy = energy(&nu);
+        let mut v = DMatrix::zeros(1, 2);
+        let value = energy.velocity(&mu, &mut v);
+        let exact = 1.0 - 0.2_f64.cos() + w * (1.0 - 0.1_f64.cos());
+        assert!((value - exact).abs() < 1e-14, "{w:e}: {value}, {exact}");
+        assert!(energy.gap() < 1e-14, "{w:e}: {:e}", energy.gap());
+        assert!((v[0] - 0.2_f64.sin()).abs() < 1e-12, "{w:e}: {v}");
+        // By e^(-phi) = cos^2(.8) / cos(.2) towards the heavy point.
+        let light = 0.8_f64.cos() * 0.8_f64.sin() / 0.2_f64.cos();
+        let exact = if w < 1e-32 { -light } else { 0.1_f64.sin() };
+        assert!((v[1] - exact).abs() < 1e-3, "{w:e}: {v}, {exact}");
+    }
+    let mut rng = CaseRng::new(4);
+    for (m, orders) in [(20, 12.0), (20, 40.0), (40, 100.0), (40, 300.0)] {
+        let mut cloud = |m: usize| {
+            let points = DMatrix::from_fn(1, m, |_, _| rng.uniform::<f64>(0.0, 4.0));
+            let weight = |_, _| 10.0_f64.powf(-orders * rng.uniform::<f64>(0.0, 1.0));
+            EmpiricalMeasure::weighted(points, DVector::from_fn(m, weight)).unwrap()
+        };
+        let (mu, nu) = (cloud(m), cloud(m + 3));
+        let mut energy = energy(&nu);
+        let mut v = DMatrix::zeros(1, m);
+        let value = energy.velocity(&mu, &mut v);
+        let gap = energy.gap() / (mu.mass() + nu.mass());
+        assert!(gap < 1e-13, "{orders} orders: F = {value}, {gap:e}");
+        // Without e^(-phi) >> 1, particles do not move faster than e^(-phi) tan.
+        let mut values = vec![0.0; m];
+        let mut descent = v.clone();
+        energy.first_variation(&mu, mu.points(), &mut values, &mut descent);
+        for i in 0..m {
+            let density = 1.0 - 2.0 * values[i];
+            let is_far = |x: f64| (x - mu.particle(i)[0]).abs() > FRAC_PI_2 - 1e-2;
+            if density.is_finite() && !nu.points().iter().any(|&x| is_far(x)) {
+                let bound = density * (FRAC_PI_2 - 1e-2).tan() + 1e-12;
+                assert!(v[i].abs() <= bound, "{orders}: {}, {bound}", v[i]);
+            }
+        }
+    }
 }

@@ -181,8 +181,15 @@ fn margins_by_dual_weights() {
     let wrong = f1_margin(&map, &one(-2.0, 0.6, 0.8), &x, &y, None).unwrap();
     // h = -2 (1.4, 0, 0, .2), and the norm is 2.
     assert!((wrong.value() + 1.4).abs() < 1e-12, "{}", wrong.value());
-    let nothing = f1_margin(&map, &one(0.0, 0.6, 0.8), &x, &y, None).unwrap();
-    assert_eq!(nothing.value(), 0.0);
+    let weightless = EmpiricalMeasure::weighted(circle(4, 1.0).points().clone(), DVector::zeros(4));
+    for mu in [one(0.0, 0.6, 0.8), weightless.unwrap()] {
+        for margin in [
+            f1_margin(&map, &mu, &x, &y, None),
+            f2_margin(&map, &mu, &x, &y, None),
+        ] {
+            assert_eq!(margin.unwrap().value(), 0.0);
+        }
+    }
     // Predictions of 1e300: weights of the exponential loss would underflow.
     let far = f1_margin(&map, &circle(400, 1e150), &x, &y, None).unwrap();
     assert!(far.bound() >= XOR * (1.0 - 1e-9) && far.value().abs() < 1e-10);

@@ -54,11 +54,41 @@ impl<T: Real> Cloud<'_, T> {
             }
             .sum(|x| x.exp())
         };
-        if Mass::is_accurate(mass) {
+        // The moments are smaller than the mass by a standard deviation.
+        let small = mass / self.rate.max(T::one());
+        if Mass::is_accurate(small) {
             means.iter_mut().for_each(|mean| *mean /= mass);
             return (Mass(mass), share);
         }
+        let share = self.distant_share(w, moments);
         (self.distant(w, means), share)
+    }
+
+    /// `|w - w_j|^2 / (2 variance)`.
+    fn square(&self, w: &[T], j: usize) -> T {
+        let m = self.weights.len();
+        w.iter().enumerate().fold(T::zero(), |sum, (l, &w)| {
+            let z = (self.coordinates[l * m + j] - w) * self.rate;
+            sum + z * z
+        })
+    }
+
+    /// `sum_j b_j k_j` and the moments, where `k_j` underflows but its product with `b_j` may not.
+    #[cold]
+    fn distant_share(&self, w: &[T], moments: &mut [T]) -> T {
+        let m = self.weights.len();
+        moments.fill(T::zero());
+        let mut sum = T::zero();
+        for (j, share) in self.shares.iter().enumerate() {
+            let term = (share.ln() - self.square(w, j)).exp();
+            if term > T::zero() {
+                sum += term;
+                for (l, moment) in moments.iter_mut().enumerate() {
+                    *moment += term * (self.coordinates[l * m + j] - w[l]);
+                }
+            }
+        }
+        sum
     }
 
     /// The mass and the means at a point where all `c_j k_j` are close to underflow: relative to the
@@ -66,13 +96,7 @@ impl<T: Real> Cloud<'_, T> {
     #[cold]
     fn distant(&self, w: &[T], means: &mut [T]) -> Mass<T> {
         let m = self.weights.len();
-        let exponent = |j: usize| {
-            let square = w.iter().enumerate().fold(T::zero(), |sum, (l, &w)| {
-                let z = (self.coordinates[l * m + j] - w) * self.rate;
-                sum + z * z
-            });
-            self.weights[j].ln() - square
-        };
+        let exponent = |j: usize| self.weights[j].ln() - self.square(w, j);
         let massive = || (0..m).filter(|&j| self.weights[j] > T::zero());
         let lowest = real::<T>(f64::NEG_INFINITY);
         let largest = massive().fold(lowest, |largest, j| largest.max(exponent(j)));
