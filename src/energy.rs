@@ -203,7 +203,8 @@ pub trait Energy<T: Real> {
     /// The ranks over which the particles are distributed. `None` (provided) if this process holds
     /// all of them.
     ///
-    /// With ranks, `inner` is the provided one: a flow sums the scalars of a step at once.
+    /// With ranks, `inner` is the provided one up to rounding: a flow sums the scalars of a step at
+    /// once.
     fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
         None
     }

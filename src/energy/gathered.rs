@@ -18,7 +18,9 @@ use crate::real::{Real, real};
 ///
 /// Every rank collects all particles, evaluates the energy of the whole measure, and keeps the
 /// velocities of its share. So the results of all ranks are those of one process, bit for bit, if
-/// the particles are dealt out in order.
+/// the particles are dealt out in order. This includes [`Jko`](crate::integrator::Jko) steps of any
+/// size, which amplify rounding: [`MeanFieldRisk::distributed`](super::MeanFieldRisk::distributed)
+/// adds predictions in another order, so that long steps may end in another minimum.
 ///
 /// A measure that [`check_measure`](Energy::check_measure) of the energy refuses as a whole has the
 /// value NaN, which ends a flow with a typed error.
@@ -45,7 +47,7 @@ use crate::real::{Real, real};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Cost: an all-gather of `(p + 1) m` numbers, and on every rank the time and memory of the energy
+/// Cost: an all-gather of `(p + 2) m` numbers, of `(3 p + 2) m` for an inner product, and on every rank the time and memory of the energy
 /// of all m particles. Ranks save no time here; they let the energy be a term of a
 /// [`Sum`](super::Sum) with one whose particles are distributed.
 #[derive(Debug, Clone)]
@@ -236,6 +238,21 @@ impl<T: Real, E: Energy<T>, R: AllReduce<T>> Energy<T> for Gathered<E, R> {
         };
         let whole = Whole::new(ranks, mu, &DMatrix::zeros(0, mu.len()));
         self.energy.relax(Some((&whole.measure, width)))
+    }
+
+    /// That of the whole measure: proximal steps take the same decisions as one process.
+    fn inner(&mut self, mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
+        assert_curvature(self.particle_dim(), mu, u, v);
+        let Some(ranks) = several(&mut self.ranks) else {
+            return self.energy.inner(mu, u, v);
+        };
+        let (p, m) = u.shape();
+        let mut fields = DMatrix::zeros(2 * p, m);
+        fields.rows_mut(0, p).copy_from(u);
+        fields.rows_mut(p, p).copy_from(v);
+        let whole = Whole::new(ranks, mu, &fields);
+        let [u, v] = [0, p].map(|row| whole.field.rows(row, p).into_owned());
+        self.energy.inner(&whole.measure, &u, &v)
     }
 
     fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {

@@ -207,7 +207,8 @@ fn cost_of_long_steps_in_five_dimensions() {
 /// Every decision is taken from scalars over all ranks: 1, 2, 3 and 7 ranks end at the same F.
 ///
 /// The ranks add predictions in another order. Very long steps amplify this rounding and may end at
-/// another minimum, so that the law is checked for moderate ones.
+/// another minimum, so that the law is checked for moderate ones. For all sizes see
+/// [`gathered_ranks_take_the_same_long_steps`].
 #[test]
 fn ranks_take_the_same_steps() {
     use wasserflow::testing::check_distributed_step;
@@ -244,6 +245,46 @@ fn ranks_take_the_same_steps() {
                 1.0,
             );
             assert_eq!(hinge, Ok(()), "hinge, d = {d}");
+        }
+    }
+}
+
+/// With all particles gathered on every rank, steps of all sizes end in the same particles, bit for
+/// bit.
+#[test]
+fn gathered_ranks_take_the_same_long_steps() {
+    use wasserflow::testing::Rank;
+    /// One step; the particles and F.
+    fn step(energy: impl Energy<f64>, start: EmpiricalMeasure<f64>, gamma: f64) -> (Vec<f64>, f64) {
+        let mut flow = ParticleFlow::new(energy, Jko::default(), gamma).unwrap();
+        let mut state = flow.start(start).unwrap();
+        flow.advance(&mut state).unwrap();
+        let value = state.energy();
+        let points = state.into_measure().into_points();
+        (points.as_slice().to_vec(), value)
+    }
+    for (d, n) in [(2, 40), (5, 60)] {
+        for seed in 0..5 {
+            let start = init::balanced(d, 20, 1.0, &mut rng(seed + 50)).unwrap();
+            for gamma in [1.0, 1e2, 1e4, 1e6] {
+                let (points, value) = step(rectifier(n, d, seed, 1e-2), start.clone(), gamma);
+                for size in [2, 3, 7] {
+                    let of_rank = |rank: Rank<f64>| {
+                        let energy = rectifier(n, d, seed, 1e-2);
+                        let part = start.share(&rank);
+                        step(Gathered::new(energy, rank), part, gamma)
+                    };
+                    let parts: Vec<_> = std::thread::scope(|scope| {
+                        let spawn = |rank| scope.spawn(move || of_rank(rank));
+                        let threads: Vec<_> = Rank::group(size).into_iter().map(spawn).collect();
+                        threads.into_iter().map(|t| t.join().unwrap()).collect()
+                    });
+                    let found: Vec<f64> = parts.iter().flat_map(|part| part.0.clone()).collect();
+                    let at = format!("d = {d}, seed {seed}, gamma {gamma}, {size} ranks");
+                    assert_eq!(found, points, "{at}");
+                    assert!(parts.iter().all(|part| part.1 == value), "{at}");
+                }
+            }
         }
     }
 }
