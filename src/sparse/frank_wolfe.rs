@@ -74,7 +74,7 @@ pub(super) use run::{Run, certificate_by};
 ///
 /// let (reason, certificate) = FrankWolfe::Corrective.run(&mut energy, &mut mu, 1e-10, 10)?;
 /// assert!(matches!(reason, StopReason::GloballyOptimal { gap } if gap <= 1e-10));
-/// assert_eq!((mu.len(), certificate.escape()), (2, None));
+/// assert!(mu.len() == 2 && certificate.gap() <= 1e-10);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
