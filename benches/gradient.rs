@@ -8,7 +8,7 @@
 //! | `step n d m f32 threads seconds` | ms of an Euler step of a flow, by `ParticleFlow::run` |
 //! | `velocity n d m f64 threads seconds` | ms of `FeatureMap::velocity` with the square loss |
 //! | `predict n d m f64 threads seconds` | ms of `FeatureMap::predict`, the forward pass |
-//! | the same with `cpu` appended | CPU time of the calling thread: with one thread, on loaded machines |
+//! | the same with `cpu` appended | CPU time of all threads, which is reproducible on a loaded machine |
 //! | `peak f32 threads` | GFLOP/s of fused multiply-adds alone |
 
 use std::hint::black_box;
@@ -26,7 +26,7 @@ use wasserflow::prelude::*;
 mod peak;
 use peak::{CHAINS, ROUNDS, chains};
 
-/// What is measured: wall time, or the CPU time of the calling thread.
+/// What is measured: wall time, or the CPU time of all threads.
 type Clock = fn() -> Duration;
 
 fn wall() -> Duration {
@@ -36,7 +36,7 @@ fn wall() -> Duration {
 
 #[expect(
     unsafe_code,
-    reason = "the clock of a thread is not in the standard library"
+    reason = "the CPU time of a process is not in the standard library"
 )]
 fn cpu() -> Duration {
     let mut time = libc::timespec {
@@ -44,7 +44,7 @@ fn cpu() -> Duration {
         tv_nsec: 0,
     };
     // SAFETY: the function writes to a value of its type.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 

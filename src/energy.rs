@@ -1,15 +1,12 @@
 //! Energies `F(mu)`: the interface between problems and integrators.
 
-use std::ops::Range;
-
 use nalgebra::DMatrix;
 
 use crate::error::{EnergyError, assert_size};
 use crate::feature::Breakpoint;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::parallel::map_blocks;
-use crate::numeric::vector::{columns, long_dot};
+use crate::numeric::weighted;
 use crate::ranks::AllReduce;
 use crate::real::Real;
 
@@ -312,19 +309,7 @@ fn assert_breakpoints<T: Real>(p: usize, mu: &EmpiricalMeasure<T>, v: &DMatrix<T
 pub(crate) fn inner<T: Real>(mu: &EmpiricalMeasure<T>, u: &DMatrix<T>, v: &DMatrix<T>) -> T {
     assert_size("shape of the first field", mu.points().shape(), u.shape());
     assert_size("shape of the second field", mu.points().shape(), v.shape());
-    let (p, c) = (mu.dim(), mu.weights());
-    let sum = |particles: Range<usize>| {
-        let entries = particles.start * p..particles.end * p;
-        let u = columns(&u.as_slice()[entries.clone()], p);
-        let v = columns(&v.as_slice()[entries], p);
-        let mut sum = T::zero();
-        for ((u, v), &c) in u.zip(v).zip(&c[particles]) {
-            sum += c * long_dot(u, v);
-        }
-        sum
-    };
-    let sums = map_blocks(mu.len(), p, T::zero(), sum);
-    sums.into_iter().fold(T::zero(), |total, sum| total + sum)
+    weighted::inner(mu.weights(), u.as_slice(), v.as_slice(), mu.dim())
 }
 
 forward! {

@@ -65,8 +65,8 @@ pub struct ParticleFlow<E, I, T> {
     dt: StepSize<T>,
     /// The step whose samples the energy holds; `None` if it may hold others.
     samples: Option<usize>,
-    /// A copy of the state before the step, restored if the step fails.
-    kept: Option<State<T>>,
+    /// The state of the next step, which is exchanged with the current one if the step succeeds.
+    next: Option<State<T>>,
 }
 
 impl<E, I, T> ParticleFlow<E, I, T> {
@@ -143,7 +143,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             integrator,
             dt,
             samples: None,
-            kept: None,
+            next: None,
         })
     }
 
@@ -168,7 +168,7 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         agree(&mut self.energy, checked, |rank| StartError::Rank { rank })?;
         let mut state = State::new(mu);
         state.evaluate(&mut self.energy);
-        if state.is_finite(&mut self.energy) {
+        if state.is_finite() {
             Ok(state)
         } else {
             let (energy, dissipation) = (to_f64(state.energy()), to_f64(state.dissipation()));
@@ -221,26 +221,26 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             energy,
             integrator,
             samples,
-            kept,
+            next,
             ..
         } = self;
-        let mut attempt = Attempt::new(state, kept);
-        attempt.state.request(control.is_break());
-        let step = match integrator.step(energy, attempt.state, dt) {
+        let mut attempt = Attempt::new(state, next);
+        attempt.before.request(control.is_break());
+        let step = match integrator.step_from(energy, attempt.before, attempt.next, dt) {
             Err(_) if any_stops(energy, control) => return Ok(end_of_run(energy, control)),
             step => step?,
         };
         check_step(step, dt)?;
-        check_dim(energy, attempt.state.measure())?;
-        let start = attempt.state.step();
+        check_dim(energy, attempt.next.measure())?;
+        let start = attempt.before.step();
         attempt.energy_changed = true; // until `refresh` returns, in case that it panics
         attempt.energy_changed = resample(energy, samples, start + 1);
         if attempt.energy_changed {
-            attempt.state.invalidate();
+            attempt.next.invalidate();
         }
-        attempt.state.evaluate(energy);
+        attempt.next.evaluate(energy);
         let agreement = if distributed {
-            attempt.state.agreement(energy)
+            attempt.next.agreement(energy)
         } else {
             Agreement::default()
         };
@@ -249,22 +249,26 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
             attempt.energy_changed = false; // again the energy of the state before the step
             return Ok(end_of_run(energy, control));
         }
-        if !attempt.state.is_finite(energy) {
+        if !attempt.next.is_finite() {
             energy.check()?; // the samples of the new step may be invalid
             return Err(attempt.non_finite());
         }
         if agreement.is_invalid || !distributed {
             // An integrator may have made a weight negative.
-            let checked = attempt.state.measure().check().map_err(StepError::from);
+            let checked = attempt
+                .next
+                .measure()
+                .check_weights()
+                .map_err(StepError::from);
             fail(energy, checked, |rank| StepError::Rank { rank })?;
         }
-        attempt.state.complete(step.taken, step.next);
+        attempt.next.complete(step.taken, step.next);
         event!(
             TRACE,
             "completed",
             taken = to_f64(step.taken),
-            energy = to_f64(attempt.state.energy()),
-            dissipation = to_f64(attempt.state.dissipation())
+            energy = to_f64(attempt.next.energy()),
+            dissipation = to_f64(attempt.next.dissipation())
         );
         attempt.complete();
         Ok(ControlFlow::Continue(step))
@@ -286,9 +290,10 @@ impl<E: Energy<T>, I: Integrator<T>, T: Real> ParticleFlow<E, I, T> {
         if !state.is_stale() {
             return Ok(());
         }
-        let attempt = Attempt::new(state, &mut self.kept);
-        attempt.state.evaluate(&mut self.energy);
-        if !attempt.state.is_finite(&mut self.energy) {
+        let attempt = Attempt::new(state, &mut self.next);
+        attempt.next.clone_from(attempt.before);
+        attempt.next.evaluate(&mut self.energy);
+        if !attempt.next.is_finite() {
             return Err(attempt.non_finite()); // stale again, so that the next call checks again
         }
         attempt.complete();

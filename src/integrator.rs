@@ -111,6 +111,28 @@ pub trait Integrator<T: Real> {
         dt: T,
     ) -> Result<Step<T>, StepError>;
 
+    /// Takes the same step of the evaluated state `before`, and leaves its result in `state`, of
+    /// which the previous content does not count. A flow calls this method.
+    ///
+    /// The default implementation is a copy and a [`step`](Self::step). Override it to update the
+    /// particles in one pass over memory, as the explicit methods of this crate do.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    ///
+    /// # Panics
+    /// As [`step`](Self::step).
+    fn step_from(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        state.clone_from(before);
+        self.step(energy, state, dt)
+    }
+
     /// Validates the parameters of the method; called once by
     /// [`ParticleFlow::new`](crate::ParticleFlow::new).
     ///
@@ -120,6 +142,17 @@ pub trait Integrator<T: Real> {
     fn check(&self) -> Result<(), ParameterError> {
         Ok(())
     }
+}
+
+/// [`Integrator::step`] of a method that implements [`Integrator::step_from`].
+fn step_in_place<T: Real>(
+    method: &mut impl Integrator<T>,
+    energy: &mut dyn Energy<T>,
+    state: &mut State<T>,
+    dt: T,
+) -> Result<Step<T>, StepError> {
+    state.evaluate(energy);
+    method.step_from(energy, &state.clone(), state, dt)
 }
 
 /// Returns an error unless the value is positive and finite in the scalar `T` that uses it.
@@ -141,6 +174,13 @@ forward! {
     impl[T: Real, I: Integrator<T> + ?Sized] Integrator<T>; for &mut I, Box<I>; {
         fn order(&self) -> u32;
         fn step(&mut self, energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) -> Result<Step<T>, StepError>;
+        fn step_from(
+            &mut self,
+            energy: &mut dyn Energy<T>,
+            before: &State<T>,
+            state: &mut State<T>,
+            dt: T
+        ) -> Result<Step<T>, StepError>;
         fn check(&self) -> Result<(), ParameterError>;
     }
 }

@@ -3,8 +3,9 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{MeasureError, ParameterError, assert_size};
-use crate::numeric::parallel::{map_blocks, zip_blocks};
+use crate::numeric::parallel::{map_blocks, map_blocks_mut};
 use crate::numeric::vector::{all_finite, axpy};
+use crate::numeric::weighted;
 use crate::real::{Real, real, to_f64};
 
 mod closeness;
@@ -169,6 +170,11 @@ impl<T: Real> EmpiricalMeasure<T> {
                 value: to_f64(self.points[index]),
             });
         }
+        self.check_weights()
+    }
+
+    /// Checks that all weights are finite and `>= 0`.
+    pub(crate) fn check_weights(&self) -> Result<(), MeasureError> {
         let invalid = |&c: &T| !(c.is_finite() && c >= T::zero());
         match self.weights.iter().position(invalid) {
             Some(particle) => Err(MeasureError::Weight {
@@ -311,8 +317,31 @@ impl<T: Real> EmpiricalMeasure<T> {
     /// If `v` does not have the shape `p x m`.
     pub fn displace(&mut self, s: T, v: &DMatrix<T>) {
         assert_size("shape of the field", self.points.shape(), v.shape());
-        zip_blocks(self.points.as_mut_slice(), v.as_slice(), |w, v| {
-            axpy(s, v, w);
+        let v = v.as_slice();
+        map_blocks_mut(self.points.as_mut_slice(), 1, (), |entries, w| {
+            axpy(s, &v[entries], w);
         });
+    }
+
+    /// Becomes `from` with its particles displaced by `sum_q s_q v_q`; returns
+    /// `sum_i c_i |w_i|^2`. Does not allocate if the shapes agree.
+    ///
+    /// # Panics
+    /// If a field does not have the shape of `from`.
+    pub(crate) fn displace_from(&mut self, from: &Self, terms: &[(T, &DMatrix<T>)]) -> T {
+        if self.points.shape() != from.points.shape() {
+            self.clone_from(from);
+        }
+        self.weights.copy_from(&from.weights);
+        for (_, v) in terms {
+            assert_size("shape of the field", from.points.shape(), v.shape());
+        }
+        weighted::displace(
+            self.weights.as_slice(),
+            from.points.as_slice(),
+            terms,
+            from.dim(),
+            self.points.as_mut_slice(),
+        )
     }
 }

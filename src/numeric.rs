@@ -14,6 +14,7 @@ pub(crate) mod simd;
 pub(crate) mod splitmix;
 pub(crate) mod symmetric;
 pub(crate) mod vector;
+pub(crate) mod weighted;
 
 use crate::real::{Real, epsilon};
 

@@ -252,8 +252,8 @@ impl<T: Real> State<T> {
     }
 
     /// Returns true if energy, particles and velocities are finite.
-    pub(crate) fn is_finite(&self, energy: &mut dyn Energy<T>) -> bool {
-        self.point.is_finite(energy)
+    pub(crate) fn is_finite(&self) -> bool {
+        self.point.is_finite()
     }
 
     /// Starts a step: its evaluations send whether this rank requests the end of the run.
@@ -272,10 +272,9 @@ impl<T: Real> State<T> {
         a.fields.len() == b.fields.len() && a.scalars.len() == b.scalars.len()
     }
 
-    /// `count` scratch fields of the shape of the measure, with unspecified content, to be returned
-    /// by [`give_stages`](Self::give_stages).
-    pub(crate) fn take_stages(&mut self, count: usize) -> Vec<DMatrix<T>> {
-        let (p, m) = self.measure().points().shape();
+    /// `count` scratch fields of the shape of a state, with unspecified content, to be returned by
+    /// [`give_stages`](Self::give_stages).
+    pub(crate) fn take_stages(&mut self, (p, m): (usize, usize), count: usize) -> Vec<DMatrix<T>> {
         let mut stages = std::mem::take(&mut self.stages);
         stages.retain(|stage| stage.shape() == (p, m));
         while stages.len() < count {
@@ -289,13 +288,18 @@ impl<T: Real> State<T> {
         self.stages = stages;
     }
 
-    /// Restores the points at which velocity and energy were computed.
-    pub(crate) fn rewind(&mut self, points: &DMatrix<T>) {
-        self.point
-            .measure
-            .points_mut()
-            .copy_from_slice(points.as_slice());
-        self.point.stale = false;
+    /// Becomes `before` with its particles displaced by `sum_q s_q v_q`, at most seven fields of
+    /// the shape of its measure; stale. Does not allocate if the shapes agree.
+    pub(crate) fn displace_from(&mut self, before: &Self, terms: &[(T, &DMatrix<T>)]) {
+        self.point.displace_from(&before.point, terms);
+        self.clock.clone_from(&before.clock);
+        self.control.clone_from(&before.control);
+    }
+
+    /// Exchanges two states, except for their scratch fields.
+    pub(crate) fn exchange(&mut self, other: &mut Self) {
+        std::mem::swap(self, other);
+        std::mem::swap(&mut self.stages, &mut other.stages);
     }
 
     /// Adopts a velocity and an energy that were computed at the current measure.

@@ -1,37 +1,35 @@
-//! A step that is completed or undone.
+//! A step that is completed or discarded.
 
 use crate::error::StepError;
 use crate::real::{Real, to_f64};
 use crate::state::State;
 
-/// A modification of the state that is complete, or that is undone when the value is dropped: by an
-/// error or by a panic of a user-defined component.
+/// A step from the state `before` to the state `next`, which replaces it when the step is complete.
+/// After an error, or a panic of a user-defined component, `before` is as it was.
 pub(super) struct Attempt<'a, T: Real> {
-    pub(super) state: &'a mut State<T>,
-    before: &'a mut State<T>,
+    pub(super) before: &'a mut State<T>,
+    pub(super) next: &'a mut State<T>,
     /// The energy is not that of the velocity in `before`.
     pub(super) energy_changed: bool,
-    complete: bool,
 }
 
 impl<'a, T: Real> Attempt<'a, T> {
-    /// Copies the state to `kept`, which allocates once.
-    pub(super) fn new(state: &'a mut State<T>, kept: &'a mut Option<State<T>>) -> Self {
-        let before = kept.get_or_insert_with(|| state.clone());
-        before.clone_from(state);
+    /// The content of `next` is unspecified; its buffers are reused.
+    pub(super) fn new(before: &'a mut State<T>, next: &'a mut Option<State<T>>) -> Self {
+        let next = next.get_or_insert_with(|| before.clone());
         Self {
-            state,
             before,
+            next,
             energy_changed: false,
-            complete: false,
         }
     }
 
-    /// Keeps the modified state.
+    /// Keeps the next state.
     pub(super) fn complete(mut self) {
-        self.complete = true;
-        if !self.before.has_memory_like(self.state) {
-            self.before.clone_from(self.state); // allocates for the memory of the integrator, once
+        self.energy_changed = false;
+        self.before.exchange(self.next);
+        if !self.next.has_memory_like(self.before) {
+            self.next.clone_from(self.before); // allocates for the memory of the integrator, once
         }
     }
 
@@ -46,11 +44,8 @@ impl<'a, T: Real> Attempt<'a, T> {
 
 impl<T: Real> Drop for Attempt<'_, T> {
     fn drop(&mut self) {
-        if !self.complete {
-            std::mem::swap(self.state, self.before);
-            if self.energy_changed {
-                self.state.invalidate(); // its velocity is that of the previous minibatch
-            }
+        if self.energy_changed {
+            self.before.invalidate(); // its velocity is that of the previous minibatch
         }
     }
 }

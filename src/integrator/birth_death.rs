@@ -1,7 +1,7 @@
 //! Birth and death of particles: weights grow where the first variation is below its mean.
 
 use super::reweighing::displace_and_reweigh;
-use super::{Integrator, Step, check_nonnegative_in};
+use super::{Integrator, Step, check_nonnegative_in, step_in_place};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real};
@@ -75,9 +75,20 @@ impl<T: Real> Integrator<T> for BirthDeath {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        step_in_place(self, energy, state, dt)
+    }
+
+    fn step_from(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         let rate = dt * real(self.alpha);
         displace_and_reweigh(
             energy,
+            before,
             state,
             dt * real(self.beta),
             |energy, weights, values| {

@@ -1,7 +1,7 @@
 //! Conic particle descent, which moves particles and their mass.
 
 use super::reweighing::displace_and_reweigh;
-use super::{Integrator, Step, check_nonnegative_in};
+use super::{Integrator, Step, check_nonnegative_in, step_in_place};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real};
@@ -80,15 +80,31 @@ impl<T: Real> Integrator<T> for Conic {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        step_in_place(self, energy, state, dt)
+    }
+
+    fn step_from(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         let rate = dt * real(-4.0 * self.alpha);
-        displace_and_reweigh(energy, state, dt * real(self.beta), |_, weights, values| {
-            for (c, &variation) in weights.iter_mut().zip(values) {
-                // A weight 0 stays 0, also if the exponential is infinite.
-                if *c > T::zero() {
-                    *c *= (rate * variation).exp();
+        displace_and_reweigh(
+            energy,
+            before,
+            state,
+            dt * real(self.beta),
+            |_, weights, values| {
+                for (c, &variation) in weights.iter_mut().zip(values) {
+                    // A weight 0 stays 0, also if the exponential is infinite.
+                    if *c > T::zero() {
+                        *c *= (rate * variation).exp();
+                    }
                 }
-            }
-        })?;
+            },
+        )?;
         Ok(Step::new(dt))
     }
 

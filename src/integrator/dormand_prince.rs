@@ -2,8 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::runge_kutta::{stage, start};
-use super::{Integrator, Step, check_nonnegative_in};
+use super::runge_kutta::stage;
+use super::{Integrator, Step, check_nonnegative_in, step_in_place};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, epsilon, real, to_f64};
@@ -174,20 +174,20 @@ struct Attempt<T> {
 }
 
 impl DormandPrince {
-    /// Computes the stages `k_2, .., k_7` of a step, and leaves the points at its end. `before` is
-    /// the second moment at the start. The error estimate overwrites `k_2`, which has no weight in
-    /// it.
+    /// Computes the stages `k_2, .., k_7` of a step, and leaves the points at its end. `start` is the
+    /// second moment at the start. The error estimate overwrites `k_2`, which has no weight in it.
     fn attempt<T: Real>(
         &self,
         energy: &mut dyn Energy<T>,
+        before: &State<T>,
         state: &mut State<T>,
         stages: &mut [DMatrix<T>],
-        (before, dt, is_trial): (T, T, bool),
+        (start, dt, is_trial): (T, T, bool),
     ) -> Attempt<T> {
         let mut value = T::zero();
         for (r, row) in ROWS.iter().enumerate() {
-            stage(row, state, stages, dt);
-            value = energy.velocity(state.measure(), &mut stages[r + 1]);
+            stage(row, before, stages, state, dt);
+            value = energy.velocity(state.measure(), &mut stages[r]);
         }
         let points = state.measure().points();
         let after = energy.inner(state.measure(), points, points);
@@ -200,16 +200,16 @@ impl DormandPrince {
             return attempt;
         }
         if is_trial {
-            attempt.stability = stability(energy, state, stages, dt);
+            attempt.stability = stability(energy, before, stages, dt);
         }
 
         // e = dt sum_r (b_r - b*_r) k_r
-        let size = dt * combination(&ERROR, energy, state, stages);
+        let size = dt * combination(&ERROR, energy, before, stages);
         if size == T::zero() {
             attempt.error = 0.0;
             return attempt;
         }
-        let moment = before.max(after).sqrt();
+        let moment = start.max(after).sqrt();
         let scale = real::<T>(self.atol) + real::<T>(self.rtol) * moment;
         let least = real::<T>(LEAST_TOLERANCE) * epsilon::<T>() * moment;
         attempt.error = to_f64(size / scale.max(least));
@@ -221,29 +221,29 @@ impl DormandPrince {
 fn combination<T: Real>(
     c: &[f64; 7],
     energy: &mut dyn Energy<T>,
-    state: &State<T>,
+    before: &State<T>,
     stages: &mut [DMatrix<T>],
 ) -> T {
-    let (head, tail) = stages.split_at_mut(2);
-    let sum = &mut head[1];
+    let (head, tail) = stages.split_at_mut(1);
+    let sum = &mut head[0];
     if c[1] == 0.0 {
         sum.fill(T::zero()); // k_2 may be overwritten already
     } else {
         *sum *= real::<T>(c[1]);
     }
-    let others = std::iter::once(state.velocity()).chain(&*tail);
+    let others = std::iter::once(before.velocity()).chain(&*tail);
     for (k, &c) in others.zip(c[..1].iter().chain(&c[2..])) {
         if c != 0.0 {
             sum.zip_apply(k, |sum, k| *sum += real::<T>(c) * k);
         }
     }
-    energy.inner(state.measure(), sum, sum).sqrt()
+    energy.inner(before.measure(), sum, sum).sqrt()
 }
 
 /// `dt |k_7 - k_6| / |w_7 - w_6|`: the stages 6 and 7 are both at the end of the step.
 fn stability<T: Real>(
     energy: &mut dyn Energy<T>,
-    state: &State<T>,
+    before: &State<T>,
     stages: &mut [DMatrix<T>],
     dt: T,
 ) -> f64 {
@@ -252,8 +252,13 @@ fn stability<T: Real>(
     for (r, &b) in ROWS[5].iter().enumerate() {
         c[r] = b - ROWS[4].get(r).copied().unwrap_or(0.0);
     }
-    let distance = dt * combination(&c, energy, state, stages);
-    let difference = combination(&[0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 1.0], energy, state, stages);
+    let distance = dt * combination(&c, energy, before, stages);
+    let difference = combination(
+        &[0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 1.0],
+        energy,
+        before,
+        stages,
+    );
     let moved = distance > T::zero();
     if moved {
         to_f64(dt * difference / distance)
@@ -273,26 +278,34 @@ impl<T: Real> Integrator<T> for DormandPrince {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        step_in_place(self, energy, state, dt)
+    }
+
+    fn step_from(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         ParameterError::check_positive("dt", to_f64(dt))?;
-        state.evaluate(energy);
-        let mut controller = Controller::load(state);
+        let mut controller = Controller::load(before);
         let is_trial = controller.is_trial();
-        let mut stages = state.take_stages(7);
-        start(state, &mut stages);
-        let before = state.second_moment(energy);
-        let (speed, rounding) = (state.dissipation().sqrt(), epsilon::<T>() * before.sqrt());
+        let mut stages = state.take_stages(before.measure().points().shape(), 6);
+        let moment = before.second_moment(energy);
+        let (speed, rounding) = (before.dissipation().sqrt(), epsilon::<T>() * moment.sqrt());
 
         let (mut taken, mut grow) = (dt, GROW);
         let mut trial = Trial::default();
         loop {
-            let arguments = (before, taken, is_trial);
-            let attempt = self.attempt(energy, state, &mut stages, arguments);
+            let arguments = (moment, taken, is_trial);
+            let attempt = self.attempt(energy, before, state, &mut stages, arguments);
             let error = attempt.error;
             trial.record(to_f64(taken), error, attempt.stability);
 
             if error <= 1.0 {
-                let dissipated = taken * state.dissipation();
-                controller.record(&trial, dissipated, state, attempt.value)?;
+                let dissipated = taken * before.dissipation();
+                controller.record(&trial, dissipated, before, attempt.value)?;
                 let factor = SAFETY * error.powf(-ALPHA) * controller.error.powf(BETA);
                 let factor = factor.clamp(SHRINK, grow);
                 let factor = if controller.is_trial() {
@@ -301,7 +314,7 @@ impl<T: Real> Integrator<T> for DormandPrince {
                     factor
                 };
                 controller.error = error.max(LEAST_ERROR);
-                state.adopt(energy, &mut stages[6], attempt.value);
+                state.adopt(energy, &mut stages[5], attempt.value);
                 controller.store(state);
                 state.give_stages(stages);
                 // At rest the error is 0: without a limit the step size would grow to infinity.
@@ -311,7 +324,6 @@ impl<T: Real> Integrator<T> for DormandPrince {
                     next: Some((taken * real(factor)).min(longest)),
                 });
             }
-            state.rewind(&stages[0]);
             let factor = SAFETY * error.powf(-0.2);
             let factor = if factor.is_nan() {
                 SHRINK
@@ -322,12 +334,14 @@ impl<T: Real> Integrator<T> for DormandPrince {
             grow = 1.0; // after a refusal the step size does not increase at once
             let is_least = |energy: &mut dyn Energy<T>| {
                 // Neither of the first two stages moves the points by more than their rounding.
-                let second = energy.inner(state.measure(), &stages[1], &stages[1]).sqrt();
+                let second = energy
+                    .inner(before.measure(), &stages[0], &stages[0])
+                    .sqrt();
                 let exceeds = taken * second > rounding;
                 speed > T::zero() && taken * speed <= rounding && !exceeds
             };
             if taken == T::zero() || (!error.is_finite() && is_least(energy)) {
-                return Err(controller.failure(&trial, state, to_f64(taken)));
+                return Err(controller.failure(&trial, before, to_f64(taken)));
             }
         }
     }

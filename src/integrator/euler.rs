@@ -1,6 +1,6 @@
 //! The explicit Euler method.
 
-use super::{Integrator, Step};
+use super::{Integrator, Step, step_in_place};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::real::Real;
@@ -43,9 +43,18 @@ impl<T: Real> Integrator<T> for Euler {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        state.evaluate(energy);
-        let (mu, v) = state.split_mut();
-        mu.displace(dt, v);
+        step_in_place(self, energy, state, dt)
+    }
+
+    fn step_from(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        let _ = energy;
+        state.displace_from(before, &[(dt, before.velocity())]);
         Ok(Step::new(dt))
     }
 }

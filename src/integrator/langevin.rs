@@ -5,7 +5,7 @@ use crate::real::{Real, to_f64};
 use crate::state::State;
 
 use super::noise::Noise;
-use super::{Constant, Integrator, Schedule, Step};
+use super::{Constant, Integrator, Schedule, Step, step_in_place};
 use crate::energy::Energy;
 
 mod kinetic;
@@ -139,11 +139,20 @@ impl<T: Real, S: Schedule<T>> Integrator<T> for Langevin<S> {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        let tau = temperature(&self.temperature, state)?;
-        state.evaluate(energy);
-        let step = state.step();
-        let (mu, v) = state.split_mut();
-        mu.displace(dt, v);
+        step_in_place(self, energy, state, dt)
+    }
+
+    fn step_from(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        let _ = energy;
+        let tau = temperature(&self.temperature, before)?;
+        state.displace_from(before, &[(dt, before.velocity())]);
+        let (step, mu) = (before.step(), state.measure_mut());
         let p = mu.dim();
         let variance = (tau + tau) * dt;
         self.noise.add(step, variance.sqrt(), p, mu.points_mut());

@@ -2,9 +2,10 @@
 
 use nalgebra::DMatrix;
 
-use super::{Integrator, Step};
+use super::{Integrator, Step, step_in_place};
 use crate::energy::Energy;
 use crate::error::StepError;
+use crate::numeric::weighted::TERMS;
 use crate::real::{Real, real};
 use crate::state::State;
 
@@ -74,7 +75,17 @@ impl<T: Real> Integrator<T> for Heun {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        explicit(&[&[1.0], &[0.5, 0.5]], energy, state, dt);
+        step_in_place(self, energy, state, dt)
+    }
+
+    fn step_from(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        explicit(&[&[1.0], &[0.5, 0.5]], energy, before, state, dt);
         Ok(Step::new(dt))
     }
 }
@@ -90,9 +101,19 @@ impl<T: Real> Integrator<T> for Rk4 {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        step_in_place(self, energy, state, dt)
+    }
+
+    fn step_from(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
         let b = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0];
         let rows: [&[f64]; 4] = [&[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0], &b];
-        explicit(&rows, energy, state, dt);
+        explicit(&rows, energy, before, state, dt);
         Ok(Step::new(dt))
     }
 }
@@ -100,32 +121,39 @@ impl<T: Real> Integrator<T> for Rk4 {
 /// One step of the explicit method of the Butcher tableau with rows `a_2, .., a_s, b`, without the
 /// zeros on and above the diagonal: `k_1 = v(w)`, `k_r = v(w + dt sum_q a_rq k_q)`,
 /// `w += dt sum_q b_q k_q`.
-fn explicit<T: Real>(rows: &[&[f64]], energy: &mut dyn Energy<T>, state: &mut State<T>, dt: T) {
-    state.evaluate(energy);
-    let mut stages = state.take_stages(rows.len());
-    start(state, &mut stages);
+fn explicit<T: Real>(
+    rows: &[&[f64]],
+    energy: &mut dyn Energy<T>,
+    before: &State<T>,
+    state: &mut State<T>,
+    dt: T,
+) {
+    let mut stages = state.take_stages(before.measure().points().shape(), rows.len() - 1);
     for (r, row) in rows.iter().enumerate() {
-        stage(row, state, &mut stages, dt);
-        if r + 1 < rows.len() {
-            energy.velocity(state.measure(), &mut stages[r + 1]);
+        stage(row, before, &stages, state, dt);
+        if let Some(k) = stages.get_mut(r) {
+            energy.velocity(state.measure(), k);
         }
     }
     state.give_stages(stages);
 }
 
-/// Copies the points `w` at the start to `stages[0]`. The velocity of the state is `k_1`; the
-/// caller writes `k_2, k_3, ..` to `stages[1..]`.
-pub(super) fn start<T: Real>(state: &State<T>, stages: &mut [DMatrix<T>]) {
-    stages[0].copy_from(state.measure().points());
-}
-
-/// Moves the points to `w + dt sum_q row_q k_q`.
-pub(super) fn stage<T: Real>(row: &[f64], state: &mut State<T>, stages: &mut [DMatrix<T>], dt: T) {
-    let (mu, k1) = state.split_mut();
-    mu.points_mut().copy_from_slice(stages[0].as_slice());
-    for (q, &a) in row.iter().enumerate() {
-        if a != 0.0 {
-            mu.displace(dt * real(a), if q == 0 { k1 } else { &stages[q] });
-        }
+/// Moves the points to `w + dt sum_q row_q k_q` with the velocity `k_1` of the state `before` and
+/// `k_2, k_3, .. = stages`.
+pub(super) fn stage<T: Real>(
+    row: &[f64],
+    before: &State<T>,
+    stages: &[DMatrix<T>],
+    state: &mut State<T>,
+    dt: T,
+) {
+    let mut terms = [(T::zero(), before.velocity()); TERMS];
+    let fields = std::iter::once(before.velocity()).chain(stages);
+    let products = row.iter().zip(fields).filter(|(a, _)| **a != 0.0);
+    let mut count = 0;
+    for (term, (&a, k)) in terms.iter_mut().zip(products) {
+        *term = (dt * real(a), k);
+        count += 1;
     }
+    state.displace_from(before, &terms[..count]);
 }

@@ -130,7 +130,7 @@ impl<K: Kernel<T>, T: Real> Integrator<T> for Svgd<K, T> {
             });
         }
         state.evaluate(energy);
-        let mut stages = state.take_stages(1);
+        let mut stages = state.take_stages(state.measure().points().shape(), 1);
         let direction = &mut stages[0];
         direction.fill(T::zero());
         let (mu, v) = state.split_mut();

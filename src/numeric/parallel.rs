@@ -108,29 +108,45 @@ const BLOCKS: usize = 32;
 /// block, or up to [`BLOCKS`] in parallel if there are many entries. The others are `fill`.
 ///
 /// The blocks depend on the sizes only.
-pub(crate) fn map_blocks<T: Copy + Send>(
+pub(crate) fn map_blocks<V: Copy + Send>(
     items: usize,
     size: usize,
-    fill: T,
-    f: impl Fn(Range<usize>) -> T + Sync,
-) -> [T; BLOCKS] {
+    fill: V,
+    f: impl Fn(Range<usize>) -> V + Sync,
+) -> [V; BLOCKS] {
     let parallel = items * size >= LARGE;
-    let block = items.div_ceil(if parallel { BLOCKS } else { 1 }).max(1);
-    let mut values = [fill; BLOCKS];
-    let blocks = Parts::new(&mut values[..items.div_ceil(block)], 1);
-    for_each(blocks, parallel, &|t, value: Parts<'_, T>| {
-        value.data[0] = f(t * block..((t + 1) * block).min(items));
-    });
-    values
+    map_parts(&mut [(); 0], items, 0, parallel, fill, |items, _| f(items))
 }
 
-/// Calls `f(y, x)` for blocks of two slices of equal length, in parallel if they are long.
-pub(crate) fn zip_blocks<T: Send + Sync>(y: &mut [T], x: &[T], f: impl Fn(&mut [T], &[T]) + Sync) {
-    let parallel = y.len() >= LARGE;
-    let block = y.len().div_ceil(if parallel { BLOCKS } else { 1 });
-    for_each(Parts::new(y, block), parallel, &|t, y: Parts<'_, T>| {
-        f(y.data, &x[t * block..]);
+/// As [`map_blocks`] for the items of a slice, `size` entries each: calls `f(items, entries)`.
+pub(crate) fn map_blocks_mut<T: Send, V: Copy + Send>(
+    x: &mut [T],
+    size: usize,
+    fill: V,
+    f: impl Fn(Range<usize>, &mut [T]) -> V + Sync,
+) -> [V; BLOCKS] {
+    let (items, parallel) = (x.len() / size, x.len() >= LARGE);
+    map_parts(x, items, size, parallel, fill, f)
+}
+
+fn map_parts<T: Send, V: Copy + Send>(
+    x: &mut [T],
+    items: usize,
+    size: usize,
+    parallel: bool,
+    fill: V,
+    f: impl Fn(Range<usize>, &mut [T]) -> V + Sync,
+) -> [V; BLOCKS] {
+    let block = items.div_ceil(if parallel { BLOCKS } else { 1 }).max(1);
+    let mut values = [fill; BLOCKS];
+    let parts = (
+        Parts::new(&mut values[..items.div_ceil(block)], 1),
+        Parts::new(x, block * size),
+    );
+    for_each(parts, parallel, &|t, (value, x)| {
+        value.data[0] = f(t * block..((t + 1) * block).min(items), x.data);
     });
+    values
 }
 
 /// The number of threads of the current pool.

@@ -14,35 +14,15 @@ pub(crate) fn dot<T: Real>(u: &[T], v: &[T]) -> T {
     sum
 }
 
-/// Partial sums of [`long_dot`].
-const SUMS: usize = 32;
-
-/// The inner product `<u, v>`: in order below 64 entries, otherwise as 32 partial sums, which are
-/// independent and thus vectorised.
-///
-/// A sum in order has the latency of one addition per entry.
+/// The sum of all entries, as 16 partial sums.
 #[inline(always)] // compiled for the instruction set of the caller
-pub(crate) fn long_dot<T: Real>(u: &[T], v: &[T]) -> T {
-    if u.len() < 2 * SUMS {
-        return dot(u, v);
+pub(crate) fn long_sum<T: Real>(x: &[T]) -> T {
+    let (x, rest) = x.as_chunks::<16>();
+    let mut sums = [T::zero(); 16];
+    for x in x {
+        add(x, &mut sums);
     }
-    let (u, u_rest) = u.as_chunks::<SUMS>();
-    let (v, v_rest) = v.as_chunks::<SUMS>();
-    let mut sums = [T::zero(); SUMS];
-    for (u, v) in u.iter().zip(v) {
-        for l in 0..SUMS {
-            sums[l] += u[l] * v[l];
-        }
-    }
-    let mut half = SUMS / 2;
-    while half > 0 {
-        for l in 0..half {
-            let upper = sums[l + half];
-            sums[l] += upper;
-        }
-        half /= 2;
-    }
-    sums[0] + dot(u_rest, v_rest)
+    sums.iter().chain(rest).fold(T::zero(), |sum, &x| sum + x)
 }
 
 /// True if all entries are finite.

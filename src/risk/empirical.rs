@@ -9,6 +9,8 @@ use super::{Risk, assert_lengths, assert_range, checked_weights, reciprocal, sum
 use crate::error::{ParameterError, RiskError, ShapeError, assert_size};
 use crate::inputs::Inputs;
 use crate::loss::{Kink, Loss};
+use crate::numeric::simd::{Multiversion, multiversion};
+use crate::numeric::vector::long_sum;
 use crate::real::{Real, to_f64};
 
 /// The empirical risk `R(h) = (1/n) sum_j sum_l loss(y_jl, h_jl)` on n samples with k outputs each.
@@ -160,27 +162,60 @@ impl<T: Real, L: Loss<T>> EmpiricalRisk<L, T> {
     /// `h`: writes its gradient to `out` and returns its value.
     fn range_value_and_gradient(&self, first: usize, h: &[T], out: &mut [T]) -> T {
         let k = self.targets.nrows();
-        let y = &self.targets.as_slice()[first * k..][..h.len()];
-        let weights = &self.weights[first..];
-        let (mut values, mut block) = ([T::zero(); BLOCK], 0..0);
-        sum(h.len() / k, |j| {
-            let (c, mut losses) = (weights[j], T::zero());
-            for i in j * k..(j + 1) * k {
-                if i == block.end {
-                    block = i..h.len().min(i + BLOCK);
-                    let (values, out) = (&mut values[..block.len()], &mut out[block.clone()]);
-                    self.loss.values_and_derivatives(
-                        &y[block.clone()],
-                        &h[block.clone()],
-                        values,
-                        out,
-                    );
-                }
-                losses += values[i - block.start];
-                out[i] = weighted(c, out[i]);
-            }
-            weighted(c, losses)
+        multiversion(Gradient {
+            loss: &self.loss,
+            k,
+            targets: &self.targets.as_slice()[first * k..],
+            weights: &self.weights[first..],
+            h,
+            out,
         })
+    }
+}
+
+/// Value and gradient of a range of samples.
+struct Gradient<'a, L, T> {
+    loss: &'a L,
+    k: usize,
+    targets: &'a [T],
+    weights: &'a [T],
+    h: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Real, L: Loss<T>> Multiversion for Gradient<'_, L, T> {
+    type Output = T;
+
+    /// The value is a sum over blocks, each of 32 partial sums.
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> T {
+        let (mut buffer, mut sum) = ([T::zero(); BLOCK], T::zero());
+        // The next output and its sample.
+        let (mut l, mut j) = (0, 0);
+        let predictions = self.h.chunks(BLOCK).zip(self.out.chunks_mut(BLOCK));
+        for (y, (h, out)) in self.targets.chunks(BLOCK).zip(predictions) {
+            let values = &mut buffer[..h.len()];
+            self.loss
+                .values_and_derivatives(&y[..h.len()], h, values, out);
+            let entries = values.iter_mut().zip(out);
+            if self.k == 1 {
+                for ((value, g), &c) in entries.zip(&self.weights[j..]) {
+                    (*value, *g) = (weighted(c, *value), weighted(c, *g));
+                }
+                j += h.len();
+            } else {
+                for (value, g) in entries {
+                    let c = self.weights[j];
+                    (*value, *g) = (weighted(c, *value), weighted(c, *g));
+                    l += 1;
+                    if l == self.k {
+                        (l, j) = (0, j + 1);
+                    }
+                }
+            }
+            sum += long_sum(values);
+        }
+        sum
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct EvaluatedPoint<T> {
     /// The norm of the minimum-norm subgradient, if an integrator has computed it.
     pub(super) slope: Option<T>,
     pub(super) stale: bool,
+    /// `int |w|^2 dmu` over the particles of this process, if it was computed with the measure.
+    local_moment: Option<T>,
     /// `int |w|^2 dmu`, if it was summed over ranks with the dissipation.
     moment: Option<T>,
     /// Sent with the scalars of the next evaluation: this rank requests the end of the run.
@@ -46,6 +48,7 @@ impl<T: Clone> Clone for EvaluatedPoint<T> {
             dissipation: self.dissipation.clone(),
             slope: self.slope.clone(),
             stale: self.stale,
+            local_moment: self.local_moment.clone(),
             moment: self.moment.clone(),
             stop: self.stop,
             agreement: self.agreement,
@@ -60,6 +63,7 @@ impl<T: Clone> Clone for EvaluatedPoint<T> {
         self.dissipation.clone_from(&source.dissipation);
         self.slope.clone_from(&source.slope);
         self.stale = source.stale;
+        self.local_moment.clone_from(&source.local_moment);
         self.moment.clone_from(&source.moment);
         (self.stop, self.agreement) = (source.stop, source.agreement);
     }
@@ -75,6 +79,7 @@ impl<T: Real> EvaluatedPoint<T> {
             dissipation: real(f64::NAN),
             slope: None,
             stale: true,
+            local_moment: None,
             moment: None,
             stop: false,
             agreement: None,
@@ -161,8 +166,15 @@ impl<T: Real> EvaluatedPoint<T> {
     /// Marks the evaluation as that of another measure.
     pub(super) fn invalidate(&mut self) {
         self.slope = None;
-        self.moment = None;
+        (self.local_moment, self.moment) = (None, None);
         self.stale = true;
+    }
+
+    /// Becomes `before` with its particles displaced by `sum_q s_q v_q`, not yet evaluated.
+    pub(super) fn displace_from(&mut self, before: &Self, terms: &[(T, &DMatrix<T>)]) {
+        self.invalidate();
+        self.local_moment = Some(self.measure.displace_from(&before.measure, terms));
+        (self.stop, self.agreement) = (before.stop, before.agreement);
     }
 
     /// Starts a step: its evaluations send whether this rank requests the end of the run.
@@ -186,15 +198,15 @@ impl<T: Real> EvaluatedPoint<T> {
         let Some(ranks) = energy.ranks() else {
             self.dissipation = energy.inner(mu, v, v);
             if has_samples {
-                let mut flags = [indicator(mu.check().is_err()), indicator(self.stop)];
+                let mut flags = [indicator(mu.check_weights().is_err()), indicator(self.stop)];
                 self.agree(energy, &mut flags);
             }
             return;
         };
         let mut sums = [
             inner(mu, v, v),
-            inner(mu, mu.points(), mu.points()),
-            indicator(mu.check().is_err()),
+            self.local_moment(),
+            indicator(mu.check_weights().is_err()),
             indicator(self.stop),
         ];
         ranks.sum(&mut sums);
@@ -218,12 +230,19 @@ impl<T: Real> EvaluatedPoint<T> {
         self.moment.unwrap_or_else(|| energy.inner(mu, w, w))
     }
 
-    /// Returns true if energy, particles and velocities are finite, those of weight 0 included.
+    /// `int |w|^2 dmu` over the particles of this process.
+    fn local_moment(&self) -> T {
+        let (mu, w) = (&self.measure, self.measure.points());
+        self.local_moment.unwrap_or_else(|| inner(mu, w, w))
+    }
+
+    /// Returns true if energy, particles, weights and velocities are finite, particles of weight 0
+    /// included.
     ///
     /// Decided from scalars on which all ranks agree. A coordinate above the square root of the
     /// largest scalar counts as infinite.
-    pub(super) fn is_finite(&self, energy: &mut dyn Energy<T>) -> bool {
-        let moment = self.second_moment(energy);
+    pub(super) fn is_finite(&self) -> bool {
+        let moment = self.moment.unwrap_or_else(|| self.local_moment());
         self.energy.is_finite() && self.dissipation.is_finite() && moment.is_finite()
     }
 }

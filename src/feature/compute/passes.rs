@@ -13,9 +13,11 @@ use super::small_dim::{INPUTS, SmallDimBackward, SmallDimForward};
 use crate::activation::{Activation, Slopes};
 use crate::numeric::parallel::{Parts, Pieces, for_each};
 use crate::numeric::simd::{
-    self, Launch, Multiversion, multiversion, same, same_mut, signs_per_scalar, with_simd_scalar,
+    self, Launch, Simd, SimdKernel, SimdScalar, launch, same, same_mut, signs_per_scalar,
+    with_simd_scalar,
 };
-use crate::numeric::vector::{add, dot, long_dot};
+use crate::numeric::vector::{add, dot};
+use crate::numeric::weighted::Sums;
 use crate::real::Real;
 
 /// Additions below which the sums over chunks are added by one thread.
@@ -197,13 +199,11 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
                 None => self.general_block(g, stored, first, out),
             }
             if calls.last {
-                multiversion(Finish {
-                    k: self.operands.k,
-                    p,
-                    w: &self.operands.w[first * p..],
-                    linear: self.slopes.is_some(),
-                    out,
-                    values: values.data,
+                let (k, linear) = (self.operands.k, self.slopes.is_some());
+                with_simd_scalar!(T as E => {
+                    let w = same(&self.operands.w[first * p..]);
+                    let (out, values) = (same_mut(out), same_mut(values.data));
+                    Finish::<E> { k, p, w, linear, out, values }.launch();
                 });
             }
         });
@@ -322,16 +322,21 @@ struct Finish<'a, T> {
     values: &'a mut [T],
 }
 
-impl<T: Real> Multiversion for Finish<'_, T> {
+launch!(Finish);
+
+impl<E: SimdScalar> SimdKernel for Finish<'_, E> {
+    type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let particles = self.out.chunks_exact_mut(self.p);
         for (i, (out, w)) in particles.zip(self.w.chunks_exact(self.p)).enumerate() {
             let ((da, db), (a, b)) = (out.split_at_mut(self.k), w.split_at(self.k));
             if self.linear {
-                da[0] = long_dot(b, db);
+                let mut sum = Sums::zero(s);
+                sum.add(s, E::one(), b, db);
+                da[0] = sum.total(s);
             }
             if let Some(value) = self.values.get_mut(i) {
                 *value = dot(a, da);
@@ -339,7 +344,7 @@ impl<T: Real> Multiversion for Finish<'_, T> {
             for da in da.iter_mut() {
                 *da = -*da;
             }
-            let scale = if self.k == 1 { -a[0] } else { -T::one() };
+            let scale = if self.k == 1 { -a[0] } else { -E::one() };
             for db in db.iter_mut() {
                 *db *= scale;
             }

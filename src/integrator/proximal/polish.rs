@@ -50,7 +50,7 @@ pub fn polish<T: Real>(
     iterations: usize,
 ) -> Result<Polished<T>, StepError> {
     state.evaluate(energy);
-    if !state.is_finite(energy) {
+    if !state.is_finite() {
         return Err(StepError::NonFinite {
             step: state.step(),
             time: to_f64(state.time()),
