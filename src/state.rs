@@ -291,9 +291,15 @@ impl<T: Real> State<T> {
     /// Becomes `before` with its particles displaced by `sum_q s_q v_q`, at most seven fields of
     /// the shape of its measure; stale. Does not allocate if the shapes agree.
     pub(crate) fn displace_from(&mut self, before: &Self, terms: &[(T, &DMatrix<T>)]) {
+        self.displace_points_from(before, terms);
+        self.control.memory.clone_from(&before.control.memory);
+    }
+
+    /// [`displace_from`](Self::displace_from) without the memory of the integrator.
+    pub(crate) fn displace_points_from(&mut self, before: &Self, terms: &[(T, &DMatrix<T>)]) {
         self.point.displace_from(&before.point, terms);
         self.clock.clone_from(&before.clock);
-        self.control.clone_from(&before.control);
+        self.control.next.clone_from(&before.control.next);
     }
 
     /// Exchanges two states, except for their scratch fields.

@@ -48,12 +48,11 @@ impl<T: Real> Integrator<T> for Euler {
 
     fn step_from(
         &mut self,
-        energy: &mut dyn Energy<T>,
+        _: &mut dyn Energy<T>,
         before: &State<T>,
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        let _ = energy;
         state.displace_from(before, &[(dt, before.velocity())]);
         Ok(Step::new(dt))
     }

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Integrator, Step, check_nonnegative_in};
+use super::{Integrator, Step, check_nonnegative_in, step_in_place};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real};
@@ -133,26 +133,42 @@ impl<T: Real> Integrator<T> for HeavyBall {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        state.evaluate(energy);
-        let shape = state.measure().points().shape();
-        let memory = state.memory_mut();
-        let fits = memory.fields.first().is_some_and(|u| u.shape() == shape);
-        let last = if fits { memory.scalars.first() } else { None };
-        let half_last = last.map_or(T::zero(), |&last| last * real(0.5));
+        step_in_place(self, energy, state, dt)
+    }
+
+    fn step_from(
+        &mut self,
+        _: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        let (v, memory) = (before.velocity(), before.memory());
+        // The field leaves the state, which is displaced by it.
+        let field = state.memory_mut().field(0, v.shape());
+        let mut u = std::mem::replace(field, DMatrix::zeros(0, 0));
+        let mut half_last = T::zero();
+        match (memory.fields.first(), memory.scalars.first()) {
+            (Some(last), Some(&dt)) if last.shape() == v.shape() => {
+                u.copy_from(last);
+                half_last = dt * real(0.5);
+            }
+            _ => u.fill(T::zero()),
+        }
         let half = dt * real(0.5);
-        memory.field(0, shape);
-        memory.scalars.clear();
-        memory.scalars.push(dt);
-        // The field leaves the state for the time of the step, which borrows the velocity as well.
-        let mut u = std::mem::replace(&mut memory.fields[0], DMatrix::zeros(0, 0));
         let damping = [self.damping(half_last), self.damping(half)];
-        let (mu, v) = state.split_mut();
         u.zip_apply(v, |u, v| {
             let end = damping[0] * (*u + half_last * v); // of the last step
             *u = damping[1] * end + half * v;
         });
-        mu.displace(dt, &u);
-        state.memory_mut().fields[0] = u;
+        state.displace_points_from(before, &[(dt, &u)]);
+        let control = state.memory_mut();
+        control.fields.truncate(1);
+        control.fields[0] = u;
+        let others = memory.fields.get(1..).unwrap_or_default(); // of another method
+        control.fields.extend_from_slice(others);
+        control.scalars.clear();
+        control.scalars.push(dt);
         Ok(Step::new(dt))
     }
 

@@ -144,12 +144,11 @@ impl<T: Real, S: Schedule<T>> Integrator<T> for Langevin<S> {
 
     fn step_from(
         &mut self,
-        energy: &mut dyn Energy<T>,
+        _: &mut dyn Energy<T>,
         before: &State<T>,
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
-        let _ = energy;
         let tau = temperature(&self.temperature, before)?;
         state.displace_from(before, &[(dt, before.velocity())]);
         let (step, mu) = (before.step(), state.measure_mut());

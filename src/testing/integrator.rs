@@ -27,6 +27,7 @@ use two_ranks::TwoRanks;
 ///   whose flow is known, over runs that start with an empty memory;
 /// - `0 < taken <= dt`, and `step` does not change the time of the state; the time after a run is
 ///   the sum of the steps taken;
+/// - `step_from` leaves the state of `step`, whatever the state contained, bit for bit;
 /// - a run resumes from its state with a new integrator, bit for bit;
 /// - the parts of a split particle follow the path of the particle, and so does a particle of
 ///   weight 0 at the same point;
@@ -99,6 +100,7 @@ fn check_laws<T: Real>(
     setup.check_resume()?;
     order::check(&mut *setup.integrator(), reference, seed)?;
     setup.check_step()?;
+    setup.check_step_from()?;
     setup.check_time()?;
     setup.check_particles()?;
     setup.check_boxed()
@@ -175,6 +177,28 @@ impl<T: Real> Setup<'_, T> {
         let increase = to_f64(state.energy() - before);
         let tolerance = rounding::<T>() * to_f64(before.abs());
         within("a short step decreases the energy", increase, tolerance, at)
+    }
+
+    /// Checks an override of `step_from`, on two steps: the second one has a memory.
+    fn check_step_from(&self) -> Result<(), Violation> {
+        let law = "step_from leaves the state of step, bit for bit";
+        let (mut a, mut b) = (self.integrator(), self.integrator());
+        let (mut energy, mut same) = (self.energy(), self.energy());
+        let mut state = State::new(self.start.clone());
+        let mut other = State::new(measure(1, vec![T::one()], vec![T::one()]));
+        for _ in 0..2 {
+            state.evaluate(&mut energy);
+            let (before, dt) = (state.clone(), real::<T>(0.015625));
+            let step = a.step(&mut energy, &mut state, dt);
+            let step = succeeds(law, step, || self.at())?;
+            let from = b.step_from(&mut same, &before, &mut other, dt);
+            let from = succeeds(law, from, || self.at())?;
+            state.evaluate(&mut energy);
+            other.evaluate(&mut same);
+            identical(law, &[from], &[step], || self.at())?;
+            identical(law, &[other.to_parts()], &[state.to_parts()], || self.at())?;
+        }
+        Ok(())
     }
 
     /// Checks the time after a run.

@@ -8,6 +8,7 @@ mod minibatches;
 mod mutants;
 mod networks;
 mod ranks;
+mod steps;
 mod table;
 mod user_defined_parts;
 mod user_defined_scalar;

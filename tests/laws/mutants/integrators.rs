@@ -212,6 +212,71 @@ impl<T: Real> Integrator<T> for Ball {
     }
 }
 
+/// Euler, with a mistake in `step_from`.
+#[derive(Clone, Copy)]
+enum FromBefore {
+    Longer,
+    OldVelocity,
+    ClockForgotten,
+}
+
+impl<T: Real> Integrator<T> for FromBefore {
+    fn order(&self) -> u32 {
+        1
+    }
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        Euler.step(energy, state, dt)
+    }
+    fn step_from(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        before: &State<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        match self {
+            Self::Longer => {
+                Euler.step_from(energy, before, state, dt * real(1.0 + 1e-6))?;
+            }
+            Self::OldVelocity => {
+                let old = state.velocity().clone();
+                state.clone_from(before);
+                if old.shape() == before.velocity().shape() {
+                    state.measure_mut().displace(dt, &old);
+                } else {
+                    state.measure_mut().displace(dt, before.velocity());
+                }
+            }
+            Self::ClockForgotten => {
+                let mu = before.measure().clone();
+                *state = State::new(mu);
+                state.measure_mut().displace(dt, before.velocity());
+                state.memory_mut().scalars.push(dt);
+            }
+        }
+        Ok(Step::new(dt))
+    }
+}
+
+#[test]
+fn overrides_of_step_from() {
+    for mistake in [
+        FromBefore::Longer,
+        FromBefore::OldVelocity,
+        FromBefore::ClockForgotten,
+    ] {
+        let violation = check_integrator::<f64, _>(|| mistake, 1).unwrap_err();
+        let law = "step_from leaves the state of step, bit for bit";
+        let resumes = "a run resumes from its state, bit for bit";
+        assert!([law, resumes].contains(&violation.law), "{violation}");
+    }
+}
+
 #[test]
 fn methods_with_momentum() {
     for (name, mistake) in [
