@@ -200,6 +200,10 @@ def least(step):
     return 1e3 * best
 
 
+def count():
+    return {1: "one thread", 2: "two threads"}.get(ARGUMENTS.threads, f"{ARGUMENTS.threads} threads")
+
+
 def machine():
     """The machine in words: cores, processor and instruction set."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -212,13 +216,12 @@ def machine():
 
 def summary(results, peak):
     """The paragraph on speed of README.md. `results`: (shape, scalar) -> (ratio, best peer, part of the peak)."""
-    count = {1: "one thread", 2: "two threads"}.get(ARGUMENTS.threads, f"{ARGUMENTS.threads} threads")
     compiled = "" if ARGUMENTS.no_compile else " (also with `torch.compile`)"
     rates = " and ".join(f"{rate:.0f} GFLOP/s in `{scalar}`" for scalar, rate in peak.items())
     shapes, scalars = (list(dict.fromkeys(key[i] for key in results)) for i in (0, 1))
     lines = [
         f"The table compares an Euler step of a flow with the fastest of NumPy, PyTorch{compiled} and JAX.",
-        f"All were measured in turn in one run, on {count} of {ARGUMENTS.machine or machine()}.",
+        f"All were measured in turn in one run, on {count()} of {ARGUMENTS.machine or machine()}.",
         f"Its peak is {rates}.",
         "",
         "| n, d, m | " + " | ".join(f"times as fast, `{s}` | of the peak" for s in scalars) + " |",
@@ -229,14 +232,14 @@ def summary(results, peak):
         for scalar in scalars:
             ratio, _, part = results[shape, scalar]
             # Sums over half spaces need fewer operations than are counted.
-            cells += [f"{ratio:.2g}" if ratio < 9.95 else f"{ratio:.0f}", f"{part:.0%}" if part < 1 else ""]
+            cells += [f"{ratio:.2g}" if ratio < 9.95 else f"{ratio:.0f}", f"{100 * part:.0f} %" if part < 1 else ""]
         lines.append(f"| {shape} | " + " | ".join(cells) + " |")
     (shape, scalar), (ratio, name, part) = min(results.items(), key=lambda item: item[1][0])
     ahead = sum(ratio > 1 for ratio, _, _ in results.values())
     lines += [
         "",
         f"Ours is the fastest in {ahead} of {len(results)} cases.",
-        f"The least ratio is {ratio:.2g}, beside {name} at ({shape}) in `{scalar}`, at {part:.0%} of the peak.",
+        f"The least ratio is {ratio:.2g}, beside {name} at ({shape}) in `{scalar}`, at {100 * part:.0f} % of the peak.",
     ]
     return "\n".join(lines)
 
@@ -245,7 +248,7 @@ def main():
     ours, threads = Ours(ARGUMENTS.bench), ARGUMENTS.threads
     peak = {scalar: max(ours.ask(f"peak {scalar} {threads}") for _ in range(3)) for scalar in ARGUMENTS.scalars}
     rates = ", ".join(f"{rate:.0f} GFLOP/s {scalar}" for scalar, rate in peak.items())
-    print(f"{threads} threads, {'CPU' if ARGUMENTS.cpu else 'wall'} time, peak {rates}; least ms of {ARGUMENTS.rounds} rounds\n")
+    print(f"{count()}, {'CPU' if ARGUMENTS.cpu else 'wall'} time, peak {rates}; least ms of {ARGUMENTS.rounds} rounds\n")
     print("| n, d, m | | ours | of the peak | best peer | ratio | all peers |\n|---|---|---|---|---|---|---|")
     results = {}
     for shape in ARGUMENTS.shapes:

@@ -160,11 +160,15 @@ impl<T: Real> Potential<T> for WeightDecay<T> {
 
 /// `int V dmu = sum_i c_i V(w_i)` over the local particles.
 pub(super) fn integral<T: Real>(potential: &impl Potential<T>, mu: &EmpiricalMeasure<T>) -> T {
-    let mut sum = T::zero();
-    for i in 0..mu.len() {
-        sum += mu.weight(i) * potential.value(mu.particle(i));
+    // Independent sums: one has the latency of an addition per particle.
+    let (mut sums, p) = ([T::zero(); 8], mu.dim());
+    let particles = mu.points().as_slice().chunks(sums.len() * p);
+    for (w, c) in particles.zip(mu.weights().chunks(sums.len())) {
+        for ((sum, w), &c) in sums.iter_mut().zip(columns(w, p)).zip(c) {
+            *sum += c * potential.value(w);
+        }
     }
-    sum
+    sums.into_iter().fold(T::zero(), |sum, part| sum + part)
 }
 
 /// Subtracts the gradient at each column of `w` (`p x m`): `out_i -= grad V(w_i)`.

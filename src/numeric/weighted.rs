@@ -119,6 +119,10 @@ impl<E: SimdScalar> SimdKernel for Inner<'_, E> {
 /// cache. With 1024, a pass over data in the L3 cache took 1.1 to 1.3 times as long.
 const ENTRIES: usize = 256;
 
+/// Entries of a column from which on the squares are summed as they are written. A later load waits
+/// until the line arrives from an outer cache: 0.45 against 0.33 ms for 785 x 1024 entries.
+const LONG: usize = 64;
+
 struct Displace<'a, E> {
     /// The weights of the block.
     c: &'a [E],
@@ -137,6 +141,17 @@ impl<E: SimdScalar> SimdKernel for Displace<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) -> E {
         let (p, mut start, mut sums) = (self.p, self.start, Sums::zero(s));
+        if let [(step, v)] = self.terms
+            && p >= LONG
+        {
+            for (out, &c) in self.out.chunks_exact_mut(p).zip(self.c) {
+                let entries = start..start + p;
+                start = entries.end;
+                let (w, v) = (&self.w[entries.clone()], &v[entries]);
+                sums.displace(s, c, [w, v], *step, out);
+            }
+            return sums.total(s);
+        }
         let group = (ENTRIES / p).max(1);
         for (out, c) in self.out.chunks_mut(group * p).zip(self.c.chunks(group)) {
             combine(self.w, self.terms, start, out);
@@ -184,6 +199,36 @@ impl<E: SimdScalar, S: Simd<E>> Sums<E, S> {
         }
         let end = size_of_val(whole) / size_of::<E>();
         self.rest += c * dot(&u[end..], &v[end..]);
+    }
+
+    /// Writes `x = w + step v` to `out`, and adds `c |x|^2`.
+    #[inline(always)]
+    fn displace(&mut self, s: S, c: E, [w, v]: [&[E]; 2], step: E, out: &mut [E]) {
+        let (weight, factor) = (s.splat(c), s.splat(step));
+        let (whole, others) = (S::vectors(w), S::vectors(v));
+        let end = size_of_val(whole) / size_of::<E>();
+        let (groups, last) = whole.as_chunks::<CHAINS>();
+        let (others, last_others) = others.as_chunks::<CHAINS>();
+        let (results, last_results) = S::vectors_mut(out).as_chunks_mut::<CHAINS>();
+        for ((w, v), out) in groups.iter().zip(others).zip(results) {
+            for l in 0..CHAINS {
+                let x = s.add(w[l], s.mul(factor, v[l]));
+                out[l] = x;
+                self.lanes[l] = s.mul_add(weight, s.mul(x, x), self.lanes[l]);
+            }
+        }
+        let ends = last.iter().zip(last_others).zip(last_results);
+        for (((&w, &v), out), sum) in ends.zip(&mut self.lanes) {
+            let x = s.add(w, s.mul(factor, v));
+            *out = x;
+            *sum = s.mul_add(weight, s.mul(x, x), *sum);
+        }
+        let mut rest = E::zero();
+        for ((out, &w), &v) in out[end..].iter_mut().zip(&w[end..]).zip(&v[end..]) {
+            *out = w + step * v;
+            rest += *out * *out;
+        }
+        self.rest += c * rest;
     }
 
     #[inline(always)]
