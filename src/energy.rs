@@ -201,7 +201,7 @@ pub trait Energy<T: Real> {
     /// all of them.
     ///
     /// With ranks, `inner` is the provided one up to rounding: a flow sums the scalars of a step at
-    /// once.
+    /// once. Without ranks, it requires finite second moments of the particles of this process.
     fn ranks(&mut self) -> Option<&mut dyn AllReduce<T>> {
         None
     }

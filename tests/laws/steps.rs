@@ -5,18 +5,18 @@ use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 use wasserflow::state::StateParts;
 
+type Network<T> = MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T>;
+
+/// A constructor of an integrator.
+type Make = fn() -> Box<dyn Integrator<f64>>;
+
 fn number<T: Real>(a: usize, b: usize) -> T {
     real(((3 * a + 7 * b + 1) as f64).sin())
 }
 
 /// A network of m neurons with d inputs on n samples, and its evaluated state; the weights differ,
 /// and one is 0.
-fn start<T: Real>(
-    [n, d, m]: [usize; 3],
-) -> (
-    MeanFieldRisk<Ridge<Tanh>, EmpiricalRisk<Square, T>, T>,
-    State<T>,
-) {
+fn start<T: Real>([n, d, m]: [usize; 3]) -> (Network<T>, State<T>) {
     let (x, y) = (
         DMatrix::from_fn(d, n, number),
         DVector::from_fn(n, |j, _| number(j, 5)),
@@ -137,7 +137,7 @@ impl<T: Real, E: Energy<T>> Energy<T> for Failing<E> {
 
 #[test]
 fn a_failed_step_leaves_points_velocities_and_memory() {
-    let methods: [fn() -> Box<dyn Integrator<f64>>; 5] = [
+    let methods: [Make; 5] = [
         || Box::new(Euler),
         || Box::new(Heun),
         || Box::new(Rk4),
