@@ -80,14 +80,12 @@ macro_rules! smooth {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Softplus;
 
-smooth!(
-    Softplus,
-    |u| (elementary::softplus(u), elementary::sigmoid(u).0),
-    |u| (
+smooth!(Softplus, |u| elementary::softplus(u), |u| {
+    (
         at_least_zero(u) + (-u.abs()).exp().ln_1p(),
-        plain_sigmoid(u).0
+        plain_sigmoid(u).0,
     )
-);
+});
 
 /// Hyperbolic tangent `sigma(u) = tanh(u)`, `sigma' = 1 - sigma^2`.
 ///

@@ -187,10 +187,13 @@ fn log_1p<L: Lanes>(f: L) -> L {
     high + (g - (square - s.mul_add(sum, low)))
 }
 
-/// `log(1 + exp(x)) = x_+ + log(1 + exp(-|x|))`
+/// `(log(1 + exp(x)), 1 / (1 + exp(-x)))`, the first as `x_+ + log(1 + exp(-|x|))`.
 #[inline(always)]
-pub(crate) fn softplus<L: Lanes>(x: L) -> L {
-    x.at_least(L::Scalar::narrow(0.0)) + log_1p(exp_of_negative(-x.abs(), None))
+pub(crate) fn softplus<L: Lanes>(x: L) -> (L, L) {
+    let (zero, one) = (L::Scalar::narrow(0.0), x.narrow(1.0));
+    let e = exp_of_negative(-x.abs(), None);
+    let sigmoid = x.select_below(zero, e, one) / (one + e);
+    (x.at_least(zero) + log_1p(e), sigmoid)
 }
 
 /// `exp(-x^2 / d)`, d a power of two: the square is the sum of two numbers.
