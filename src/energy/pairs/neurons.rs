@@ -86,7 +86,7 @@ impl<T: Real> Neuron<'_, T> {
             *minus = -*unit;
         }
         let (unit, minus) = (&*unit, &*minus);
-        let [scale, scale_out] = scales.map(|scale| scale / T::two_pi());
+        let [scale, scale_out] = scales;
         let factor = output.unwrap_or_else(T::one);
         let (mut sum, mut along) = (T::zero(), T::zero());
         let (out_weights, gradient) = out.split_at_mut(self.first.min(out.len()));

@@ -17,8 +17,8 @@ const TAN_PI_8: f64 = 0.414_213_562_373_095_05;
 /// `pi - t` below which the kernel is a power series, because `sin t` and `(pi - t) cos t` cancel.
 const NEARLY_OPPOSITE: f64 = 0.5;
 
-/// `(sin t + (pi - t) cos t, sin t, pi - t)` for unit vectors at the angle t, from the squares of
-/// the lengths of their difference and their sum.
+/// `(sin t + (pi - t) cos t, sin t, pi - t) / (2 pi)` for unit vectors at the angle t, from the
+/// squares of the lengths of their difference and their sum.
 #[inline(always)]
 fn arc_cosine<L: Lanes>(minus: L, plus: L) -> [L; 3] {
     let zero = L::Scalar::narrow(0.0);
@@ -37,18 +37,26 @@ fn arc_cosine<L: Lanes>(minus: L, plus: L) -> [L; 3] {
     let atan = (quotient * square).mul_add(polynomial(L::Scalar::ATAN, square), quotient);
     let offset = side.select_below(zero, small.narrow(0.0), small.narrow(FRAC_PI_2));
     let angle = (atan + atan) + offset;
-    let supplement = acute.select_below(zero, angle, small.narrow(PI) - angle);
+    // Over 2 pi, so that the value is exact at the angle 0.
+    let (turn, half, one) = (small.narrow(0.5 / PI), small.narrow(0.5), small.narrow(1.0));
+    let (sin, turns) = (turn * sin, turn * angle);
+    let supplement = acute.select_below(zero, turns, half - turns);
     let cos = acute.select_below(zero, -cos, cos);
     let sum = supplement.mul_add(cos, sin);
-    let square = supplement * supplement;
-    let series = polynomial(L::Scalar::ARC_COSINE, square) * square * supplement;
+    let opposite = acute.select_below(zero, angle, one);
+    let square = opposite * opposite;
+    let series = polynomial(L::Scalar::ARC_COSINE, square) * (square * turns);
     let threshold = L::Scalar::narrow(NEARLY_OPPOSITE);
-    let value = supplement.select_below(threshold, series, sum);
-    [value, sin, supplement]
+    [
+        opposite.select_below(threshold, series, sum),
+        sin,
+        supplement,
+    ]
 }
 
 /// For unit vectors `w` and `v_r` at the angle `t_r`, replaces `minus_r = |w - v_r|^2` by
-/// `sin t_r + (pi - t_r) cos t_r`, and `plus_r = |w + v_r|^2` by `pi - t_r`; writes `sin t_r`.
+/// `sin t_r + (pi - t_r) cos t_r`, and `plus_r = |w + v_r|^2` by `pi - t_r`; writes `sin t_r`. All
+/// three are over 2 pi.
 ///
 /// Slices are whole groups of four vectors of `f32` or `f64`. The value has a relative error of
 /// below 16 units of rounding, apart from that of the lengths.
