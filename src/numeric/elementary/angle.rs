@@ -12,7 +12,7 @@ use crate::numeric::simd::{Simd, SimdKernel, dispatch, same_mut, with_simd_scala
 use crate::real::Real;
 
 /// `tan(pi/8)`, the largest argument of the polynomial of the arctangent.
-const TAN_PI_8: f64 = 0.414_213_562_373_095_05;
+const TAN_PI_8: f64 = 0.414_213_562_373_095_03;
 
 /// `pi - t` below which the kernel is a power series, because `sin t` and `(pi - t) cos t` cancel.
 const NEARLY_OPPOSITE: f64 = 0.5;
