@@ -17,7 +17,7 @@ use crate::real::{Real, epsilon, real, to_f64};
 /// where it is not continuous: particles that coincide remain together.
 ///
 /// Sums over pairs are vectorised for exponents up to 16. The relative error of a power is a few
-/// units of rounding if `2 a` is an integer, and otherwise `|log |z|| / 2` units more.
+/// units of rounding if `2 a` is an integer, and otherwise `|log |z||` units more.
 ///
 /// ```
 /// use wasserflow::prelude::*;

@@ -143,7 +143,7 @@ const LARGEST_EXPONENT: f64 = 16.0;
 /// Returns false, and changes nothing, unless `T` is `f32` or `f64` and a is of moderate size. If
 /// `2 a` is an integer, roots and products have the accuracy of a few roundings. Otherwise the rest
 /// of at most 1/8 of the exponent `a/2` is `exp(rest log s)`, whose relative error has
-/// `|log s| / 4` more units of rounding.
+/// `|log s| / 2` more units of rounding.
 pub(crate) fn powers<T: Real>([a, b]: [f64; 2], s: &mut [T], d: &mut [T]) -> bool {
     let holds = is_supported::<T>() && a.abs() <= LARGEST_EXPONENT;
     if holds {
