@@ -10,8 +10,10 @@ use crate::measure::{EmpiricalMeasure, median_distance};
 use crate::real::{Real, real, to_f64};
 
 mod arc_cosine;
+mod output_weight;
 
 pub use arc_cosine::ArcCosine;
+pub use output_weight::WithOutputWeight;
 
 /// A symmetric positive semidefinite kernel `K: R^p x R^p -> R`.
 ///
@@ -20,7 +22,8 @@ pub use arc_cosine::ArcCosine;
 /// - `gradient` adds `scale grad_w K(w, v)` to `out`, the gradient in the *first* argument.
 /// - `value_and_gradient` and `value_and_gradients` agree with `value` and `gradient` up to
 ///   rounding.
-/// - If `radial` returns true it agrees with `value` and `gradient`, up to rounding.
+/// - If `radial` returns true it agrees with `value` and `gradient`, up to rounding; `arc_cosine`,
+///   too.
 ///
 /// # Panics
 /// The methods panic if a slice does not have the length `p`.
@@ -112,6 +115,24 @@ pub trait Kernel<T: Real>: Sync {
         let _ = (s, d);
         false
     }
+
+    /// `Some(l)` for the [`ArcCosine`] kernel of the coordinates from l on, where l is 0 or 1 and
+    /// the first coordinate is an output weight if l = 1. Provided: `None`, for other kernels.
+    ///
+    /// Sums over pairs are then vectorised; they agree with `value_and_gradient` up to rounding. A
+    /// custom kernel that equals one of the two (and not a multiple of it) may return it.
+    ///
+    /// ```
+    /// use wasserflow::prelude::*;
+    ///
+    /// let k = WithOutputWeight(ArcCosine::new(2));
+    /// assert_eq!(Kernel::<f64>::arc_cosine(&k), Some(1));
+    /// assert_eq!(Gaussian::new(3, 1.0)?.arc_cosine(), None);
+    /// # Ok::<(), ParameterError>(())
+    /// ```
+    fn arc_cosine(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A kernel as a function of pairs.
@@ -120,6 +141,9 @@ pub(crate) struct OfPair<'a, K: ?Sized>(pub(crate) &'a K);
 impl<T: Real, K: Kernel<T> + ?Sized> PairFunction<T> for OfPair<'_, K> {
     fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
         self.0.radial(s, d)
+    }
+    fn neurons(&self) -> Option<usize> {
+        self.0.arc_cosine().filter(|&first| first <= 1)
     }
     #[inline]
     fn pair(&self, w: &[T], v: &[T], scale: T, _: &mut [T], out: &mut [T]) -> T {
@@ -149,87 +173,13 @@ forward! {
             grad_v: &mut [T]
         ) -> T;
         fn radial(&self, s: &mut [T], d: &mut [T]) -> bool;
+        fn arc_cosine(&self) -> Option<usize>;
     }
 }
     };
 }
 forward_kernel!([T: Real, K: Kernel<T> + ?Sized] &K, &mut K, Box<K>);
 forward_kernel!([T: Real, K: Kernel<T> + Send + ?Sized] Arc<K>);
-
-/// The kernel `K((a, b), (a', b')) = a a' k(b, b')` of neurons with an output weight `a` in `R`.
-///
-/// `k` is a kernel on the input weights `b` in `R^d`, and `K` is one on `R^(1 + d)`. The
-/// [`Mmd`](super::Mmd) of `WithOutputWeight(ArcCosine)` is the population risk
-/// `E[(h_mu(x) - h_nu(x))^2] / 2`, `x ~ N(0, I)`, of a network `mu` of rectifier neurons
-/// `a (b.x)_+` with a teacher network `nu`.
-///
-/// ```
-/// use wasserflow::prelude::*;
-///
-/// let k = WithOutputWeight(ArcCosine::new(2));
-/// assert_eq!(k.value(&[2.0, 3.0, 0.0], &[-1.0, 1.0, 0.0]), -3.0);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct WithOutputWeight<K>(
-    /// The kernel k of the input weights `b`.
-    pub K,
-);
-
-impl<T: Real, K: Kernel<T>> Kernel<T> for WithOutputWeight<K> {
-    fn dim(&self) -> usize {
-        self.0.dim().saturating_add(1) // no point has usize::MAX coordinates
-    }
-
-    fn value(&self, w: &[T], v: &[T]) -> T {
-        let ((a, b), (c, d)) = (parts(w), parts(v));
-        a * c * self.0.value(b, d)
-    }
-
-    fn gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) {
-        let ((a, b), (c, d), (da, db)) = (parts(w), parts(v), parts_mut(out));
-        *da += scale * c * self.0.value(b, d);
-        self.0.gradient(b, d, scale * a * c, db);
-    }
-
-    fn value_and_gradient(&self, w: &[T], v: &[T], scale: T, out: &mut [T]) -> T {
-        let ((a, b), (c, d), (da, db)) = (parts(w), parts(v), parts_mut(out));
-        let k = self.0.value_and_gradient(b, d, scale * (a * c), db);
-        *da += scale * c * k;
-        a * c * k
-    }
-
-    fn value_and_gradients(
-        &self,
-        w: &[T],
-        v: &[T],
-        scales: [T; 2],
-        grad_w: &mut [T],
-        grad_v: &mut [T],
-    ) -> T {
-        let ((a, b), (c, d)) = (parts(w), parts(v));
-        let ((da, db), (dc, dd)) = (parts_mut(grad_w), parts_mut(grad_v));
-        let k = (self.0).value_and_gradients(b, d, scales.map(|s| s * (a * c)), db, dd);
-        *da += scales[0] * c * k;
-        *dc += scales[1] * a * k;
-        a * c * k
-    }
-}
-
-/// The message of a point without coordinates.
-const OUTPUT_WEIGHT: &str = "length of a point must be at least 1, found 0";
-
-/// The output weight and the input weights of a neuron.
-#[inline]
-fn parts<T: Copy>(w: &[T]) -> (T, &[T]) {
-    let (a, b) = w.split_first().expect(OUTPUT_WEIGHT);
-    (*a, b)
-}
-
-#[inline]
-fn parts_mut<T>(w: &mut [T]) -> (&mut T, &mut [T]) {
-    w.split_first_mut().expect(OUTPUT_WEIGHT)
-}
 
 /// Asserts that two points, or two gradients, are in `R^p`.
 #[inline]

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use nalgebra::DMatrix;
 
 use super::kernel::OfPair;
-use super::pairs::{Rows, Sources, fill};
+use super::pairs::{Rows, Sources, fill_for};
 use super::{Energy, Kernel, assert_dim, assert_first_variation, assert_hessians, assert_velocity};
 use crate::error::ShapeError;
 use crate::feature::by_differences;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::pair_blocks::Blocks;
+use crate::numeric::simd::is_supported;
 use crate::ranks::{AllReduce, several};
 use crate::real::{Real, real};
 
@@ -40,8 +41,8 @@ use crate::real::{Real, real};
 ///
 /// Cost: with m particles and m' points of the target, a velocity takes `m (m + m')` evaluations of
 /// the kernel and its gradient, usually `O(p)` each, on all threads. They are vectorised for
-/// [radial](Kernel::radial) kernels; for others and m below 182 a pair of particles is evaluated
-/// once for both. No matrix is stored. If the particles are
+/// [radial](Kernel::radial) kernels and the [arc-cosine](Kernel::arc_cosine) kernel; for others and
+/// m below 182 a pair of particles is evaluated once for both. No matrix is stored. If the particles are
 /// [distributed](Self::distributed), a rank with q of the m particles takes `q (m + m')`
 /// evaluations.
 ///
@@ -81,7 +82,8 @@ impl<T: Real, K: Kernel<T>> Mmd<K, T> {
             blocks: Blocks::default(),
             rows: Rows::default(),
         };
-        fill(&mut energy.target_blocks, &target);
+        let kernel = OfPair(&energy.kernel);
+        fill_for(&kernel, &mut energy.target_blocks, &target);
         energy.rows.clear(target.len());
         energy.add_target(target.points(), T::one(), None);
         energy.self_energy = energy.rows.integral(&target);
@@ -162,8 +164,9 @@ impl<K: Kernel<T>, T: Real, R: AllReduce<T>> Mmd<K, T, R> {
         mut out: Option<&mut DMatrix<T>>,
     ) -> T {
         let is_small = mu.len().saturating_mul(mu.len()) < SMALL;
-        let is_radial = self.kernel.radial(&mut [], &mut []);
-        let within = if is_small && !is_radial && several(&mut self.ranks).is_none() {
+        let is_vectorised = is_supported::<T>()
+            && (self.kernel.radial(&mut [], &mut []) || self.kernel.arc_cosine().is_some());
+        let within = if is_small && !is_vectorised && several(&mut self.ranks).is_none() {
             by_unordered_pairs(&self.kernel, mu, out.as_deref_mut())
         } else {
             self.rows.clear(mu.len());
@@ -230,7 +233,7 @@ impl<K: Kernel<T>, T: Real, R> Mmd<K, T, R> {
         at: &DMatrix<T>,
         out: Option<&mut DMatrix<T>>,
     ) {
-        fill(&mut self.blocks, mu);
+        fill_for(&OfPair(&self.kernel), &mut self.blocks, mu);
         let sources = Sources {
             measure: mu,
             blocks: &self.blocks,

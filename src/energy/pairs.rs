@@ -6,9 +6,10 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::parallel::{Parts, for_each};
 use crate::real::Real;
 
+mod neurons;
 mod radial;
 
-pub(crate) use radial::{PairFunction, Sources, evaluate, fill};
+pub(crate) use radial::{PairFunction, Sources, evaluate, fill, fill_for};
 
 /// Rows of one task.
 const ROWS: usize = 4;

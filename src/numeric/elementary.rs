@@ -1,250 +1,241 @@
-//! Branch-free elementary functions in `f32` and `f64`, so that loops over them are vectorised.
+//! Branch-free elementary functions in `f32` and `f64`, on several vectors at a time.
 //!
-//! With `FUSED` a product and a sum are one fused multiply-add, for code that is compiled for
-//! processors with this instruction. The largest errors found, in units in the last place
-//! (`tests/elementary.rs`: `f64` against mpmath at 6000 points each, `f32` against `f64` at 4
-//! million):
+//! A formula is written once, for any group of [`Lanes`]. The largest errors found, in units in the
+//! last place (`tests/references/elementary.rs`: `f64` against mpmath at 6000 points each, `f32`
+//! against `f64` at 430 000):
 //!
-//! | | `tanh` | sigmoid | `log(1 + exp)` | `erf` | `sin`, `cos` | silu | gelu |
-//! |---|---|---|---|---|---|---|---|
-//! | `f64` | 1.4 | 1.9 | 1.5 | 1.0 | 0.8 | 2.4 | 5.2 |
-//! | `f32` | 2.1 | 2.2 | 1.6 | 1.1 | 0.6 | 2.9 | 6.8 |
+//! | | `tanh` | sigmoid | `log(1 + exp)` | `erf` | `sin`, `cos` | silu | gelu | `log` |
+//! |---|---|---|---|---|---|---|---|---|
+//! | `f64` | 1.3 | 1.5 | 0.9 | 0.8 | 0.7 | 1.9 | 2.9 (5.5 without fused multiply-adds) | 0.6 |
+//! | `f32` | 1.9 | 2.4 | 1.5 | 1.0 | 0.6 | 2.8 | 5.0 (5.6) | |
 //!
 //! | derivative of | `tanh` | sigmoid | `erf` | silu |
 //! |---|---|---|---|---|
-//! | `f64` | 2.6 | 3.4 | 1.5 | 2.8 |
-//! | `f32` | 3.4 | 4.5 | 2.3 | |
+//! | `f64` | 3.8 | 4.1 | 1.5 | 3.5 |
+//! | `f32` | 4.8 | 4.1 | 2.2 | |
 //!
 //! These bounds hold over the whole range of the argument, where the function is normal. The
 //! derivatives of silu and gelu have a zero, near which the unit is that of 1. In the far tails of
 //! silu and gelu, products with a subnormal factor have only the digits of that
 //! factor. NaN maps to NaN, and infinite arguments map to the limits.
 
+use std::f64::consts::{LOG2_E, SQRT_2};
+
 use nalgebra::ComplexField;
 
-use crate::numeric::double_double::two_sum;
-
+mod angle;
 mod float;
+mod lanes;
 mod map;
 mod radial;
+mod scalar;
+mod trigonometric;
 
+pub(crate) use angle::arc_cosines;
 pub(crate) use float::Float;
-pub(crate) use map::{Elementary, apply, apply_with_derivative, pair, value};
+pub(crate) use lanes::Lanes;
+pub(crate) use map::{Elementary, Formula, apply, apply_with_derivative, map, pair, scalar, value};
 pub(crate) use radial::{exponentials, inverse_roots, powers, sum_exponentials};
+pub(crate) use scalar::Scalar;
+pub(crate) use trigonometric::{sin_cos, sin_cos_map};
 
-/// `a b + c`
+/// `c_0 + c_1 x + c_2 x^2 + ..` by Horner's rule: the fewest operations.
 #[inline(always)]
-fn fma<E: Float, const FUSED: bool>(a: E, b: E, c: E) -> E {
-    if FUSED {
-        ComplexField::mul_add(a, b, c)
-    } else {
-        a * b + c
+fn polynomial<L: Lanes>(c: &[L::Scalar], x: L) -> L {
+    let mut sum = x.constant(c[c.len() - 1]);
+    for l in (0..c.len() - 1).rev() {
+        sum = sum.mul_add(x, x.constant(c[l]));
     }
+    sum
 }
 
-/// `c_0 + c_1 x + c_2 x^2 + ..`, four terms at a time (Estrin's scheme): a short dependency chain.
-#[inline(always)]
-fn polynomial<E: Float, const FUSED: bool>(c: &[E], x: E) -> E {
-    let square = x * x;
-    let fourth = square * square;
-    let four = |c: &[E]| match *c {
-        [a, b, c, d] => fma::<E, FUSED>(fma::<E, FUSED>(d, x, c), square, fma::<E, FUSED>(b, x, a)),
-        [a, b, c] => fma::<E, FUSED>(c, square, fma::<E, FUSED>(b, x, a)),
-        [a, b] => fma::<E, FUSED>(b, x, a),
-        [a] => a,
-        _ => E::zero(),
-    };
-    let mut fours = c.chunks(4).rev();
-    let last = fours.next().map_or(E::zero(), four);
-    fours.fold(last, |p, c| fma::<E, FUSED>(p, fourth, four(c)))
-}
-
-/// The nearest number of the format to a constant.
-#[inline(always)]
-fn constant<E: Float>(x: f64) -> E {
-    E::narrow(x)
-}
-
-/// `x`, not below `least`; NaN stays.
-#[inline(always)]
-fn at_least<E: Float>(x: E, least: E) -> E {
-    if x < least { least } else { x }
-}
-
-/// `x`, not above `most`; NaN stays.
-#[inline(always)]
-fn at_most<E: Float>(x: E, most: E) -> E {
-    if x > most { most } else { x }
-}
-
-/// `(k + SHIFT, p)` with `exp(x + low) = 2^k (1 + p)`, `|x|` at most `TAIL`, `|low|` far below
+/// `SHIFT + k` and p with `exp(x + low) = 2^k (1 + p)`, `|x|` at most `TAIL`, `|low|` far below
 /// `|x|`.
 #[inline(always)]
-fn reduced_exp<E: Float, const FUSED: bool>(x: E, low: E) -> (E, E) {
-    let shifted = fma::<E, FUSED>(x, constant(std::f64::consts::LOG2_E), E::SHIFT);
-    let k = shifted - E::SHIFT;
-    let r = fma::<E, FUSED>(-k, E::LN_2[0], x);
-    let r = fma::<E, FUSED>(-k, E::LN_2[1], r) + low;
-    let q = polynomial::<E, FUSED>(E::EXP, r);
-    (shifted, fma::<E, FUSED>(r * r, q, r))
-}
-
-/// `exp(x + low)`, `|low|` far below `|x|`.
-#[inline(always)]
-fn exp_sum<E: Float, const FUSED: bool>(x: E, low: E) -> E {
-    let x = at_most(at_least(x, -E::TAIL), E::TAIL);
-    let (shifted, p) = reduced_exp::<E, FUSED>(x, low);
-    let [scale, rest] = E::powers(shifted);
-    fma::<E, FUSED>(scale, p, scale) * rest
+fn reduced_exp<L: Lanes>(x: L, low: Option<L>) -> (L, L) {
+    let shift = x.constant(L::Scalar::SHIFT);
+    let shifted = x.mul_add(x.narrow(LOG2_E), shift);
+    let (k, [high, rest]) = (shifted - shift, L::Scalar::LN_2);
+    let r = k.neg_mul_add(x.constant(high), x);
+    let mut r = k.neg_mul_add(x.constant(rest), r);
+    if let Some(low) = low {
+        r = r + low;
+    }
+    let q = polynomial(L::Scalar::EXP, r);
+    (shifted, (r * r).mul_add(q, r))
 }
 
 /// `exp(x)`
 #[inline(always)]
-pub(crate) fn exp<E: Float, const FUSED: bool>(x: E) -> E {
-    exp_sum::<E, FUSED>(x, E::zero())
+pub(crate) fn exp<L: Lanes>(x: L) -> L {
+    let tail = L::Scalar::TAIL;
+    let x = x.at_least(-tail).at_most(tail);
+    let (shifted, p) = reduced_exp(x, None);
+    // A power that is normal, and the rest.
+    let (bits, zero) = (L::Scalar::BITS, L::Scalar::narrow(0.0));
+    let toward_1 = x.select_below(zero, x.constant(bits), x.constant(-bits));
+    let scale = (shifted + toward_1).power_of_two();
+    let [under, over] = L::Scalar::SCALES;
+    let rest = x.select_below(zero, x.constant(under), x.constant(over));
+    scale.mul_add(p, scale) * rest
 }
 
-/// `(exp(x), exp(x) - 1)` for `x <= 0`, both accurate to the last places.
+/// `exp(x + low)` for `x <= 0`, `|low|` far below `|x|`.
 #[inline(always)]
-fn exp_and_exp_m1<E: Float, const FUSED: bool>(x: E) -> (E, E) {
-    let (shifted, p) = reduced_exp::<E, FUSED>(at_least(x, -E::TAIL), E::zero());
-    let [scale, rest] = E::powers(shifted);
-    let power = scale * rest;
-    let exp = fma::<E, FUSED>(scale, p, scale) * rest;
-    (exp, fma::<E, FUSED>(power, p, power - E::one()))
+fn exp_of_negative<L: Lanes>(x: L, low: Option<L>) -> L {
+    let [under, _] = L::Scalar::SCALES;
+    let (shifted, p) = reduced_exp(x.at_least(-L::Scalar::TAIL), low);
+    let scale = (shifted + x.constant(L::Scalar::BITS)).power_of_two();
+    scale.mul_add(p, scale) * x.constant(under)
+}
+
+/// `SHIFT + k` and `w = tanh(z)`, `x = k log(2)/2 + z`, `|z|` at most `log(2)/4`, for
+/// `0 <= x <= TAIL`.
+///
+/// With `s = 2^-k`, `exp(-2 x) = s (1 - w)/(1 + w)`: the functions of x are quotients of linear
+/// functions of w, and k = 0 does not cancel.
+#[inline(always)]
+fn reduced_tanh<L: Lanes>(x: L) -> (L, L) {
+    let shift = x.constant(L::Scalar::SHIFT);
+    let shifted = x.mul_add(x.narrow(2.0 * LOG2_E), shift);
+    let k = shifted - shift;
+    let (half, [high, rest]) = (L::Scalar::narrow(0.5), L::Scalar::LN_2);
+    let z = k.neg_mul_add(x.constant(half * high), x);
+    let z = k.neg_mul_add(x.constant(half * rest), z);
+    let square = z * z;
+    let w = (z * square).mul_add(polynomial(L::Scalar::TANH, square), z);
+    (shifted, w)
 }
 
 /// `(tanh(x), 1 - tanh(x)^2)`.
 ///
-/// With `e = exp(-2 |x|)`, `tanh |x| = (1 - e) / (1 + e)` and `1 - tanh^2 = e (1 + tanh |x|)^2`.
-/// The factor `1 - tanh |x|` would lose all digits where `tanh` rounds to 1.
+/// With w and s of [`reduced_tanh`], `tanh |x| = ((1 - s) + (1 + s) w)/((1 + s) + (1 - s) w)`, and
+/// `1 - tanh |x| = 2 s (1 - w)/((1 + s) + (1 - s) w)`.
 #[inline(always)]
-pub(crate) fn tanh<E: Float, const FUSED: bool>(x: E) -> (E, E) {
-    let size = x.abs();
-    let (e, m) = exp_and_exp_m1::<E, FUSED>(-(size + size));
-    // The quotient is the smaller part, so that the rounding of 1 + e does not dominate.
-    let (limit, numerator) = if e < constant(0.25) {
-        (E::one(), e + e)
+pub(crate) fn tanh<L: Lanes>(x: L) -> (L, L) {
+    let (size, tail) = (
+        x.abs(),
+        L::Scalar::narrow(0.5) * L::Scalar::TAIL + L::Scalar::narrow(1.0),
+    );
+    let (shifted, w) = reduced_tanh(size.at_most(tail));
+    let (one, four) = (x.narrow(1.0), x.narrow(4.0));
+    // 4 s, raised by `BITS` so that it is normal where the derivative underflows.
+    let (twice, [under, _]) = (L::Scalar::SHIFT + L::Scalar::SHIFT, L::Scalar::SCALES);
+    let bits = L::Scalar::BITS + L::Scalar::narrow(2.0);
+    let raised = (x.constant(twice + bits) - shifted).power_of_two();
+    let s = raised * x.constant(under);
+    let (less, more) = (four - s, four + s);
+    let (numerator, denominator) = (w.mul_add(more, less), w.mul_add(less, more));
+    let reciprocal = one / denominator;
+    let small = w.neg_mul_add(raised, raised) * reciprocal;
+    // Near 1 the complement is small, so that its rounding does not count. In `f32` a second
+    // division takes no longer than a product, and saves a rounding.
+    let near = if L::FUSED && L::Scalar::DOUBLE {
+        numerator * reciprocal
     } else {
-        (E::zero(), m)
+        numerator / denominator
     };
-    let t = limit - numerator / (constant::<E>(2.0) + m);
-    let sum = E::one() + t;
-    (t.copysign(x), e * sum * sum)
+    let far = small.neg_mul_add(x.constant(under + under), one);
+    let t = size.select_below(L::Scalar::narrow(0.7), near, far);
+    let sixteen = x.constant(L::Scalar::narrow(16.0) * under);
+    let large = w.mul_add(sixteen, sixteen) * reciprocal;
+    (t.copy_sign(x), large * small)
 }
 
 /// `(s(x), s(x) s(-x))` with `s(x) = 1 / (1 + exp(-x))`.
 ///
-/// With `e = exp(-|x|)`, `s s' = e s(|x|)^2`. The factor `1 - s` would lose all digits where `s`
-/// rounds to 1.
+/// With w and s of [`reduced_tanh`] at `|x|/2`, `s(|x|) = (1 + w)/((1 + s) + (1 - s) w)` and
+/// `s(-|x|) = s (1 - w)/((1 + s) + (1 - s) w)`.
 #[inline(always)]
-pub(crate) fn sigmoid<E: Float, const FUSED: bool>(x: E) -> (E, E) {
-    let e = exp::<E, FUSED>(-x.abs());
-    let left = x < E::zero();
-    let s = if left { e } else { E::one() } / (E::one() + e);
-    let large = if left { E::one() - s } else { s };
-    (s, e * large * large)
+pub(crate) fn sigmoid<L: Lanes>(x: L) -> (L, L) {
+    let size = x.abs().at_most(L::Scalar::TAIL);
+    let (shifted, w) = reduced_tanh(size * x.narrow(0.5));
+    let one = x.narrow(1.0);
+    let twice = L::Scalar::SHIFT + L::Scalar::SHIFT;
+    let s = (x.constant(twice + L::Scalar::BITS) - shifted).power_of_two()
+        * x.constant(L::Scalar::SCALES[0]);
+    let more = one + w;
+    let less = w.neg_mul_add(s, s);
+    let reciprocal = one / (more + less);
+    let (large, small) = (more * reciprocal, less * reciprocal);
+    let value = x.select_below(L::Scalar::narrow(0.0), small, large);
+    (value, large * small)
 }
 
 /// `(u, v)` for products `u f(u)` and `v g(u)`, where `f` vanishes left of `-TAIL` and `g` on both
 /// sides: limits u, so that products with infinite u vanish too.
 #[inline(always)]
-pub(crate) fn limited<E: Float>(u: E) -> (E, E) {
-    let u = at_least(u, -E::TAIL);
-    (u, at_most(u, E::TAIL))
+pub(crate) fn limited<L: Lanes>(u: L) -> (L, L) {
+    let u = u.at_least(-L::Scalar::TAIL);
+    (u, u.at_most(L::Scalar::TAIL))
 }
 
 /// `log(1 + f)` for `0 <= f <= 1`: with `2^k (1 + g) = 1 + f`, `k` 0 or 1, and `s = g/(2 + g)`,
 /// `log(1 + g) = g - (g^2/2 - s (g^2/2 + s^2 L(s^2)))`.
 #[inline(always)]
-fn log_1p<E: Float, const FUSED: bool>(f: E) -> E {
-    let (half, two) = (constant::<E>(0.5), constant::<E>(2.0));
-    let halve = f > constant(std::f64::consts::SQRT_2 - 1.0);
-    let g = if halve { half * (f - E::one()) } else { f };
-    let [k_high, k_low] = if halve { E::LN_2 } else { [E::zero(); 2] };
+fn log_1p<L: Lanes>(f: L) -> L {
+    let (half, one, two, zero) = (f.narrow(0.5), f.narrow(1.0), f.narrow(2.0), f.narrow(0.0));
+    let threshold = L::Scalar::narrow(SQRT_2 - 1.0);
+    let [high, low] = L::Scalar::LN_2;
+    let high = f.select_below(threshold, zero, f.constant(high));
+    let low = f.select_below(threshold, zero, f.constant(low));
+    let g = f.select_below(threshold, f, half * (f - one));
     let s = g / (two + g);
     let z = s * s;
     let square = half * g * g;
-    let sum = fma::<E, FUSED>(z, polynomial::<E, FUSED>(E::LOG, z), square);
-    k_high + (g - (square - fma::<E, FUSED>(s, sum, k_low)))
+    let sum = z.mul_add(polynomial(L::Scalar::LOG, z), square);
+    high + (g - (square - s.mul_add(sum, low)))
 }
 
-/// `log(1 + exp(x)) = x_+ + log(1 + exp(-|x|))`
+/// `(log(1 + exp(x)), 1 / (1 + exp(-x)))`, the first as `x_+ + log(1 + exp(-|x|))`.
 #[inline(always)]
-pub(crate) fn softplus<E: Float, const FUSED: bool>(x: E) -> E {
-    at_least(x, E::zero()) + log_1p::<E, FUSED>(exp::<E, FUSED>(-x.abs()))
+pub(crate) fn softplus<L: Lanes>(x: L) -> (L, L) {
+    let (zero, one) = (L::Scalar::narrow(0.0), x.narrow(1.0));
+    let e = exp_of_negative(-x.abs(), None);
+    let sigmoid = x.select_below(zero, e, one) / (one + e);
+    (x.at_least(zero) + log_1p(e), sigmoid)
 }
 
-/// `exp(-x^2 / d)`, d a power of two: the square is split into two parts.
+/// `exp(-x^2 / d)`, d a power of two: the square is the sum of two numbers.
 #[inline(always)]
-fn gauss<E: Float, const FUSED: bool>(x: E, d: f64) -> E {
-    let x = at_most(x.abs(), (E::TAIL * constant(d)).sqrt());
-    let (head, scale) = (x.head(), constant::<E>(-1.0 / d));
-    exp_sum::<E, FUSED>(scale * head * head, scale * (x - head) * (x + head))
+fn gauss<L: Lanes>(size: L, d: f64) -> L {
+    let scale = size.narrow(-1.0 / d);
+    let (square, low) = if L::FUSED {
+        let square = size * size;
+        (square, size.mul_add(size, -square))
+    } else {
+        let multiple = size * size.constant(L::Scalar::SPLIT);
+        let head = multiple - (multiple - size); // half of the digits (Dekker)
+        (head * head, (size - head) * (size + head))
+    };
+    exp_of_negative(scale * square, Some(scale * low))
 }
 
-/// `exp(x^2) erfc(x)` for `0 <= x <= TAIL^(1/2)`.
+/// `exp(x^2/2) P(N <= -x)`, `N ~ N(0, 1)`, for `0 <= x <= (2 TAIL)^(1/2)`.
 #[inline(always)]
-fn erfc_scaled<E: Float, const FUSED: bool>(x: E) -> E {
-    let t = (x - E::ERFC_CENTRE) / (x + E::ERFC_CENTRE);
-    polynomial::<E, FUSED>(E::ERFC, t) / fma::<E, FUSED>(constant(2.0), x, E::one())
+fn mills_ratio<L: Lanes>(x: L) -> L {
+    polynomial(L::Scalar::MILLS[0], x) / polynomial(L::Scalar::MILLS[1], x)
 }
 
 /// `(erf(x), exp(-x^2))`
 #[inline(always)]
-pub(crate) fn erf<E: Float, const FUSED: bool>(x: E) -> (E, E) {
-    let size = x.abs();
-    let bell = gauss::<E, FUSED>(x, 1.0);
-    let near = fma::<E, FUSED>(size, polynomial::<E, FUSED>(E::ERF, size * size), size);
-    let scaled = erfc_scaled::<E, FUSED>(at_most(size, constant(6.0)));
-    let far = fma::<E, FUSED>(-bell, scaled, E::one());
-    let erf = if size > E::one() { far } else { near };
-    (erf.copysign(x), bell)
+pub(crate) fn erf<L: Lanes>(x: L) -> (L, L) {
+    let size = x.abs().at_most(L::Scalar::TAIL.sqrt());
+    let bell = gauss(size, 1.0);
+    let near = size.mul_add(polynomial(L::Scalar::ERF, size * size), size);
+    let ratio = mills_ratio(size * x.narrow(SQRT_2));
+    let far = (bell + bell).neg_mul_add(ratio, x.narrow(1.0));
+    let erf = size.select_below(L::Scalar::narrow(1.0), near, far);
+    (erf.copy_sign(x), bell)
 }
 
 /// `(P(N <= x), exp(-x^2/2))` for `N ~ N(0, 1)`, accurate to all digits in the left tail too.
 #[inline(always)]
-pub(crate) fn normal<E: Float, const FUSED: bool>(x: E) -> (E, E) {
-    let bell = gauss::<E, FUSED>(x, 2.0);
-    let size = at_most(x.abs(), (constant::<E>(2.0) * E::TAIL).sqrt());
-    let scaled = erfc_scaled::<E, FUSED>(size * constant(std::f64::consts::FRAC_1_SQRT_2));
-    let tail = constant::<E>(0.5) * bell * scaled;
-    (if x < E::zero() { tail } else { E::one() - tail }, bell)
-}
-
-/// Largest `|x|` for which [`sin_cos`] is accurate.
-pub(crate) const SIN_COS_MAX: f64 = 1e6;
-
-/// `(sin x, cos x)` for `|x| <= SIN_COS_MAX`: `x = k pi/2 + r`, `|r|` at most `pi/4`.
-#[inline(always)]
-pub(crate) fn sin_cos<E: Float, const FUSED: bool>(x: E) -> (E, E) {
-    // pi/2 in parts of 33 bits, whose multiples are exact, and the rest.
-    const PARTS: [f64; 4] = [
-        1.5707963267341256,
-        6.077100506303966e-11,
-        2.0222662487111665e-21,
-        8.4784276603689e-32,
-    ];
-    let wide = x.widen();
-    let shifted = wide * std::f64::consts::FRAC_2_PI + f64::SHIFT;
-    let k = shifted - f64::SHIFT;
-    let (r, low) = if E::DOUBLE {
-        let (r, e) = two_sum(wide - k * PARTS[0], -k * PARTS[1]);
-        let (r, f) = two_sum(r, -k * PARTS[2]);
-        two_sum(r, (e + f) - k * PARTS[3])
-    } else {
-        ((wide - k * PARTS[0]) - k * PARTS[1], 0.0)
-    };
-    let z = r * r;
-    let sin = r + fma::<f64, FUSED>(r * z, polynomial::<f64, FUSED>(E::SIN, z), low);
-    let (half, square) = (0.5 * z, z * z);
-    let c = 1.0 - half;
-    let rest = fma::<f64, FUSED>(square, polynomial::<f64, FUSED>(E::COS, z), -(r * low));
-    let cos = c + (((1.0 - c) - half) + rest);
-    // (sin, cos), (cos, -sin), (-sin, -cos), (-cos, sin) for k = 0, 1, 2, 3 modulo 4
-    let k = shifted.to_bits();
-    let (s, c) = if k & 1 == 0 { (sin, cos) } else { (cos, sin) };
-    let flip = |x: f64, k: u64| f64::from_bits(x.to_bits() ^ ((k & 2) << 62));
-    let (sin, cos) = (E::narrow(flip(s, k)), E::narrow(flip(c, k.wrapping_add(1))));
-    (if x == E::zero() { x } else { sin }, cos)
+pub(crate) fn normal<L: Lanes>(x: L) -> (L, L) {
+    let tail = L::Scalar::TAIL;
+    let size = x.abs().at_most((tail + tail).sqrt());
+    let bell = gauss(size, 2.0);
+    let tail = bell * mills_ratio(size);
+    let cdf = x.select_below(L::Scalar::narrow(0.0), tail, x.narrow(1.0) - tail);
+    (cdf, bell)
 }

@@ -1,12 +1,13 @@
 //! Sums over pairs of a point w and sources `v_j`, vectorised over the sources of a block.
 //!
 //! The squares `|w - v_j|^2` are those of differences: `|w|^2 + |v_j|^2 - 2 w.v_j` would cancel for
-//! close points. A block is short enough to stay in the L1 cache while it is used for several
-//! points.
+//! close points. A block stays in the L1 cache while it is used for several points.
 
 use super::packed::{Aligned, line};
 use super::simd::{Launch, Simd, SimdKernel, SimdScalar, launch, same, same_mut, with_simd_scalar};
 use crate::real::Real;
+
+mod neurons;
 
 /// Sources of a block: 20 kB of coordinates in `R^10` in `f64`.
 pub(crate) const BLOCK: usize = 256;

@@ -40,6 +40,8 @@ pub(crate) trait Simd<E>: Copy {
     /// True if [`mul_add`](Self::mul_add) is one instruction.
     const FUSED: bool;
 
+    /// Vectors that long chains of operations process at a time; 1 if a vector is one scalar.
+    const GROUP: usize;
     /// Lanes in memory order, aligned as one `E`.
     type Vector: Copy + Debug;
     /// A truth value for each lane.
@@ -62,9 +64,22 @@ pub(crate) trait Simd<E>: Copy {
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a b + c`, rounded once if [`FUSED`](Self::FUSED).
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// The smaller lanes; on x86-64 `b` if either is NaN.
+    /// `c - a b`, rounded as [`mul_add`](Self::mul_add).
+    fn neg_mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a^(1/2)`
+    fn sqrt(self, a: Self::Vector) -> Self::Vector;
+    /// `-a`
+    fn neg(self, a: Self::Vector) -> Self::Vector;
+    /// `|a|`
+    fn abs(self, a: Self::Vector) -> Self::Vector;
+    /// `|a|` with the sign of `sign`.
+    fn copy_sign(self, a: Self::Vector, sign: Self::Vector) -> Self::Vector;
+    /// `2^k`, a normal number or 0, for `1.5 2^52 + k` in `f64` and `1.5 2^23 + k` in `f32`.
+    fn power_of_two(self, shifted: Self::Vector) -> Self::Vector;
+    /// The smaller lanes; `b` if it is NaN.
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The larger lanes; on x86-64 `b` if either is NaN.
+    /// The larger lanes; `b` if it is NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The sum of the lanes: the upper half is added to the lower one until one lane is left.
     fn reduce_sum(self, a: Self::Vector) -> E;
@@ -300,7 +315,7 @@ mod tests {
                     // Adding 0 removes the sign of a zero, which depends on the level.
                     let unsigned = |v| simd.add(v, zero);
                     type Expected<'a> = &'a dyn Fn(usize) -> $scalar;
-                    let operations: [(&str, S::Vector, Expected<'_>); 15] = [
+                    let operations: [(&str, S::Vector, Expected<'_>); 20] = [
                         ("zero", zero, &|_| 0.0),
                         ("splat", simd.splat(x[0]), &|_| x[0]),
                         ("add", simd.add(a, b), &|l| x[l] + y[l]),
@@ -309,6 +324,11 @@ mod tests {
                         ("mul_add", simd.mul_add(a, b, c), &|l| {
                             if_else(S::FUSED, x[l].mul_add(y[l], z[l]), x[l] * y[l] + z[l])
                         }),
+                        ("div", simd.div(a, b), &|l| x[l] / y[l]),
+                        ("sqrt", simd.sqrt(a), &|l| x[l].sqrt()),
+                        ("neg", simd.neg(a), &|l| -x[l]),
+                        ("abs", simd.abs(a), &|l| x[l].abs()),
+                        ("copy_sign", simd.copy_sign(a, b), &|l| x[l].copysign(y[l])),
                         ("min", unsigned(simd.min(a, b)), &|l| x[l].min(y[l]) + 0.0),
                         ("max", unsigned(simd.max(a, b)), &|l| x[l].max(y[l]) + 0.0),
                         ("positive_part", unsigned(simd.positive_part(a)), &|l| {
@@ -351,6 +371,10 @@ mod tests {
                     halves = halves.iter().zip(upper).map(|(a, b)| a + b).collect();
                 }
                 assert_eq!(simd.reduce_sum(a), halves[0]);
+                let power = simd.power_of_two(simd.splat(1.5 / <$scalar>::EPSILON - 5.0));
+                assert_eq!(S::lanes(&power)[0], 1.0 / 32.0);
+                let power = simd.neg_mul_add(power, simd.splat(32.0), simd.splat(3.0));
+                assert_eq!(S::lanes(&power)[0], 2.0);
             }
         };
     }

@@ -8,7 +8,7 @@ use super::derivative::{Segment, displace};
 use super::radial::check_radial;
 use super::rounding::{Computed, max_abs, rounding};
 use super::violation::{Violation, within};
-use crate::energy::Kernel;
+use crate::energy::{ArcCosine, Kernel};
 use crate::real::{Real, to_f64};
 
 /// Checks a kernel at m points drawn from `seed`.
@@ -19,7 +19,8 @@ use crate::real::{Real, to_f64};
 ///   kinks;
 /// - `gradient` adds `scale grad_w K(w, v)` to its output;
 /// - `value_and_gradient` and `value_and_gradients` return `value` and add `gradient`;
-/// - `radial`, if it returns true, agrees with `value` and `gradient`.
+/// - `radial`, if it returns true, agrees with `value` and `gradient`;
+/// - `arc_cosine`, if it returns `Some`, agrees with `value`.
 ///
 /// ```
 /// use wasserflow::prelude::*;
@@ -68,6 +69,15 @@ pub fn check_kernel<T: Real>(kernel: &dyn Kernel<T>, m: usize, seed: u64) -> Res
     kernel.gradient(w, v, T::one(), &mut gradient);
     let radial = |s: &mut [T], d: &mut [T]| kernel.radial(s, d);
     check_radial(&radial, &z, to_f64(kernel.value(w, v)), &gradient, at)?;
+    if let Some(first) = kernel.arc_cosine() {
+        let inputs = ArcCosine::new(p.saturating_sub(first));
+        let ((a, b), (c, d)) = (w.split_at(first.min(p)), v.split_at(first.min(p)));
+        let factor = a.iter().chain(c).fold(T::one(), |product, &a| product * a);
+        let expected = to_f64(factor * inputs.value(b, d));
+        let error = (to_f64(kernel.value(w, v)) - expected).abs();
+        let law = "arc_cosine() = Some(l) => K(w, v) = a a' E[(b.x)_+ (b'.x)_+], b = (w_l, ..)";
+        within(law, error, rounding::<T>() * expected.abs().max(1.0), &at)?;
+    }
     check_combined(kernel, w, v, &mut rng, at)
 }
 

@@ -209,6 +209,7 @@ fn kernels<T: Real>(suite: &Suite<'_>) {
 
 fn kernel<T: Real>(suite: &Suite<'_>, index: usize, kernel: &dyn Kernel<T>) {
     let dim = suite.call("Kernel::dim", index, || kernel.dim());
+    suite.call("Kernel::arc_cosine", index, || kernel.arc_cosine());
     for len in [NUMBERS.len(), 0] {
         let (mut s, mut d) = (NUMBERS.map(real::<T>), NUMBERS.map(real::<T>));
         suite.call("Kernel::radial", (index, len), || {

@@ -2,6 +2,7 @@
 //! high precision.
 
 mod angular_sweep;
+mod arc_cosine;
 mod definitions;
 mod degenerate_sweeps;
 mod dual_tree;

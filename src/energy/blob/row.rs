@@ -1,6 +1,6 @@
 //! Sums of Gaussians over all particles at one point.
 
-use crate::numeric::elementary::{Float, exp};
+use crate::numeric::elementary::{Float, Scalar, exp};
 use crate::numeric::simd::{
     Multiversion, is_supported, multiversion, same, same_mut, with_simd_scalar,
 };
@@ -208,7 +208,7 @@ impl<E: Float> Multiversion for Row<'_, E> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) -> [E; 2] {
-        self.sum(|x| exp::<E, FUSED>(x))
+        self.sum(|x| exp(Scalar::<E, FUSED>(x)).0)
     }
 }
 

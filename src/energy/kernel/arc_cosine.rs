@@ -29,6 +29,15 @@ use crate::real::{Real, real};
 /// assert!(k.value(&[1.0, 0.0], &[-1.0, 0.0_f64]).abs() < 1e-16); // 0 for t = pi
 /// ```
 ///
+/// Accuracy: with `r = pi - t`, the error of K is below 40 units of rounding of
+/// `|w| |v| k^(2/3)`, `k = K / (|w| |v|)`, and that of the gradient below 40 units of
+/// `|v| k^(1/3)`: the effect of a rounding of r. This holds for nearly parallel and nearly opposite
+/// vectors, and norms from 1e-150 to 1e150 in `f64` (1e-15 to 1e15 in `f32`).
+///
+/// Cost: in the sums of [`Mmd`](crate::energy::Mmd), which are [vectorised](Kernel::arc_cosine), a
+/// pair takes 3.0 ns in `f64` and 1.5 ns in `f32` at d = 2, and 5.2 and 2.7 ns at d = 10, on one
+/// thread of a virtual machine of a Zen 4 server. `value_and_gradient` of one pair takes 50 ns.
+///
 /// Source: Y. Cho and L. Saul, Kernel methods for deep learning, 2009.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -200,6 +209,10 @@ fn add_combination<T: Real>(out: &mut [T], [a, b]: [T; 2], w: &[T], v: &[T]) {
 impl<T: Real> Kernel<T> for ArcCosine {
     fn dim(&self) -> usize {
         self.input_dim
+    }
+
+    fn arc_cosine(&self) -> Option<usize> {
+        Some(0)
     }
 
     fn value(&self, w: &[T], v: &[T]) -> T {

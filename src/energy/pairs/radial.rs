@@ -11,15 +11,21 @@ use crate::numeric::vector::column;
 use crate::real::{Real, epsilon, real};
 
 /// Points of one task, which share the blocks of sources in the cache.
-const POINTS: usize = 8;
+pub(super) const POINTS: usize = 8;
 /// The number of pairs from which threads are used, about 50 microseconds of work.
-const PARALLEL: usize = 1 << 15;
+pub(super) const PARALLEL: usize = 1 << 15;
 
 /// A function of pairs of points, summed by [`Rows::add`].
 pub(crate) trait PairFunction<T>: Sync {
     /// `(s_r, d_r) <- (f(s_r), f'(s_r))` for a function `f(|w - v|^2)`, values only if `d` is
     /// empty; returns false, and changes nothing, for other functions.
     fn radial(&self, s: &mut [T], d: &mut [T]) -> bool;
+
+    /// The first input weight, 0 or 1, of a function of neurons, see
+    /// [`Kernel::arc_cosine`](crate::energy::Kernel::arc_cosine).
+    fn neurons(&self) -> Option<usize> {
+        None
+    }
 
     /// Returns the value at `(w, v)` and adds `scale` times its gradient in w to `out` unless
     /// `out` is empty. `z` has p coordinates of unspecified content.
@@ -37,10 +43,25 @@ pub(crate) struct Sources<'a, T: Real> {
     pub(crate) omits_own: bool,
 }
 
-/// Copies a measure for [`Rows::add`], which uses it if `T` has a SIMD implementation.
+/// Copies a measure for [`Rows::add`] with a function that is not of neurons. Used if `T` has a SIMD
+/// implementation.
 pub(crate) fn fill<T: Real>(blocks: &mut Blocks<T>, mu: &EmpiricalMeasure<T>) {
     if is_supported::<T>() {
         blocks.fill(mu.points().as_slice(), mu.weights(), mu.dim());
+    }
+}
+
+/// Copies a measure for [`Rows::add`] with f, as [`fill`].
+pub(crate) fn fill_for<T: Real>(
+    f: &impl PairFunction<T>,
+    blocks: &mut Blocks<T>,
+    mu: &EmpiricalMeasure<T>,
+) {
+    match f.neurons().filter(|_| is_supported::<T>()) {
+        Some(first) => {
+            blocks.fill_neurons(mu.points().as_slice(), mu.weights(), mu.dim(), first);
+        }
+        None => fill(blocks, mu),
     }
 }
 
@@ -66,6 +87,9 @@ impl<T: Real> Rows<T> {
         scales: [T; 2],
         out: Option<&mut DMatrix<T>>,
     ) {
+        if let Some(first) = f.neurons().filter(|_| is_supported::<T>()) {
+            return self.add_neurons(first, sources, at, scales, out);
+        }
         let (p, len) = at.shape();
         self.scratch.resize(len * p, T::zero());
         let (out, stride) = match out {

@@ -228,29 +228,31 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
     fn general_block(&self, g: &[T], stored: &[T], block: usize, out: &mut [T]) {
         let (operands, sigma, blocking) = (self.operands, self.sigma, &self.blocking);
         let (k, p, tile) = (operands.k, operands.p(), simd::rows());
-        let mut s = Rows::<T, ROWS>::zeros();
-        let mut ds = Rows::<T, ROWS>::zeros();
+        // Zeroed only if activations are recomputed: this would be a tenth of the pass.
+        let mut recomputed = None;
         let mut strip = Rows::<T, STRIP>::zeros();
         for first in (0..blocking.padded).step_by(blocking.panel) {
             let last = (first + blocking.panel).min(blocking.padded);
             let n = last - first;
             let (panel, g) = (operands.panel(first, last), &g[first * k..last * k]);
             let stored = &stored[first * blocking.stored_rows..last * blocking.stored_rows];
-            let (s, ds) = (s.first(tile, n), ds.first(tile, n));
             for (i, out) in (block..).step_by(STRIP).zip(out.chunks_mut(STRIP * p)) {
                 let tiles = out.chunks_mut(tile * p).zip(strip.0.chunks_exact_mut(tile));
                 for (i, (out, t)) in (i..).step_by(tile).zip(tiles) {
+                    let is_stored = i < blocking.stored_particles;
                     let (values, derivatives) = match blocking.stored {
-                        Stored::ValuesAndDerivatives if i < blocking.stored_particles => {
+                        Stored::ValuesAndDerivatives if is_stored => {
                             stored[2 * i * n..][..2 * tile * n].split_at(tile * n)
                         }
-                        Stored::Preactivations if i < blocking.stored_particles => {
-                            s.copy_from_slice(&stored[i * n..][..tile * n]);
-                            values_and_derivatives(sigma, s, ds);
-                            (&*s, &*ds)
-                        }
-                        _ => {
-                            preactivations(operands, i, panel.samples, s);
+                        kind => {
+                            let rows = || [(); 2].map(|()| Rows::<T, ROWS>::zeros());
+                            let [s, ds] = recomputed.get_or_insert_with(rows);
+                            let (s, ds) = (s.first(tile, n), ds.first(tile, n));
+                            if kind == Stored::Preactivations && is_stored {
+                                s.copy_from_slice(&stored[i * n..][..tile * n]);
+                            } else {
+                                preactivations(operands, i, panel.samples, s);
+                            }
                             values_and_derivatives(sigma, s, ds);
                             (&*s, &*ds)
                         }

@@ -3,15 +3,22 @@
 //! The coefficients are minimax, computed with the Remez exchange in 220 bits. Each comment gives
 //! the largest error before rounding, in the weight that the comment names.
 
-use crate::real::{Real, to_f64};
+use crate::numeric::simd::SimdScalar;
+use crate::real::to_f64;
 
 /// `f32` or `f64`.
-pub(crate) trait Float: Real {
+pub(crate) trait Float: SimdScalar {
     /// 1.5 times the power of two whose last bit has the weight 1. Adding it rounds a number to an
     /// integer, which the low bits then hold.
     const SHIFT: Self;
     /// `exp(-TAIL)` rounds to 0, and `exp(TAIL)` to infinity.
     const TAIL: Self;
+    /// Digits that an exponent is raised by, so that `exp(-TAIL)` is normal.
+    const BITS: Self;
+    /// `2^-BITS` and `2^BITS`.
+    const SCALES: [Self; 2];
+    /// Splits the digits of a number into halves (Dekker): `2^27 + 1`, `2^12 + 1`.
+    const SPLIT: Self;
     /// `log 2` in two parts; multiples of the first are exact.
     const LN_2: [Self; 2];
     /// `(exp r - 1 - r) / r^2` on `|r| <= log(2)/2`, error relative to `1 / r`.
@@ -21,11 +28,15 @@ pub(crate) trait Float: Real {
     const LOG: &'static [Self];
     /// `erf(x)/x - 1` in `x^2 <= 1`, error relative to `erf(x)/x`.
     const ERF: &'static [Self];
-    /// `(1 + 2 x) exp(x^2) erfc(x)` in `t = (x - c)/(x + c)`, `0 <= x <= 29` (11 in `f32`),
-    /// relative error.
-    const ERFC: &'static [Self];
-    /// The centre c of [`ERFC`](Self::ERFC).
-    const ERFC_CENTRE: Self;
+    /// `(tanh(z) - z)/z^3` in `z^2`, `|z| <= log(2)/4`, error relative to `1/z^2`.
+    const TANH: &'static [Self];
+    /// `(atan(x) - x)/x^3` in `x^2`, `x <= tan(pi/8)`, error relative to `1/x^2`.
+    const ATAN: &'static [Self];
+    /// `(sin r - r cos r)/r^3` in `r^2`, `r <= 1/2`, relative error.
+    const ARC_COSINE: &'static [Self];
+    /// Numerator and denominator of `exp(x^2/2) P(N <= -x)` in `0 <= x <= 39` (14.5 in `f32`),
+    /// relative error. All coefficients are positive.
+    const MILLS: [&'static [Self]; 2];
     /// `(sin r - r)/r^3` and `(cos r - 1 + r^2/2)/r^4` in `r^2`, `|r| <= pi/4`; evaluated in `f64`
     /// for `f32` too.
     const SIN: &'static [f64];
@@ -34,11 +45,8 @@ pub(crate) trait Float: Real {
     /// True if the distance from a multiple of `pi/2` is required to the last bits of `f64`.
     const DOUBLE: bool;
 
-    /// `2^k` as a product of two normal powers, `|k| <= TAIL / log 2`.
-    fn powers(shifted: Self) -> [Self; 2];
-
-    /// The leading half of the digits: its square is exact.
-    fn head(self) -> Self;
+    /// `2^k` for `SHIFT + k`, a normal number or 0.
+    fn power_of_two(shifted: Self) -> Self;
 
     /// `(k, m)` with `x = 2^k m`, `1/sqrt 2 <= m < sqrt 2`, for positive normal x.
     fn split(self) -> (Self, Self);
@@ -55,6 +63,9 @@ pub(crate) trait Float: Real {
 impl Float for f64 {
     const SHIFT: f64 = 1.5 * (1_u64 << 52) as f64;
     const TAIL: f64 = 746.0;
+    const BITS: f64 = 64.0;
+    const SCALES: [f64; 2] = [1.0 / (1_u128 << 64) as f64, (1_u128 << 64) as f64];
+    const SPLIT: f64 = ((1 << 27) + 1) as f64;
     const LN_2: [f64; 2] = [0.6931471805598903, 5.497923018708371e-14];
     // 2^-55.6
     const EXP: &'static [f64] = &[
@@ -94,33 +105,66 @@ impl Float for f64 {
         1.3710988704190523e-08,
         -7.779462971761597e-10,
     ];
-    // 2^-56.7
-    const ERFC: &'static [f64] = &[
-        1.2423492448711544,
-        -0.14000918013761926,
-        -0.010555596332214855,
-        0.09751909515324046,
-        -0.11508959816039398,
-        0.08798315382549102,
-        -0.0488233258231805,
-        0.0190993309327086,
-        -0.00421501996543217,
-        -0.0003022677961945474,
-        0.0005643848352134068,
-        -0.00012151282435533613,
-        -4.278414276606638e-05,
-        2.4262170826840974e-05,
-        2.333986859993036e-06,
-        -3.816766962617274e-06,
-        -5.5146381554656836e-08,
-        6.029461572126985e-07,
-        5.146903465797816e-09,
-        -9.48334152540785e-08,
-        -8.318554062169264e-09,
-        1.0899862092715097e-08,
-        2.6185311352953943e-09,
+    // 2^-57.8
+    const TANH: &'static [f64] = &[
+        -0.3333333333333249,
+        0.13333333332784644,
+        -0.053968252783279345,
+        0.021869370792211913,
+        -0.008857310910355291,
+        0.0034448595675877687,
     ];
-    const ERFC_CENTRE: f64 = 3.5;
+    // 2^-59.5
+    const ATAN: &'static [f64] = &[
+        -0.333333333333332,
+        0.19999999999954,
+        -0.1428571428023966,
+        0.11111110785674978,
+        -0.09090897822618128,
+        0.07692061382691763,
+        -0.06663117404327504,
+        0.05847986647520729,
+        -0.050397427022686896,
+        0.03807565009321061,
+        -0.017919293760503573,
+    ];
+    // 2^-57.7
+    const ARC_COSINE: &'static [f64] = &[
+        0.3333333333333333,
+        -0.033333333333332923,
+        0.001190476190457566,
+        -2.2045855068167872e-05,
+        2.5051873477582994e-07,
+        -1.9189024424001532e-09,
+    ];
+    // 2^-54.1
+    const MILLS: [&'static [f64]; 2] = [
+        &[
+            0.5,
+            0.7748789820431984,
+            0.5940538699790396,
+            0.2893382491670048,
+            0.09770195259425432,
+            0.023623245657144683,
+            0.004089493167701566,
+            0.0004904441421382664,
+            3.725666933855476e-05,
+            1.3858173049725023e-06,
+        ],
+        &[
+            1.0,
+            2.347642524889252,
+            2.561255464851793,
+            1.7144029478301894,
+            0.7820543908221133,
+            0.25496652710587514,
+            0.060437109624238934,
+            0.010344227812668732,
+            0.0012328348828502798,
+            9.338862078046511e-05,
+            3.4737288401273127e-06,
+        ],
+    ];
     // 2^-58.0, relative to 1/r^2, and 2^-64.2, relative to 1/r^4
     const SIN: &'static [f64] = &[
         -0.16666666666666632,
@@ -141,16 +185,8 @@ impl Float for f64 {
     const DOUBLE: bool = true;
 
     #[inline(always)]
-    fn powers(shifted: f64) -> [f64; 2] {
-        let k = shifted.to_bits().wrapping_sub(Self::SHIFT.to_bits() - 2048); // k + 2048
-        let half = k >> 1;
-        // The bias 1023 is 1024 - 1.
-        [half - 1, k.wrapping_sub(half + 1)].map(|k| f64::from_bits(k << 52))
-    }
-
-    #[inline(always)]
-    fn head(self) -> f64 {
-        f64::from_bits(self.to_bits() & !((1 << 27) - 1))
+    fn power_of_two(shifted: f64) -> f64 {
+        f64::from_bits((shifted.to_bits() << 52).wrapping_add(1.0_f64.to_bits()))
     }
 
     #[inline(always)]
@@ -171,6 +207,9 @@ impl Float for f64 {
 impl Float for f32 {
     const SHIFT: f32 = 1.5 * (1_u32 << 23) as f32;
     const TAIL: f32 = 104.0;
+    const BITS: f32 = 32.0;
+    const SCALES: [f32; 2] = [1.0 / (1_u64 << 32) as f32, (1_u64 << 32) as f32];
+    const SPLIT: f32 = ((1 << 12) + 1) as f32;
     const LN_2: [f32; 2] = [0.69314575, 1.4286068e-06];
     // 2^-31.6, for |r| <= 0.36
     const EXP: &'static [f32] = &[
@@ -193,21 +232,30 @@ impl Float for f32 {
         -0.00080102024,
         7.85385e-05,
     ];
-    // 2^-28.5
-    const ERFC: &'static [f32] = &[
-        1.253008,
-        -0.13562114,
-        -0.0475625,
-        0.12964654,
-        -0.11926931,
-        0.068296045,
-        -0.023806285,
-        0.0025591443,
-        0.0020140675,
-        -0.00075630535,
-        -0.00025975183,
+    // 2^-32.1
+    const TANH: &'static [f32] = &[-0.3333332, 0.13330828, -0.052628633];
+    // 2^-30.5
+    const ATAN: &'static [f32] = &[
+        -0.33333316,
+        0.19998488,
+        -0.14243826,
+        0.10595829,
+        -0.06082994,
     ];
-    const ERFC_CENTRE: f32 = 3.0;
+    // 2^-35.2
+    const ARC_COSINE: &'static [f32] = &[0.33333334, -0.03333333, 0.0011904559, -2.1918233e-05];
+    // 2^-27.3
+    const MILLS: [&'static [f32]; 2] = [
+        &[0.5, 0.43830073, 0.1832394, 0.040634654, 0.004116519],
+        &[
+            1.0,
+            1.6744864,
+            1.2025208,
+            0.4694819,
+            0.10186242,
+            0.010318463,
+        ],
+    ];
     // 2^-28.0 and 2^-33.3
     const SIN: &'static [f64] = &[
         -0.16666654912420012,
@@ -222,16 +270,8 @@ impl Float for f32 {
     const DOUBLE: bool = false;
 
     #[inline(always)]
-    fn powers(shifted: f32) -> [f32; 2] {
-        let k = shifted.to_bits().wrapping_sub(Self::SHIFT.to_bits() - 256); // k + 256
-        let half = k >> 1;
-        // The bias 127 is 128 - 1.
-        [half - 1, k.wrapping_sub(half + 1)].map(|k| f32::from_bits(k << 23))
-    }
-
-    #[inline(always)]
-    fn head(self) -> f32 {
-        f32::from_bits(self.to_bits() & !((1 << 12) - 1))
+    fn power_of_two(shifted: f32) -> f32 {
+        f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Functions of squared distances on slices of `f32` and `f64`.
 
-use super::{Float, exp, fma, polynomial};
+use super::{Float, Formula, Lanes, Scalar, exp, map, polynomial};
 use crate::numeric::simd::{
     Multiversion, is_supported, multiversion, same, same_mut, with_simd_scalar,
 };
@@ -11,14 +11,15 @@ use crate::real::Real;
 #[inline(always)]
 pub(crate) fn log<E: Float, const FUSED: bool>(x: E) -> E {
     let (k, m) = x.split();
-    let (half, two) = (E::narrow(0.5), E::narrow(2.0));
-    let g = m - E::one();
+    let [x, k, m] = [x, k, m].map(Scalar::<E, FUSED>);
+    let (half, one, two) = (x.narrow(0.5), x.narrow(1.0), x.narrow(2.0));
+    let g = m - one;
     let s = g / (two + g);
     let z = s * s;
     let square = half * g * g;
-    let sum = fma::<E, FUSED>(z, polynomial::<E, FUSED>(E::LOG, z), square);
-    let low = fma::<E, FUSED>(s, sum, k * E::LN_2[1]);
-    fma::<E, FUSED>(k, E::LN_2[0], g - (square - low))
+    let sum = z.mul_add(polynomial(E::LOG, z), square);
+    let low = s.mul_add(sum, k * x.constant(E::LN_2[1]));
+    k.mul_add(x.constant(E::LN_2[0]), g - (square - low)).0
 }
 
 /// `(s_r, d_r) <- (a exp(rate s_r), a rate exp(rate s_r))`; values only if `d` is empty. Returns
@@ -26,32 +27,23 @@ pub(crate) fn log<E: Float, const FUSED: bool>(x: E) -> E {
 pub(crate) fn exponentials<T: Real>([a, rate]: [f64; 2], s: &mut [T], d: &mut [T]) -> bool {
     if is_supported::<T>() {
         with_simd_scalar!(T as E => {
-            let (s, d) = (same_mut::<T, E>(s), same_mut(d));
-            multiversion(Exponentials { a, rate, s, d });
+            map(&Exponentials { a, rate }, same_mut::<T, E>(s), same_mut(d));
         });
     }
     is_supported::<T>()
 }
 
-struct Exponentials<'a, E> {
+struct Exponentials {
     a: f64,
     rate: f64,
-    s: &'a mut [E],
-    d: &'a mut [E],
 }
 
-impl<E: Float> Multiversion for Exponentials<'_, E> {
-    type Output = ();
-
+impl Formula for Exponentials {
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        let (a, rate) = (E::narrow(self.a), E::narrow(self.rate));
-        for s in &mut *self.s {
-            *s = a * exp::<E, FUSED>(rate * *s);
-        }
-        for (d, &s) in self.d.iter_mut().zip(&*self.s) {
-            *d = rate * s;
-        }
+    fn lanes<L: Lanes>(&self, s: L) -> (L, L) {
+        let rate = s.narrow(self.rate);
+        let value = s.narrow(self.a) * exp(rate * s);
+        (value, rate * value)
     }
 }
 
@@ -83,13 +75,13 @@ impl<E: Float> Multiversion for SumExponentials<'_, E> {
         let (chunks, rest) = self.x.as_chunks_mut::<PARTS>();
         for x in chunks {
             for (x, sum) in x.iter_mut().zip(&mut sums) {
-                *x = exp::<E, FUSED>(*x - self.shift);
+                *x = exp(Scalar::<E, FUSED>(*x - self.shift)).0;
                 *sum += *x;
             }
         }
         let mut total = E::zero();
         for x in rest {
-            *x = exp::<E, FUSED>(*x - self.shift);
+            *x = exp(Scalar::<E, FUSED>(*x - self.shift)).0;
             total += *x;
         }
         let mut len = PARTS;
@@ -130,7 +122,9 @@ impl<E: Float> Multiversion for InverseRoots<'_, E> {
         let [d1, d2, d3] = self.d;
         let derivatives = d1.iter_mut().zip(d2).zip(d3);
         for (s, ((d1, d2), d3)) in self.s.iter_mut().zip(derivatives) {
-            let base = fma::<E, FUSED>(rate, *s, E::one());
+            let base = Scalar::<E, FUSED>(rate)
+                .mul_add(Scalar(*s), Scalar(E::one()))
+                .0;
             let (f, ratio) = (E::one() / base.sqrt(), rate / base);
             *d1 = E::narrow(-0.5) * ratio * f;
             *d2 = E::narrow(-1.5) * ratio * *d1;
@@ -140,16 +134,18 @@ impl<E: Float> Multiversion for InverseRoots<'_, E> {
     }
 }
 
-/// Multiples of 1/2 up to this size are exponents of [`powers`].
+/// Exponents up to this size are those of [`powers`].
 const LARGEST_EXPONENT: f64 = 16.0;
 
 /// `s <- b s^(a/2) / a` (`b log(s) / 2` for a = 0) and its derivative
 /// `d <- b s^(a/2 - 1) / 2` at positive normal s; values only if `d` is empty.
 ///
-/// Returns false, and changes nothing, unless `T` is `f32` or `f64` and `2 a` is an integer of
-/// moderate size: roots and products then have the accuracy of a few roundings.
+/// Returns false, and changes nothing, unless `T` is `f32` or `f64` and a is of moderate size. If
+/// `2 a` is an integer, roots and products have the accuracy of a few roundings. Otherwise the rest
+/// of at most 1/8 of the exponent `a/2` is `exp(rest log s)`, whose relative error has
+/// `|log s| / 2` more units of rounding.
 pub(crate) fn powers<T: Real>([a, b]: [f64; 2], s: &mut [T], d: &mut [T]) -> bool {
-    let holds = is_supported::<T>() && (2.0 * a).fract() == 0.0 && a.abs() <= LARGEST_EXPONENT;
+    let holds = is_supported::<T>() && a.abs() <= LARGEST_EXPONENT;
     if holds {
         with_simd_scalar!(T as E => {
             let (s, d) = (same_mut::<T, E>(s), same_mut(d));
@@ -174,7 +170,9 @@ impl<E: Float> Multiversion for Powers<'_, E> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let quarters = (2.0 * self.a) as i32; // s^(a/2) = s^(quarters/4)
+        let quarters = (2.0 * self.a).round();
+        let remainder = 0.25 * (2.0 * self.a - quarters); // s^(a/2) = s^(quarters/4 + remainder)
+        let quarters = quarters as i32;
         let (whole, rest) = (quarters.div_euclid(4), quarters.rem_euclid(4));
         let half = E::narrow(0.5 * self.b);
         let factor = E::narrow(if self.a == 0.0 {
@@ -194,6 +192,13 @@ impl<E: Float> Multiversion for Powers<'_, E> {
             if rest & 1 != 0 {
                 for (x, &s) in power.iter_mut().zip(&*s) {
                     *x *= s.sqrt().sqrt();
+                }
+            }
+            if remainder != 0.0 {
+                let remainder = E::narrow(remainder);
+                for (x, &s) in power.iter_mut().zip(&*s) {
+                    let exponent = Scalar::<E, FUSED>(remainder * log::<E, FUSED>(s));
+                    *x *= exp(exponent).0;
                 }
             }
             for _ in 1..whole {

@@ -48,6 +48,7 @@ macro_rules! simd {
             type Vector = [$scalar; $lanes];
             type Mask = $mask;
             const FUSED: bool = true;
+            const GROUP: usize = 4;
 
             #[inline(always)]
             fn vectors(x: &[$scalar]) -> &[[$scalar; $lanes]] {

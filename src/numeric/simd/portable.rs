@@ -18,6 +18,7 @@ macro_rules! portable {
             type Vector = $scalar;
             type Mask = bool;
             const FUSED: bool = false;
+            const GROUP: usize = 1;
 
             #[inline(always)]
             fn vectors(x: &[$scalar]) -> &[$scalar] {
@@ -49,8 +50,20 @@ portable! {
         fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector = a - b;
         fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector = a * b;
         fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector = a * b + c;
-        fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector = a.min(b);
-        fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector = a.max(b);
+        fn neg_mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector =
+            c - a * b;
+        fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector = a / b;
+        fn sqrt(a: Self::Vector) -> Self::Vector = a.sqrt();
+        fn neg(a: Self::Vector) -> Self::Vector = -a;
+        fn abs(a: Self::Vector) -> Self::Vector = a.abs();
+        fn copy_sign(a: Self::Vector, sign: Self::Vector) -> Self::Vector = a.copysign(sign);
+        fn power_of_two(shifted: Self::Vector) -> Self::Vector = {
+            let one: Self::Vector = 1.0;
+            let k = shifted.to_bits() << (<Self::Vector>::MANTISSA_DIGITS - 1);
+            <Self::Vector>::from_bits(k.wrapping_add(one.to_bits()))
+        };
+        fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector = if a < b { a } else { b };
+        fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector = if a > b { a } else { b };
         fn reduce_sum(a: Self::Vector) -> Self::Vector = a;
         fn less(a: Self::Vector, b: Self::Vector) -> bool = a < b;
         fn less_equal(a: Self::Vector, b: Self::Vector) -> bool = a <= b;

@@ -29,6 +29,20 @@ simd! {
     vector sub(a, b) = _mm512_sub_ps(a, b);
     vector mul(a, b) = _mm512_mul_ps(a, b);
     vector mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c);
+    vector neg_mul_add(a, b, c) = _mm512_fnmadd_ps(a, b, c);
+    vector div(a, b) = _mm512_div_ps(a, b);
+    vector sqrt(a) = _mm512_sqrt_ps(a);
+    vector neg(a) = _mm512_xor_ps(a, _mm512_set1_ps(-0.0));
+    vector abs(a) = _mm512_andnot_ps(_mm512_set1_ps(-0.0), a);
+    vector copy_sign(a, sign) = _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xCA>(
+        _mm512_castps_si512(_mm512_set1_ps(-0.0)),
+        _mm512_castps_si512(sign),
+        _mm512_castps_si512(a),
+    ));
+    vector power_of_two(shifted) = _mm512_castsi512_ps(_mm512_add_epi32(
+        _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted)),
+        _mm512_castps_si512(_mm512_set1_ps(1.0)),
+    ));
     vector min(a, b) = _mm512_min_ps(a, b);
     vector max(a, b) = _mm512_max_ps(a, b);
     vector or(a, b) = _mm512_or_ps(a, b);
@@ -54,6 +68,20 @@ simd! {
     vector sub(a, b) = _mm512_sub_pd(a, b);
     vector mul(a, b) = _mm512_mul_pd(a, b);
     vector mul_add(a, b, c) = _mm512_fmadd_pd(a, b, c);
+    vector neg_mul_add(a, b, c) = _mm512_fnmadd_pd(a, b, c);
+    vector div(a, b) = _mm512_div_pd(a, b);
+    vector sqrt(a) = _mm512_sqrt_pd(a);
+    vector neg(a) = _mm512_xor_pd(a, _mm512_set1_pd(-0.0));
+    vector abs(a) = _mm512_andnot_pd(_mm512_set1_pd(-0.0), a);
+    vector copy_sign(a, sign) = _mm512_castsi512_pd(_mm512_ternarylogic_epi64::<0xCA>(
+        _mm512_castpd_si512(_mm512_set1_pd(-0.0)),
+        _mm512_castpd_si512(sign),
+        _mm512_castpd_si512(a),
+    ));
+    vector power_of_two(shifted) = _mm512_castsi512_pd(_mm512_add_epi64(
+        _mm512_slli_epi64::<52>(_mm512_castpd_si512(shifted)),
+        _mm512_castpd_si512(_mm512_set1_pd(1.0)),
+    ));
     vector min(a, b) = _mm512_min_pd(a, b);
     vector max(a, b) = _mm512_max_pd(a, b);
     vector or(a, b) = _mm512_or_pd(a, b);
@@ -79,6 +107,17 @@ simd! {
     vector sub(a, b) = _mm256_sub_ps(a, b);
     vector mul(a, b) = _mm256_mul_ps(a, b);
     vector mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c);
+    vector neg_mul_add(a, b, c) = _mm256_fnmadd_ps(a, b, c);
+    vector div(a, b) = _mm256_div_ps(a, b);
+    vector sqrt(a) = _mm256_sqrt_ps(a);
+    vector neg(a) = _mm256_xor_ps(a, _mm256_set1_ps(-0.0));
+    vector abs(a) = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+    vector copy_sign(a, sign) =
+        _mm256_or_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0), a), _mm256_and_ps(_mm256_set1_ps(-0.0), sign));
+    vector power_of_two(shifted) = _mm256_castsi256_ps(_mm256_add_epi32(
+        _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted)),
+        _mm256_castps_si256(_mm256_set1_ps(1.0)),
+    ));
     vector min(a, b) = _mm256_min_ps(a, b);
     vector max(a, b) = _mm256_max_ps(a, b);
     vector or(a, b) = _mm256_or_ps(a, b);
@@ -103,6 +142,17 @@ simd! {
     vector sub(a, b) = _mm256_sub_pd(a, b);
     vector mul(a, b) = _mm256_mul_pd(a, b);
     vector mul_add(a, b, c) = _mm256_fmadd_pd(a, b, c);
+    vector neg_mul_add(a, b, c) = _mm256_fnmadd_pd(a, b, c);
+    vector div(a, b) = _mm256_div_pd(a, b);
+    vector sqrt(a) = _mm256_sqrt_pd(a);
+    vector neg(a) = _mm256_xor_pd(a, _mm256_set1_pd(-0.0));
+    vector abs(a) = _mm256_andnot_pd(_mm256_set1_pd(-0.0), a);
+    vector copy_sign(a, sign) =
+        _mm256_or_pd(_mm256_andnot_pd(_mm256_set1_pd(-0.0), a), _mm256_and_pd(_mm256_set1_pd(-0.0), sign));
+    vector power_of_two(shifted) = _mm256_castsi256_pd(_mm256_add_epi64(
+        _mm256_slli_epi64::<52>(_mm256_castpd_si256(shifted)),
+        _mm256_castpd_si256(_mm256_set1_pd(1.0)),
+    ));
     vector min(a, b) = _mm256_min_pd(a, b);
     vector max(a, b) = _mm256_max_pd(a, b);
     vector or(a, b) = _mm256_or_pd(a, b);

@@ -74,7 +74,24 @@ def points(count, limit):
             yield sign * 2.0 ** random.uniform(-1074, log(limit, 2))
 
 
+def positive_points(count):
+    """Normal arguments of the logarithm: near 1, where it vanishes, where its reduction changes, and everywhere."""
+    for x in (1.0, 0.7071067811865476, 1.4142135623730951, 2.0, 2.2250738585072014e-308, 1.7976931348623157e308):
+        for k in (-2, -1, 0, 1, 2):
+            x2 = struct.unpack("<d", struct.pack("<Q", bits(x) + k))[0]
+            if 2.2250738585072014e-308 <= x2 < float("inf"):
+                yield x2
+    for i in range(count):
+        yield 1.0 + random.choice((-0.5, 1)) * 2.0 ** random.uniform(-52, 0) if i % 2 else 2.0 ** random.uniform(-1022, 1024)
+
+
+def line(name, f, x):
+    y, ulp = nearest(f(mpf(x)))
+    print(f"{name} {bits(x):016x} {bits(y):016x} {int(nint((f(mpf(x)) - mpf(y)) / ulp * 4096))}")
+
+
 for name, (f, limit) in FUNCTIONS.items():
     for x in map(float, points(int(sys.argv[1]), limit)):
-        y, ulp = nearest(f(mpf(x)))
-        print(f"{name} {bits(x):016x} {bits(y):016x} {int(nint((f(mpf(x)) - mpf(y)) / ulp * 4096))}")
+        line(name, f, x)
+for x in map(float, positive_points(int(sys.argv[1]))):
+    line("log", log, x)
