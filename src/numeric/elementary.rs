@@ -25,10 +25,12 @@ use nalgebra::ComplexField;
 use crate::numeric::double_double::two_sum;
 
 mod float;
+mod gaussians;
 mod map;
 mod radial;
 
 pub(crate) use float::Float;
+pub(crate) use gaussians::sum_gaussians;
 pub(crate) use map::{Elementary, apply, apply_with_derivative, pair, value};
 pub(crate) use radial::{exponentials, inverse_roots, powers, sum_exponentials};
 

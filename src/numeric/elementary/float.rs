@@ -37,6 +37,9 @@ pub(crate) trait Float: Real {
     /// `2^k` as a product of two normal powers, `|k| <= TAIL / log 2`.
     fn powers(shifted: Self) -> [Self; 2];
 
+    /// `2^k` for a normal result.
+    fn power(shifted: Self) -> Self;
+
     /// The leading half of the digits: its square is exact.
     fn head(self) -> Self;
 
@@ -149,6 +152,12 @@ impl Float for f64 {
     }
 
     #[inline(always)]
+    fn power(shifted: f64) -> f64 {
+        let k = shifted.to_bits().wrapping_sub(Self::SHIFT.to_bits());
+        f64::from_bits(k.wrapping_add(1023) << 52)
+    }
+
+    #[inline(always)]
     fn head(self) -> f64 {
         f64::from_bits(self.to_bits() & !((1 << 27) - 1))
     }
@@ -227,6 +236,12 @@ impl Float for f32 {
         let half = k >> 1;
         // The bias 127 is 128 - 1.
         [half - 1, k.wrapping_sub(half + 1)].map(|k| f32::from_bits(k << 23))
+    }
+
+    #[inline(always)]
+    fn power(shifted: f32) -> f32 {
+        let k = shifted.to_bits().wrapping_sub(Self::SHIFT.to_bits());
+        f32::from_bits(k.wrapping_add(127) << 23)
     }
 
     #[inline(always)]
