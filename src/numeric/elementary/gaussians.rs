@@ -14,8 +14,8 @@ fn largest_exponent<E: Float>() -> E {
     E::narrow(if E::DOUBLE { 707.0 } else { 86.0 })
 }
 
-/// `sum_r exp(a_r - rate |w - v_r|^2 - shift)` over the sources `v_r` of a block, coordinate l of source r
-/// at `l width + r`, `width = a.len()` a multiple of 32.
+/// `sum_r exp(a_r - rate |w - v_r|^2 - shift)` over the sources `v_r` of a block, coordinate l of
+/// source r at `l width + r`, `width = a.len()` a multiple of 32.
 ///
 /// Exponents outside `[-707, 707]` (`[-86, 86]` in `f32`) are replaced by the nearest bound. Panics
 /// unless `T` is `f32` or `f64`.

@@ -44,7 +44,11 @@ const ITERATIONS: usize = 1000;
 /// mass 1, in total variation), and [`marginal_error`](Self::marginal_error) is that of the last
 /// evaluation: larger if the bound on the iterations was reached, as for small epsilon. Every
 /// evaluation starts anew, with decreasing temperatures: F is a function of `mu` alone, so that runs
-/// resume bit for bit.
+/// resume bit for bit. [`warm_started`](Self::warm_started) gives this up for speed.
+///
+/// The iterations for `OT(mu, nu)` are over-relaxed, with a factor that adapts to the observed rate;
+/// those for `OT(mu, mu)` and `OT(nu, nu)` are accelerated by Chebyshev polynomials. `OT(nu, nu)` is
+/// computed in the first evaluation only.
 ///
 /// ```
 /// use wasserflow::nalgebra::DMatrix;
@@ -60,11 +64,15 @@ const ITERATIONS: usize = 1000;
 /// ```
 ///
 /// # Cost
-/// An iteration evaluates `2 m m' + m^2` exponentials for m' points of the target, on all threads;
-/// nothing is allocated after the first call. On ranks: [`Gathered`](crate::energy::Gathered).
+/// An iteration evaluates `2 m m' + m^2` exponentials for m' points of the target, on all threads,
+/// each once: the exponents are relative to the potentials of the previous iteration. The first
+/// evaluation needs another `m'^2` an iteration. Nothing is allocated after it. On ranks:
+/// [`Gathered`](crate::energy::Gathered).
 ///
 /// Source: J. Feydy, T. Sejourne, F.-X. Vialard, S. Amari, A. Trouve and G. Peyre, Interpolating
-/// between optimal transport and MMD using Sinkhorn divergences, 2019.
+/// between optimal transport and MMD using Sinkhorn divergences, 2019. Over-relaxation: T. Lehmann,
+/// M.-K. von Renesse, A. Sambale and A. Uschmajew, A note on overrelaxation in the Sinkhorn
+/// algorithm, 2021 (arXiv:2012.12562).
 #[derive(Debug, Clone)]
 pub struct SinkhornEnergy<T> {
     target: EmpiricalMeasure<T>,
@@ -137,6 +145,18 @@ impl<T: Real> SinkhornEnergy<T> {
     ///
     /// F then depends on the previous evaluation, within the tolerance, so that a resumed run equals
     /// an uninterrupted one up to the tolerance and not bit for bit.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    /// use wasserflow::transport::SinkhornEnergy;
+    ///
+    /// let pair = |a: f64, b| EmpiricalMeasure::uniform(DMatrix::from_row_slice(1, 2, &[a, b]));
+    /// let mut energy = SinkhornEnergy::half_square(pair(0.3, 2.0)?, 1.0)?.warm_started();
+    /// energy.value(&pair(0.01, 1.0)?);
+    /// assert!((energy.value(&pair(0.0, 1.0)?) - 0.259510873).abs() < 1e-8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn warm_started(mut self) -> Self {
         self.is_warm = true;
         self
@@ -163,6 +183,20 @@ impl<T: Real> SinkhornEnergy<T> {
     /// The plan of `OT(mu, nu)` is `a_i b_j exp((f_i + g_j - c(x_i, y_j)) / epsilon) / M` for the
     /// weights `a_i` of `mu` and `b_j` of `nu`, with an error of the marginals of at most
     /// [`marginal_error`](Self::marginal_error). That of `OT(mu, mu)` has `p` in place of f and g.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::DMatrix;
+    /// use wasserflow::prelude::*;
+    /// use wasserflow::transport::SinkhornEnergy;
+    ///
+    /// let point = |x: f64| EmpiricalMeasure::uniform(DMatrix::from_element(1, 1, x));
+    /// let mut energy = SinkhornEnergy::half_square(point(3.0)?, 0.1)?;
+    /// energy.value(&point(1.0)?);
+    /// let [f, g, p] = energy.potentials();
+    /// assert!((f[0] + g[0] - 2.0).abs() < 1e-9); // |1 - 3|^2 / 2
+    /// assert!(p[0].abs() < 1e-9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn potentials(&self) -> [&[T]; 3] {
         self.potentials.each_ref().map(Vec::as_slice)
     }

@@ -12,8 +12,8 @@ const MAX_RATE: f64 = 0.99999;
 /// Ratios of residuals are accepted as the rate if two of them differ by at most this part of their
 /// distance from 1.
 const STEADY: f64 = 0.1;
-/// A ratio has to exceed `omega - 1`, the rate for an optimal factor, by this part.
-const EXCESS: f64 = 1.02;
+/// A factor is increased if `1 - ratio` is below this part of `2 - omega`, its optimal value.
+const SLOW: f64 = 0.9;
 /// Iterations between two changes of the factor, so that ratios are those of one factor.
 const WAIT: usize = 3;
 /// Residuals of over-relaxed iterations may increase at first, by a factor of up to 20 (rate
@@ -80,8 +80,8 @@ impl<T: Real> Relaxation<T> {
         self.age += 1;
         let gap = T::one() - ratio;
         let is_steady = last.is_some_and(|last| (ratio - last).abs() <= real::<T>(STEADY) * gap);
-        let excess = real::<T>(EXCESS) * (self.omega - T::one());
-        if self.age >= WAIT && is_steady && ratio > excess && !self.is_plain {
+        let is_slow = gap > T::zero() && gap < real::<T>(SLOW) * (real::<T>(2.0) - self.omega);
+        if self.age >= WAIT && is_steady && is_slow && !self.is_plain {
             let root = (ratio + self.omega - T::one()) / self.omega;
             self.set(root * root / ratio);
         }
