@@ -61,11 +61,11 @@ impl<E: Float> Gaussians<'_, E> {
         let mut sums = [E::zero(); PARTS];
         for (t, a) in self.a.as_chunks::<PARTS>().0.iter().enumerate() {
             let mut squares = [E::zero(); PARTS];
-            for l in 0..P {
-                let row = &rows[l][t * PARTS..][..PARTS];
-                for r in 0..PARTS {
-                    let z = w[l] - row[r];
-                    squares[r] = fma::<E, FUSED>(z, z, squares[r]);
+            for (row, &w) in rows.iter().zip(&w) {
+                let row = &row[t * PARTS..][..PARTS];
+                for (square, &v) in squares.iter_mut().zip(row) {
+                    let z = w - v;
+                    *square = fma::<E, FUSED>(z, z, *square);
                 }
             }
             self.add::<FUSED>(&squares, a, &mut sums);
@@ -81,9 +81,9 @@ impl<E: Float> Gaussians<'_, E> {
             let mut squares = [E::zero(); PARTS];
             for (row, &w) in self.points.chunks_exact(width).zip(self.w) {
                 let row = &row[t * PARTS..][..PARTS];
-                for r in 0..PARTS {
-                    let z = w - row[r];
-                    squares[r] = fma::<E, FUSED>(z, z, squares[r]);
+                for (square, &v) in squares.iter_mut().zip(row) {
+                    let z = w - v;
+                    *square = fma::<E, FUSED>(z, z, *square);
                 }
             }
             self.add::<FUSED>(&squares, a, &mut sums);
@@ -95,12 +95,12 @@ impl<E: Float> Gaussians<'_, E> {
     #[inline(always)]
     fn add<const FUSED: bool>(&self, squares: &[E; PARTS], a: &[E; PARTS], sums: &mut [E; PARTS]) {
         let bound = largest_exponent::<E>();
-        for r in 0..PARTS {
-            let x = fma::<E, FUSED>(-self.rate, squares[r], a[r] - self.shift);
+        for ((&s, &a), sum) in squares.iter().zip(a).zip(sums) {
+            let x = fma::<E, FUSED>(-self.rate, s, a - self.shift);
             let x = at_most(at_least(x, -bound), bound);
             let (shifted, p) = reduced_exp::<E, FUSED>(x, E::zero());
             let scale = E::power(shifted);
-            sums[r] += fma::<E, FUSED>(scale, p, scale);
+            *sum += fma::<E, FUSED>(scale, p, scale);
         }
     }
 }

@@ -69,7 +69,8 @@ impl<T: Real> Relaxation<T> {
     pub(super) fn update(&mut self, residual: T) {
         let least = self.least.map_or(residual, |least: T| least.min(residual));
         self.least = Some(least);
-        if !(residual <= real::<T>(GROWTH) * least) {
+        let is_bounded = residual <= real::<T>(GROWTH) * least; // false for NaN
+        if !is_bounded {
             (self.omega, self.is_plain) = (T::one(), true);
         }
         let previous = self.residual.replace(residual);
@@ -108,7 +109,7 @@ impl<T: Real> Chebyshev<T> {
     /// residuals increase, since the iteration is not linear.
     pub(super) fn next(&mut self, residual: T) -> T {
         let previous = self.residual.replace(residual);
-        if previous.is_some_and(|previous| !(residual <= previous)) {
+        if !previous.is_none_or(|previous| residual <= previous) {
             self.omega = None;
         }
         // The eigenvalues of 1 - T' in [1, 2]: (2 - 1) / (2 + 1), squared.
