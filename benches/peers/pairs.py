@@ -3,14 +3,18 @@
 
     python3 -m venv peers && peers/bin/pip install torch jax pykeops==2.3 geomloss ott-jax numpy
     cargo bench -p wasserflow-benches --bench pairs --no-run
-    peers/bin/python benches/peers/pairs.py BINARY [ROUNDS] [FILTER]
+    peers/bin/python benches/peers/pairs.py BINARY [ROUNDS] [FILTER] [POINTS] [PEERS]
 
-BINARY is the executable that `cargo bench --no-run` prints. Each round runs ours and then the peers at every size, all on two
-threads; the least wall-clock and CPU seconds of all rounds count. KeOps and JAX are called once before (compilation). The marginal
-errors of the Sinkhorn potentials are computed here, in float64, for all libraries: the larger of the two total variations.
+BINARY is the executable that `cargo bench --no-run` prints, FILTER and PEERS regular expressions for the rows and the peers. All
+rows are computed with 500 points first (compilation, and a check of all results), then ROUNDS times with POINTS, ours and then the
+peers, all on two threads; the least wall-clock and CPU seconds of all rounds count. The points are written here and read by BINARY,
+which writes its values and velocities. The value and the gradient of every peer must agree with them; the largest relative error (in
+the norm of all gradients) is printed. The marginal errors of the Sinkhorn potentials are computed here, in float64, for all
+libraries: the larger of the two total variations.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,83 +24,95 @@ THREADS = "2"
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ[name] = THREADS
 
-import numpy as np  # noqa: E402  (after the number of threads is set)
+import jax  # noqa: E402  (after the number of threads is set)
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from geomloss import SamplesLoss  # noqa: E402
+from ott.geometry import pointcloud  # noqa: E402
+from ott.tools import sinkhorn_divergence  # noqa: E402
+from pykeops.torch import LazyTensor  # noqa: E402
 
+jax.config.update("jax_enable_x64", True)
 torch.set_num_threads(int(THREADS))
 BINARY = sys.argv[1]
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
 FILTER = sys.argv[3] if len(sys.argv) > 3 else ""
-M = 10_000
-CHUNK = 2000  # rows of a matrix of pairs in PyTorch: the whole one exceeds the memory
-
-least: dict[tuple[str, str], list[float]] = {}
-
-
-def record(row, peer, wall, cpu):
-    best = least.setdefault((row, peer), [float("inf"), float("inf")])
-    best[:] = [min(best[0], wall), min(best[1], cpu)]
+POINTS = int(sys.argv[4]) if len(sys.argv) > 4 else 10_000
+PEERS = sys.argv[5] if len(sys.argv) > 5 else ""
+CHUNK = 500  # rows of a matrix of pairs in PyTorch: all of them, with coordinates, exceed the memory
+AGREEMENT = {"f32": 2e-4, "f64": 1e-9}  # largest relative errors of values and gradients
+SCALINGS = [0.5, 0.7, 0.9, 0.95, 0.98]  # of GeomLoss: the smallest one with the marginal error of the row is used
+PROBE = 1000  # points on which it is chosen
+TINY = 1e-30  # below the root of squares: without it the gradient at 0 is NaN
 
 
-def measure(row, peer, work):
-    """Times one call; the first call of a peer compiles and is not counted."""
-    if FILTER not in row:
-        return None
-    if (row, peer) not in least:
-        work()
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    record(row, peer, time.perf_counter() - wall, time.process_time() - cpu)
-    print(f"  {row} {peer} {time.perf_counter() - wall:.3f} s, CPU {time.process_time() - cpu:.3f}", flush=True)
-    return result
+class Table:
+    """The least times of each peer, and its largest disagreement with ours."""
+
+    def __init__(self, points):
+        self.points = points
+        self.least, self.errors, self.own = {}, {}, {}
+
+    def record(self, row, peer, wall, cpu):
+        best = self.least.setdefault((row, peer), [float("inf"), float("inf")])
+        best[:] = [min(best[0], wall), min(best[1], cpu)]
+
+    def ours(self, folder, row):
+        """Runs BINARY; keeps its value, gradient and what follows."""
+        lines = subprocess.run([BINARY, folder, row], capture_output=True, text=True, check=True).stdout
+        print(lines, end="", flush=True)
+        for line in lines.splitlines():
+            name, d, scalar, *numbers = line.split()
+            if f"{name} {d} {scalar}" != row:
+                continue
+            if numbers[0] == "warm":
+                self.record(row, "ours, warm start", float(numbers[1]), float(numbers[2]))
+            elif numbers[0] != "value":
+                self.record(row, "ours", float(numbers[0]), float(numbers[1]))
+        found = np.fromfile(os.path.join(folder, row.replace(" ", "_") + ".f64"))
+        d = int(row.split()[1])
+        size = self.points * d
+        velocities = found[1 : 1 + size].reshape(self.points, d)
+        is_direction = row.startswith("svgd")
+        gradient = velocities if is_direction else -velocities / self.points
+        self.own[row] = found[0], gradient, found[1 + size :]
+
+    def measure(self, row, peer, work, tolerance=None):
+        """Times a call, which returns a value and a gradient; returns false, and does nothing, for other peers."""
+        if not re.search(PEERS, peer):
+            return False
+        wall, cpu = time.perf_counter(), time.process_time()
+        value, gradient = work()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        self.record(row, peer, wall, cpu)
+        own_value, own, _ = self.own[row]
+        gradient = np.asarray(gradient, dtype=np.float64)
+        error = np.linalg.norm(gradient - own) / np.linalg.norm(own)
+        if value is not None:
+            error = max(error, abs(float(value) - own_value) / abs(own_value))
+        self.errors[row, peer] = error
+        print(f"  {row} {peer} {wall:.3f} s, CPU {cpu:.3f}, disagreement {error:.1e}", flush=True)
+        tolerance = tolerance or AGREEMENT[row.split()[2]]
+        assert error <= tolerance, f"{row}: {peer} differs by {error:.2e}, value {value} and {own_value}"
+        return True
+
+    def print(self):
+        print("row | peer | wall s | CPU s | CPU / ours | disagreement")
+        for (row, peer), (wall, cpu) in sorted(self.least.items(), key=lambda item: item[0][0]):
+            error = self.errors.get((row, peer))
+            error = "" if error is None else f"{error:.1e}"
+            ratio = cpu / max(self.least[row, "ours"][1], 0.005)  # CPU seconds of BINARY are in steps of 0.01
+            print(row, peer, f"{wall:.3f}", f"{cpu:.2f}", f"{ratio:.1f}", error, sep=" | ")
 
 
-def ours(folder, name):
-    found = subprocess.run([BINARY, folder, name], capture_output=True, text=True, check=True).stdout
-    print(found, end="", flush=True)
-    for line in found.splitlines():
-        name, d, scalar, wall, cpu = (line.split() + ["", ""])[:5]
-        if wall != "value":
-            record(f"{name} {d} {scalar}", "wasserflow", float(wall), float(cpu))
-
-
-# W(w - v) of the energies; s is the squared distance.
+# The energies: terms (c, W, with y) of `sum_k c_k int int W d(x) d(y or x)`. s is the squared distance.
 def gaussian(s, h):
     return (-s / (2 * h * h)).exp()
 
 
-def root(s, _):
-    return (s + 1e-30).sqrt()  # without it the gradient at 0 is NaN
-
-
-def total(xs, ys, f, h, pairs):
-    """`sum_ij f(|x_i - y_j|^2) / m^2`."""
-    if pairs == "keops":
-        from pykeops.torch import LazyTensor
-
-        x, y = LazyTensor(xs[:, None, :]), LazyTensor(ys[None, :, :])
-        return f(((x - y) ** 2).sum(-1), h).sum(1).sum() / (len(xs) * len(ys))
-    if pairs == "cdist":
-        d = torch.cdist(xs, ys)
-        k = gaussian(d * d, h) if f is gaussian else d
-    else:
-        k = f(((xs[:, None, :] - ys[None, :, :]) ** 2).sum(-1), h)
-    return k.sum() / (M * len(ys))
-
-
-def energy_gradient(x, y, h, terms, pairs):
-    """The gradient of `sum_k c_k int int f d(x) d(y or x)` for the terms `(c, f, with y)`."""
-    if pairs == "keops":
-        x = x.clone().requires_grad_()
-        value = sum(c * total(x, y if cross else x, f, h, pairs) for c, f, cross in terms)
-        return torch.autograd.grad(value, x)[0]
-    rows = []
-    for part in x.split(CHUNK):
-        part = part.clone().requires_grad_()
-        # The gradient of the symmetric sum is twice that in the first argument.
-        value = sum(c * (1 if cross else 2) * total(part, y if cross else x, f, h, pairs) for c, f, cross in terms)
-        rows.append(torch.autograd.grad(value, part)[0])
-    return torch.cat(rows)
+def root(s, h):
+    return (s + TINY).sqrt()
 
 
 TERMS = {
@@ -106,77 +122,230 @@ TERMS = {
 }
 
 
-def jax_gradient(x, y, h, terms):
-    import jax
-    import jax.numpy as jnp
+def target_constant(row, y, h):
+    """The part of the energy that depends on y only: once, outside of the timings."""
+    terms = {"mmd": (0.5, gaussian), "energy-distance": (-0.5, root), "interaction": (0.0, gaussian)}
+    c, f = terms[row.split()[0]]
+    y = y.double()
+    sums = [f(torch.cdist(part, y, compute_mode="donot_use_mm_for_euclid_dist") ** 2, h).sum() for part in y.split(CHUNK)]
+    return c * float(sum(sums)) / len(y) ** 2
+
+
+def keops_autograd(x, y, h, terms):
+    """As in the tutorials of KeOps: the gradient of the sum over a LazyTensor."""
+    x = x.clone().requires_grad_()
+    value = 0.0
+    for c, f, cross in terms:
+        a, b = LazyTensor(x[:, None, :]), LazyTensor((y if cross else x)[None, :, :])
+        value = value + c * f(((a - b) ** 2).sum(-1), h).sum(1).sum() / len(x) ** 2
+    return value.item(), torch.autograd.grad(value, x)[0]
+
+
+def keops_by_hand(x, y, h, terms):
+    """Value and gradient by one reduction for each term."""
+    value, gradient = 0.0, torch.zeros_like(x)
+    for c, f, cross in terms:
+        a, b = LazyTensor(x[:, None, :]), LazyTensor((y if cross else x)[None, :, :])
+        z = a - b
+        s = (z**2).sum(-1)
+        if f is gaussian:
+            k = gaussian(s, h)
+            sums = LazyTensor.cat((k, k * z), -1).sum(1)
+            slope = -1.0 / (h * h)
+        else:
+            k = (s + TINY).rsqrt()
+            sums = LazyTensor.cat((s * k, k * z), -1).sum(1)
+            slope = 1.0
+        value = value + c * sums[:, 0].sum() / len(x) ** 2
+        gradient += (1 if cross else 2) * c * slope * sums[:, 1:] / len(x) ** 2
+    return value.item(), gradient
+
+
+def torch_autograd(x, y, h, terms, distances):
+    """Rows in chunks. The gradient of a symmetric sum is twice that in the first argument."""
+    rows, total = [], 0.0
+    for part in x.split(CHUNK):
+        part = part.clone().requires_grad_()
+        objective = 0.0
+        for c, f, cross in terms:
+            points = y if cross else x
+            if distances == "cdist":
+                r = torch.cdist(part, points, compute_mode="donot_use_mm_for_euclid_dist")
+                k = gaussian(r * r, h) if f is gaussian else r
+            else:
+                k = f(((part[:, None, :] - points[None, :, :]) ** 2).sum(-1), h)
+            k = k.sum() / len(x) ** 2
+            total += c * k.item()
+            objective = objective + c * (1 if cross else 2) * k
+        rows.append(torch.autograd.grad(objective, part)[0])
+    return total, torch.cat(rows)
+
+
+def torch_by_hand(x, y, h, terms):
+    """Rows in chunks: `sum_j k_ij (x_i - y_j)` by products of matrices."""
+    ones = torch.ones(len(x), 1, dtype=x.dtype)
+    total, gradient = 0.0, torch.zeros_like(x)
+    for c, f, cross in terms:
+        points = y if cross else x
+        extended = torch.cat((points, ones), 1)
+        for start in range(0, len(x), CHUNK):
+            part = x[start : start + CHUNK]
+            r = torch.cdist(part, points, compute_mode="donot_use_mm_for_euclid_dist")
+            if f is gaussian:
+                k = r.square_().mul_(-0.5 / (h * h)).exp_()
+                slope = -1.0 / (h * h)
+            else:
+                total += c * r.sum().item() / len(x) ** 2
+                k = torch.where(r > 0, 1 / r, 0)
+                slope = 1.0
+            sums = k @ extended
+            if f is gaussian:
+                total += c * sums[:, -1].sum().item() / len(x) ** 2
+            scale = (1 if cross else 2) * c * slope / len(x) ** 2
+            gradient[start : start + CHUNK] += scale * (part * sums[:, -1:] - sums[:, :-1])
+    return total, gradient
+
+
+def jax_autograd(x, y, h, terms):
+    """`grad` of the sum of a row, mapped over the rows, under `jit`."""
 
     def f_of(f, s):
-        return jnp.exp(-s / (2 * h * h)) if f is gaussian else jnp.sqrt(s + 1e-30)
+        return jnp.exp(-s / (2 * h * h)) if f is gaussian else jnp.sqrt(s + TINY)
 
     @jax.jit
     def gradient(x, y):
         def one(w):
-            def value(w):
-                sums = 0.0
+            def objective(w):
+                sums, value = 0.0, 0.0
                 for c, f, cross in terms:
-                    points = y if cross else x
-                    sums += c * (1 if cross else 2) * f_of(f, ((w - points) ** 2).sum(-1)).mean()
-                return sums
+                    term = c * f_of(f, ((w - (y if cross else x)) ** 2).sum(-1)).mean()
+                    sums, value = sums + (1 if cross else 2) * term, value + term
+                return sums, value
 
-            return jax.grad(value)(w)
+            return jax.grad(objective, has_aux=True)(w)
 
-        return jax.lax.map(one, x, batch_size=64) / len(x)
+        field, values = jax.lax.map(one, x, batch_size=64)
+        return values.mean(), field / len(x)
 
-    return lambda: gradient(x, y).block_until_ready()
+    compiled = gradient.lower(x, y).compile()
+
+    def work():
+        value, field = compiled(x, y)
+        return float(value), field.block_until_ready()
+
+    return work
 
 
-def svgd(x, h, pairs):
+def svgd_keops(x, h):
     """The direction of SVGD for the standard normal density (score -x)."""
-    if pairs == "keops":
-        from pykeops.torch import LazyTensor
+    a, b = LazyTensor(x[:, None, :]), LazyTensor(x[None, :, :])
+    z = a - b
+    k = gaussian((z**2).sum(-1), h)
+    return None, (k * (z / (h * h) - b)).sum(1) / len(x)
 
-        a, b = LazyTensor(x[:, None, :]), LazyTensor(x[None, :, :])
-        k = (-((a - b) ** 2).sum(-1) / (2 * h * h)).exp()
-        return (k * (-b + (a - b) / (h * h))).sum(1) / len(x)
-    rows = []
+
+def svgd_torch(x, h):
+    rows, ones = [], torch.ones(len(x), 1, dtype=x.dtype)
+    extended = torch.cat((x, ones), 1)
     for part in x.split(CHUNK):
-        k = gaussian(torch.cdist(part, x) ** 2, h)
-        rows.append((-k @ x + (part * k.sum(1, keepdim=True) - k @ x) / (h * h)) / len(x))
-    return torch.cat(rows)
+        k = torch.cdist(part, x, compute_mode="donot_use_mm_for_euclid_dist").square_().mul_(-0.5 / (h * h)).exp_()
+        sums = k @ extended
+        product, total = sums[:, :-1], sums[:, -1:]
+        rows.append((-product + (part * total - product) / (h * h)) / len(x))
+    return None, torch.cat(rows)
 
 
-def stein(x, h, pairs):
-    """The gradient of half the squared Stein discrepancy to the standard normal density."""
-    d = x.shape[1]
+def svgd_jax(x, h):
+    @jax.jit
+    def direction(x):
+        def one(w):
+            z = w - x
+            k = jnp.exp(-(z**2).sum(-1) / (2 * h * h))
+            return k @ (z / (h * h) - x) / len(x)
 
-    def kernel(w, v, dot):
-        z = w - v
-        s = (z * z).sum(-1)
-        k = (-s / (2 * h * h)).exp()
-        # k s(w).s(v) + 2 f' (s(v) - s(w)).z - 2 d f' - 4 s f'', the score s(w) = -w
-        return k * (dot - s / (h * h) + d / (h * h) - s / h**4)
+        return jax.lax.map(one, x, batch_size=64)
 
-    if pairs == "keops":
-        from pykeops.torch import LazyTensor
+    compiled = direction.lower(x).compile()
+    return lambda: (None, compiled(x).block_until_ready())
 
-        x = x.clone().requires_grad_()
-        w, v = LazyTensor(x[:, None, :]), LazyTensor(x[None, :, :])
-        value = kernel(w, v, (w * v).sum(-1)).sum(1).sum() / (2 * len(x) ** 2)
-        return torch.autograd.grad(value, x)[0]
-    rows = []
-    for part in x.split(CHUNK // 2):
+
+def stein_kernel(s, dot, h, d):
+    """`k s(w).s(v) + 2 f' (s(v) - s(w)).z - 2 d f' - 4 s f''` for the score `s(w) = -w`, without the factor k."""
+    return dot - s / (h * h) + d / (h * h) - s / h**4
+
+
+def stein_keops_autograd(x, h):
+    x = x.clone().requires_grad_()
+    w, v = LazyTensor(x[:, None, :]), LazyTensor(x[None, :, :])
+    s = ((w - v) ** 2).sum(-1)
+    u = gaussian(s, h) * stein_kernel(s, (w * v).sum(-1), h, x.shape[1])
+    value = u.sum(1).sum() / (2 * len(x) ** 2)
+    return value.item(), torch.autograd.grad(value, x)[0]
+
+
+def stein_keops_by_hand(x, h):
+    w, v = LazyTensor(x[:, None, :]), LazyTensor(x[None, :, :])
+    z = w - v
+    s = (z**2).sum(-1)
+    k = gaussian(s, h)
+    u = stein_kernel(s, (w * v).sum(-1), h, x.shape[1])
+    slope = 2 / (h * h) + 2 / h**4
+    sums = LazyTensor.cat((k * u, k * (v - z * (slope + u / (h * h)))), -1).sum(1)
+    return sums[:, 0].sum().item() / (2 * len(x) ** 2), sums[:, 1:] / len(x) ** 2
+
+
+def stein_torch_autograd(x, h):
+    rows, total = [], 0.0
+    for part in x.split(CHUNK):
         part = part.clone().requires_grad_()
-        value = kernel(part[:, None, :], x[None, :, :], part @ x.T).sum() / len(x) ** 2
+        s = torch.cdist(part, x, compute_mode="donot_use_mm_for_euclid_dist") ** 2
+        value = (gaussian(s, h) * stein_kernel(s, part @ x.T, h, x.shape[1])).sum() / len(x) ** 2
+        total += value.item() / 2
         rows.append(torch.autograd.grad(value, part)[0])
-    return torch.cat(rows)
+    return total, torch.cat(rows)
+
+
+def stein_torch_by_hand(x, h):
+    rows, total, ones = [], 0.0, torch.ones(len(x), 1, dtype=x.dtype)
+    extended = torch.cat((x, ones), 1)
+    for part in x.split(CHUNK):
+        s = torch.cdist(part, x, compute_mode="donot_use_mm_for_euclid_dist").square_()
+        k = gaussian(s, h)
+        ku = k * stein_kernel(s, part @ x.T, h, x.shape[1])
+        total += ku.sum().item() / (2 * len(x) ** 2)
+        along = (ku / (h * h) + (2 / (h * h) + 2 / h**4) * k) @ extended
+        rows.append((k @ x - part * along[:, -1:] + along[:, :-1]) / len(x) ** 2)
+    return total, torch.cat(rows)
+
+
+def stein_jax(x, h):
+    @jax.jit
+    def gradient(x):
+        def one(w):
+            def objective(w):
+                s = ((w - x) ** 2).sum(-1)
+                return (jnp.exp(-s / (2 * h * h)) * stein_kernel(s, x @ w, h, x.shape[1])).mean()
+
+            return jax.value_and_grad(objective)(w)
+
+        values, field = jax.lax.map(one, x, batch_size=64)
+        return values.mean() / 2, field / len(x)
+
+    compiled = gradient.lower(x).compile()
+
+    def work():
+        value, field = compiled(x)
+        return float(value), field.block_until_ready()
+
+    return work
 
 
 def marginal_error(x, y, f, g, epsilon):
     """The larger total variation of the marginals of `exp((f + g - c) / epsilon) / m^2`."""
     f, g = (np.asarray(z, dtype=np.float64).ravel() for z in (f, g))
     columns, rows = np.zeros(len(y)), np.zeros(len(x))
-    for start in range(0, len(x), 1000):
-        part = slice(start, start + 1000)
+    for start in range(0, len(x), CHUNK):
+        part = slice(start, start + CHUNK)
         c = ((x[part, None, :] - y[None, :, :]) ** 2).sum(-1) / 2
         plan = np.exp((f[part, None] + g[None, :] - c) / epsilon) / (len(x) * len(y))
         rows[part] = plan.sum(1)
@@ -185,111 +354,149 @@ def marginal_error(x, y, f, g, epsilon):
 
 
 def geomloss(x, y, epsilon, scaling, backend):
-    from geomloss import SamplesLoss
-
-    blur = epsilon**0.5
-    loss = SamplesLoss("sinkhorn", p=2, blur=blur, scaling=scaling, backend=backend)
+    settings = {"loss": "sinkhorn", "p": 2, "blur": epsilon**0.5, "scaling": scaling, "backend": backend}
+    loss = SamplesLoss(**settings)
 
     def work():
         points = x.clone().requires_grad_()
         value = loss(points, y)
         return value.item(), torch.autograd.grad(value, points)[0]
 
-    potentials = SamplesLoss("sinkhorn", p=2, blur=blur, scaling=scaling, backend=backend, potentials=True, debias=False)
+    potentials = SamplesLoss(**settings, potentials=True, debias=False)
     return work, lambda: [z.numpy() for z in potentials(x, y)]
 
 
-def ott(x, y, epsilon, tolerance):
-    import jax
-    import jax.numpy as jnp
-    from ott.geometry import pointcloud
-    from ott.problems.linear import linear_problem
-    from ott.solvers.linear import sinkhorn
-    from ott.tools import sinkhorn_divergence
+def geomloss_scaling(x, y, epsilon, tolerance):
+    """The smallest scaling that has the marginal error on the first points, else the largest one."""
+    x, y = x[:PROBE].double(), y[:PROBE].double()
+    for scaling in SCALINGS:
+        _, potentials = geomloss(x, y, epsilon, scaling, "tensorized")
+        if marginal_error(x.numpy(), y.numpy(), *potentials(), epsilon) <= tolerance:
+            break
+    return scaling
 
+
+def ott(x, y, epsilon, tolerance):
     # The cost of OTT is |x - y|^2; that of points divided by 2^(1/2) is half of it.
     scale = 2**0.5
-    options = {"threshold": tolerance, "max_iterations": 5000}
+    options = {"threshold": tolerance, "max_iterations": 10_000}
 
     @jax.jit
-    def gradient(x):
+    def gradient(x, y):
         def value(x):
-            return sinkhorn_divergence.sinkhorn_divergence(
+            out = sinkhorn_divergence.sinkhorn_divergence(
                 pointcloud.PointCloud, x / scale, y / scale, epsilon=epsilon, solve_kwargs=options
-            )[0]
+            )[1]
+            return out.divergence, out.potentials[0]
 
-        return jax.value_and_grad(value)(x)
+        return jax.value_and_grad(value, has_aux=True)(x)
+
+    kept, compiled = [], gradient.lower(x, y).compile()
 
     def work():
-        value, field = gradient(x)
+        (value, potentials), field = compiled(x, y)
+        # Their plan has no factor 1/m^2.
+        kept[:] = [np.asarray(z) + epsilon * np.log(len(z)) for z in potentials]
         return float(value), field.block_until_ready()
 
-    def potentials():
-        geometry = pointcloud.PointCloud(x / scale, y / scale, epsilon=epsilon)
-        out = sinkhorn.Sinkhorn(**options)(linear_problem.LinearProblem(geometry))
-        return out.f, out.g
-
-    _ = jnp
-    return work, potentials
+    return work, lambda: kept
 
 
-def main():
-    import jax
+def pairs(table, folder, d, x64, y64):
+    h = d**0.5
+    for scalar, dtype in (("f32", torch.float32), ("f64", torch.float64)):
+        x, y = x64.to(dtype), y64.to(dtype)
+        jx, jy = jnp.asarray(x.numpy()), jnp.asarray(y.numpy())
+        for name, terms in TERMS.items():
+            row = f"{name} {d} {scalar}"
+            if not re.search(FILTER, row):
+                continue
+            table.ours(folder, row)
+            constant = target_constant(row, y, h)
 
-    jax.config.update("jax_enable_x64", True)
-    import jax.numpy as jnp
+            def plus(work):
+                value, gradient = work()
+                return value + constant, gradient
 
+            peers = {
+                "KeOps, by hand": lambda: keops_by_hand(x, y, h, terms),
+                "KeOps, autograd": lambda: keops_autograd(x, y, h, terms),
+                "PyTorch, by hand": lambda: torch_by_hand(x, y, h, terms),
+                "PyTorch, cdist, autograd": lambda: torch_autograd(x, y, h, terms, "cdist"),
+                "PyTorch, differences, autograd": lambda: torch_autograd(x, y, h, terms, "differences"),
+                "JAX": jax_autograd(jx, jy, h, terms),
+            }
+            if table.points > 2000:  # slower than `cdist` by a factor of 2 to 10
+                del peers["PyTorch, differences, autograd"]
+            for peer, work in peers.items():
+                table.measure(row, peer, lambda: plus(work))
+        row = f"svgd {d} {scalar}"
+        if re.search(FILTER, row):
+            table.ours(folder, row)
+            table.measure(row, "KeOps, by hand", lambda: svgd_keops(x, h))
+            table.measure(row, "PyTorch, by hand", lambda: svgd_torch(x, h))
+            table.measure(row, "JAX", svgd_jax(jx, h))
+        row = f"stein {d} {scalar}"
+        if re.search(FILTER, row):
+            table.ours(folder, row)
+            table.measure(row, "KeOps, by hand", lambda: stein_keops_by_hand(x, h))
+            table.measure(row, "KeOps, autograd", lambda: stein_keops_autograd(x, h))
+            table.measure(row, "PyTorch, by hand", lambda: stein_torch_by_hand(x, h))
+            table.measure(row, "PyTorch, cdist, autograd", lambda: stein_torch_autograd(x, h))
+            table.measure(row, "JAX", stein_jax(jx, h))
+
+
+def divergences(table, folder, d, x64, y64):
+    for epsilon, tolerance, scalar in (
+        (0.05 * d, "1e-3", "f64"),
+        (0.05 * d, "1e-3", "f32"),
+        (0.05 * d, "1e-6", "f64"),
+        (0.005 * d, "1e-3", "f64"),
+        (0.005 * d, "1e-3", "f32"),
+        (0.005 * d, "1e-6", "f64"),
+    ):
+        row = f"sinkhorn-{epsilon:g}-{tolerance} {d} {scalar}"
+        if not re.search(FILTER, row):
+            continue
+        table.ours(folder, row)
+        x, y = (z.to(torch.float32 if scalar == "f32" else torch.float64) for z in (x64, y64))
+        f, g = np.split(table.own[row][2], 3)[:2]
+        error = marginal_error(x64.numpy(), y64.numpy(), f, g, epsilon)
+        print(f"  {row} ours: marginal error {error:.2e}", flush=True)
+        jx, jy = jnp.asarray(x.numpy()), jnp.asarray(y.numpy())
+        scaling = geomloss_scaling(x, y, epsilon, float(tolerance))
+        peers = {
+            f"GeomLoss, online, {scaling}": geomloss(x, y, epsilon, scaling, "online"),
+            "OTT": ott(jx, jy, epsilon, float(tolerance)),
+        }
+        if table.points <= 2000 or scalar == "f32":  # four matrices of costs, and temporary ones
+            peers[f"GeomLoss, tensorized, {scaling}"] = geomloss(x, y, epsilon, scaling, "tensorized")
+        for peer, (work, potentials) in peers.items():
+            # Values and gradients differ by the marginal errors of both.
+            if not table.measure(row, peer, work, tolerance=100 * float(tolerance)):
+                continue
+            error = marginal_error(x64.numpy(), y64.numpy(), *potentials(), epsilon)
+            print(f"  {row} {peer} marginal error {error:.2e}", flush=True)
+
+
+def run(points, rounds):
     torch.manual_seed(1)
+    table = Table(points)
     with tempfile.TemporaryDirectory() as folder:
         clouds = {}
         for d in (2, 10):
-            x = torch.randn(M, d, dtype=torch.float64)
-            y = torch.randn(M, d, dtype=torch.float64) + 0.5
+            x = torch.randn(points, d, dtype=torch.float64)
+            y = torch.randn(points, d, dtype=torch.float64) + 0.5
             clouds[d] = x, y
-            for name, points in (("x", x), ("y", y)):
-                points.numpy().tofile(os.path.join(folder, f"{name}_{d}.f64"))
-        for _ in range(ROUNDS):
-            for d, (x64, y64) in clouds.items():
-                h = d**0.5
-                for scalar, dtype in (("f32", torch.float32), ("f64", torch.float64)):
-                    x, y = x64.to(dtype), y64.to(dtype)
-                    jx, jy = jnp.asarray(x.numpy()), jnp.asarray(y.numpy())
-                    for name, terms in TERMS.items():
-                        row = f"{name} {d} {scalar}"
-                        if FILTER in row:
-                            ours(folder, row)
-                            for pairs in ("keops", "cdist", "differences"):
-                                measure(row, pairs, lambda: energy_gradient(x, y, h, terms, pairs))
-                            measure(row, "jax", jax_gradient(jx, jy, h, terms))
-                    for name, work in (("svgd", svgd), ("stein", stein)):
-                        row = f"{name} {d} {scalar}"
-                        if FILTER in row:
-                            ours(folder, row)
-                            for pairs in ("keops", "torch"):
-                                measure(row, pairs, lambda: work(x, h, pairs))
-                epsilon = 0.05 * d
-                for tolerance in ("1e-3", "1e-6"):
-                    row = f"sinkhorn-{epsilon:g}-{tolerance} {d} f64"
-                    if FILTER not in row:
-                        continue
-                    ours(folder, row)
-                    scaling = {"1e-3": 0.9, "1e-6": 0.99}[tolerance]
-                    peers = {
-                        "geomloss-online": geomloss(x64, y64, epsilon, scaling, "online"),
-                        "geomloss-tensorized": geomloss(x64, y64, epsilon, scaling, "tensorized"),
-                        "ott": ott(jnp.asarray(x64.numpy()), jnp.asarray(y64.numpy()), epsilon, float(tolerance)),
-                    }
-                    for peer, (work, potentials) in peers.items():
-                        is_first = (row, peer) not in least
-                        value, _ = measure(row, peer, work)
-                        if is_first:
-                            error = marginal_error(x64.numpy(), y64.numpy(), *potentials(), epsilon)
-                            print(f"  {row} {peer} value {value:.9f} marginal {error:.2e}", flush=True)
-    print("row, then least wall-clock seconds (CPU seconds; ratio of CPU seconds)")
-    for row in dict.fromkeys(row for row, _ in least):
-        own = least[row, "wasserflow"]
-        cells = [f"{peer} {w:.3f} ({c:.2f}; {c / own[1]:.1f})" for (r, peer), (w, c) in least.items() if r == row]
-        print(row, *cells, sep=" | ")
+            for name, cloud in (("x", x), ("y", y)):
+                cloud.numpy().tofile(os.path.join(folder, f"{name}_{d}.f64"))
+        for _ in range(rounds):
+            for d, (x, y) in clouds.items():
+                pairs(table, folder, d, x, y)
+                divergences(table, folder, d, x, y)
+    return table
 
 
-main()
+if __name__ == "__main__":
+    run(500, 1)
+    run(POINTS, ROUNDS).print()

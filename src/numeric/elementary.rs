@@ -25,6 +25,7 @@ use nalgebra::ComplexField;
 
 mod angle;
 mod float;
+mod gaussians;
 mod lanes;
 mod map;
 mod radial;
@@ -33,6 +34,7 @@ mod trigonometric;
 
 pub(crate) use angle::arc_cosines;
 pub(crate) use float::Float;
+pub(crate) use gaussians::sum_gaussians;
 pub(crate) use lanes::Lanes;
 pub(crate) use map::{Elementary, Formula, apply, apply_with_derivative, map, pair, scalar, value};
 pub(crate) use radial::{exponentials, inverse_roots, powers, sum_exponentials};

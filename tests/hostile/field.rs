@@ -385,6 +385,12 @@ fn distances<T: Real>(suite: &Suite<'_>) {
             suite.call("SinkhornEnergy::marginal_error", x, || {
                 entropic.marginal_error()
             });
+            suite.call("SinkhornEnergy::potentials", x, || {
+                entropic.potentials().map(<[T]>::len)
+            });
+            suite.call("SinkhornEnergy::warm_started", x, || {
+                entropic.clone().warm_started()
+            });
             for count in [0, 1, 3] {
                 suite.call("SinkhornEnergy::accuracy", (x, count), || {
                     entropic.clone().accuracy(real(x), count)

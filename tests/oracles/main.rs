@@ -20,6 +20,7 @@ mod langevin;
 mod lazy_training;
 mod order;
 mod sampling;
+mod sinkhorn;
 mod transport;
 mod transport_along_flows;
 mod transport_exact;

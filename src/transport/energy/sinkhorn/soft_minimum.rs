@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::energy::Rows;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::elementary::sum_exponentials;
+use crate::numeric::elementary::{sum_exponentials, sum_gaussians};
 use crate::numeric::pair_blocks::{BLOCK, Blocks};
 use crate::numeric::simd::is_supported;
 use crate::numeric::vector::column;
@@ -20,6 +20,10 @@ pub(super) struct Cloud<'a, T: Real> {
 /// Terms below `exp(-NEGLIGIBLE)` of the largest one are left out: a sum of `10^9` of them is below
 /// the rounding error in `f64`.
 const NEGLIGIBLE: f64 = 60.0;
+
+/// Sums with a given shift are accepted up to this size and down to its reciprocal: the terms that
+/// matter are then normal numbers in `f32` too.
+const LARGEST_SUM: f64 = 1e12;
 
 /// The soft minima of the last computation, with its buffers.
 #[derive(Debug, Clone)]
@@ -46,49 +50,75 @@ impl<T: Real> SoftMinima<T> {
 
     /// Computes
     /// `-epsilon log int exp((potential(y) - |w - y|^2 / 2) / epsilon) dmu(y) / M` at the columns w
-    /// of `at`, and in the columns of `shift` the mean of `y - w` under this density.
+    /// of `at`. The exponents contain the logarithms of the weights.
     ///
-    /// The exponents contain the logarithms of the weights.
+    /// `guess` are approximate results. With them as shifts of the exponents one pass over the
+    /// sources suffices; rows whose guess is too far off are computed without it.
     pub(super) fn compute(
         &mut self,
         cloud: Cloud<'_, T>,
         potential: &[T],
         epsilon: T,
         at: &DMatrix<T>,
-        shift: Option<&mut DMatrix<T>>,
+        guess: &[T],
     ) {
-        let (p, len) = at.shape();
-        let (measure, lowest) = (cloud.measure, real::<T>(f64::NEG_INFINITY));
-        self.potentials.clear();
-        let weights = measure.weights().iter();
-        self.potentials
-            .extend(potential.iter().zip(weights).map(|(&f, &c)| {
-                if c == T::zero() {
-                    lowest
-                } else {
-                    f / epsilon + c.ln()
-                }
-            }));
-        self.potentials
-            .resize(potential.len().next_multiple_of(BLOCK), lowest);
-        let sum = Sum {
-            cloud,
-            potentials: &self.potentials,
-            rate: real::<T>(0.5) / epsilon,
-        };
-        let log_mass = measure.mass().ln();
-        let row = |i: usize, _: &mut [T], out: &mut [T]| {
+        let log_mass = self.prepare(cloud, potential, epsilon);
+        let sum = Sum::new(cloud, &self.potentials, epsilon);
+        let largest_sum = real::<T>(LARGEST_SUM);
+        let row = |i: usize, _: &mut [T], _: &mut [T]| {
             let w = column(at, i);
+            if is_supported::<T>() {
+                let shift = log_mass - guess[i] / epsilon;
+                let total = sum.with_shift(w, shift);
+                if total <= largest_sum && total * largest_sum >= T::one() {
+                    return guess[i] - epsilon * total.ln();
+                }
+            }
+            let (largest, total) = sum.with_largest(w, &mut []);
+            -epsilon * (largest + total.ln() - log_mass)
+        };
+        let size = (at.nrows(), at.ncols(), potential.len());
+        self.rows.fill(size, 0, None, &row);
+    }
+
+    /// [`compute`](Self::compute), and in the columns of `means` the mean of `y - w` under the
+    /// density of the sum.
+    pub(super) fn compute_with_means(
+        &mut self,
+        cloud: Cloud<'_, T>,
+        potential: &[T],
+        epsilon: T,
+        at: &DMatrix<T>,
+        means: &mut DMatrix<T>,
+    ) {
+        let log_mass = self.prepare(cloud, potential, epsilon);
+        let sum = Sum::new(cloud, &self.potentials, epsilon);
+        let row = |i: usize, _: &mut [T], out: &mut [T]| {
             out.fill(T::zero());
-            let (largest, total) = if is_supported::<T>() {
-                sum.by_blocks(w, out)
-            } else {
-                sum.by_pairs(w, out)
-            };
+            let (largest, total) = sum.with_largest(column(at, i), out);
             out.iter_mut().for_each(|out| *out /= total);
             -epsilon * (largest + total.ln() - log_mass)
         };
-        self.rows.fill((p, len, potential.len()), 0, shift, &row);
+        let size = (at.nrows(), at.ncols(), potential.len());
+        self.rows.fill(size, 0, Some(means), &row);
+    }
+
+    /// Computes the exponents at distance 0; returns the logarithm of the mass.
+    fn prepare(&mut self, cloud: Cloud<'_, T>, potential: &[T], epsilon: T) -> T {
+        let lowest = real::<T>(f64::NEG_INFINITY);
+        let weights = cloud.measure.weights().iter();
+        let exponents = potential.iter().zip(weights).map(|(&f, &c)| {
+            if c == T::zero() {
+                lowest
+            } else {
+                f / epsilon + c.ln()
+            }
+        });
+        self.potentials.clear();
+        self.potentials.extend(exponents);
+        let len = potential.len().next_multiple_of(BLOCK);
+        self.potentials.resize(len, lowest);
+        cloud.measure.mass().ln()
     }
 }
 
@@ -99,9 +129,35 @@ struct Sum<'a, T: Real> {
     rate: T,
 }
 
-impl<T: Real> Sum<'_, T> {
+impl<'a, T: Real> Sum<'a, T> {
+    fn new(cloud: Cloud<'a, T>, potentials: &'a [T], epsilon: T) -> Self {
+        Self {
+            cloud,
+            potentials,
+            rate: real::<T>(0.5) / epsilon,
+        }
+    }
+
+    /// The sum divided by `exp(shift)`; 0 or infinite if that is out of range.
+    fn with_shift(&self, w: &[T], shift: T) -> T {
+        let blocks = self.cloud.blocks.iter();
+        blocks.fold(T::zero(), |sum, block| {
+            let potentials = &self.potentials[block.first..][..block.width()];
+            sum + sum_gaussians(w, block.points, potentials, [self.rate, shift])
+        })
+    }
+
     /// Returns `(e, s)`, the sum divided by `exp(e)`, e the largest exponent, and adds that of the
     /// terms times `y_j - w` to `out`.
+    fn with_largest(&self, w: &[T], out: &mut [T]) -> (T, T) {
+        if is_supported::<T>() {
+            self.by_blocks(w, out)
+        } else {
+            self.by_pairs(w, out)
+        }
+    }
+
+    /// [`with_largest`](Self::with_largest), block by block.
     fn by_blocks(&self, w: &[T], out: &mut [T]) -> (T, T) {
         let (mut largest, mut total) = (real::<T>(f64::NEG_INFINITY), T::zero());
         let mut terms = [T::zero(); BLOCK];
@@ -126,7 +182,7 @@ impl<T: Real> Sum<'_, T> {
         (largest, total)
     }
 
-    /// [`by_blocks`](Self::by_blocks), one pair after the other.
+    /// [`with_largest`](Self::with_largest), one pair after the other.
     fn by_pairs(&self, w: &[T], out: &mut [T]) -> (T, T) {
         let (mut largest, mut total) = (real::<T>(f64::NEG_INFINITY), T::zero());
         let measure = self.cloud.measure;
