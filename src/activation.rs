@@ -31,6 +31,10 @@ crate::encoding::by_name!(
     Silu,
     Sine,
 );
+#[cfg(feature = "serde")]
+fn check_setting(sigma: &impl Activation<f64>) -> Result<(), ParameterError> {
+    sigma.check()
+}
 
 /// An activation function `sigma: R -> R` with its derivative `sigma'`.
 ///

@@ -11,7 +11,8 @@ pub(crate) mod matrices;
 pub(crate) mod matrix;
 
 /// Implements serde for settings without parameters, or with one, as a variant of their own name:
-/// `"Relu"`, `{"Huber": 1.0}`. The name of another setting is refused.
+/// `"Relu"`, `{"Huber": 1.0}`. The name of another setting is refused, and so is a value that does not
+/// satisfy the function `check_setting` at the place of the call.
 macro_rules! by_name {
     ($($name:ident $(($value:ty))?),+ $(,)?) => {$(
         const _: () = {
@@ -42,7 +43,10 @@ macro_rules! by_name {
         }
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(decoder: D) -> Result<Self, D::Error> {
-                Named::deserialize(decoder).map(|Named::$name(value)| Self(value))
+                let Named::$name(value) = Named::deserialize(decoder)?;
+                let setting = Self(value);
+                check_setting(&setting).map_err(serde::de::Error::custom)?;
+                Ok(setting)
             }
         }
     };

@@ -9,6 +9,12 @@ use thiserror::Error;
 
 use crate::real::{Real, real};
 
+mod number;
+mod step;
+
+pub(crate) use number::Number;
+pub use step::StepError;
+
 /// Asserts that two sizes agree, with the message of a [`ShapeError`].
 ///
 /// The seams of methods that are infallible in a step call it: a slice of the wrong length would
@@ -78,9 +84,11 @@ impl ShapeError {
 ///
 /// let error = ParameterError { name: "dt", requirement: "positive and finite", value: -1.0 };
 /// assert_eq!(error.to_string(), "dt must be positive and finite, found -1");
+/// let error = ParameterError { value: -1e-320, ..error };
+/// assert_eq!(error.to_string(), "dt must be positive and finite, found -1e-320");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
-#[error("{name} must be {requirement}, found {value}")]
+#[error("{name} must be {requirement}, found {}", Number(.value))]
 pub struct ParameterError {
     /// Name of the parameter.
     pub name: &'static str,
@@ -207,7 +215,7 @@ pub enum MeasureError {
         len: usize,
     },
     /// A coordinate is infinite or NaN.
-    #[error("particle {particle}, coordinate {coordinate} must be finite, found {value}")]
+    #[error("particle {particle}, coordinate {coordinate} must be finite, found {}", Number(.value))]
     Point {
         /// Index i of the particle.
         particle: usize,
@@ -217,7 +225,7 @@ pub enum MeasureError {
         value: f64,
     },
     /// A weight is negative, infinite or NaN.
-    #[error("the weight of particle {particle} must be finite and >= 0, found {value}")]
+    #[error("the weight of particle {particle} must be finite and >= 0, found {}", Number(.value))]
     Weight {
         /// Index i of the particle.
         particle: usize,
@@ -250,7 +258,7 @@ pub enum RiskError {
         len: usize,
     },
     /// A coordinate of a sample is infinite or NaN.
-    #[error("sample {sample}, coordinate {coordinate} must be finite, found {value}")]
+    #[error("sample {sample}, coordinate {coordinate} must be finite, found {}", Number(.value))]
     Input {
         /// Index j of the sample.
         sample: usize,
@@ -260,7 +268,7 @@ pub enum RiskError {
         value: f64,
     },
     /// The loss is not defined at a target.
-    #[error("sample {sample}, target {output} must be {requirement}, found {value}")]
+    #[error("sample {sample}, target {output} must be {requirement}, found {}", Number(.value))]
     Target {
         /// Index j of the sample.
         sample: usize,
@@ -272,7 +280,7 @@ pub enum RiskError {
         value: f64,
     },
     /// A sample weight is negative, infinite or NaN.
-    #[error("the weight of sample {sample} must be finite and >= 0, found {value}")]
+    #[error("the weight of sample {sample} must be finite and >= 0, found {}", Number(.value))]
     Weight {
         /// Index j of the sample.
         sample: usize,
@@ -290,105 +298,7 @@ pub enum RiskError {
     Parameter(#[from] ParameterError),
 }
 
-/// A failure while a flow runs; the state keeps the last finite measure.
-///
-/// The variants [`Measure`](Self::Measure), [`Shape`](Self::Shape) and
-/// [`Parameter`](Self::Parameter) report invalid input at run time: a state or an energy that was
-/// modified between steps, and the arguments of the run itself.
-#[derive(Debug, Clone, Copy, PartialEq, Error)]
-#[non_exhaustive]
-pub enum StepError {
-    /// A particle, its velocity or the energy became infinite or NaN: the step is too long for
-    /// this energy, or the flow reaches the boundary of its domain.
-    #[error(
-        "the result of step {step} from time {time} is not finite: \
-         reduce the step size, or use an adaptive or proximal integrator"
-    )]
-    NonFinite {
-        /// The number of steps completed before the failed one.
-        step: usize,
-        /// The time at which the step began, which is that of the state kept.
-        time: f64,
-    },
-    /// The inner solver of an implicit step did not reach its tolerance.
-    #[error(
-        "the inner solver stopped after {iterations} iterations with residual {residual}: \
-         reduce the step size or increase the tolerance"
-    )]
-    Inner {
-        /// The number of iterations performed.
-        iterations: usize,
-        /// The remaining residual, in the unit that the integrator documents.
-        residual: f64,
-    },
-    /// Chattering of an adaptive explicit method: particles slide along a kink of the energy, which
-    /// limits the steps.
-    #[error(
-        "chattering at time {time}: particles slide along kinks, which limits the steps to {size}: \
-         use a proximal integrator"
-    )]
-    Chatter {
-        /// The time at which chattering was detected, which is that of the state kept.
-        time: f64,
-        /// The last step size.
-        size: f64,
-    },
-    /// Stiffness: an adaptive explicit method remains at the limit of its stability.
-    #[error(
-        "stiff at time {time}: steps of {size} are limited by stability, not by accuracy: \
-         use a proximal integrator"
-    )]
-    Stiff {
-        /// The time at which stiffness was detected, which is that of the state kept.
-        time: f64,
-        /// The last step size.
-        size: f64,
-    },
-    /// The steps are too short to reach the requested time, or to move the particles.
-    #[error(
-        "no progress at time {time} with steps of {size}: use longer steps, a larger tolerance, \
-         or a proximal integrator"
-    )]
-    Crawl {
-        /// The time of the state kept.
-        time: f64,
-        /// The last step size.
-        size: f64,
-    },
-    /// The energy does not implement an operation that the method requires.
-    #[error("the method requires {what}, which this energy does not provide")]
-    Unsupported {
-        /// The missing operation.
-        what: &'static str,
-    },
-    /// The measure of the state is not valid.
-    #[error(transparent)]
-    Measure(#[from] MeasureError),
-    /// The particles of the state do not have the dimension of the energy, or the parts of the
-    /// energy no longer fit together.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// A parameter of the run, such as its final time, or of the energy is outside its range.
-    #[error(transparent)]
-    Parameter(#[from] ParameterError),
-    /// The measure or the energy of another rank is not valid; that rank returns the reason.
-    #[error("the measure or the energy of rank {rank} is not valid: it returns the reason")]
-    Rank {
-        /// The number of the first rank that refused the step.
-        rank: usize,
-    },
-}
-
 impl From<EnergyError> for RiskError {
-    fn from(error: EnergyError) -> Self {
-        match error {
-            EnergyError::Shape(error) => Self::Shape(error),
-            EnergyError::Parameter(error) => Self::Parameter(error),
-        }
-    }
-}
-
-impl From<EnergyError> for StepError {
     fn from(error: EnergyError) -> Self {
         match error {
             EnergyError::Shape(error) => Self::Shape(error),

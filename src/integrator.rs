@@ -6,6 +6,31 @@ use crate::forward::forward;
 use crate::real::{Real, real};
 use crate::state::State;
 
+/// Implements `Deserialize` for an integrator: its fields, if [`Integrator::check`] holds in double
+/// precision. The constructor of a flow checks them in the precision of the flow.
+#[cfg(feature = "serde")]
+macro_rules! checked_fields {
+    ($name:ident { $($field:ident: $type:ty),+ }) => {
+        const _: () = {
+            mod fields {
+                #[derive(serde::Deserialize)]
+                pub(super) struct $name {
+                    $(pub(super) $field: $type),+
+                }
+            }
+            impl<'de> serde::Deserialize<'de> for $name {
+                fn deserialize<D: serde::Deserializer<'de>>(decoder: D) -> Result<Self, D::Error> {
+                    let fields = fields::$name::deserialize(decoder)?;
+                    let integrator = Self { $($field: fields.$field),+ };
+                    $crate::integrator::Integrator::<f64>::check(&integrator)
+                        .map_err(serde::de::Error::custom)?;
+                    Ok(integrator)
+                }
+            }
+        };
+    };
+}
+
 mod birth_death;
 mod conic;
 mod dormand_prince;

@@ -16,6 +16,10 @@ crate::encoding::by_name!(
     Hinge,
     SmoothHinge(f64),
 );
+#[cfg(feature = "serde")]
+fn check_setting(loss: &impl Loss<f64>) -> Result<(), ParameterError> {
+    loss.check()
+}
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -46,6 +46,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod examined;
 mod frank_wolfe;
 mod insert;
 mod merge;

@@ -25,7 +25,7 @@
 
 use thiserror::Error;
 
-use crate::error::{MeasureError, ParameterError};
+use crate::error::{MeasureError, Number, ParameterError};
 use crate::measure::EmpiricalMeasure;
 use crate::real::{Real, to_f64};
 
@@ -81,7 +81,9 @@ pub enum TransportError {
     /// [`EmpiricalMeasure::normalised`] makes both equal to 1.
     #[error(
         "measures must have equal, finite total mass > 0, as after `normalised`, \
-         found {mu} and {nu}"
+         found {} and {}",
+        Number(.mu),
+        Number(.nu)
     )]
     Mass {
         /// The mass of mu.
@@ -90,7 +92,11 @@ pub enum TransportError {
         nu: f64,
     },
     /// A measure is not the one that was coupled.
-    #[error("the {what} of {measure} must be {expected} as in the coupling, found {found}")]
+    #[error(
+        "the {what} of {measure} must be {} as in the coupling, found {}",
+        Number(.expected),
+        Number(.found)
+    )]
     Uncoupled {
         /// "mu" or "nu".
         measure: &'static str,

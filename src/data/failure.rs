@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::error::{MeasureError, ParameterError, ShapeError};
+use crate::error::{MeasureError, Number, ParameterError, ShapeError};
 
 /// Samples, labels or parts of them that do not define a problem.
 ///
@@ -23,7 +23,7 @@ pub enum DataError {
         what: &'static str,
     },
     /// An entry is infinite or NaN.
-    #[error("sample {sample}, coordinate {coordinate} must be finite, found {value}")]
+    #[error("sample {sample}, coordinate {coordinate} must be finite, found {}", Number(.value))]
     Entry {
         /// Index j of the sample.
         sample: usize,

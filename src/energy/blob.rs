@@ -75,7 +75,7 @@ pub struct Blob<T> {
     variance: T,
     /// The coordinates of the particles, one after the other.
     coordinates: Vec<T>,
-    /// `c_j f'(rho_j) rho_j / sum_i c_i k_ij`.
+    /// `c_j f'(rho_j) rho_j / sum_i c_i k_ij`, times a power of two.
     shares: Vec<T>,
     rows: Rows<T>,
 }
@@ -189,6 +189,19 @@ impl<T: Real> Blob<T> {
         self.shares.clear();
     }
 
+    /// A power of two near the inverse deviation `variance^(-1/2)`, if that is above 1, by which
+    /// `r^(m-1)` is multiplied: `r^(m-1) (w_j - w)` would underflow for small deviations although its
+    /// product with the inverse variance does not. 1 if its product with `largest` overflows.
+    fn unit(&self, largest: T) -> T {
+        let exponent = (-0.5 * to_f64(self.variance).log2()).round().max(0.0);
+        let unit = real::<T>(exponent.exp2());
+        if (largest * unit).is_finite() {
+            unit
+        } else {
+            T::one()
+        }
+    }
+
     /// The particles with their shares.
     fn cloud<'a>(&'a self, mu: &'a EmpiricalMeasure<T>) -> Cloud<'a, T> {
         Cloud {
@@ -228,11 +241,17 @@ impl<T: Real> Blob<T> {
     /// gradient in `descent`, after [`energy`](Self::energy).
     fn variation(&mut self, mu: &EmpiricalMeasure<T>, at: &DMatrix<T>, descent: &mut DMatrix<T>) {
         let log_peak = self.log_peak();
+        let powers = mu.weights().iter().zip(&self.rows.values);
+        let powers = powers.filter(|&(&c, _)| c > T::zero());
+        let largest = powers.fold(T::zero(), |largest: T, (_, &mass)| {
+            largest.max(self.power(Mass(mass).log() + log_peak))
+        });
+        let unit = self.unit(largest * real(mu.len() as f64));
         let mut shares = std::mem::take(&mut self.shares);
         for (&c, &mass) in mu.weights().iter().zip(&self.rows.values) {
             let mass = Mass(mass);
             shares.push(if c > T::zero() {
-                mass.share(c) * self.power(mass.log() + log_peak)
+                mass.share(c) * (unit * self.power(mass.log() + log_peak))
             } else {
                 T::zero()
             });
@@ -240,15 +259,15 @@ impl<T: Real> Blob<T> {
         self.shares = shares;
         let mut rows = std::mem::take(&mut self.rows);
         let (this, cloud) = (&*self, self.cloud(mu));
-        let rate = T::one() / this.variance;
+        let rate = T::one() / this.variance / unit;
         let row = |i: usize, means: &mut [T], out: &mut [T]| {
             let (mass, share) = cloud.sums(column(at, i), means, out);
             let log_density = mass.log() + log_peak;
-            let power = this.power(log_density);
+            let power = unit * this.power(log_density);
             for (out, &mean) in out.iter_mut().zip(&*means) {
                 *out = -rate * (power * mean + *out);
             }
-            this.value_of(log_density) + share
+            this.value_of(log_density) + share / unit
         };
         let p = at.nrows();
         rows.fill((p, at.ncols(), mu.len()), p, Some(descent), &row);

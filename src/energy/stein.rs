@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use super::interaction::gaussian;
 use super::pairs::{Rows, difference, fill};
 use super::{Energy, Gaussian, assert_dim, assert_first_variation, assert_velocity};
-use crate::error::ParameterError;
+use crate::error::{EnergyError, ParameterError};
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::elementary::inverse_roots;
@@ -198,6 +198,10 @@ impl<T: Real> RadialKernel<T> for InverseMultiquadric<T> {
 /// Its flow moves samples to `pi`; on an axis of symmetry of a mixture it stays there, a spurious
 /// minimum. The first variation at w of the unit mass at v is `K(w, v)`.
 ///
+/// The third derivative of f at 0 is `-1 / (8 h^6)` for the Gaussian of bandwidth h. If it overflows,
+/// for h below about 1e-51 in `f64` and 3e-7 in `f32`, values and velocities are NaN, and a flow
+/// returns [`StartError::Parameter`](crate::flow::StartError::Parameter) at its start.
+///
 /// A score that is NaN or infinite at a particle is reported by the flow, as
 /// [`StartError::NonFinite`](crate::flow::StartError::NonFinite) or
 /// [`StepError::NonFinite`](crate::error::StepError::NonFinite).
@@ -359,6 +363,20 @@ impl<S: Score<T>, K: RadialKernel<T>, T: Real> Energy<T> for SteinDiscrepancy<S,
         assert_dim(self.particle_dim, mu);
         self.rows_of(mu, mu.points(), None);
         self.energy(mu)
+    }
+
+    fn check(&self) -> Result<(), EnergyError> {
+        let derivatives = self.kernel.derivatives(T::zero()).map(to_f64);
+        let other = derivatives.iter().find(|f| !f.is_finite());
+        let name = "every derivative of the radial kernel at 0, up to the third,";
+        let requirement = "finite, as for a longer bandwidth";
+        let value = other.copied().unwrap_or(0.0);
+        Ok(ParameterError::check(
+            other.is_none(),
+            name,
+            requirement,
+            value,
+        )?)
     }
 
     fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {

@@ -43,11 +43,17 @@ use crate::state::State;
 /// Source: G. Rotskoff, S. Jelassi, J. Bruna and E. Vanden-Eijnden, Global convergence of neuron
 /// birth-death dynamics, 2019.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct BirthDeath {
     alpha: f64,
     beta: f64,
 }
+
+#[cfg(feature = "serde")]
+checked_fields!(BirthDeath {
+    alpha: f64,
+    beta: f64
+});
 
 impl BirthDeath {
     /// The method with the rates `alpha >= 0` of birth and death and `beta >= 0` of motion, which

@@ -48,11 +48,17 @@ use crate::state::State;
 /// Source: L. Chizat, Sparse optimization on measures with over-parameterized gradient descent
 /// (arXiv:1907.10300).
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Conic {
     alpha: f64,
     beta: f64,
 }
+
+#[cfg(feature = "serde")]
+checked_fields!(Conic {
+    alpha: f64,
+    beta: f64
+});
 
 impl Conic {
     /// The method with the rates `alpha >= 0` of mass and `beta >= 0` of motion, which multiply

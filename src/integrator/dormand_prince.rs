@@ -78,11 +78,17 @@ use diagnosis::{Controller, TRIAL, Trial};
 /// section II.4. Stability estimate: E. Hairer and G. Wanner, *Solving Ordinary Differential
 /// Equations II*, section IV.2, as in their code DOPRI5.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DormandPrince {
     rtol: f64,
     atol: f64,
 }
+
+#[cfg(feature = "serde")]
+checked_fields!(DormandPrince {
+    rtol: f64,
+    atol: f64
+});
 
 impl DormandPrince {
     /// The method with relative tolerance `rtol >= 0` and absolute tolerance `atol >= 0`, not both

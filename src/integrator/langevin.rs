@@ -1,7 +1,7 @@
 //! Mean-field Langevin dynamics: noise of a temperature, with and without momentum.
 
 use crate::error::{ParameterError, StepError};
-use crate::real::{Real, to_f64};
+use crate::real::{Real, real, to_f64};
 use crate::state::State;
 
 use super::noise::Noise;
@@ -128,6 +128,18 @@ fn temperature<T: Real>(
     Ok(tau)
 }
 
+/// `(x y)^(1/2)` for `x, y >= 0`: also if the product over- or underflows.
+fn root_of_product<T: Real>(x: T, y: T) -> T {
+    let product = x * y;
+    // A subnormal product has fewer digits.
+    let is_normal = T::max_value().is_none_or(|max| product * max >= real(4.0));
+    if is_normal && product.is_finite() {
+        product.sqrt()
+    } else {
+        x.sqrt() * y.sqrt()
+    }
+}
+
 impl<T: Real, S: Schedule<T>> Integrator<T> for Langevin<S> {
     fn order(&self) -> u32 {
         1
@@ -153,8 +165,8 @@ impl<T: Real, S: Schedule<T>> Integrator<T> for Langevin<S> {
         state.displace_from(before, &[(dt, before.velocity())]);
         let (step, mu) = (before.step(), state.measure_mut());
         let p = mu.dim();
-        let variance = (tau + tau) * dt;
-        self.noise.add(step, variance.sqrt(), p, mu.points_mut());
+        let deviation = root_of_product(tau + tau, dt);
+        self.noise.add(step, deviation, p, mu.points_mut());
         Ok(Step::new(dt))
     }
 }

@@ -111,11 +111,17 @@ use solve::{Goal, solve};
 /// and applications of the proximal point algorithm in convex programming, 1976. Inexact steps:
 /// M. Solodov and B. Svaiter, A hybrid projection-proximal point algorithm, 1999.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Jko {
     tolerance: f64,
     iterations: usize,
 }
+
+#[cfg(feature = "serde")]
+checked_fields!(Jko {
+    tolerance: f64,
+    iterations: usize
+});
 
 impl Jko {
     /// The method with relative `tolerance > 0` and at most `iterations >= 1` iterations for a step

@@ -36,7 +36,7 @@ const EULER: f64 = 0.577_215_664_901_532_9;
 /// ```
 ///
 /// # Errors
-/// [`MeasureError::Parameter`] unless `1 <= k < m`, or if the weights differ; those of
+/// [`MeasureError::Parameter`] unless `1 <= k < m`, or if the weights differ or are 0; those of
 /// [`check`](EmpiricalMeasure::check).
 ///
 /// # Cost
@@ -54,7 +54,9 @@ pub fn knn_entropy<T: Real>(mu: &EmpiricalMeasure<T>, k: usize) -> Result<T, Mea
         "equal to that of particle 0",
         other.map_or(0.0, |&c| to_f64(c)),
     );
-    ParameterError::check(other.is_none(), "weight of a particle", requirement, value)?;
+    let name = "weight of a particle";
+    ParameterError::check(other.is_none(), name, requirement, value)?;
+    ParameterError::check(mu.weight(0) > T::zero(), name, "positive", 0.0)?;
 
     let mut logarithms = vec![0.0; m];
     let parts = Parts::new(&mut logarithms, 1);

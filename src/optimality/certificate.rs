@@ -3,6 +3,7 @@
 use super::bound::Bound;
 use super::search::Search;
 use crate::energy::Energy;
+use crate::error::StepError;
 use crate::forward::forward;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::error_bounds::sub_up;
@@ -100,7 +101,16 @@ pub struct Certificate<T> {
     pub(super) threshold: T,
     pub(super) bound: Option<Bound>,
     pub(super) escape: Option<Vec<T>>,
+    /// The norm budget of the measures among which F* is the infimum; `None` for all measures.
+    pub(super) budget: Option<T>,
+    /// The lower bound of F* minus F(mu), if positive beyond rounding.
+    pub(super) contradiction: Option<T>,
 }
+
+/// The difference of a lower bound of F* and F(mu), in units of `eps |F|`, above which the bound is
+/// wrong. Both are rounded outward, so that differences above 0 are errors of the loss itself: its
+/// laws require an accuracy of a few units.
+const CONTRADICTION_UNITS: f64 = 1024.0;
 
 impl Certificate<f64> {
     /// Converts to T, outward: the energy, the gaps and upper bounds are rounded up, lower bounds
@@ -117,6 +127,8 @@ impl Certificate<f64> {
             threshold: down(self.threshold),
             bound: self.bound,
             escape: self.escape.map(|w| w.into_iter().map(real).collect()),
+            budget: self.budget.map(real),
+            contradiction: self.contradiction.map(real),
         }
     }
 
@@ -130,6 +142,8 @@ impl Certificate<f64> {
             threshold: 0.0,
             bound: None,
             escape: None,
+            budget: None,
+            contradiction: None,
         }
     }
 }
@@ -198,18 +212,91 @@ impl<T: Real> Certificate<T> {
             gap,
             optimistic: gap,
             maximum: None,
-            threshold: 0.0,
-            bound: None,
             escape,
+            ..Certificate::unknown()
         }
         .convert()
     }
 
+    /// The certificate among the measures of a search. A negative gap among all measures is a
+    /// contradiction, and replaced by infinity.
+    pub(crate) fn of(mut self, search: &Search) -> Self {
+        let budget = search.budget();
+        self.budget = (budget < f64::INFINITY).then(|| real(budget));
+        if let Some(excess) = self.excess() {
+            self.contradiction = Some(excess);
+            (self.gap, self.optimistic) = (real(f64::INFINITY), real(f64::INFINITY));
+        }
+        self
+    }
+
+    /// Minus the gap, if it is a contradiction.
+    fn excess(&self) -> Option<T> {
+        let rounding = real::<T>(CONTRADICTION_UNITS) * epsilon() * self.energy.abs();
+        (self.budget.is_none() && self.gap < -rounding).then_some(-self.gap)
+    }
+
+    /// The certificate, unless it contains a contradiction.
+    pub(crate) fn consistent(self) -> Result<Self, StepError> {
+        match self.contradiction {
+            Some(excess) => Err(StepError::Contradiction {
+                excess: to_f64(excess),
+            }),
+            None => Ok(self),
+        }
+    }
+
     /// An upper bound of `F(mu) - F*`, rounding errors included; infinite if no bound is available.
     ///
-    /// `F*` is the infimum over all measures, or over those within the budget.
+    /// `F*` is the infimum over all measures, or over those within the budget. Only the latter may
+    /// be above `F(mu)`, of a measure that is not within the budget: the gap is then negative.
     pub fn gap(&self) -> T {
         self.gap
+    }
+
+    /// The norm budget of the measures among which `F*` is the infimum; `None` for all measures.
+    pub fn budget(&self) -> Option<T> {
+        self.budget
+    }
+
+    /// The lower bound of `F*` minus `F(mu)`, if it is positive beyond rounding errors; `None` for
+    /// consistent bounds.
+    ///
+    /// A measure below the minimum over all measures is a contradiction: the
+    /// [`conjugate`](crate::loss::Loss::conjugate) of a user-defined loss is wrong, or the loss is
+    /// not convex ([`check_loss`](crate::testing::check_loss) detects both), or the lower bound of a
+    /// user-defined energy is wrong. The gap is then infinite, as nothing is proved.
+    ///
+    /// ```
+    /// use wasserflow::nalgebra::{DMatrix, DVector};
+    /// use wasserflow::prelude::*;
+    ///
+    /// /// The square loss with the conjugate `s y + s^2 / 2` minus 1.
+    /// #[derive(Debug, Clone, Copy)]
+    /// struct Wrong;
+    /// impl<T: Real> Loss<T> for Wrong {
+    ///     fn value(&self, y: T, h: T) -> T {
+    ///         Square.value(y, h)
+    ///     }
+    ///     fn derivative(&self, y: T, h: T) -> T {
+    ///         Square.derivative(y, h)
+    ///     }
+    ///     fn conjugate(&self, y: T, s: T) -> Option<T> {
+    ///         Some(s * y + s * s / (T::one() + T::one()) - T::one())
+    ///     }
+    /// }
+    /// let x = DMatrix::from_element(1, 1, 1.0);
+    /// let risk = EmpiricalRisk::new(Wrong, x, DVector::from_element(1, 3.0))?;
+    /// let decay = WeightDecay::new(0.5)?;
+    /// let mut energy = MeanFieldRisk::new(Ridge::new(Relu, 1), risk)?.regularized(decay);
+    /// let best = EmpiricalMeasure::uniform(DMatrix::from_element(2, 1, 2.0_f64.sqrt()))?;
+    /// let certificate = optimality::certify(&mut energy, &best);
+    /// assert!(certificate.gap() == f64::INFINITY);
+    /// assert!((certificate.contradiction().unwrap() - 1.0).abs() < 1e-9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn contradiction(&self) -> Option<T> {
+        self.contradiction
     }
 
     /// An optimistic guess of the gap: its value if the largest `|g|` found were the maximum.

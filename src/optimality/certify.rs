@@ -17,7 +17,7 @@ impl Search {
         mu: &EmpiricalMeasure<T>,
     ) -> Certificate<T> {
         span!(DEBUG, "certificate", particles = mu.len());
-        let certificate = energy.certificate(mu, self);
+        let certificate = energy.certificate(mu, self).of(self);
         event!(
             DEBUG,
             "certified",
@@ -60,7 +60,8 @@ impl Search {
 /// problem with relaxed neurons, which are better than multiples of u. Networks that interpolate the
 /// targets keep a large gap for d > 6, 0.4 F to 0.7 F on the data of the book: the relaxation is not
 /// tight there. The gap is infinite if the loss does not implement its
-/// [`conjugate`](crate::loss::Loss::conjugate). For a degree other than 1 it is `F(mu) - inf R`.
+/// [`conjugate`](crate::loss::Loss::conjugate), and if the bounds of F and F* contradict each other
+/// ([`Certificate::contradiction`]). For a degree other than 1 it is `F(mu) - inf R`.
 ///
 /// At a kink of the loss (`Hinge`, `Quantile`) the gradient u is not unique. Up to 8 choices between
 /// the one-sided derivatives are then tried, each a least-squares solution of

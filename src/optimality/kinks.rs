@@ -160,7 +160,7 @@ impl Kinks {
 ///
 /// Source: P. B. Stark and R. L. Parker, Bounded-variable least-squares: an algorithm and
 /// applications, Computational Statistics 10, 1995.
-fn bounded_least_squares(phi: &DMatrix<f64>, b: DVector<f64>, t: &mut [f64]) {
+pub(super) fn bounded_least_squares(phi: &DMatrix<f64>, b: DVector<f64>, t: &mut [f64]) {
     let scale = phi.amax();
     let (phi, b) = (phi / scale, b / scale);
     if !phi.iter().chain(b.iter()).all(|entry| entry.is_finite()) {

@@ -4,18 +4,18 @@ use nalgebra::{DMatrix, DVector};
 
 use super::maximum::maximum;
 use super::piecewise_linear::{OneSidedSlopes, PiecewiseLinearMap};
-use super::predictions::Predictions;
 use super::search::Search;
 use crate::activation::{Activation, Homogeneous};
-use crate::energy::MeanFieldRisk;
-use crate::error::{ParameterError, RiskError, ShapeError};
+use crate::error::RiskError;
 use crate::feature::Ridge;
-use crate::loss::Exponential;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::error_bounds::{EPS, add_up, div_down, mul_up};
-use crate::numeric::vector::{columns, dot, norm};
-use crate::real::{Real, to_f64};
-use crate::risk::{EmpiricalRisk, Risk};
+use crate::numeric::error_bounds::{EPS, TINY, add_up, mul_up, scale};
+use crate::numeric::vector::{columns, dot};
+use crate::real::Real;
+
+mod problem;
+
+use problem::{Problem, exponent, length_up};
 
 /// The margin of a network, and a bound of the margins of all networks of the same norm.
 ///
@@ -46,10 +46,14 @@ impl Margin {
 ///
 /// By duality the largest margin is `min_p max_b |sum_j p_j y_j sigma(b.x_j)|` over probability
 /// vectors p and unit vectors b. Any p is therefore a proof. `dual` contains the weights `p_j >= 0`,
-/// of any positive sum; `None` is `p_j = exp(-y_j h_j)`, the gradient of the exponential loss at the
-/// network. This is tight if the predictions are large, as at the end of a flow with scale-free
-/// steps. For a minimum of a regularised risk, such as that of `Hinge`, use the absolute values of
-/// the gradient of the risk, `p_j = |u_j|`.
+/// of any positive sum. `None` is the better one of two choices:
+///
+/// - `p_j = exp(-y_j h_j)`, the gradient of the exponential loss at the network, which is tight if
+///   the predictions are large, as at the end of a flow with scale-free steps;
+/// - the weights on the samples of nearly the least margin that satisfy the optimality conditions
+///   `sum_j p_j y_j sigma(b.x_j) = margin a / |a|` of the neurons, `|b| = 1`, in least squares. They
+///   are tight at a network of nearly the largest margin, of any scale, if its neurons determine
+///   them.
 ///
 /// # The factor 1/2
 /// The norm is `int |a| |b| dmu`. Weight decay, and much of the literature, normalise by
@@ -95,32 +99,36 @@ where
     A: Activation<f64> + Homogeneous,
     T: Real,
 {
-    let problem = Problem::new(features, mu, x, y, dual)?;
-    let length = |w: &[f64]| mul_up(w[0].abs(), problem.length_up(&w[1..]));
+    let problem = Problem::new(features, mu, x, y)?;
+    let length = |w: &[f64]| mul_up(w[0].abs(), length_up(&w[1..]));
     let size = problem.integral_up(length);
-    let u = problem.signed_weights();
     let sigma = features.activation();
     let slopes = OneSidedSlopes {
         plus: sigma.value(1.0),
         minus: -sigma.value(-1.0),
     };
+    let value = problem.value(size);
+    let candidates = match dual {
+        Some(dual) => vec![problem.checked(dual)?],
+        None => {
+            let exponential = problem.exponential_weights();
+            let least_squares = problem.weights_of_ties(value, slopes);
+            std::iter::once(exponential).chain(least_squares).collect()
+        }
+    };
     let d = problem.d();
-    let x = problem.risk.inputs_in_f64();
-    let map = PiecewiseLinearMap::new(x, &u, d, 1, slopes);
-    let directions = columns(problem.mu.points().as_slice(), d + 1).map(|w| &w[1..]);
     let search = Search::new();
     let mut memory = search.memory.clone();
-    let largest = maximum(
-        &map,
-        directions,
-        |_| true,
-        search.limits(false),
-        &mut memory,
-    );
-    Ok(Margin {
-        value: problem.value(size),
-        bound: problem.per_weight(largest.upper),
-    })
+    let bounds = candidates.iter().map(|weights| {
+        let u = problem.signed(weights);
+        let map = PiecewiseLinearMap::new(problem.samples(), &u, d, 1, slopes);
+        let directions = columns(problem.mu.points().as_slice(), d + 1).map(|w| &w[1..]);
+        let limits = search.limits(false);
+        let largest = maximum(&map, directions, |_| true, limits, &mut memory);
+        per_weight(largest.upper, weights)
+    });
+    let bound = bounds.fold(f64::INFINITY, f64::min);
+    Ok(Margin { value, bound })
 }
 
 /// The F2 margin `min_j y_j h(x_j) / (int a^2 dmu)^(1/2)` of a network, and a bound of the largest one
@@ -170,179 +178,47 @@ where
     A: Activation<f64> + Homogeneous,
     T: Real,
 {
-    let problem = Problem::new(features, mu, x, y, dual)?;
-    let square = problem.integral_up(|w| mul_up(w[0].abs(), w[0].abs()));
-    let (u, d) = (problem.signed_weights(), problem.d());
-    let samples = problem.risk.inputs_in_f64();
+    let problem = Problem::new(features, mu, x, y)?;
+    let weights = match dual {
+        Some(dual) => problem.checked(dual)?,
+        None => problem.exponential_weights(),
+    };
+    let size = problem.root_mean_square_up(|w| (w[0].abs(), 0));
+    let (u, d) = (problem.signed(&weights), problem.d());
+    // Powers of two are taken out of x and b, which a homogeneous activation permits: products of
+    // long or of short vectors would overflow or underflow.
+    let samples = problem.samples();
+    let unit = exponent(samples.iter().fold(0.0, |largest, x| x.abs().max(largest)));
+    let samples: Vec<f64> = samples.iter().map(|&x| scale(x, -unit)).collect();
     let sigma = features.activation();
     let bound = [1.0, -1.0].map(|z| sigma.value(z).abs());
     let bound = bound[0].max(bound[1]);
     let rounding = (u.len() + 2 * d + 16) as f64 * EPS;
-    let kernel = problem.integral_up(|w| {
-        let (b, length) = (&w[1..], problem.length_up(&w[1..]));
+    // What underflows in the d products of b.x, in sigma and in the products with u.
+    let sum = u.iter().fold(0.0, |sum, u| add_up(sum, u.abs()));
+    let lost = add_up(mul_up((d + 4) as f64 * bound.max(1.0), sum), u.len() as f64);
+    let lost = mul_up(2.0 * TINY, lost);
+    let kernel = problem.root_mean_square_up(|w| {
+        let own = exponent(w[1..].iter().fold(0.0, |largest, b| b.abs().max(largest)));
+        let b: Vec<f64> = w[1..].iter().map(|&b| scale(b, -own)).collect();
+        let length = length_up(&b);
         let (mut g, mut size) = (0.0, 0.0);
-        for (x, u) in columns(samples, d).zip(&u) {
-            g += u * sigma.value(dot(b, x));
-            size = add_up(size, mul_up(u.abs(), problem.length_up(x)));
+        for (x, u) in columns(&samples, d).zip(&u) {
+            g += u * sigma.value(dot(&b, x));
+            size = add_up(size, mul_up(u.abs(), length_up(x)));
         }
         let error = mul_up(rounding, mul_up(mul_up(size, length), bound));
-        let g = add_up(g.abs(), error);
-        mul_up(g, g)
+        (add_up(add_up(g.abs(), error), lost), own + unit)
     });
-    // That of 0 is 0: a network of norm 0 has the margin 0.
-    let root = |square: f64| match square > 0.0 {
-        true => square.sqrt().next_up(),
-        false => square,
-    };
     Ok(Margin {
-        value: problem.value(root(square)),
-        bound: problem.per_weight(root(kernel)),
+        value: problem.value(size),
+        bound: per_weight(kernel, &weights),
     })
 }
 
-/// The data of a margin, in double precision.
-struct Problem<'a, A> {
-    risk: Data<'a, A>,
-    mu: EmpiricalMeasure<f64>,
-    predictions: Predictions,
-    labels: Vec<f64>,
-    /// The weights p.
-    weights: Vec<f64>,
-}
-
-/// The samples with the map, whose labels are validated.
-struct Data<'a, A>(MeanFieldRisk<Ridge<&'a A>, EmpiricalRisk<Exponential, f64>, f64, ()>);
-
-impl<A> Data<'_, A> {
-    fn inputs_in_f64(&self) -> &[f64] {
-        self.0.risk().inputs().points().as_slice()
-    }
-}
-
-impl<'a, A: Activation<f64> + Homogeneous> Problem<'a, A> {
-    fn new<T: Real>(
-        features: &'a Ridge<A>,
-        mu: &EmpiricalMeasure<T>,
-        x: &DMatrix<T>,
-        y: &DVector<T>,
-        dual: Option<&[T]>,
-    ) -> Result<Self, RiskError> {
-        ShapeError::check(
-            "number of outputs of the feature map",
-            1,
-            features.output_dim(),
-        )?;
-        let degree = features.activation().degree();
-        ParameterError::check(degree == 1, "degree of the activation", "1", degree.into())?;
-        let risk = EmpiricalRisk::new(Exponential, x.map(to_f64), y.map(to_f64))?;
-        let map = Ridge::new(features.activation(), features.input_dim());
-        let mut energy = MeanFieldRisk::new(map, risk)?;
-        let what = "particle dimension of the measure";
-        ShapeError::check(what, features.particle_dim(), mu.dim())?;
-        let weights = DVector::from_iterator(mu.len(), mu.weights().iter().map(|&c| to_f64(c)));
-        let mu = EmpiricalMeasure::weighted(mu.points().map(to_f64), weights);
-        let mu = mu.map_err(|_| {
-            let requirement = "finite, and its weights not negative";
-            let (name, value) = ("measure", f64::NAN);
-            ParameterError {
-                name,
-                requirement,
-                value,
-            }
-        })?;
-        let inputs = energy.risk().inputs().clone();
-        let predictions = energy.bounded_predictions(&mu, &inputs);
-        let labels: Vec<f64> = y.iter().map(|&y| to_f64(y)).collect();
-        let weights = match dual {
-            Some(dual) => check_dual(dual, labels.len())?,
-            None => exponential_weights(&predictions.h, &labels),
-        };
-        let risk = Data(energy);
-        Ok(Self {
-            risk,
-            mu,
-            predictions,
-            labels,
-            weights,
-        })
-    }
-}
-
-impl<A> Problem<'_, A> {
-    fn d(&self) -> usize {
-        self.mu.dim() - 1
-    }
-
-    /// `p_j y_j`.
-    fn signed_weights(&self) -> Vec<f64> {
-        self.weights
-            .iter()
-            .zip(&self.labels)
-            .map(|(p, y)| p * y)
-            .collect()
-    }
-
-    /// An upper bound of `|b|`.
-    fn length_up(&self, b: &[f64]) -> f64 {
-        (norm(b) * (1.0 + (b.len() + 4) as f64 * EPS)).next_up()
-    }
-
-    /// An upper bound of the integral of `f >= 0`, itself an upper bound.
-    fn integral_up(&self, f: impl Fn(&[f64]) -> f64) -> f64 {
-        let terms = (0..self.mu.len()).map(|i| mul_up(self.mu.weight(i), f(self.mu.particle(i))));
-        terms.fold(0.0, add_up)
-    }
-
-    /// The least `y h`, rounded down, over a norm of which an upper bound is given; 0 for a network
-    /// of norm 0.
-    fn value(&self, size: f64) -> f64 {
-        let Predictions { h, radius, .. } = &self.predictions;
-        let terms = h.iter().zip(radius).zip(&self.labels);
-        let least = terms.fold(f64::INFINITY, |least, ((h, radius), y)| {
-            least.min((y * h - radius).next_down())
-        });
-        let overflows = h.iter().chain(radius).any(|x| !x.is_finite());
-        if overflows {
-            f64::NEG_INFINITY
-        } else if size == 0.0 {
-            0.0
-        } else if least >= 0.0 {
-            div_down(least, size)
-        } else {
-            // The norm is larger than the exact one by a few units of rounding.
-            least / size * (1.0 + (self.mu.len() + self.mu.dim() + 16) as f64 * EPS)
-        }
-    }
-
-    /// An upper bound over the sum of the weights.
-    fn per_weight(&self, upper: f64) -> f64 {
-        let sum: f64 = self.weights.iter().sum();
-        let sum = sum * (1.0 - (self.weights.len() + 2) as f64 * EPS);
-        (upper / sum).next_up()
-    }
-}
-
-/// The weights, if they are valid.
-fn check_dual<T: Real>(dual: &[T], n: usize) -> Result<Vec<f64>, RiskError> {
-    ShapeError::check("number of dual weights", n, dual.len())?;
-    let weights: Vec<f64> = dual.iter().map(|&p| to_f64(p)).collect();
-    for (sample, &value) in weights.iter().enumerate() {
-        if !(value >= 0.0 && value.is_finite()) {
-            return Err(RiskError::Weight { sample, value });
-        }
-    }
-    ParameterError::check_positive("sum of the dual weights", weights.iter().sum())?;
-    Ok(weights)
-}
-
-/// `exp(-y_j h_j)` relative to the largest; equal weights if predictions are not finite.
-fn exponential_weights(h: &[f64], labels: &[f64]) -> Vec<f64> {
-    let margins = h.iter().zip(labels).map(|(h, y)| y * h);
-    let least = margins.clone().fold(f64::INFINITY, f64::min);
-    let weight = |margin: f64| (least - margin).exp();
-    if h.iter().all(|h| h.is_finite()) {
-        margins.map(weight).collect()
-    } else {
-        vec![1.0; h.len()]
-    }
+/// An upper bound over the sum of the weights.
+fn per_weight(upper: f64, weights: &[f64]) -> f64 {
+    let sum: f64 = weights.iter().sum();
+    let sum = sum * (1.0 - (weights.len() + 2) as f64 * EPS);
+    (upper / sum).next_up()
 }

@@ -62,7 +62,7 @@ where
 {
     fn certificate(&mut self, mu: &EmpiricalMeasure<T>, search: &mut Search) -> Certificate<T> {
         check_dimension(self, mu);
-        self.certificate_at(mu, None, search)
+        self.certificate_at(mu, None, search).of(search)
     }
 
     fn combined_certificate(
@@ -82,7 +82,7 @@ where
             let terms = u.iter_mut().zip(&slope);
             terms.for_each(|(u, slope)| *u += to_f64(*s) * slope);
         }
-        Some(self.certificate_at(mu, Some(u), search))
+        Some(self.certificate_at(mu, Some(u), search).of(search))
     }
 }
 
@@ -199,6 +199,7 @@ where
             threshold: (2.0 * lambda).min(f64::MAX),
             bound: Some(maximum.bound),
             escape,
+            ..Certificate::unknown()
         };
         certificate.convert()
     }

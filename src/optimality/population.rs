@@ -122,6 +122,7 @@ fn population<T: Real>(
         threshold: 0.0,
         bound: Some(Bound::Relaxed),
         escape,
+        ..Certificate::unknown()
     }
     .convert()
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::error::{ParameterError, ShapeError};
+use crate::error::{Number, ParameterError, ShapeError};
 use crate::io::FileError;
 
 /// Data or options of a figure that cannot be drawn.
@@ -20,7 +20,7 @@ use crate::io::FileError;
 #[non_exhaustive]
 pub enum PlotError {
     /// A coordinate or a size is infinite or NaN.
-    #[error("point {index} of {series} must be finite, found {value}")]
+    #[error("point {index} of {series} must be finite, found {}", Number(.value))]
     Value {
         /// The kind of the series, as in "a line".
         series: &'static str,

@@ -37,7 +37,7 @@ use crate::real::Real;
 ///
 /// # Errors
 /// - [`StepError::Unsupported`] when the energy does not implement its first variation.
-/// - [`StepError::Inner`] when the minimum was not reached; the residual is the bound of
+/// - [`StepError::Weights`] when the minimum was not reached; the residual is the bound of
 ///   `F - min F` that was reached, infinite if F may be unbounded below.
 /// - [`StepError::NonFinite`] when `F(mu)` is not finite.
 ///
@@ -76,7 +76,7 @@ pub fn reweigh<T: Real, E: Energy<T> + ?Sized>(
         if outcome.converged {
             Ok(problem.into_support())
         } else {
-            Err(StepError::Inner {
+            Err(StepError::Weights {
                 iterations: outcome.iterations,
                 residual: outcome.residual,
             })

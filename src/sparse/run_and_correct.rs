@@ -1,6 +1,7 @@
 //! Flows from whose measures conditional gradients continue to a certified minimum.
 
-use super::frank_wolfe::{FrankWolfe, Run, certificate_by, check_gap};
+use super::examined::{check_is_supported, run_examined};
+use super::frank_wolfe::{FrankWolfe, Run};
 use super::ranks::{on_whole_measure, share};
 use crate::error::StepError;
 use crate::flow::ParticleFlow;
@@ -8,7 +9,7 @@ use crate::integrator::Integrator;
 use crate::measure::EmpiricalMeasure;
 use crate::observe::StopReason;
 use crate::optimality::{Certifiable, Certificate, Search};
-use crate::real::{Real, to_f64};
+use crate::real::Real;
 use crate::span::span;
 use crate::state::State;
 
@@ -72,8 +73,10 @@ const CORRECTIONS: usize = 32;
 /// - [`StepError::Unsupported`] when the energy does not implement its first variation, or when the
 ///   first certificate has no finite gap although F is finite
 ///   ([`run_until_optimal`](super::run_until_optimal())).
-/// - [`StepError::Inner`] when the last correction ended although the weights are not proved
+/// - [`StepError::Weights`] when the last correction ended although the weights are not proved
 ///   optimal. After an earlier one the flow continues.
+/// - [`StepError::Contradiction`] when the bounds of a certificate contradict each other
+///   ([`Certificate::contradiction`]).
 ///
 /// # Ranks
 /// As for [`FrankWolfe`]: all ranks call it, the corrections are those of the whole measure, and
@@ -137,73 +140,41 @@ where
     I: Integrator<T>,
     T: Real,
 {
-    check_gap(gap)?;
     span!(
         INFO,
         "run and correct",
-        gap = to_f64(gap),
+        gap = crate::real::to_f64(gap),
         every = every,
         steps = steps
     );
-    let target = search.replace_target(to_f64(gap));
-    let run = run_to_target(search, flow, state, gap, every, steps);
-    search.replace_target(target);
-    let run = run?;
-    if run.certificate.optimistic_gap() <= gap {
-        return Ok((run.reason, run.certificate));
-    }
-    // Without a proof its bounds are those of little cost.
-    let certificate = on_whole_measure(flow.energy_mut(), state.measure(), |energy, mu| {
-        certificate_by(energy, mu, &run.subgradient, search)
-    });
-    Ok((run.reason, certificate))
-}
-
-/// [`run_and_correct_with`] with the target of the search as it is.
-fn run_to_target<E, I, T>(
-    search: &mut Search,
-    flow: &mut ParticleFlow<E, I, T>,
-    state: &mut State<T>,
-    gap: T,
-    every: usize,
-    steps: usize,
-) -> Result<Run<T>, StepError>
-where
-    E: Certifiable<T>,
-    I: Integrator<T>,
-    T: Real,
-{
-    // Zero steps: validates and evaluates a state that was modified.
-    flow.run(state, 0, &mut ())?;
-    let (mut taken, mut corrections) = (0, 0);
-    loop {
-        let (run, corrected) = correct(search, flow.energy_mut(), state, gap, corrections);
-        if let Some(mu) = corrected {
-            *state.measure_mut() = mu;
-            state.reset_control();
-            flow.run(state, 0, &mut ())?;
-        }
-        match run {
-            Err(StepError::Inner { .. }) if taken < steps => {}
-            Err(error) => return Err(error),
-            Ok(run) => {
-                let certificate = &run.certificate;
-                let is_infinite = to_f64(certificate.gap()) == f64::INFINITY;
-                if corrections == 0 && is_infinite && certificate.energy().is_finite() {
-                    return Err(StepError::Unsupported {
-                        what: "a finite duality gap (the conjugate of the loss)",
-                    });
-                }
-                if certificate.optimistic_gap() <= gap || taken >= steps {
-                    return Ok(run);
-                }
+    let parts = (&mut *flow, &mut *state);
+    let run = run_examined(
+        search,
+        parts,
+        gap,
+        (every, steps),
+        |search, flow, state, taken| {
+            let corrections = if taken == 0 { 0 } else { CORRECTIONS };
+            let (run, corrected) = correct(search, flow.energy_mut(), state, gap, corrections);
+            if let Some(mu) = corrected {
+                *state.measure_mut() = mu;
+                state.reset_control();
+                flow.run(state, 0, &mut ())?;
             }
-        }
-        let count = every.max(1).min(steps - taken);
-        flow.run(state, count, &mut ())?;
-        taken += count;
-        corrections = CORRECTIONS;
-    }
+            let run = match run {
+                Err(StepError::Weights { .. }) if taken < steps => return Ok(None),
+                run => run?,
+            };
+            if taken == 0 {
+                check_is_supported(&run.certificate)?;
+            }
+            let ends = run.certificate.optimistic_gap() <= gap || taken >= steps;
+            Ok(ends.then_some(run))
+        },
+    )?;
+    on_whole_measure(flow.energy_mut(), state.measure(), |energy, mu| {
+        run.with_full_effort(energy, mu, gap, search)
+    })
 }
 
 /// Corrective steps from the measure of a state: their result, and the part of the new measure if

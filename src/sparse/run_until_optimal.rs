@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::frank_wolfe::check_gap;
+use super::examined::{check_is_supported, run_examined};
 use super::insert::insert;
 use crate::error::StepError;
 use crate::flow::ParticleFlow;
@@ -76,6 +76,8 @@ const GROWTH: f64 = 1e-2;
 /// - [`StepError::Unsupported`] when the first certificate has no finite gap although F is finite:
 ///   the loss does not implement its [`conjugate`](crate::loss::Loss::conjugate), or is unbounded
 ///   below. The run could only use all of its steps.
+/// - [`StepError::Contradiction`] when the bounds of a certificate contradict each other
+///   ([`Certificate::contradiction`]).
 pub fn run_until_optimal<E, I, T>(
     flow: &mut ParticleFlow<E, I, T>,
     state: &mut State<T>,
@@ -129,7 +131,6 @@ where
     I: Integrator<T>,
     T: Real,
 {
-    check_gap(gap)?;
     span!(
         INFO,
         "run until optimal",
@@ -137,65 +138,53 @@ where
         every = every,
         steps = steps
     );
-    let target = search.replace_target(to_f64(gap));
-    let run = run_to_target(search, flow, state, gap, every, steps);
-    search.replace_target(target);
-    let (reason, certificate) = run?;
+    let mut before = None;
+    let parts = (&mut *flow, &mut *state);
+    let (reason, certificate) = run_examined(
+        search,
+        parts,
+        gap,
+        (every, steps),
+        |search, flow, state, taken| {
+            let certificate = search
+                .certify(flow.energy_mut(), state.measure())
+                .consistent()?;
+            let proved = to_f64(certificate.gap());
+            if certificate.gap() <= gap {
+                return Ok(Some((
+                    StopReason::GloballyOptimal { gap: proved },
+                    certificate,
+                )));
+            }
+            if taken == 0 {
+                check_is_supported(&certificate)?;
+            }
+            if let (Some(w), Some(before)) = (certificate.escape(), &before)
+                && is_at_rest(flow.energy_mut(), before, state, w)
+                && insert(flow.energy_mut(), state.measure(), w).is_some()
+            {
+                return Ok(Some((StopReason::Trapped { gap: proved }, certificate)));
+            }
+            if taken >= steps {
+                return Ok(Some((StopReason::Steps, certificate)));
+            }
+            before = Some(state.clone());
+            Ok(None)
+        },
+    )?;
     if certificate.optimistic_gap() <= gap {
         return Ok((reason, certificate));
     }
     // Without a proof its bounds are those of little cost.
-    let certificate = search.certify(flow.energy_mut(), state.measure());
+    let certificate = search
+        .certify(flow.energy_mut(), state.measure())
+        .consistent()?;
     let proved = to_f64(certificate.gap());
     let reason = match reason {
         StopReason::Trapped { .. } => StopReason::Trapped { gap: proved },
         reason => reason,
     };
     Ok((reason, certificate))
-}
-
-/// [`run_until_optimal_with`] with the target of the search as it is.
-fn run_to_target<E, I, T>(
-    search: &mut Search,
-    flow: &mut ParticleFlow<E, I, T>,
-    state: &mut State<T>,
-    gap: T,
-    every: usize,
-    steps: usize,
-) -> Result<(StopReason, Certificate<T>), StepError>
-where
-    E: Certifiable<T>,
-    I: Integrator<T>,
-    T: Real,
-{
-    // Zero steps: validates and evaluates a state that was modified.
-    flow.run(state, 0, &mut ())?;
-    let (mut taken, mut before) = (0, None);
-    loop {
-        let certificate = search.certify(flow.energy_mut(), state.measure());
-        let proved = to_f64(certificate.gap());
-        if certificate.gap() <= gap {
-            return Ok((StopReason::GloballyOptimal { gap: proved }, certificate));
-        }
-        if taken == 0 && proved == f64::INFINITY && certificate.energy().is_finite() {
-            return Err(StepError::Unsupported {
-                what: "a finite duality gap (the conjugate of the loss)",
-            });
-        }
-        if let (Some(w), Some(before)) = (certificate.escape(), &before)
-            && is_at_rest(flow.energy_mut(), before, state, w)
-            && insert(flow.energy_mut(), state.measure(), w).is_some()
-        {
-            return Ok((StopReason::Trapped { gap: proved }, certificate));
-        }
-        if taken >= steps {
-            return Ok((StopReason::Steps, certificate));
-        }
-        let count = every.max(1).min(steps - taken);
-        before = Some(state.clone());
-        flow.run(state, count, &mut ())?;
-        taken += count;
-    }
 }
 
 /// Returns true if the flow is at rest between two states. `w` is the particle to be inserted.

@@ -59,6 +59,11 @@ pub(super) struct KnownHessian {
 }
 
 impl KnownHessian {
+    /// Returns true for that of no particle.
+    pub(super) fn is_empty(&self) -> bool {
+        self.matrix.is_empty()
+    }
+
     /// That of no particle.
     pub(super) fn none() -> Self {
         Self {

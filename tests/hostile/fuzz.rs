@@ -205,7 +205,14 @@ proptest! {
                     let factor = |nu: &EmpiricalMeasure<f64>| -> f64 {
                         (0..nu.len()).map(|i| nu.weight(i) * nu.particle(i)[0].abs()).sum()
                     };
-                    let underflow = 16.0 * f64::from_bits(1) * (factor(&mu) + factor(&nu));
+                    // And so have products c a, times |b| |x|.
+                    let products = |nu: &EmpiricalMeasure<f64>| -> f64 {
+                        let b = (0..nu.len()).map(|i| length(&nu.particle(i)[1..]));
+                        b.map(|b| length(x.point(j)) * b.min(f64::MAX)).sum()
+                    };
+                    let products = products(&mu) + products(&nu);
+                    let units = factor(&mu) + factor(&nu) + products;
+                    let underflow = 16.0 * f64::from_bits(1) * units;
                     let tolerance = 1e-13 * size + underflow + 1e-300;
                     prop_assert!(error <= tolerance, "{h} became {g}, terms {size}");
                 }
@@ -227,4 +234,19 @@ proptest! {
             prop_assert!((g[y] + others).abs() <= 4.0 * f64::EPSILON * others);
         }
     }
+}
+
+/// A case of `fewer_neurons_predict_the_same`: `c a` underflows, and the merged neuron is the exact
+/// one.
+#[test]
+fn a_subnormal_output_weight_is_merged_exactly() {
+    let points = DMatrix::from_column_slice(2, 2, &[0.0, -1.125, 5e-324, -1.0]);
+    let mu = EmpiricalMeasure::uniform(points).unwrap();
+    let merged = sparse::merge(&Ridge::new(Relu, 1), &mu, 0.0);
+    assert_eq!(merged.len(), 1);
+    let x = Inputs::new(DMatrix::from_element(1, 1, -1e298)).unwrap();
+    let h = predict(&Ridge::new(Relu, 1), &merged, &x).unwrap()[0];
+    // The mean of 0 and 5e-324 |x|.
+    let exact = 0.5 * (f64::from_bits(1) * 1e298);
+    assert!((h / exact - 1.0).abs() < 1e-14, "{h:e}, {exact:e}");
 }

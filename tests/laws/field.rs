@@ -74,7 +74,7 @@ impl<T: Real> Score<T> for Normal {
 }
 
 /// The score of `exp(-|w|^4 / 16)`.
-struct Quartic;
+pub struct Quartic;
 
 impl<T: Real> Score<T> for Quartic {
     fn score(&self, w: &[T], out: &mut [T]) {

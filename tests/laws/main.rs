@@ -2,8 +2,10 @@
 //! planted mistakes.
 
 mod data;
+mod distances;
 mod field;
 mod figures;
+mod methods;
 mod minibatches;
 mod mutants;
 mod networks;

@@ -7,7 +7,7 @@ use wasserflow::testing::strategies::{assert_law, seeds};
 use wasserflow::testing::{
     self, Case, Rank, Violation, check_distributed, check_distributed_flow, check_distributed_step,
 };
-use wasserflow::transport::{SinkhornEnergy, SlicedW2Energy, W2Energy};
+use wasserflow::transport::{HellingerKantorovichEnergy, SinkhornEnergy, SlicedW2Energy, W2Energy};
 
 const CASE: Case = Case {
     n: 12,
@@ -123,7 +123,28 @@ fn blob(case: Case, rank: Option<Rank<f64>>) -> BoxedEnergy {
     }
 }
 
-const ENERGIES: [(&str, Make); 11] = [
+/// The kernel Stein discrepancy to a quartic potential, of which every rank evaluates the whole
+/// measure.
+fn stein(case: Case, rank: Option<Rank<f64>>) -> BoxedEnergy {
+    let kernel = InverseMultiquadric::new(1.5).unwrap();
+    let energy = SteinDiscrepancy::new(super::field::Quartic, kernel, case.d + case.k);
+    match rank {
+        Some(rank) => Box::new(Gathered::new(energy, rank)),
+        None => Box::new(energy),
+    }
+}
+
+/// Half a squared Hellinger-Kantorovich distance, of which every rank evaluates the whole measure.
+fn hellinger_kantorovich(case: Case, rank: Option<Rank<f64>>) -> BoxedEnergy {
+    let target = case.rng(21).measure(case.d + case.k, 4);
+    let energy = HellingerKantorovichEnergy::new(target).unwrap();
+    match rank {
+        Some(rank) => Box::new(Gathered::new(energy, rank)),
+        None => Box::new(energy),
+    }
+}
+
+const ENERGIES: [(&str, Make); 13] = [
     ("tanh", tanh),
     ("relu", relu),
     ("softmax", softmax),
@@ -135,6 +156,8 @@ const ENERGIES: [(&str, Make); 11] = [
     ("frozen", frozen),
     ("interaction", interaction),
     ("blob", blob),
+    ("stein", stein),
+    ("hellinger_kantorovich", hellinger_kantorovich),
 ];
 
 /// Dealt out in three ways, with more ranks than particles.
@@ -222,13 +245,14 @@ fn gathered_distances_on_ranks_are_those_of_the_whole_measure() {
 
 type Method = fn() -> Box<dyn Integrator<f64>>;
 
-const EXPLICIT: [(&str, Method); 6] = [
+const EXPLICIT: [(&str, Method); 7] = [
     ("Euler", || Box::new(Euler)),
     ("Heun", || Box::new(Heun)),
     ("Rk4", || Box::new(Rk4)),
     ("DormandPrince", || Box::new(DormandPrince::new(1e-6, 1e-8))),
     ("Conic", || Box::new(Conic::new(0.1, 1.0))),
     ("HeavyBall", || Box::new(HeavyBall::new(0.5).unwrap())),
+    ("BirthDeath", || Box::new(BirthDeath::new(0.1, 1.0))),
 ];
 
 #[test]
@@ -250,6 +274,87 @@ fn every_explicit_method_on_ranks_takes_the_steps_of_one_rank() {
                 let flow = check_distributed_flow(|rank| make(case, rank), method, &mu, 0.01, 20);
                 assert_eq!(flow, Ok(()), "{energy}, {name}, m = {m}");
             }
+        }
+    }
+}
+
+/// Noise is that of the index of a particle among all: ranks that declare their particles take the
+/// steps of one rank, also with more ranks than particles.
+#[test]
+fn noise_on_ranks_is_that_of_one_rank() {
+    type Noisy = fn(usize) -> Box<dyn Integrator<f64>>;
+    let methods: [(&str, Noisy); 2] = [
+        ("Langevin", |first| {
+            Box::new(Langevin::new(0.3, 7).unwrap().particles(first, 1))
+        }),
+        ("KineticLangevin", |first| {
+            Box::new(
+                KineticLangevin::new(0.3, 0.75, 7)
+                    .unwrap()
+                    .particles(first, 1),
+            )
+        }),
+    ];
+    let energies = ENERGIES
+        .into_iter()
+        .filter(|(name, _)| !["relu", "minibatches"].contains(name));
+    for (energy, make) in energies {
+        let k = if energy == "softmax" { 2 } else { 1 };
+        for m in [4, 9] {
+            let case = Case { m, ..CASE };
+            let mut mu = case.measure(case.d + k);
+            for c in mu.weights_mut() {
+                *c += 0.01; // a rank without particles holds one of weight 0
+            }
+            for (name, method) in methods {
+                let run = |energy: BoxedEnergy, mu: EmpiricalMeasure<f64>, first: usize| {
+                    let mut flow = ParticleFlow::new(energy, method(first), 0.01).unwrap();
+                    let mut state = flow.start(mu).unwrap();
+                    flow.run(&mut state, 8, &mut ()).unwrap();
+                    state
+                };
+                let whole = run(make(case, None), mu.clone(), 0);
+                for size in [2, 3, 7] {
+                    let parts = on_ranks(size, |rank| {
+                        let part = mu.share(&rank);
+                        let first = AllReduce::<f64>::share(&rank, m).start;
+                        let state = run(make(case, Some(rank)), part, first);
+                        let points = positive(state.measure(), state.measure().points());
+                        (state.energy(), points)
+                    });
+                    let at = format!("{energy}, {name}, m = {m}, {size} ranks");
+                    let points: Vec<f64> = parts.iter().flat_map(|part| part.1.clone()).collect();
+                    let points = DMatrix::from_vec(mu.dim(), m, points);
+                    let error = (points - whole.measure().points()).amax();
+                    assert!(error <= 1e-12, "{at}: {error:e}");
+                    for (value, _) in &parts {
+                        assert_eq!(*value, parts[0].0, "{at}");
+                        let error = (value - whole.energy()).abs();
+                        assert!(error <= 1e-11 * (1.0 + value.abs()), "{at}: {error:e}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Kernels of all pairs of particles need all of them in one process.
+#[test]
+fn stein_variational_gradients_on_ranks_are_refused() {
+    for size in [2, 3, 7] {
+        for result in on_ranks(size, |rank| {
+            let mu = cloud(9, 9).share(&rank);
+            let svgd = Svgd::new(Gaussian::new(2, 0.5).unwrap(), 1.0).unwrap();
+            let energy = gaussian(Case { d: 1, ..CASE }, Some(rank));
+            let mut flow = ParticleFlow::new(energy, svgd, 0.1).unwrap();
+            let mut state = flow.start(mu).unwrap();
+            let before = state.measure().clone();
+            let error = flow.advance(&mut state).unwrap_err();
+            assert_eq!((state.measure(), state.step()), (&before, 0));
+            error
+        }) {
+            let what = "all particles in one process";
+            assert_eq!(result, StepError::Unsupported { what });
         }
     }
 }

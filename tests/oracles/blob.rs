@@ -542,3 +542,33 @@ fn small_variances_and_distant_probes() {
         "{values:?}, {density:?}"
     );
 }
+
+/// `r^(m-1)` and offsets whose product underflows before it is divided by the variance: velocities are
+/// homogeneous of degree m - 1 in the weights.
+#[test]
+fn products_of_small_densities_and_small_offsets() {
+    let variance = f64::exp2(-664.0); // 3e-200
+    let points = [0.0, 0.5, -1.25].map(|z| z * variance.sqrt());
+    let weights = DVector::from_column_slice(&[0.5, 0.25, 0.25]);
+    let exponent = 3.0;
+    let velocity = |factor: f64| {
+        let points = DMatrix::from_row_slice(1, 3, &points);
+        let mu = EmpiricalMeasure::weighted(points, &weights * factor).unwrap();
+        let (mut v, mut values) = (mu.points().clone(), [0.0; 3]);
+        let mut energy = porous(1, exponent, variance);
+        energy.velocity(&mu, &mut v);
+        let mut descent = v.clone();
+        energy.first_variation(&mu, mu.points(), &mut values, &mut descent);
+        assert_eq!(v, descent);
+        v
+    };
+    // Powers of two: 1e300 and 1e-200.
+    let (large, small) = (velocity(1.0), velocity(f64::exp2(-830.0)));
+    for (large, small) in large.iter().zip(small.iter()) {
+        let expected = large * f64::exp2(-830.0) * f64::exp2(-830.0);
+        assert!(
+            (small / expected - 1.0).abs() < 1e-11,
+            "{small:e}, {expected:e}"
+        );
+    }
+}

@@ -361,3 +361,37 @@ fn kinetic_noise_of_little_friction() {
         assert_variance("f32", variance(gamma, 1.0_f32), -(-2.0 * gamma).exp_m1(), M);
     }
 }
+
+/// Noise whose variance is below the range of the scalar: the deviation is not.
+#[test]
+fn noise_of_a_variance_that_underflows() {
+    let energy = || PotentialEnergy::new(WeightDecay::new(0.0).unwrap(), 1);
+    for (tau, dt, exact) in [
+        (5e-201, 1e-200, 1e-200),
+        (5e-201, 1e-119, 10.0_f64.powf(-159.5)),
+    ] {
+        let mut flow = ParticleFlow::new(energy(), Langevin::new(tau, 7).unwrap(), dt).unwrap();
+        let mut state = flow.start(zeros(M)).unwrap();
+        flow.advance(&mut state).unwrap();
+        let scaled: Vec<f64> = state.measure().points().iter().map(|w| w / exact).collect();
+        assert_variance("Euler-Maruyama", covariance(&scaled, &scaled), 1.0, M);
+    }
+    let kinetic = KineticLangevin::new(1e-200, 1e-120, 7).unwrap();
+    let mut flow = ParticleFlow::new(energy(), kinetic, 1.0).unwrap();
+    let mut state = flow.start(zeros(M)).unwrap();
+    flow.advance(&mut state).unwrap();
+    let u = flow.integrator().momentum(&state);
+    let scaled: Vec<f64> = u.iter().map(|u| u / 2.0_f64.sqrt() * 1e160).collect();
+    assert_variance("BAOAB", covariance(&scaled, &scaled), 1.0, M);
+}
+
+#[test]
+fn the_entropy_of_no_mass_is_an_error() {
+    let points = DMatrix::from_row_slice(1, 3, &[0.0, 1.0, 3.0]);
+    let mu = EmpiricalMeasure::weighted(points, DVector::zeros(3)).unwrap();
+    let error = measure::knn_entropy(&mu, 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "weight of a particle must be positive, found 0"
+    );
+}

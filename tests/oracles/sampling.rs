@@ -243,6 +243,29 @@ fn a_score_that_is_nan_is_an_error() {
     assert!(matches!(error, StartError::NonFinite { .. }), "{error}");
 }
 
+/// The third derivative of the kernel overflows: a flow is refused, not NaN.
+#[test]
+fn a_bandwidth_that_is_too_short_is_an_error() {
+    let flow = |h: f64| {
+        let energy = SteinDiscrepancy::new(STANDARD, Gaussian::new(1, h).unwrap(), 1);
+        let mut flow = ParticleFlow::new(energy, Euler, 0.1).unwrap();
+        flow.start(uniform(1, &[0.0, 1.0])).map(drop)
+    };
+    assert!(flow(1e-50).is_ok());
+    let text = flow(1e-60).unwrap_err().to_string();
+    assert!(
+        text.contains("finite, as for a longer bandwidth, found -inf"),
+        "{text}"
+    );
+    let mut energy = SteinDiscrepancy::new(STANDARD, Gaussian::new(1, 1e-50).unwrap(), 1);
+    let mut v = DMatrix::zeros(1, 2);
+    let value = energy.velocity(&uniform(1, &[0.0, 1.0]), &mut v);
+    assert!(
+        value.is_finite() && v.iter().all(|v| v.is_finite()),
+        "{value}, {v}"
+    );
+}
+
 /// `K(w, v) = w v + 1`.
 struct Bilinear;
 

@@ -1,17 +1,16 @@
 //! Certified global minima by proximal steps from random starts: planar rectifier networks with
 //! weight decay.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Instant;
 
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use wasserflow::feature::Breakpoint;
-use wasserflow::optimality::{Certifiable, Certificate, Search, certify};
+use wasserflow::optimality::{Certifiable, certify};
 use wasserflow::prelude::*;
 use wasserflow::sparse::{FrankWolfe, insert, run_and_correct, run_until_optimal};
+
+use crate::counted::Counted;
 
 type Network<R> = MeanFieldRisk<Ridge<Relu>, R, f64, WeightDecay<f64>>;
 
@@ -168,80 +167,6 @@ fn more_random_problems_are_solved() {
     random_problems(60..200, 1);
 }
 
-/// Counts velocities, first variations, products with the curvature and certificates; and the
-/// neurons in them.
-struct Counted<E> {
-    energy: E,
-    count: Rc<Cell<[usize; 2]>>,
-}
-
-impl<E> Counted<E> {
-    fn add(&self, neurons: usize) {
-        let [gradients, all] = self.count.get();
-        self.count.set([gradients + 1, all + neurons]);
-    }
-}
-
-impl<E: Energy<f64>> Energy<f64> for Counted<E> {
-    fn particle_dim(&self) -> usize {
-        self.energy.particle_dim()
-    }
-    fn value(&mut self, mu: &EmpiricalMeasure<f64>) -> f64 {
-        self.energy.value(mu)
-    }
-    fn velocity(&mut self, mu: &EmpiricalMeasure<f64>, out: &mut DMatrix<f64>) -> f64 {
-        self.add(mu.len());
-        self.energy.velocity(mu, out)
-    }
-    fn first_variation(
-        &mut self,
-        mu: &EmpiricalMeasure<f64>,
-        at: &DMatrix<f64>,
-        values: &mut [f64],
-        descent: &mut DMatrix<f64>,
-    ) -> Option<f64> {
-        self.add(at.ncols().max(mu.len()));
-        self.energy.first_variation(mu, at, values, descent)
-    }
-    fn curvature(
-        &mut self,
-        mu: &EmpiricalMeasure<f64>,
-        v: &DMatrix<f64>,
-        out: &mut DMatrix<f64>,
-    ) -> Option<()> {
-        self.add(mu.len());
-        self.energy.curvature(mu, v, out)
-    }
-    fn hessians(
-        &mut self,
-        mu: &EmpiricalMeasure<f64>,
-        remainder: &mut [f64],
-        included: &mut [f64],
-    ) -> Option<()> {
-        self.add(mu.len());
-        self.energy.hessians(mu, remainder, included)
-    }
-    fn breakpoints(
-        &mut self,
-        mu: &EmpiricalMeasure<f64>,
-        v: &DMatrix<f64>,
-        margin: f64,
-        visit: &mut dyn FnMut(&Breakpoint<'_, f64>),
-    ) {
-        self.energy.breakpoints(mu, v, margin, visit);
-    }
-    fn relax(&mut self, at: Option<(&EmpiricalMeasure<f64>, f64)>) -> Option<f64> {
-        self.energy.relax(at)
-    }
-}
-
-impl<E: Certifiable<f64>> Certifiable<f64> for Counted<E> {
-    fn certificate(&mut self, mu: &EmpiricalMeasure<f64>, search: &mut Search) -> Certificate<f64> {
-        self.add(mu.len());
-        self.energy.certificate(mu, search)
-    }
-}
-
 /// An experiment of L. Chizat, arXiv:1907.10300: d = 2, 15 samples on the circle, a teacher of 3
 /// neurons, 20 neurons of norm 2, weight decay 0.002.
 fn circle(seed: u64) -> (Network<EmpiricalRisk<Square, f64>>, EmpiricalMeasure<f64>) {
@@ -273,11 +198,8 @@ fn fewer_gradients_than_euler() {
         let euler = clock.elapsed();
         let late = certify(flow.energy_mut(), state.measure()).gap();
 
-        let count = Rc::new(Cell::new([0; 2]));
-        let energy = Counted {
-            energy: circle(seed).0,
-            count: count.clone(),
-        };
+        let energy = Counted::new(circle(seed).0);
+        let counts = energy.counts.clone();
         let mut flow = ParticleFlow::new(energy, Jko::default(), 1e8).unwrap();
         let mut state = flow.start(start).unwrap();
         let clock = Instant::now();
@@ -286,28 +208,21 @@ fn fewer_gradients_than_euler() {
         println!(
             "| {seed} | {first:.1e} | {early:.1e} | {late:.1e} | {euler:.1?} | {:.1e} | {} | {jko:.1?} |",
             certificate.gap(),
-            count.get()[0]
+            counts.gradients()
         );
         assert!(
             matches!(reason, StopReason::GloballyOptimal { .. }),
             "{reason:?}"
         );
-        assert!(
-            count.get()[0] < 300,
-            "{:?} gradients; Euler takes 20 000",
-            count.get()
-        );
+        assert!(counts.gradients() < 300, "{counts:?}; Euler takes 20 000");
     }
 }
 
 /// The work of a run to a certified gap of 1e-6 from 20 neurons: velocities, first variations,
 /// products, Hessians and certificates, each counted as one gradient; and their neurons.
 fn proximal_and_corrected(seed: u64, tolerance: f64) -> [usize; 2] {
-    let count = Rc::new(Cell::new([0; 2]));
-    let energy = Counted {
-        energy: circle(seed).0,
-        count: count.clone(),
-    };
+    let energy = Counted::new(circle(seed).0);
+    let counts = energy.counts.clone();
     let mut flow = ParticleFlow::new(energy, Jko::new(tolerance, 1000), 1e8).unwrap();
     let mut state = flow.start(circle(seed).1).unwrap();
     let (reason, _) = run_and_correct(&mut flow, &mut state, 1e-6, 1, 10).unwrap();
@@ -315,7 +230,7 @@ fn proximal_and_corrected(seed: u64, tolerance: f64) -> [usize; 2] {
         matches!(reason, StopReason::GloballyOptimal { .. }),
         "seed {seed}: {reason:?}"
     );
-    count.get()
+    [counts.gradients(), counts.neurons.get()]
 }
 
 /// A loose proximal step from 20 neurons, and corrective steps from its measure, take at most 200
@@ -362,12 +277,9 @@ fn gradients_of_the_flow_alone() {
     println!("|---|---|---|---|---|---|");
     let mut gradients = Vec::new();
     for seed in 0..10 {
-        let count = Rc::new(Cell::new([0; 2]));
-        let counted = |count: &Rc<Cell<[usize; 2]>>| Counted {
-            energy: circle(seed).0,
-            count: count.clone(),
-        };
-        let mut flow = ParticleFlow::new(counted(&count), Jko::default(), 1e8).unwrap();
+        let energy = Counted::new(circle(seed).0);
+        let counts = energy.counts.clone();
+        let mut flow = ParticleFlow::new(energy, Jko::default(), 1e8).unwrap();
         let mut state = flow.start(circle(seed).1).unwrap();
         let mut inserted = 0;
         loop {
@@ -382,7 +294,7 @@ fn gradients_of_the_flow_alone() {
             *state.measure_mut() = insert(flow.energy_mut(), state.measure(), w).unwrap();
             inserted += 1;
         }
-        let jko = count.get();
+        let jko = [counts.gradients(), counts.neurons.get()];
         gradients.push(jko[0]);
 
         let [gradients_of_sliding, neurons] = conditional_gradients(FrankWolfe::Sliding, seed);
@@ -403,18 +315,15 @@ fn gradients_of_the_flow_alone() {
 /// The gradients of a method to a certified gap of 1e-6 on one of these problems, from the zero
 /// network, and the neurons in them.
 fn conditional_gradients(method: FrankWolfe, seed: u64) -> [usize; 2] {
-    let count = Rc::new(Cell::new([0; 2]));
-    let mut energy = Counted {
-        energy: circle(seed).0,
-        count: count.clone(),
-    };
+    let mut energy = Counted::new(circle(seed).0);
+    let counts = energy.counts.clone();
     let mut mu = EmpiricalMeasure::uniform(DMatrix::zeros(3, 1)).unwrap();
     let (reason, _) = method.run(&mut energy, &mut mu, 1e-6, 100).unwrap();
     assert!(
         matches!(reason, StopReason::GloballyOptimal { .. }),
         "seed {seed}: {reason:?}"
     );
-    count.get()
+    [counts.gradients(), counts.neurons.get()]
 }
 
 /// Fully corrective conditional gradients keep the Hessian of F in the weights, so that an atom
@@ -445,17 +354,15 @@ fn corrective_gradients_to_a_certified_minimum() {
 fn frank_wolfe_takes_a_hundredth_of_the_gradients() {
     println!("| seed | atoms | gap | gradients | of neurons | time |\n|---|---|---|---|---|---|");
     for seed in 0..5 {
-        let count = Rc::new(Cell::new([0; 2]));
-        let mut energy = Counted {
-            energy: circle(seed).0,
-            count: count.clone(),
-        };
+        let mut energy = Counted::new(circle(seed).0);
+        let counts = energy.counts.clone();
         let mut mu = EmpiricalMeasure::uniform(DMatrix::zeros(3, 1)).unwrap();
         let clock = Instant::now();
         let (reason, certificate) = FrankWolfe::Sliding
             .run(&mut energy, &mut mu, 1e-6, 100)
             .unwrap();
-        let ([gradients, neurons], time) = (count.get(), clock.elapsed());
+        let time = clock.elapsed();
+        let (gradients, neurons) = (counts.gradients(), counts.neurons.get());
         println!(
             "| {seed} | {} | {:.1e} | {gradients} | {neurons} | {time:.1?} |",
             mu.len(),

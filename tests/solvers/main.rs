@@ -2,6 +2,7 @@
 //! optimisation.
 
 mod certified_minima;
+mod counted;
 mod dormand_prince_at_kinks;
 mod dormand_prince_ends;
 mod exact_certificates;

@@ -2,6 +2,7 @@
 //! force.
 
 mod common;
+mod contradiction;
 mod convex;
 mod extremes;
 mod frank_wolfe;

@@ -6,8 +6,10 @@ mod kinks;
 mod problems;
 
 use nalgebra::{DMatrix, DVector};
-use problems::{Counted, logistic, population, rectifier, rng, smooth};
+use problems::{logistic, population, rectifier, rng, smooth};
 use wasserflow::prelude::*;
+
+use crate::counted::Counted;
 
 /// `sum_i c_i |v_i - w_i|^2`.
 fn squared<T: Real>(mu: &EmpiricalMeasure<T>, nu: &EmpiricalMeasure<T>) -> T {
@@ -337,15 +339,15 @@ fn parameters_are_checked() {
 #[test]
 fn no_chattering_at_kinks() {
     for (gamma, most) in [(100.0, 6000), (1e3, 3000), (1e4, 4000), (1e6, 9000)] {
-        let energy = Counted::new(rectifier::<f64>(200, 2, 0, 1e-3), (true, true));
-        let (velocities, products) = (energy.velocities.clone(), energy.products.clone());
+        let energy = Counted::new(rectifier::<f64>(200, 2, 0, 1e-3));
+        let counts = energy.counts.clone();
         let mut flow = ParticleFlow::new(energy, Jko::default(), gamma).unwrap();
         let mut state = flow
             .start(init::balanced(2, 100, 1.0, &mut rng(100)).unwrap())
             .unwrap();
         let time = gamma.max(2000.0);
         flow.run_until(&mut state, time, &mut ()).unwrap();
-        let count = velocities.get() + products.get();
+        let count = counts.evaluations();
         println!(
             "gamma = {gamma}: F = {:.12} at {time}, {count} velocities and products",
             state.energy()

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Noise, constant, temperature};
+use super::{Noise, constant, root_of_product, temperature};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::integrator::{Constant, Integrator, Schedule, Step, check_nonnegative_in};
@@ -163,8 +163,9 @@ impl<T: Real, S: Schedule<T>> Integrator<T> for KineticLangevin<S> {
         // e^{-gamma h} - 1, without cancellation for little friction.
         let damping = (-(real::<T>(self.friction) * dt)).exp_m1();
         u.apply(|u| *u += damping * *u);
-        let variance = -tau * damping * (damping + real(2.0)); // tau (1 - e^{-2 gamma h})
-        self.noise.add(step, variance.sqrt(), p, u.as_mut_slice());
+        let lost = -damping * (damping + real(2.0)); // 1 - e^{-2 gamma h}
+        let deviation = root_of_product(tau, lost);
+        self.noise.add(step, deviation, p, u.as_mut_slice());
         mu.displace(half, &u);
         state.memory_mut().fields[0] = u;
         Ok(Step::new(dt))

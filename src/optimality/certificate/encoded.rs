@@ -18,6 +18,11 @@ pub(super) struct Encoded<T> {
     threshold: T,
     bound: Option<Bound>,
     escape: Option<Vec<T>>,
+    // Both are missing in files of versions that did not have them.
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    budget: Option<T>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    contradiction: Option<T>,
 }
 
 /// `None` for positive infinity.
@@ -41,6 +46,8 @@ impl<T: Real> From<Certificate<T>> for Encoded<T> {
             threshold: certificate.threshold,
             bound: certificate.bound,
             escape: certificate.escape,
+            budget: certificate.budget,
+            contradiction: certificate.contradiction,
         }
     }
 }
@@ -60,7 +67,22 @@ impl<T: Real> TryFrom<Encoded<T>> for Certificate<T> {
             threshold: encoded.threshold,
             bound: encoded.bound,
             escape: encoded.escape,
+            budget: encoded.budget,
+            contradiction: encoded.contradiction,
         };
+        if let Some(budget) = certificate.budget {
+            ParameterError::check_nonnegative("budget", to_f64(budget))?;
+        }
+        if let Some(excess) = certificate.contradiction {
+            ParameterError::check_positive("contradiction", to_f64(excess))?;
+            let unknown = to_f64(certificate.optimistic) == f64::INFINITY;
+            let requirement = "infinite beside a contradiction";
+            let gap = to_f64(certificate.optimistic);
+            ParameterError::check(unknown, "gap of the certificate", requirement, gap)?;
+        }
+        let requirement = ">= 0 up to rounding without a budget";
+        let (holds, gap) = (certificate.excess().is_none(), to_f64(certificate.gap));
+        ParameterError::check(holds, "gap of the certificate", requirement, gap)?;
         for (name, value) in [
             ("energy of the certificate", certificate.energy),
             ("gap of the certificate", certificate.gap),

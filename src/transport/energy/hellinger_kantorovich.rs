@@ -11,6 +11,7 @@ use crate::numeric::vector::{column, column_mut, norm};
 use crate::real::{Real, real, to_f64};
 
 mod interior_point;
+mod small_weights;
 
 use interior_point::{Solution, solve};
 
@@ -58,6 +59,10 @@ use interior_point::{Solution, solve};
 /// 1e-14 of F at the scale of the masses, or as small as rounding permits; [`gap`](Self::gap) is that
 /// of the last evaluation. Every evaluation starts anew: F is a function of `mu` alone, so that runs
 /// resume bit for bit.
+///
+/// The velocities of weights up to 1e-6 of the mass are those of the part of the plan that is not 0
+/// at the optimum, and accurate for weights of any smallness: on random planar clouds of diameter 2
+/// to 0.002 those of weights 1e-12 were exact to rounding.
 ///
 /// # Cost
 /// For m distinct particles and m' points of the target, 11 to 69 steps of
@@ -321,14 +326,13 @@ impl<T: Real> Energy<T> for HellingerKantorovichEnergy<T> {
             for (row, &i) in plan.points.iter().enumerate() {
                 // Divided by `sum_j P_ij e^phi` instead of the equal `c_i`: the plan is accurate at
                 // the scale of the masses, not at that of small weights.
-                let total: f64 = solution.plan.column(row).sum();
-                let scale = densities[i] / total;
+                let plan = self.purified(&plan, solution, row);
+                let scale = densities[i] / plan.iter().sum::<f64>();
                 if !(scale > 0.0 && scale.is_finite()) {
                     continue;
                 }
                 let mut sum = vec![0.0; nu.dim()];
-                for (l, &j) in self.atoms.iter().enumerate() {
-                    let mass = solution.plan[(l, row)];
+                for (&mass, &j) in plan.iter().zip(&self.atoms) {
                     if mass > 0.0 {
                         let distance = distance(nu.particle(i), self.target.particle(j), &mut z);
                         let rate = -0.5 * mass * self.cost.slope(distance);

@@ -97,6 +97,50 @@ fn settings_of_a_training() {
             "length must be positive",
         ),
         (
+            error::<BirthDeath>(r#"{"alpha":-1.0,"beta":1.0}"#),
+            "alpha must be",
+        ),
+        (
+            error::<BirthDeath>(r#"{"alpha":1.0,"beta":-5e-324}"#),
+            "beta must be",
+        ),
+        (
+            error::<Conic>(r#"{"alpha":-1.0,"beta":1.0}"#),
+            "alpha must be",
+        ),
+        (
+            error::<Jko>(r#"{"tolerance":0.0,"iterations":1}"#),
+            "tolerance must be",
+        ),
+        (
+            error::<Jko>(r#"{"tolerance":1.0,"iterations":0}"#),
+            "iterations must be at least 1",
+        ),
+        (
+            error::<DormandPrince>(r#"{"rtol":0.0,"atol":0.0}"#),
+            "rtol + atol must be positive",
+        ),
+        (
+            error::<Huber>(r#"{"Huber":-1.0}"#),
+            "the threshold of the Huber loss must be",
+        ),
+        (
+            error::<Quantile>(r#"{"Quantile":1.5}"#),
+            "the level of the quantile loss must be",
+        ),
+        (
+            error::<SmoothHinge>(r#"{"SmoothHinge":0.0}"#),
+            "the width of the smoothed hinge loss must be",
+        ),
+        (
+            error::<ReluPower>(r#"{"ReluPower":1025}"#),
+            "the exponent of the rectifier must be",
+        ),
+        (
+            error::<LeakyRelu>(r#"{"LeakyRelu":1e400}"#),
+            "number out of range",
+        ),
+        (
             error::<HeavyBall>(r#"{"friction":-1.0}"#),
             "friction must be >= 0",
         ),
@@ -165,20 +209,49 @@ fn energy() -> impl optimality::Certifiable<f64> {
     energy.regularized(WeightDecay::new(0.01).unwrap())
 }
 
+/// That of bounds that contradict each other.
+fn contradiction() -> Certificate<f64> {
+    struct Wrong;
+    impl Energy<f64> for Wrong {
+        fn particle_dim(&self) -> usize {
+            1
+        }
+        fn value(&mut self, _: &EmpiricalMeasure<f64>) -> f64 {
+            1.0
+        }
+        fn velocity(&mut self, _: &EmpiricalMeasure<f64>, _: &mut DMatrix<f64>) -> f64 {
+            1.0
+        }
+    }
+    impl optimality::Certifiable<f64> for Wrong {
+        fn certificate(&mut self, _: &EmpiricalMeasure<f64>, _: &mut Search) -> Certificate<f64> {
+            Certificate::bounded(1.0, 2.0, None)
+        }
+    }
+    let certificate = optimality::certify(&mut Wrong, &start());
+    assert_eq!(certificate.contradiction(), Some(1.0));
+    certificate
+}
+
 #[test]
 fn certificates_come_back_in_full() {
     let (mut energy, mu) = (energy(), start());
     let infinite = Certificate::<f64>::bounded(f64::INFINITY, 0.0, None);
+    let mut best = start();
+    let run = FrankWolfe::Corrective.run(&mut energy, &mut best, 1e-6, 100);
+    assert!(run.unwrap().1.gap() <= 1e-6);
     let computed = [
         optimality::certify(&mut energy, &mu),
-        certify_within(&mut energy, &mu, 1.0), // a negative gap
+        certify_within(&mut energy, &best, 1e-3), // a negative gap
         certify_within(&mut energy, &mu, f64::NAN),
         Search::new().certify(&mut energy, &mu),
         Certificate::bounded(5e-324, -0.0, Some(vec![-0.0, 5e-324])),
+        contradiction(),
         infinite.clone(),
     ];
     assert!(computed[0].escape().is_some() && computed[0].bound() == Some(Bound::Exact));
     assert!(computed[2].gap().is_infinite());
+    assert!(computed[1].gap() < 0.0 && computed[1].budget() == Some(1e-3));
     for certificate in computed {
         let back: Certificate<f64> = read(&json(&certificate)).unwrap();
         assert_eq!(back, certificate);
@@ -207,6 +280,28 @@ fn certificates_come_back_in_full() {
         (
             with(r#""bound":null"#, r#""bound":"Exact""#),
             "kind of the bound must be given with the bounds",
+        ),
+        (
+            with(
+                r#""energy":null,"gap":null,"optimistic_gap":null"#,
+                r#""energy":1.0,"gap":-1.0,"optimistic_gap":-1.0"#,
+            ),
+            "gap of the certificate must be >= 0 up to rounding without a budget, found -1",
+        ),
+        (
+            with(r#""escape":null"#, r#""escape":null,"contradiction":-1.0"#),
+            "contradiction must be positive",
+        ),
+        (
+            with(r#""escape":null"#, r#""escape":null,"budget":-1.0"#),
+            "budget must be >= 0",
+        ),
+        (
+            with(
+                r#""optimistic_gap":null,"maximum_bounds":null,"threshold":0.0,"bound":null,"escape":null"#,
+                r#""optimistic_gap":1.0,"maximum_bounds":null,"threshold":0.0,"bound":null,"escape":null,"contradiction":1.0"#,
+            ),
+            "gap of the certificate must be infinite beside a contradiction, found 1",
         ),
     ] {
         assert!(message.starts_with(requirement), "{message}");

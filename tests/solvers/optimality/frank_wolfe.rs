@@ -1,6 +1,6 @@
 //! Frank-Wolfe: gaps against a conic solver, the minimiser against that of the Wasserstein flow.
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::optimality::{Bound, Certifiable, Certificate, certify};
@@ -9,6 +9,7 @@ use wasserflow::sparse::{FrankWolfe, reweigh, run_until_optimal};
 
 use super::common::{cast, matrix, measure, network, signs};
 use super::convex;
+use crate::counted::Counted;
 
 /// The zero measure, as one particle at zero.
 fn zero_network<T: Real>(p: usize) -> EmpiricalMeasure<T> {
@@ -329,6 +330,96 @@ fn invalid_problems_are_errors() {
         FrankWolfe::Sliding.step(&mut Flat, &zero_network(3), &[1.0; 3]),
         unsupported
     );
+}
+
+/// First variations and certificates of a run from the zero network.
+fn work<L: Loss<f64>>(loss: L) -> [usize; 2] {
+    let rng = &mut ChaCha8Rng::seed_from_u64(8);
+    let (x, y) = (matrix(2, 30, rng), signs(&matrix(1, 30, rng)));
+    let mut energy = Counted::new(network::<_, _, f64>(Relu, loss, &x, &y, 1e-3));
+    let mut mu = zero_network(3);
+    let run = FrankWolfe::Corrective.run(&mut energy, &mut mu, 1e-6, 100);
+    let (reason, certificate) = run.unwrap();
+    assert!(matches!(reason, StopReason::GloballyOptimal { .. }));
+    assert!(mu.len() > 2 && certificate.gap() <= 1e-6);
+    let counts = &energy.counts;
+    [counts.variations.get(), counts.certificates.get()]
+}
+
+/// The Hessian of a quadratic F in the weights costs one difference of gradients for each atom, which
+/// is kept; that of another F two for each atom and step.
+#[test]
+fn a_quadratic_energy_costs_one_difference_an_atom() {
+    let [square, logistic] = [work(Square), work(Logistic)];
+    println!("square {square:?}, logistic {logistic:?}");
+    // A step takes the column of its atom, the gradient at its start and those of its Newton steps.
+    assert!(square[0] <= 4 * square[1] + 12, "{square:?}");
+    assert!(logistic[0] > 8 * logistic[1], "{logistic:?}");
+}
+
+/// Almost equal neurons: the Hessian in the weights is singular to rounding. Mass moves between them
+/// in few steps, and the run ends with a proof, or where lambda = 0 with a small F.
+#[test]
+fn almost_equal_neurons_do_not_slow_down_a_run() {
+    for (difference, lambda) in [1e-8, 1e-10, 1e-12, 1e-15]
+        .into_iter()
+        .flat_map(|difference| [(difference, 1e-3), (difference, 0.0)])
+    {
+        let (mut most, mut lowest) = (0, f64::INFINITY);
+        for seed in 0..10 {
+            let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+            let (x, y) = (matrix(2, 15, rng), matrix(1, 15, rng));
+            let few: EmpiricalMeasure<f64> = measure(3, 6, rng);
+            let points = DMatrix::from_fn(3, 18, |l, i| {
+                few.points()[(l, i % 6)] * (1.0 + difference * rng.random_range(-1.0..1.0))
+            });
+            let weights = DVector::from_element(18, 0.05);
+            let mut mu = EmpiricalMeasure::weighted(points, weights).unwrap();
+            let mut energy = Counted::new(network::<_, _, f64>(Relu, Square, &x, &y, lambda));
+            let start = energy.value(&mu);
+            let run = FrankWolfe::Corrective.run(&mut energy, &mut mu, 1e-7, 60);
+            let (reason, certificate) = run.unwrap();
+            let at = format!("{difference:e}, lambda {lambda}, seed {seed}: {reason:?}");
+            let gap = certificate.gap();
+            assert!(energy.value(&mu) < start, "{at}");
+            if lambda > 0.0 {
+                assert!(matches!(reason, StopReason::GloballyOptimal { .. }), "{at}");
+            } else {
+                assert!(gap < 0.1 * start, "{at}, {gap:e} of {start}");
+            }
+            let counts = &energy.counts;
+            let each = counts.variations.get() / counts.certificates.get();
+            most = most.max(each);
+            lowest = f64::min(lowest, gap);
+        }
+        println!("{difference:e}, lambda {lambda}: {most} a certificate, least gap {lowest:e}");
+        let bound = if lambda > 0.0 { 12 } else { 36 };
+        assert!(most <= bound, "{difference:e}, lambda {lambda}: {most}");
+    }
+}
+
+/// A run optimises the weights in full after its last certificate: `reweigh` does not
+/// decrease F further.
+#[test]
+fn the_weights_of_a_result_are_optimal() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(40);
+    for case in 0..20 {
+        let (x, y) = (matrix(2, 12, rng), matrix(1, 12, rng));
+        let mut energy = network::<_, _, f64>(Relu, Square, &x, &y, 0.01);
+        let gap = [1e-3, 1e-6][case % 2];
+        let mut mu = zero_network(3);
+        let run = FrankWolfe::Corrective.run(&mut energy, &mut mu, gap, 100);
+        let (reason, certificate) = run.unwrap();
+        assert!(matches!(reason, StopReason::GloballyOptimal { gap } if gap == certificate.gap()));
+        let proof = certify(&mut energy, &mu).gap();
+        assert!(
+            certificate.gap() <= gap && proof <= gap * (1.0 + 1e-6),
+            "case {case}"
+        );
+        let (value, best) = (energy.value(&mu), reweigh(&mut energy, &mu).unwrap());
+        let decrease = value - energy.value(&best);
+        assert!(decrease <= 1e-14 * value, "case {case}: {decrease:e}");
+    }
 }
 
 /// Two runs agree bit for bit, for any number of threads.

@@ -1,10 +1,12 @@
 //! Proximal steps with and without first variations and curvature: the same descent, end points and
 //! cost.
 
-use super::problems::{Counted, logistic, population, rectifier, rng, smooth};
+use super::problems::{logistic, population, rectifier, rng, smooth};
 use super::{has_descended, squared};
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::prelude::*;
+
+use crate::counted::Counted;
 
 /// Whether an energy implements the first variation and the curvature.
 const AVAILABLE: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
@@ -23,7 +25,7 @@ fn problem<T: Real>(family: &str, seed: u64, available: (bool, bool)) -> Problem
             init::gaussian(3, 8, 0.6, &mut rng(seed + 50)).unwrap(),
         ),
     };
-    (Counted::new(energy, available), start)
+    (Counted::with_available(energy, available), start)
 }
 
 /// A step of length `gamma` at most, and its length.
@@ -130,10 +132,10 @@ fn cost_of_ten_steps_is_bounded() {
             let (mut count, mut value) = (0, 0.0);
             for seed in 0..10 {
                 let (energy, start) = problem::<f64>(family, seed, available);
-                let (velocities, products) = (energy.velocities.clone(), energy.products.clone());
+                let counts = energy.counts.clone();
                 let (state, taken) = step(energy, &start, gamma);
                 assert_eq!(taken, gamma, "{family}, seed {seed}, {available:?}");
-                count += velocities.get() + products.get();
+                count += counts.evaluations();
                 value += state.energy() + squared(&start, state.measure()) / (2.0 * gamma);
             }
             println!("{family}, gamma {gamma}, {available:?}: {count}, P = {value:.6}");
@@ -179,9 +181,10 @@ fn polish_reports_its_evaluations() {
             let (mut energy, start) = problem::<f64>(family, 4, available);
             let mut state = State::new(start);
             state.evaluate(&mut energy);
-            energy.velocities.set(0);
+            energy.counts.velocities.set(0);
+            energy.counts.variations.set(0);
             if let Ok(work) = polish(&mut energy, &mut state, 3000) {
-                let provided = energy.velocities.get() + energy.products.get();
+                let provided = energy.counts.evaluations();
                 assert_eq!(
                     work.evaluations + work.products,
                     provided,

@@ -187,8 +187,8 @@ fn cost_of_long_steps_in_five_dimensions() {
             let mut state = State::new(start);
             state.evaluate(&mut *energy);
             let speed = state.dissipation().sqrt();
-            let counted = super::problems::Counted::new(energy, (true, true));
-            let counts = (counted.velocities.clone(), counted.products.clone());
+            let counted = crate::counted::Counted::new(energy);
+            let counts = counted.counts.clone();
             let mut flow = ParticleFlow::new(counted, Jko::default(), gamma).unwrap();
             let step = flow.advance(&mut state).unwrap();
             assert_eq!(step.taken, gamma, "seed {seed}");
@@ -197,7 +197,7 @@ fn cost_of_long_steps_in_five_dimensions() {
                 residual <= 1e-6 * speed,
                 "gamma {gamma}, seed {seed}: {residual}"
             );
-            count += counts.0.get() + counts.1.get();
+            count += counts.evaluations();
         }
         println!("gamma {gamma}: {count}");
         assert!(count <= most, "gamma {gamma}: {count}");

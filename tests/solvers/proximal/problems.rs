@@ -1,11 +1,7 @@
 //! Test problems for proximal steps.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use wasserflow::feature::Breakpoint;
 use wasserflow::nalgebra::{DMatrix, DVector};
 use wasserflow::prelude::*;
 
@@ -72,84 +68,4 @@ pub fn population<T: Real>(d: usize, seed: u64) -> Box<dyn Energy<T>> {
         )
         .unwrap(),
     )
-}
-
-/// An energy with the first variation or the curvature optionally disabled. It counts evaluations:
-/// velocities (including first variations), first variations, and products with the curvature.
-pub struct Counted<E> {
-    energy: E,
-    variation: bool,
-    curvature: bool,
-    pub velocities: Rc<Cell<usize>>,
-    pub products: Rc<Cell<usize>>,
-}
-
-impl<E> Counted<E> {
-    pub fn new(energy: E, (variation, curvature): (bool, bool)) -> Self {
-        Self {
-            energy,
-            variation,
-            curvature,
-            velocities: Rc::default(),
-            products: Rc::default(),
-        }
-    }
-}
-
-impl<T: Real, E: Energy<T>> Energy<T> for Counted<E> {
-    fn particle_dim(&self) -> usize {
-        self.energy.particle_dim()
-    }
-    fn value(&mut self, mu: &EmpiricalMeasure<T>) -> T {
-        self.energy.value(mu)
-    }
-    fn velocity(&mut self, mu: &EmpiricalMeasure<T>, out: &mut DMatrix<T>) -> T {
-        self.velocities.set(self.velocities.get() + 1);
-        self.energy.velocity(mu, out)
-    }
-    fn first_variation(
-        &mut self,
-        mu: &EmpiricalMeasure<T>,
-        at: &DMatrix<T>,
-        values: &mut [T],
-        descent: &mut DMatrix<T>,
-    ) -> Option<T> {
-        let result = self
-            .variation
-            .then(|| self.energy.first_variation(mu, at, values, descent))?;
-        self.velocities
-            .set(self.velocities.get() + usize::from(result.is_some()));
-        result
-    }
-    fn curvature(
-        &mut self,
-        mu: &EmpiricalMeasure<T>,
-        v: &DMatrix<T>,
-        out: &mut DMatrix<T>,
-    ) -> Option<()> {
-        let result = self.curvature.then(|| self.energy.curvature(mu, v, out))?;
-        self.products
-            .set(self.products.get() + usize::from(result.is_some()));
-        result
-    }
-    fn hessians(
-        &mut self,
-        mu: &EmpiricalMeasure<T>,
-        remainder: &mut [T],
-        included: &mut [T],
-    ) -> Option<()> {
-        self.energy.hessians(mu, remainder, included)
-    }
-    fn breakpoints(
-        &mut self,
-        mu: &EmpiricalMeasure<T>,
-        v: &DMatrix<T>,
-        margin: T,
-        visit: &mut dyn FnMut(&Breakpoint<'_, T>),
-    ) {
-        self.energy.breakpoints(mu, v, margin, visit);
-    }
-    fn relax(&mut self, at: Option<(&EmpiricalMeasure<T>, T)>) -> Option<T> {
-        self.energy.relax(at)
-    }
 }
