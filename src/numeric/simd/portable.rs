@@ -18,6 +18,7 @@ macro_rules! portable {
             type Vector = $scalar;
             type Mask = bool;
             const FUSED: bool = false;
+    const MASKED: bool = false;
 
             #[inline(always)]
             fn vectors(x: &[$scalar]) -> &[$scalar] {
