@@ -36,6 +36,7 @@ mod pointwise;
 mod radial;
 mod signs;
 mod small_dim;
+mod tiled_backward;
 
 use backward::packed_len;
 use blocking::{Blocking, Stored};

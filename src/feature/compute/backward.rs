@@ -12,18 +12,16 @@
 
 use std::hint::black_box;
 
-use super::blocking::{Blocking, FEW};
+use super::blocking::Blocking;
 use super::microkernel::dot;
 use super::operands::Operands;
+use super::signs::{FEW, has_particle_lanes};
 use crate::activation::Slopes;
 use crate::numeric::simd::{self, Simd, SimdKernel, SimdScalar, launch};
 
 /// Features of a block at most with 32 registers of one line: the sums of one vector of particles
 /// stay in registers. (The compiler does not unroll the loop over 24 of them.)
 const MOST: usize = 20;
-
-/// Features of a block at most with 16 registers of half a line (V = 2).
-const HALF_LINES: usize = 12;
 
 /// `G_i` for one block of particles.
 pub(super) struct LinearBackward<'a, E> {
@@ -81,8 +79,11 @@ pub(super) fn block_width(d: usize) -> usize {
     d.div_ceil(d.div_ceil(most)).next_multiple_of(2)
 }
 
-/// Scalars of the packed features of a padded number of samples.
+/// Scalars of the packed features, if they are used, of a padded number of samples.
 pub(super) fn packed_len(d: usize, samples: usize) -> usize {
+    if !has_particle_lanes(d) {
+        return 0;
+    }
     let width = block_width(d);
     let whole = (d - 1) / width * width;
     samples * (whole + (d - whole).next_multiple_of(2))
@@ -97,11 +98,7 @@ impl SimdKernel for MostFeatures {
 
     #[inline(always)]
     fn run<S: Simd<f32>, const R: usize, const V: usize>(self, _: S) -> usize {
-        match V {
-            1 => MOST,
-            2 => HALF_LINES,
-            _ => R,
-        }
+        if V == 1 { MOST } else { R }
     }
 }
 
@@ -170,8 +167,8 @@ impl<E: SimdScalar> SimdKernel for LinearBackward<'_, E> {
         match (V, self.operands.d <= FEW) {
             (1, true) => self.either::<S, FEW, FEW>(s),
             (1, false) => self.either::<S, MOST, 1>(s),
-            (2, _) => self.either::<S, HALF_LINES, 1>(s),
-            _ => self.either::<S, R, V>(s),
+            (_, true) => self.either::<S, R, V>(s),
+            _ => self.tiles::<S, R, V>(s),
         }
     }
 }

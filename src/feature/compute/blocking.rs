@@ -3,16 +3,13 @@
 //!
 //! The results depend on the shape and the SIMD level, never on the number of threads.
 
+use super::signs::{FEW, has_particle_lanes};
 use crate::numeric::packed::line;
 use crate::numeric::parallel::threads;
 use crate::numeric::simd;
 
 /// Maximal number of samples of a panel.
 pub(super) const SAMPLES: usize = 256;
-
-/// Maximal number of inputs for which backward tiles have as many vectors of particles if V = 1:
-/// enough independent sums to hide the latency.
-pub(super) const FEW: usize = 4;
 
 /// Samples of a panel that amortise the initialisation of a tile and the horizontal sums of its
 /// lanes.
@@ -30,6 +27,9 @@ const LONG: usize = 24;
 
 /// Dimension d from which a forward task has several tiles, which share blocks of features.
 const DEEP: usize = 256;
+
+/// Bytes of a block of features of a panel: a part of the L2 cache.
+const FEATURES: usize = 256 << 10;
 
 /// Samples of a part of a backward pass, about: the sums of a tile are written once for each part,
 /// and the packed features of a part are in the L2 cache, a block of them at a time.
@@ -80,7 +80,7 @@ pub(super) struct Blocking {
     /// Particles of a forward task, whole tiles and whole words of signs. A sum over all particles
     /// is that of the sums over chunks, in order.
     pub(super) chunk: usize,
-    /// Particles of a backward task, whole strips, or whole lines if signs are stored.
+    /// Particles of a backward task, whole strips, or whole lines if lanes are particles.
     pub(super) block: usize,
     /// The stored activations.
     pub(super) stored: Stored,
@@ -127,7 +127,7 @@ impl Blocking {
         let many = (BLOCK / ((k + d) * bytes)).max(192);
         let strip = match stored {
             Stored::Signs { .. } if d <= FEW => FEW * width,
-            Stored::Signs { .. } => width,
+            Stored::Signs { .. } if has_particle_lanes(d) => width,
             _ => STRIP,
         };
         let block = (m / tasks[1]).min(many) / strip * strip;
@@ -163,6 +163,14 @@ impl Blocking {
             stored_rows,
             parallel,
         }
+    }
+
+    /// Features of a panel that a backward pass in tiles uses at a time: all, or whole lines.
+    pub(super) fn features<T>(&self, d: usize) -> usize {
+        let most = (FEATURES / (self.panel * size_of::<T>())).max(line::<T>());
+        d.div_ceil(d.div_ceil(most))
+            .next_multiple_of(line::<T>())
+            .min(d)
     }
 
     /// Samples, in whole panels, of a part of a backward pass with signs.

@@ -301,7 +301,7 @@ fn sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, c
 
 /// Adds the products `t[r][j] x[j][f]` for `F` features from f on to `sums`: lanes are samples.
 #[inline(always)]
-fn sample_lane_products<
+pub(super) fn sample_lane_products<
     E: SimdScalar,
     S: Simd<E>,
     const R: usize,

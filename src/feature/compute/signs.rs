@@ -2,6 +2,10 @@
 
 use crate::numeric::simd::{Simd, SimdKernel, dispatch};
 
+/// Maximal number of inputs for which backward tiles have as many vectors of particles if V = 1:
+/// enough independent sums to hide the latency.
+pub(super) const FEW: usize = 4;
+
 /// Rows of the tiles that store signs, if V = 1: those of a tile fill a half or a quarter of a word.
 pub(super) const SIGN_ROWS: usize = 16;
 
@@ -26,5 +30,23 @@ impl SimdKernel for SignTile {
     fn run<S: Simd<f32>, const R: usize, const V: usize>(self, s: S) -> (usize, usize) {
         let rows = if V == 1 { SIGN_ROWS } else { R };
         (rows, size_of_val(S::lanes(&s.zero())))
+    }
+}
+
+/// True if the lanes of the backward pass are particles: with mask registers, or for few inputs.
+pub(super) fn has_particle_lanes(d: usize) -> bool {
+    d <= FEW || dispatch(HasMasks)
+}
+
+/// The kernel that returns whether the level has mask registers.
+struct HasMasks;
+
+impl SimdKernel for HasMasks {
+    type Scalar = f32;
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd<f32>, const R: usize, const V: usize>(self, _: S) -> bool {
+        S::MASKED
     }
 }
