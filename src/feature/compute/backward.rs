@@ -167,8 +167,7 @@ impl<E: SimdScalar> SimdKernel for LinearBackward<'_, E> {
         match (V, self.operands.d <= FEW) {
             (1, true) => self.either::<S, FEW, FEW>(s),
             (1, false) => self.either::<S, MOST, 1>(s),
-            (_, true) => self.either::<S, R, V>(s),
-            _ => self.tiles::<S, R, V>(s),
+            _ => self.either::<S, R, V>(s),
         }
     }
 }

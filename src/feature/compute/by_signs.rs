@@ -4,7 +4,8 @@
 use super::backward::{LinearBackward, PackFeatures, block_width, packed_len};
 use super::blocking::Blocking;
 use super::passes::{Calls, Passes};
-use super::signs::signs_per_scalar;
+use super::signs::{has_particle_lanes, signs_per_scalar};
+use super::tiled_backward::TiledBackward;
 use crate::activation::{Activation, Slopes};
 use crate::numeric::parallel::{Parts, for_each};
 use crate::numeric::simd::{Launch, same, same_mut, with_simd_scalar};
@@ -74,10 +75,14 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
                     let (operands, blocking) = (part.operands.with_scalar::<E>(), part.blocking);
                     let (g, words, features) = (same(g), same(words), same(features));
                     let (per_word, out) = (signs_per_scalar::<E>(), same_mut(out));
-                    LinearBackward {
+                    let kernel = LinearBackward {
                         operands, blocking, slopes, g, features, words, per_word, first, add, out,
+                    };
+                    if has_particle_lanes(d) {
+                        kernel.launch();
+                    } else {
+                        TiledBackward(kernel).launch();
                     }
-                    .launch();
                 });
             });
         }

@@ -12,16 +12,32 @@ use super::microkernel::{add_weighted_features, sample_lane_products};
 use super::operands::{Operands, Rows};
 use crate::activation::Slopes;
 use crate::numeric::packed::{WIDE, whole_lines};
-use crate::numeric::simd::{Simd, SimdScalar};
+use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
 /// Sums of lanes of a tile, by features.
 #[repr(align(64))]
 struct Sums<X>(X);
 
+/// [`LinearBackward`] in tiles: a kernel of its own, as its sums leave the registers if it is compiled
+/// with the other one.
+pub(super) struct TiledBackward<'a, E>(pub(super) LinearBackward<'a, E>);
+
+launch!(TiledBackward);
+
+impl<E: SimdScalar> SimdKernel for TiledBackward<'_, E> {
+    type Scalar = E;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
+        self.0.tiles::<S, R, V>(s);
+    }
+}
+
 impl<E: SimdScalar> LinearBackward<'_, E> {
     /// All particles, in tiles of R.
     #[inline(always)]
-    pub(super) fn tiles<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
+    fn tiles<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         if !self.add {
             self.out.fill(E::zero());
         }
