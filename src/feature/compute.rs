@@ -20,12 +20,12 @@ use super::{PredictionGradient, Workspace};
 use crate::activation::{Activation, Slopes};
 use crate::inputs::Inputs;
 pub(super) use crate::numeric::simd::is_supported;
-use crate::numeric::simd::signs_per_scalar;
 use crate::real::Real;
 
 mod angular_sweep;
 mod backward;
 mod blocking;
+mod by_signs;
 mod dual_tree;
 mod forward;
 mod half_spaces;
@@ -34,13 +34,18 @@ mod operands;
 mod passes;
 mod pointwise;
 mod radial;
+mod signs;
 mod small_dim;
+mod tiled_backward;
 
+use backward::packed_len;
 use blocking::{Blocking, Stored};
+use by_signs::SignScratch;
 use half_spaces::HalfSpaces;
 use operands::{Operands, Panel};
 use passes::{Calls, Passes};
 pub(super) use radial::Radials;
+use signs::signs_per_scalar;
 
 /// Dimension d from which loading a stored preactivation is faster than recomputing it.
 const DEEP: usize = 64;
@@ -90,12 +95,12 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
                 return risk;
             }
         }
+        if self.has_signs() {
+            return self.velocity_by_signs(c, gradient, out, ws);
+        }
         let slabs = gradient.is_separable() && self.slopes().is_none() && half_spaces.is_none();
         let stored = match self.slopes() {
-            Some(_) if d <= small_dim::INPUTS => Stored::Nothing,
-            Some(_) => Stored::Signs {
-                per_word: signs_per_scalar::<T>(),
-            },
+            Some(_) => Stored::Nothing,
             None if slabs => Stored::ValuesAndDerivatives,
             None if 2 * n * c.len() * size_of::<T>() <= blocking::CACHED => {
                 Stored::ValuesAndDerivatives
@@ -110,6 +115,43 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             blocking.padded
         };
         self.velocity_by_slabs(blocking, chunk, c, gradient, out, ws)
+    }
+
+    /// Predictions and signs, the gradient of all samples, and velocities from the signs.
+    fn velocity_by_signs(
+        &self,
+        c: &[T],
+        gradient: &mut PredictionGradient<'_, T>,
+        out: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let (d, n, m) = (self.x.dim(), self.x.len(), self.particles());
+        let blocking = self.blocking_with_signs();
+        let (padded, run) = (blocking.padded, blocking.run());
+        let keep = blocking.stored_len() * size_of::<T>() <= blocking::STORED;
+        let words = blocking.part(if keep { padded } else { run }).stored_len();
+        let lens = [
+            d,
+            blocking.sums_len(1, m),
+            padded,
+            padded,
+            words,
+            packed_len(d, run),
+        ];
+        let [zeros, sums, h, g, words, features] = ws.split(lens);
+        let passes = self.passes(blocking, c, zeros);
+        passes.forward(sums, if keep { &mut *words } else { &mut [] }, &mut h[..n]);
+        let risk = gradient.evaluate(0..n, &h[..n], &mut g[..n]);
+        g[n..].fill(T::zero());
+        let scratch = &mut SignScratch {
+            sums,
+            words,
+            h,
+            features,
+        };
+        let samples = (self.x.points().as_slice(), &*g);
+        passes.backward_by_signs(samples, keep, scratch, &mut [], out);
+        risk
     }
 
     /// Runs forward and backward through one slab of samples after the other, with the gradient of
@@ -176,6 +218,26 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         descent: &mut [T],
         ws: &mut Workspace<T>,
     ) {
+        if self.has_signs() {
+            let (d, n, m) = (self.x.dim(), self.x.len(), self.particles());
+            let blocking = self.blocking_with_signs();
+            let (part, padded) = (blocking.part(blocking.run()), blocking.padded);
+            let (run, words, sums) = (part.padded, part.stored_len(), part.sums_len(1, m));
+            let lens = [d, sums, run, padded, words, packed_len(d, run)];
+            let [zeros, sums, h, rows, words, features] = ws.split(lens);
+            let (to, rest) = rows.split_at_mut(n);
+            to.copy_from_slice(g);
+            rest.fill(T::zero());
+            let scratch = &mut SignScratch {
+                sums,
+                words,
+                h,
+                features,
+            };
+            let samples = (self.x.points().as_slice(), &*rows);
+            let passes = self.passes(blocking, &[], zeros);
+            return passes.backward_by_signs(samples, false, scratch, values, descent);
+        }
         let (passes, rows) = self.passes_without_storage(&[], ws);
         let rows = &mut rows[..self.k * passes.blocking.padded];
         passes.pack_gradient(g, rows);
@@ -211,6 +273,17 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
     fn slopes(&self) -> Option<Slopes<T>> {
         let slopes = self.sigma.slopes()?;
         (self.k == 1 && slopes.zero == slopes.negative).then_some(slopes)
+    }
+
+    /// True if velocities are computed from the signs of the preactivations.
+    fn has_signs(&self) -> bool {
+        self.slopes().is_some() && self.x.dim() > small_dim::INPUTS
+    }
+
+    /// The blocking if the signs of the preactivations are stored.
+    fn blocking_with_signs(&self) -> Blocking {
+        let per_word = signs_per_scalar::<T>();
+        self.blocking(Stored::Signs { per_word }, false)
     }
 
     /// The passes over all samples with weights `c`; overwrites the d entries of `zeros`.

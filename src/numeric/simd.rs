@@ -39,6 +39,8 @@ use x86::{Avx2, Avx512};
 pub(crate) trait Simd<E>: Copy {
     /// True if [`mul_add`](Self::mul_add) is one instruction.
     const FUSED: bool;
+    /// True if an operation and a [`select`](Self::select) of its result are one instruction.
+    const MASKED: bool;
 
     /// Vectors that long chains of operations process at a time; 1 if a vector is one scalar.
     const GROUP: usize;
@@ -101,6 +103,13 @@ pub(crate) trait Simd<E>: Copy {
     fn or(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// True in the lanes of `word` that have the bit `bit`.
     fn has_bit(self, word: Self::Vector, bit: Self::Vector) -> Self::Mask;
+
+    /// True in the lanes l for which `word` has the bit `first + l`, which is lane l of `bits`.
+    #[inline(always)]
+    fn lanes_with_bit(self, word: E, bits: Self::Vector, first: usize) -> Self::Mask {
+        let _ = first;
+        self.has_bit(self.splat(word), bits)
+    }
 
     /// Requests the cache line of `x`; a hint without effect on results.
     #[inline(always)]
@@ -259,11 +268,6 @@ impl SimdKernel for Rows {
     fn run<S: Simd<f32>, const R: usize, const V: usize>(self, _: S) -> usize {
         R
     }
-}
-
-/// Sign bits stored in one scalar: those of whole tiles.
-pub(crate) fn signs_per_scalar<T>() -> usize {
-    8 * size_of::<T>() / rows() * rows()
 }
 
 /// A kernel for one scalar type, compiled in this crate and not again for every activation.

@@ -233,6 +233,15 @@ fn slabs_of_samples() {
 
 /// Shapes around the SIMD widths (8, 16), microkernels (2, 6, 12), words of signs (30, 60), panels
 /// (256), blocks (96).
+/// A backward pass divides more than 2048 samples into parts.
+#[test]
+fn parts_of_samples() {
+    for [n, m, d] in [[2049, 35, 5], [4200, 20, 3], [4097, 17, 26]] {
+        all::<f32>([n, m, d, 1]);
+        all::<f64>([n, m, d, 1]);
+    }
+}
+
 #[test]
 fn ragged_shapes() {
     for n in [1, 7, 8, 9, 15, 16, 17, 33, 255, 257, 600] {

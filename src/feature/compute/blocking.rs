@@ -3,6 +3,7 @@
 //!
 //! The results depend on the shape and the SIMD level, never on the number of threads.
 
+use super::signs::{FEW, has_particle_lanes};
 use crate::numeric::packed::line;
 use crate::numeric::parallel::threads;
 use crate::numeric::simd;
@@ -30,6 +31,10 @@ const DEEP: usize = 256;
 /// Bytes of a block of features of a panel: a part of the L2 cache.
 const FEATURES: usize = 256 << 10;
 
+/// Samples of a part of a backward pass, about: the sums of a tile are written once for each part,
+/// and the packed features of a part are in the L2 cache, a block of them at a time.
+const RUN: usize = 2048;
+
 /// Bytes of the particles of a backward task, if they are many: a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
 
@@ -40,9 +45,8 @@ const TASK: f64 = 3e5;
 /// and one. Large shapes have more.
 const TASKS: [f64; 2] = [128.0, 64.0];
 
-/// Bytes of the `n x m` preactivations that may be stored between the passes; the others are
-/// recomputed.
-const STORED: usize = 256 << 20;
+/// Bytes of the activations that may be stored between the passes; the others are recomputed.
+pub(super) const STORED: usize = 256 << 20;
 
 /// Bytes stored for a panel at most, and for a slab on one thread, if the backward pass follows
 /// immediately: a part of the last-level cache.
@@ -76,7 +80,7 @@ pub(super) struct Blocking {
     /// Particles of a forward task, whole tiles and whole words of signs. A sum over all particles
     /// is that of the sums over chunks, in order.
     pub(super) chunk: usize,
-    /// Particles of a backward task, whole strips.
+    /// Particles of a backward task, whole strips, or whole lines if lanes are particles.
     pub(super) block: usize,
     /// The stored activations.
     pub(super) stored: Stored,
@@ -115,14 +119,19 @@ impl Blocking {
         let tasks = TASKS.map(|most| (work / TASK).clamp(1.0, most) as usize);
         let unit = match stored {
             Stored::Signs { per_word } => per_word,
-            _ => rows,
+            _ => 4 * rows,
         };
         let chunks = tasks[0].div_ceil(padded.div_ceil(panel));
         let least = if d > DEEP { 4 * rows } else { unit };
         let chunk = m.div_ceil(chunks).max(least).next_multiple_of(unit);
         let many = (BLOCK / ((k + d) * bytes)).max(192);
-        let block = (m / tasks[1]).min(many) / STRIP * STRIP;
-        let block = block.max(STRIP);
+        let strip = match stored {
+            Stored::Signs { .. } if d <= FEW => FEW * width,
+            Stored::Signs { .. } if has_particle_lanes(d) => width,
+            _ => STRIP,
+        };
+        let block = (m / tasks[1]).min(many) / strip * strip;
+        let block = block.max(strip);
 
         let all = m.next_multiple_of(rows);
         let max_rows = if slabs {
@@ -133,10 +142,7 @@ impl Blocking {
         let whole_tiles = |scalars: usize| (max_rows / scalars / rows * rows).min(all);
         let (stored_rows, stored_particles) = match stored {
             Stored::Nothing => (0, 0),
-            Stored::Signs { per_word } => {
-                let words = max_rows.min(m.div_ceil(per_word));
-                (words, (max_rows * per_word).min(all))
-            }
+            Stored::Signs { per_word } => (m.div_ceil(per_word), all),
             Stored::Preactivations => (whole_tiles(1), whole_tiles(1)),
             Stored::ValuesAndDerivatives => (2 * whole_tiles(2), whole_tiles(2)),
         };
@@ -159,12 +165,19 @@ impl Blocking {
         }
     }
 
-    /// Features of a panel that the backward pass uses at a time: all, or whole lines.
+    /// Features of a panel that a backward pass in tiles uses at a time: all, or whole lines.
     pub(super) fn features<T>(&self, d: usize) -> usize {
         let most = (FEATURES / (self.panel * size_of::<T>())).max(line::<T>());
         d.div_ceil(d.div_ceil(most))
             .next_multiple_of(line::<T>())
             .min(d)
+    }
+
+    /// Samples, in whole panels, of a part of a backward pass with signs.
+    pub(super) fn run(&self) -> usize {
+        let runs = self.padded.div_ceil(RUN);
+        let panels = self.padded.div_ceil(self.panel).div_ceil(runs);
+        (panels * self.panel).min(self.padded)
     }
 
     /// The tasks of a forward pass over m particles: chunks of particles for each panel.
@@ -218,7 +231,7 @@ mod tests {
 
     /// The forward and backward tasks of a gradient, and the particles of a chunk.
     fn tasks<T>([n, d, m]: [usize; 3]) -> [usize; 3] {
-        let per_word = simd::signs_per_scalar::<T>();
+        let per_word = super::super::signs::signs_per_scalar::<T>();
         let blocking = Blocking::new::<T>(n, m, d, 1, Stored::Signs { per_word }, false);
         let mut covered = (0, 0);
         for t in 0..blocking.forward_tasks(m) {

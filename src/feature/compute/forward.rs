@@ -9,13 +9,14 @@ use super::blocking::{SAMPLES, WIDE_PANEL};
 use super::microkernel::{
     add_products, broadcast, columns, complete_products, depth, leading_features, tile_sums,
 };
-use super::operands::{Operands, ROWS, Rows};
+use super::operands::{Operands, Rows};
+use super::signs::SIGN_ROWS;
 use crate::activation::Slopes;
 use crate::numeric::packed::line;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
 /// Tiles that use a block of features while it is in the L2 cache.
-const GROUP: usize = 5;
+const GROUP: usize = 4;
 
 /// `h(x_j)` of one panel; stores the signs of the preactivations.
 pub(super) struct LinearForward<'a, E> {
@@ -40,7 +41,19 @@ impl<E: SimdScalar> SimdKernel for LinearForward<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd<E>, const R: usize, const V: usize>(mut self, s: S) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
+        if V == 1 {
+            self.tiles::<S, SIGN_ROWS, V>(s);
+        } else {
+            self.tiles::<S, R, V>(s);
+        }
+    }
+}
+
+impl<E: SimdScalar> LinearForward<'_, E> {
+    /// All particles, in tiles of R.
+    #[inline(always)]
+    fn tiles<S: Simd<E>, const R: usize, const V: usize>(mut self, s: S) {
         self.h.fill(E::zero());
         let m = self.operands.particles();
         let leading = leading_features::<E>(self.operands.d);
@@ -51,7 +64,7 @@ impl<E: SimdScalar> SimdKernel for LinearForward<'_, E> {
             return;
         }
         let (n, lines) = (self.h.len(), self.h.len() / line::<E>());
-        let mut partial = Rows::<E, { GROUP * ROWS * WIDE_PANEL / SAMPLES }>::zeros();
+        let mut partial = Rows::<E, { GROUP * SIGN_ROWS * WIDE_PANEL / SAMPLES }>::zeros();
         let partial = partial.first(GROUP * R, n);
         let mut packed = Rows::<E, R>::zeros();
         for group in (0..m).step_by(GROUP * R) {
@@ -75,9 +88,7 @@ impl<E: SimdScalar> SimdKernel for LinearForward<'_, E> {
             }
         }
     }
-}
 
-impl<E: SimdScalar> LinearForward<'_, E> {
     /// Adds the particles of one tile, from i on, to all predictions of the panel.
     #[inline(always)]
     fn tile<S: Simd<E>, const R: usize, const V: usize>(
@@ -132,21 +143,24 @@ impl<E: SimdScalar> LinearForward<'_, E> {
             #[inline(always)]
             |l, u| {
                 for v in 0..V {
-                    let mut sum = h[l][v];
+                    // Two independent sums halve the latency.
+                    let mut sums = [h[l][v], s.zero()];
+                    let mut word = if !STORE || first == 0 {
+                        s.zero()
+                    } else {
+                        words[l][v]
+                    };
                     for r in 0..R {
-                        sum = if LEAKY {
-                            s.mul_add(s.select_positive(u[r][v], on[r], off[r]), u[r][v], sum)
+                        let (u, sum) = (u[r][v], sums[r % 2]);
+                        sums[r % 2] = if LEAKY {
+                            s.mul_add(s.select_positive(u, on[r], off[r]), u, sum)
                         } else {
-                            s.mul_add(on[r], s.positive_part(u[r][v]), sum)
+                            s.mul_add(on[r], s.positive_part(u), sum)
                         };
+                        word = s.or(word, s.select_positive(u, bits[r], s.zero()));
                     }
-                    h[l][v] = sum;
+                    h[l][v] = s.add(sums[0], sums[1]);
                     if STORE {
-                        let mut word = if first == 0 { s.zero() } else { words[l][v] };
-                        for r in 0..R {
-                            let bit = s.select_positive(u[r][v], bits[r], s.zero());
-                            word = s.or(word, bit);
-                        }
                         words[l][v] = word;
                     }
                 }

@@ -36,9 +36,29 @@ fn products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     x: &[[S::Vector; V]],
     mut u: [[S::Vector; V]; R],
 ) -> [[S::Vector; V]; R] {
-    let b = columns(b, 0, x.len());
-    for f in 0..x.len() {
-        let x = x[f];
+    let (fours, rest) = x.as_chunks::<4>();
+    let mut b_fours = [&b[0].as_chunks::<4>().0[..0]; R];
+    for r in 0..R {
+        b_fours[r] = &b[r].as_chunks().0[..fours.len()];
+    }
+    // The rows of 16 particles have more addresses than there are registers for them.
+    for (q, x) in fours.iter().enumerate() {
+        let mut b = [&b_fours[0][0]; R];
+        for r in 0..R {
+            b[r] = &b_fours[r][q];
+        }
+        for f in 0..4 {
+            for r in 0..R {
+                let b = s.splat(b[r][f]);
+                for v in 0..V {
+                    u[r][v] = s.mul_add(b, x[f][v], u[r][v]);
+                }
+            }
+        }
+    }
+    let b = columns(b, 4 * fours.len(), rest.len());
+    for f in 0..rest.len() {
+        let x = rest[f];
         for r in 0..R {
             let b = s.splat(b[r][f]);
             for v in 0..V {
@@ -259,24 +279,6 @@ fn feature_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     sums
 }
 
-/// Adds the products `t[r][j] x[j][f]` to the sums of lanes `sums[f R + r]`, for all features.
-#[inline(always)]
-pub(super) fn add_sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
-    s: S,
-    t: &[[E; SAMPLES]; R],
-    lines: &[E],
-    d: usize,
-    sums: &mut [[S::Vector; R]],
-) {
-    let (pairs, last) = sums[..d].as_chunks_mut::<2>();
-    for (f, sums) in pairs.iter_mut().enumerate() {
-        *sums = sample_lane_products::<E, S, R, V, 2>(s, t, lines, [d, 2 * f], *sums);
-    }
-    if let Some(sums) = last.first_mut() {
-        *sums = sample_lane_products::<E, S, R, V, 1>(s, t, lines, [d, d - 1], [*sums])[0];
-    }
-}
-
 /// `sum_j t[r][j] x[j][f]` for `F` features from f on, as inner products: lanes are samples.
 #[inline(always)]
 fn sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, const F: usize>(
@@ -299,7 +301,7 @@ fn sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, c
 
 /// Adds the products `t[r][j] x[j][f]` for `F` features from f on to `sums`: lanes are samples.
 #[inline(always)]
-fn sample_lane_products<
+pub(super) fn sample_lane_products<
     E: SimdScalar,
     S: Simd<E>,
     const R: usize,

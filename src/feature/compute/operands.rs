@@ -40,20 +40,26 @@ impl<'a, T: Real> Operands<'a, T> {
     #[inline(always)]
     pub(super) fn directions<const R: usize>(&self, i: usize) -> [&'a [T]; R] {
         let p = self.p();
-        std::array::from_fn(|r| {
-            let b = self.w.get((i + r) * p + self.k..(i + r + 1) * p);
-            b.unwrap_or(self.zeros)
-        })
+        let mut b = [self.zeros; R];
+        for r in 0..R {
+            let w = self.w.get((i + r) * p + self.k..(i + r + 1) * p);
+            b[r] = w.unwrap_or(self.zeros);
+        }
+        b
     }
 
-    /// `c_i a_il, .., c_(i + R - 1) a_(i + R - 1)l` for output l, 0 beyond the last particle.
+    /// `c_i a_il, .., c_(i + R - 1) a_(i + R - 1)l` for output l, 0 beyond the last particle and
+    /// without weights.
     #[inline(always)]
     pub(super) fn coefficients<const R: usize>(&self, i: usize, l: usize) -> [T; R] {
         let p = self.p();
-        std::array::from_fn(|r| match self.w.get((i + r) * p + l) {
-            Some(&a) => self.c[i + r] * a,
-            None => T::zero(),
-        })
+        let mut ca = [T::zero(); R];
+        for r in 0..R {
+            if let (Some(&c), Some(&a)) = (self.c.get(i + r), self.w.get((i + r) * p + l)) {
+                ca[r] = c * a;
+            }
+        }
+        ca
     }
 
     /// The padded samples from `first` to `last`, whole lines.

@@ -2,22 +2,21 @@
 
 use std::ops::Range;
 
-use super::backward::LinearBackward;
+use super::backward::FinishLinear;
 use super::blocking::{Blocking, STRIP, Stored};
 use super::forward::LinearForward;
 use super::operands::{Operands, ROWS, Rows};
 use super::pointwise::{
     Outputs, Preactivations, WeightedFeatures, WeightedValues, values, values_and_derivatives,
 };
+use super::signs::signs_per_scalar;
 use super::small_dim::{INPUTS, SmallDimBackward, SmallDimForward};
 use crate::activation::{Activation, Slopes};
 use crate::numeric::parallel::{Parts, Pieces, for_each};
 use crate::numeric::simd::{
-    self, Launch, Simd, SimdKernel, SimdScalar, launch, same, same_mut, signs_per_scalar,
-    with_simd_scalar,
+    self, Launch, Multiversion, multiversion, same, same_mut, with_simd_scalar,
 };
 use crate::numeric::vector::{add, dot};
-use crate::numeric::weighted::Sums;
 use crate::real::Real;
 
 /// Additions below which the sums over chunks are added by one thread.
@@ -186,39 +185,48 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
         values: &mut [T],
         out: &mut [T],
     ) {
+        if calls.first {
+            out.fill(T::zero());
+        }
+        self.blocks(calls.last, values, out, &|first, out| match self.slopes {
+            Some(slopes) => with_simd_scalar!(T as E => {
+                let slopes = same::<_, Slopes<E>>(&[slopes])[0];
+                let (operands, g, out) = (self.operands.with_scalar::<E>(), same(g), same_mut(out));
+                SmallDimBackward { operands, slopes, g, first, out }.launch();
+            }),
+            None => self.general_block(g, stored, first, out),
+        });
+    }
+
+    /// Calls `task(first, out)` for all blocks of particles, and replaces the sums after the `last`
+    /// call.
+    pub(super) fn blocks(
+        &self,
+        last: bool,
+        values: &mut [T],
+        out: &mut [T],
+        task: &(impl Fn(usize, &mut [T]) + Sync),
+    ) {
         let (p, block) = (self.operands.p(), self.blocking.block);
         let values_block = if values.is_empty() { 0 } else { block };
         let blocks = (Parts::new(out, block * p), Parts::new(values, values_block));
         for_each(blocks, self.blocking.parallel, &|t, (out, values)| {
             let (first, out) = (t * block, out.data);
-            if calls.first {
-                out.fill(T::zero());
-            }
+            task(first, out);
+            let (k, w, values) = (self.operands.k, &self.operands.w[first * p..], values.data);
             match self.slopes {
-                Some(slopes) => self.linear_block(slopes, g, stored, first, out),
-                None => self.general_block(g, stored, first, out),
-            }
-            if calls.last {
-                let (k, linear) = (self.operands.k, self.slopes.is_some());
-                with_simd_scalar!(T as E => {
-                    let w = same(&self.operands.w[first * p..]);
-                    let (out, values) = (same_mut(out), same_mut(values.data));
-                    Finish::<E> { k, p, w, linear, out, values }.launch();
-                });
-            }
-        });
-    }
-
-    /// One block of a piecewise linear activation, particles from `first` on: `G_i` without `a_i`.
-    fn linear_block(&self, slopes: Slopes<T>, g: &[T], words: &[T], first: usize, out: &mut [T]) {
-        with_simd_scalar!(T as E => {
-            let slopes = same::<_, Slopes<E>>(&[slopes])[0];
-            let (g, words, out) = (same(g), same(words), same_mut(out));
-            let (operands, blocking) = (self.operands.with_scalar::<E>(), self.blocking);
-            if operands.d <= INPUTS {
-                SmallDimBackward { operands, slopes, g, first, out }.launch();
-            } else {
-                LinearBackward { operands, blocking, slopes, g, words, first, out }.launch();
+                _ if !last => {}
+                None => multiversion(Finish {
+                    k,
+                    p,
+                    w,
+                    out,
+                    values,
+                }),
+                Some(_) => with_simd_scalar!(T as E => {
+                    let (w, out, values) = (same::<_, E>(w), same_mut(out), same_mut(values));
+                    FinishLinear { p, w, out, values }.launch();
+                }),
             }
         });
     }
@@ -318,35 +326,25 @@ struct Finish<'a, T> {
     p: usize,
     /// The particles `(a_i, b_i)`.
     w: &'a [T],
-    /// `S_i = <b_i, G_i>` is not among the sums: sigma is piecewise linear.
-    linear: bool,
     out: &'a mut [T],
     values: &'a mut [T],
 }
 
-launch!(Finish);
-
-impl<E: SimdScalar> SimdKernel for Finish<'_, E> {
-    type Scalar = E;
+impl<T: Real> Multiversion for Finish<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
+    fn run<const FUSED: bool>(self) {
         let particles = self.out.chunks_exact_mut(self.p);
         for (i, (out, w)) in particles.zip(self.w.chunks_exact(self.p)).enumerate() {
-            let ((da, db), (a, b)) = (out.split_at_mut(self.k), w.split_at(self.k));
-            if self.linear {
-                let mut sum = Sums::zero(s);
-                sum.add(s, E::one(), b, db);
-                da[0] = sum.total(s);
-            }
+            let ((da, db), (a, _)) = (out.split_at_mut(self.k), w.split_at(self.k));
             if let Some(value) = self.values.get_mut(i) {
                 *value = dot(a, da);
             }
             for da in da.iter_mut() {
                 *da = -*da;
             }
-            let scale = if self.k == 1 { -a[0] } else { -E::one() };
+            let scale = if self.k == 1 { -a[0] } else { -T::one() };
             for db in db.iter_mut() {
                 *db *= scale;
             }

@@ -1,4 +1,4 @@
-//! Passes in small dimension, `d <= 4`, for piecewise linear activations and one output: all in
+//! Passes in small dimension, `d <= 2`, for piecewise linear activations and one output: all in
 //! registers, with preactivations recomputed in the backward pass.
 
 use super::operands::Operands;
@@ -7,7 +7,7 @@ use crate::numeric::packed::line;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
 /// Maximal number of inputs.
-pub(super) const INPUTS: usize = 4;
+pub(super) const INPUTS: usize = 2;
 
 /// Samples after which the partial sums in vectors are reduced and added to the outputs.
 const RUN: usize = 4096;
@@ -35,12 +35,8 @@ impl<E: SimdScalar> SimdKernel for SmallDimForward<'_, E> {
         match (self.operands.d, leaky) {
             (1, false) => self.lines::<S, V, 1, false>(s),
             (1, true) => self.lines::<S, V, 1, true>(s),
-            (2, false) => self.lines::<S, V, 2, false>(s),
-            (2, true) => self.lines::<S, V, 2, true>(s),
-            (3, false) => self.lines::<S, V, 3, false>(s),
-            (3, true) => self.lines::<S, V, 3, true>(s),
-            (_, false) => self.lines::<S, V, 4, false>(s),
-            (_, true) => self.lines::<S, V, 4, true>(s),
+            (_, false) => self.lines::<S, V, 2, false>(s),
+            (_, true) => self.lines::<S, V, 2, true>(s),
         }
     }
 }
@@ -142,12 +138,8 @@ impl<E: SimdScalar> SimdKernel for SmallDimBackward<'_, E> {
         match (self.operands.d, leaky) {
             (1, false) => self.particles::<S, V, 1, 6, false>(s),
             (1, true) => self.particles::<S, V, 1, 6, true>(s),
-            (2, false) => self.particles::<S, V, 2, 4, false>(s),
-            (2, true) => self.particles::<S, V, 2, 4, true>(s),
-            (3, false) => self.particles::<S, V, 3, 2, false>(s),
-            (3, true) => self.particles::<S, V, 3, 2, true>(s),
-            (_, false) => self.particles::<S, V, 4, 2, false>(s),
-            (_, true) => self.particles::<S, V, 4, 2, true>(s),
+            (_, false) => self.particles::<S, V, 2, 4, false>(s),
+            (_, true) => self.particles::<S, V, 2, 4, true>(s),
         }
     }
 }

@@ -39,16 +39,18 @@ macro_rules! level {
 /// parentheses are vectors; an argument of another type precedes them in brackets.
 macro_rules! simd {
     (
-        $level:ty: $scalar:ident x $lanes:literal in $register:ty, mask $mask:ty;
+        $level:ty: $scalar:ident x $lanes:literal in $register:ty, mask $mask:ty, masked $masked:literal;
         $(vector $op:ident $([$x:ident: $of:ty])? ($($v:ident),*) = $value:expr;)+
         $(scalar $function:ident $([$y:ident: $in:ty])? ($($u:ident),*) -> $out:ty = $result:expr;)+
         $(hint prefetch($p:ident) = $hint:expr;)?
+        $(mask lanes_with_bit($word:ident, $first:ident) = $lanes_mask:expr;)?
     ) => {
         impl Simd<$scalar> for $level {
             type Vector = [$scalar; $lanes];
             type Mask = $mask;
             const FUSED: bool = true;
             const GROUP: usize = 4;
+            const MASKED: bool = $masked;
 
             #[inline(always)]
             fn vectors(x: &[$scalar]) -> &[[$scalar; $lanes]] {
@@ -88,6 +90,12 @@ macro_rules! simd {
                     }
                 }
             )+
+            $(
+                #[inline(always)]
+                fn lanes_with_bit(self, $word: $scalar, _: [$scalar; $lanes], $first: usize) -> $mask {
+                    $lanes_mask
+                }
+            )?
             $(
                 #[inline(always)]
                 fn prefetch(self, $p: &$scalar) {

@@ -16,7 +16,7 @@ level!(
 );
 
 simd! {
-    Neon: f32 x 4 in float32x4_t, mask uint32x4_t;
+    Neon: f32 x 4 in float32x4_t, mask uint32x4_t, masked false;
     vector splat[x: f32]() = vdupq_n_f32(x);
     vector add(a, b) = vaddq_f32(a, b);
     vector sub(a, b) = vsubq_f32(a, b);
@@ -51,7 +51,7 @@ simd! {
 }
 
 simd! {
-    Neon: f64 x 2 in float64x2_t, mask uint64x2_t;
+    Neon: f64 x 2 in float64x2_t, mask uint64x2_t, masked false;
     vector splat[x: f64]() = vdupq_n_f64(x);
     vector add(a, b) = vaddq_f64(a, b);
     vector sub(a, b) = vsubq_f64(a, b);

@@ -19,6 +19,7 @@ macro_rules! portable {
             type Mask = bool;
             const FUSED: bool = false;
             const GROUP: usize = 1;
+            const MASKED: bool = false;
 
             #[inline(always)]
             fn vectors(x: &[$scalar]) -> &[$scalar] {

@@ -23,7 +23,7 @@ level!(
 );
 
 simd! {
-    Avx512: f32 x 16 in __m512, mask __mmask16;
+    Avx512: f32 x 16 in __m512, mask __mmask16, masked true;
     vector splat[x: f32]() = _mm512_set1_ps(x);
     vector add(a, b) = _mm512_add_ps(a, b);
     vector sub(a, b) = _mm512_sub_ps(a, b);
@@ -59,10 +59,11 @@ simd! {
         _mm512_extractf32x8_ps::<1>(a),
     ));
     hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
+    mask lanes_with_bit(word, first) = (word.to_bits() >> first) as __mmask16;
 }
 
 simd! {
-    Avx512: f64 x 8 in __m512d, mask __mmask8;
+    Avx512: f64 x 8 in __m512d, mask __mmask8, masked true;
     vector splat[x: f64]() = _mm512_set1_pd(x);
     vector add(a, b) = _mm512_add_pd(a, b);
     vector sub(a, b) = _mm512_sub_pd(a, b);
@@ -98,10 +99,11 @@ simd! {
         _mm512_extractf64x4_pd::<1>(a),
     ));
     hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
+    mask lanes_with_bit(word, first) = (word.to_bits() >> first) as __mmask8;
 }
 
 simd! {
-    Avx2: f32 x 8 in __m256, mask __m256;
+    Avx2: f32 x 8 in __m256, mask __m256, masked false;
     vector splat[x: f32]() = _mm256_set1_ps(x);
     vector add(a, b) = _mm256_add_ps(a, b);
     vector sub(a, b) = _mm256_sub_ps(a, b);
@@ -136,7 +138,7 @@ simd! {
 }
 
 simd! {
-    Avx2: f64 x 4 in __m256d, mask __m256d;
+    Avx2: f64 x 4 in __m256d, mask __m256d, masked false;
     vector splat[x: f64]() = _mm256_set1_pd(x);
     vector add(a, b) = _mm256_add_pd(a, b);
     vector sub(a, b) = _mm256_sub_pd(a, b);
