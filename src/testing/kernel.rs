@@ -76,7 +76,7 @@ pub fn check_kernel<T: Real>(kernel: &dyn Kernel<T>, m: usize, seed: u64) -> Res
         let expected = to_f64(factor * inputs.value(b, d));
         let error = (to_f64(kernel.value(w, v)) - expected).abs();
         let law = "arc_cosine() = Some(l) => K(w, v) = a a' E[(b.x)_+ (b'.x)_+], b = (w_l, ..)";
-        within(law, error, rounding::<T>() * expected.abs().max(1.0), &at)?;
+        within(law, error, rounding::<T>() * expected.abs().max(1.0), at)?;
     }
     check_combined(kernel, w, v, &mut rng, at)
 }
