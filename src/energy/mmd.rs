@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use nalgebra::DMatrix;
 
 use super::kernel::OfPair;
-use super::pairs::{Rows, Sources, fill_for};
+use super::pairs::{PairFunction, Rows, Sources, few_pairs, fill_for};
 use super::{Energy, Kernel, assert_dim, assert_first_variation, assert_hessians, assert_velocity};
 use crate::error::ShapeError;
 use crate::feature::by_differences;
@@ -163,10 +163,18 @@ impl<K: Kernel<T>, T: Real, R: AllReduce<T>> Mmd<K, T, R> {
         whole: &EmpiricalMeasure<T>,
         mut out: Option<&mut DMatrix<T>>,
     ) -> T {
+        let alone = several(&mut self.ranks).is_none();
+        let neurons = OfPair(&self.kernel)
+            .neurons()
+            .filter(|_| is_supported::<T>());
+        if let Some(first) = neurons.filter(|_| alone && few_pairs(mu, &self.target)) {
+            let [within, cross] = self.rows.few_neurons(first, mu, &self.target, out);
+            return self.discrepancy(within, cross);
+        }
         let is_small = mu.len().saturating_mul(mu.len()) < SMALL;
-        let is_vectorised = is_supported::<T>()
-            && (self.kernel.radial(&mut [], &mut []) || self.kernel.arc_cosine().is_some());
-        let within = if is_small && !is_vectorised && several(&mut self.ranks).is_none() {
+        let is_vectorised =
+            neurons.is_some() || is_supported::<T>() && self.kernel.radial(&mut [], &mut []);
+        let within = if is_small && !is_vectorised && alone {
             by_unordered_pairs(&self.kernel, mu, out.as_deref_mut())
         } else {
             self.rows.clear(mu.len());

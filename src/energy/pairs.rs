@@ -6,9 +6,11 @@ use crate::measure::EmpiricalMeasure;
 use crate::numeric::parallel::{Parts, for_each};
 use crate::real::Real;
 
+mod few_neurons;
 mod neurons;
 mod radial;
 
+pub(crate) use few_neurons::few_pairs;
 pub(crate) use radial::{PairFunction, Sources, evaluate, fill, fill_for};
 
 /// Rows of one task.

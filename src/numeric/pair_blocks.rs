@@ -56,7 +56,7 @@ pub(crate) struct Block<'a, T> {
 }
 
 /// `len` sources rounded up to whole tiles.
-fn padded<T>(len: usize) -> usize {
+pub(crate) fn padded<T>(len: usize) -> usize {
     len.next_multiple_of(TILE * line::<T>())
 }
 

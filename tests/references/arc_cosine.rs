@@ -18,8 +18,9 @@ fn norm<T: Real>(v: &[T]) -> f64 {
     largest * sum.sqrt()
 }
 
-/// `-f` and `grad f` of the witness function of `delta_0 - delta_v`: K(w, v) and its gradient.
-fn vectorised<T: Real, K: Kernel<T>>(kernel: K, w: &[T], v: &[T]) -> (T, Vec<T>) {
+/// `-f` and `grad f` of the witness function of `delta_0 - delta_v`: K(w, v) and its gradient, which
+/// is also the velocity of a particle w of weight 0.
+fn vectorised<T: Real, K: Kernel<T>>(kernel: K, w: &[T], v: &[T]) -> (T, [Vec<T>; 2]) {
     let point = |w: &[T]| DMatrix::from_column_slice(w.len(), 1, w);
     let zero = EmpiricalMeasure::uniform(DMatrix::zeros(w.len(), 1)).unwrap();
     let nu = EmpiricalMeasure::uniform(point(v)).unwrap();
@@ -28,7 +29,14 @@ fn vectorised<T: Real, K: Kernel<T>>(kernel: K, w: &[T], v: &[T]) -> (T, Vec<T>)
     energy
         .first_variation(&zero, &point(w), &mut values, &mut descent)
         .unwrap();
-    (-values[0], descent.as_slice().to_vec())
+    let p = w.len();
+    let points = DMatrix::from_fn(p, 2, |l, i| if i == 0 { w[l] } else { T::zero() });
+    let weights = DVector::from_vec(vec![T::zero(), T::one()]);
+    let mu = EmpiricalMeasure::weighted(points, weights).unwrap();
+    let mut velocity = DMatrix::zeros(p, 2);
+    energy.velocity(&mu, &mut velocity);
+    let velocity = velocity.as_slice()[..p].to_vec();
+    (-values[0], [descent.as_slice().to_vec(), velocity])
 }
 
 /// Pairs of vectors in `R^d`: generic, nearly parallel, nearly opposite, equal, opposite and zero.
@@ -80,17 +88,18 @@ fn check<T: Real>(d: usize, output_weight: bool) {
         let (size, other) = (norm(&b), norm(&c));
         let mut gradient = vec![T::zero(); d];
         let k = plain.value_and_gradient(&b, &c, T::one(), &mut gradient);
-        let (found, found_gradient) = if output_weight {
+        let (found, gradients) = if output_weight {
             let [a, e] = [real::<T>(-0.5), real(4.0)];
             let neuron = |a: T, b: &[T]| -> Vec<T> { [&[a], b].concat() };
             let (value, all) = vectorised(WithOutputWeight(plain), &neuron(a, &b), &neuron(e, &c));
             // K = a e k: exact factors.
-            let (da, db) = (all[0], &all[1..]);
-            assert!(
-                (to_f64(da * a - value)).abs() <= 4.0 * epsilon * to_f64(value).abs() + underflow,
-                "the derivative in the output weight"
-            );
-            (value / (a * e), db.iter().map(|&x| x / (a * e)).collect())
+            let gradients = all.map(|all| {
+                let error = (to_f64(all[0] * a - value)).abs();
+                let bound = 4.0 * epsilon * to_f64(value).abs() + underflow;
+                assert!(error <= bound, "the derivative in the output weight");
+                all[1..].iter().map(|&x| x / (a * e)).collect()
+            });
+            (value / (a * e), gradients)
         } else {
             vectorised(plain, &b, &c)
         };
@@ -105,18 +114,17 @@ fn check<T: Real>(d: usize, output_weight: bool) {
             error <= bound,
             "{l}, d = {d}: {found} and {k:e}: {error:e} > {bound:e}"
         );
-        let difference: Vec<T> = found_gradient
-            .iter()
-            .zip(&gradient)
-            .map(|(&x, &y): (&T, &T)| x - y)
-            .collect();
-        let error = norm(&difference);
         let bound =
             40.0 * epsilon * other * (relative + epsilon * epsilon).powf(1.0 / 3.0) + underflow;
-        assert!(
-            error <= bound,
-            "{l}, d = {d}, gradient: {error:e} > {bound:e}"
-        );
+        for (found, method) in gradients.iter().zip(["first variation", "velocity"]) {
+            let pairs = found.iter().zip(&gradient);
+            let difference: Vec<T> = pairs.map(|(&x, &y): (&T, &T)| x - y).collect();
+            let error = norm(&difference);
+            assert!(
+                error <= bound,
+                "{l}, d = {d}, gradient by {method}: {error:e} > {bound:e}"
+            );
+        }
     }
 }
 
@@ -133,7 +141,7 @@ fn pairs_agree_with_the_kernel() {
 /// Many sources, blocks that are not full, weights of 0 and sources that are 0 or not finite.
 #[test]
 fn sums_agree_with_the_kernel() {
-    for (m, targets) in [(1, 1), (7, 31), (33, 300), (200, 257)] {
+    for (m, targets) in [(1, 1), (7, 31), (20, 12), (33, 300), (200, 257)] {
         let mut rng = ChaCha8Rng::seed_from_u64(m as u64);
         let mut points = DMatrix::from_fn(4, targets, |_, _| rng.random_range(-1.0..1.0));
         let mut weights: Vec<f64> = (0..targets).map(|_| rng.random_range(0.0..1.0)).collect();
@@ -150,6 +158,8 @@ fn sums_agree_with_the_kernel() {
         energy
             .first_variation(&mu, &at, &mut values, &mut descent)
             .unwrap();
+        let mut velocity = DMatrix::<f64>::zeros(4, m);
+        energy.velocity(&mu, &mut velocity);
         for i in 0..m {
             let w = at.column(i).as_slice().to_vec();
             let (mut value, mut size, mut gradient) = (0.0_f64, 0.0_f64, vec![0.0_f64; 4]);
@@ -166,7 +176,9 @@ fn sums_agree_with_the_kernel() {
                 "{m}, {targets}, {i}"
             );
             for (l, &g) in gradient.iter().enumerate() {
-                let error = (descent[(l, i)] + g).abs();
+                let error = (descent[(l, i)] + g)
+                    .abs()
+                    .max((velocity[(l, i)] + g).abs());
                 let total: f64 = 1.0 + weights.iter().sum::<f64>();
                 assert!(error <= 1e-14 * total, "{m}, {targets}, {i}: {error:e}");
             }
