@@ -231,8 +231,6 @@ fn slabs_of_samples() {
     );
 }
 
-/// Shapes around the SIMD widths (8, 16), microkernels (2, 6, 12), words of signs (30, 60), panels
-/// (256), blocks (96).
 /// A backward pass divides more than 2048 samples into parts.
 #[test]
 fn parts_of_samples() {
@@ -242,6 +240,8 @@ fn parts_of_samples() {
     }
 }
 
+/// Shapes around the SIMD widths (8, 16), microkernels (2, 6, 12, 16), words of signs (30, 32, 60, 64), panels
+/// (256), blocks (96).
 #[test]
 fn ragged_shapes() {
     for n in [1, 7, 8, 9, 15, 16, 17, 33, 255, 257, 600] {

@@ -112,7 +112,9 @@ impl<E: SimdScalar> SimdKernel for PackFeatures<'_, E> {
         let features = self.first..(self.first + width).min(self.d);
         let products = S::MASKED && !self.leaky;
         let mut rows = self.out.chunks_exact_mut(width);
-        for ((to, x), &g) in rows.by_ref().zip(self.x.chunks_exact(self.d)).zip(self.g) {
+        let samples = self.x.chunks_exact(self.d).zip(self.g);
+        // In this order no row is taken after the last sample.
+        for ((x, &g), to) in samples.zip(rows.by_ref()) {
             let x = &x[features.clone()];
             let g = if products { g } else { E::one() };
             for (to, &x) in to.iter_mut().zip(x) {

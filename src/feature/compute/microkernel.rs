@@ -262,16 +262,19 @@ fn feature_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
             }
         }
         let (x, _) = S::vectors(&x[f * width..][..width * width]).as_chunks::<V>();
-        let x = &x[..width];
-        let mut rows = [&t[0][..]; R];
+        let (fours, _) = x[..width].as_chunks::<4>();
+        let mut rows = [&t[0].as_chunks::<4>().0[..0]; R];
         for r in 0..R {
-            rows[r] = &t[r][l * width..][..width];
+            rows[r] = &t[r][l * width..][..width].as_chunks().0[..fours.len()];
         }
-        for j in 0..width {
-            for r in 0..R {
-                let t = s.splat(rows[r][j]);
-                for v in 0..V {
-                    sums[r][v] = s.mul_add(t, x[j][v], sums[r][v]);
+        // With single samples, the compiler may load the weights of all rows before the features.
+        for (q, x) in fours.iter().enumerate() {
+            for j in 0..4 {
+                for r in 0..R {
+                    let t = s.splat(rows[r][q][j]);
+                    for v in 0..V {
+                        sums[r][v] = s.mul_add(t, x[j][v], sums[r][v]);
+                    }
                 }
             }
         }

@@ -18,8 +18,8 @@ use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 #[repr(align(64))]
 struct Sums<X>(X);
 
-/// [`LinearBackward`] in tiles: a kernel of its own, as its sums leave the registers if it is compiled
-/// with the other one.
+/// [`LinearBackward`] in tiles, for instructions without mask registers and more than `FEW` inputs.
+/// A kernel of its own, so that only one of the two is compiled into a function.
 pub(super) struct TiledBackward<'a, E>(pub(super) LinearBackward<'a, E>);
 
 launch!(TiledBackward);
