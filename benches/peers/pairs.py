@@ -26,6 +26,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYO
     os.environ[name] = THREADS
 
 import jax  # noqa: E402  (after the number of threads is set)
+import jax.interpreters.batching  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
@@ -35,6 +36,10 @@ from ott.geometry import pointcloud  # noqa: E402
 from ott.tools import sinkhorn_divergence  # noqa: E402
 from pykeops.torch import LazyTensor  # noqa: E402
 
+if not hasattr(jax.interpreters.batching, "is_vmappable"):  # OTT 0.6 needs it for costs by blocks; JAX 0.10 has moved it
+    from jax._src.interpreters import batching
+
+    jax.interpreters.batching.is_vmappable = batching.is_vmappable
 jax.config.update("jax_enable_x64", True)
 torch.set_num_threads(int(THREADS))
 BINARY = sys.argv[1]

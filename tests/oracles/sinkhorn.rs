@@ -163,14 +163,14 @@ fn accelerated_iterations_agree_with_the_plain_one() {
         let (mu, nu) = (cloud(7, p, m, gap), cloud(8, p, n, 0.5 * gap));
         let exact =
             plain(&mu, &nu, epsilon) - 0.5 * (plain(&mu, &mu, epsilon) + plain(&nu, &nu, epsilon));
-        for tolerance in [1e-12, 1e-9, 1e-6] {
+        for tolerance in [1e-12, 1e-9, 1e-6, 1e-4, 1e-3] {
             let energy = SinkhornEnergy::half_square(nu.clone(), epsilon).unwrap();
             let mut energy = energy.accuracy(tolerance, 20_000).unwrap();
             let value = energy.value(&mu);
             assert!(energy.marginal_error() <= tolerance);
-            // The dual value at potentials with a marginal error e is off by at most e times the
-            // error of the potentials, which are below 20; sums of numbers below 2 by roundings.
-            let bound = 20.0 * tolerance.min(1e-3 * tolerance.sqrt()) + 1e-14;
+            // The dual value is stationary at the solution, so that its error is quadratic in that of
+            // the marginals (0.04 e^2 and less in these cases); sums of 50 numbers have roundings.
+            let bound = tolerance * tolerance + 64.0 * f64::EPSILON;
             assert!(
                 (value - exact).abs() <= bound,
                 "{value}, {exact}, {tolerance}"
@@ -183,13 +183,14 @@ fn accelerated_iterations_agree_with_the_plain_one() {
 /// (to infinite potentials or an error of 2), so that the plain iteration has to be used.
 #[test]
 fn the_plain_iteration_is_used_if_the_relaxed_one_diverges() {
-    for (seed, p, m, n, epsilon) in [
-        (3, 3, 6, 11, 0.24),
-        (14, 3, 6, 11, 0.1),
-        (2, 2, 12, 9, 0.04),
-        (26, 2, 12, 9, 0.04),
+    for (seed, p, m, n, epsilon, gap) in [
+        (7, 2, 9, 4, 0.02, 3.0),
+        (38, 2, 9, 4, 0.02, 3.0),
+        (12, 3, 6, 11, 0.24, 5.0),
+        (28, 3, 6, 11, 0.1, 5.0),
+        (42, 1, 6, 8, 0.04, 5.0),
     ] {
-        let (mu, nu) = (cloud(seed, p, m, 5.0), cloud(seed + 999, p, n, 5.0));
+        let (mu, nu) = (cloud(seed, p, m, gap), cloud(seed + 999, p, n, gap));
         let energy = SinkhornEnergy::half_square(nu.clone(), epsilon).unwrap();
         let mut energy = energy.accuracy(1e-9, 3000).unwrap();
         assert!(energy.value(&mu).is_finite());
