@@ -9,8 +9,9 @@ BINARY is the executable that `cargo bench --no-run` prints, FILTER and PEERS re
 rows are computed with 500 points first (compilation, and a check of all results), then ROUNDS times with POINTS, ours and then the
 peers, all on two threads; the least wall-clock and CPU seconds of all rounds count. The points are written here and read by BINARY,
 which writes its values and velocities. The value and the gradient of every peer must agree with them; the largest relative error (in
-the norm of all gradients) is printed. The marginal errors of the Sinkhorn potentials are computed here, in float64, for all
-libraries: the larger of the two total variations.
+the norm of all gradients) is printed. The errors of both marginals of the plan that the potentials of a Sinkhorn divergence define are
+computed here, in float64 and by the same function for all libraries: `sum_i |(row sum) - 1/m|` and that of the columns.
+GeomLoss has no tolerance but a `scaling`; the environment variable SCALING sets it.
 """
 
 import os
@@ -25,14 +26,20 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYO
     os.environ[name] = THREADS
 
 import jax  # noqa: E402  (after the number of threads is set)
+import jax.interpreters.batching  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from geomloss import SamplesLoss  # noqa: E402
+from geomloss._legacy import sinkhorn_samples  # noqa: E402  (the loop whose potentials are read)
 from ott.geometry import pointcloud  # noqa: E402
 from ott.tools import sinkhorn_divergence  # noqa: E402
 from pykeops.torch import LazyTensor  # noqa: E402
 
+if not hasattr(jax.interpreters.batching, "is_vmappable"):  # OTT 0.6 needs it for costs by blocks; JAX 0.10 has moved it
+    from jax._src.interpreters import batching
+
+    jax.interpreters.batching.is_vmappable = batching.is_vmappable
 jax.config.update("jax_enable_x64", True)
 torch.set_num_threads(int(THREADS))
 BINARY = sys.argv[1]
@@ -40,6 +47,7 @@ ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
 FILTER = sys.argv[3] if len(sys.argv) > 3 else ""
 POINTS = int(sys.argv[4]) if len(sys.argv) > 4 else 10_000
 PEERS = sys.argv[5] if len(sys.argv) > 5 else ""
+ROWS = 1000  # rows of costs that OTT computes at once
 CHUNK = 500  # rows of a matrix of pairs in PyTorch: all of them, with coordinates, exceed the memory
 AGREEMENT = {"f32": 2e-4, "f64": 1e-9}  # largest relative errors of values and gradients
 SCALINGS = [0.5, 0.7, 0.9, 0.95, 0.98]  # of GeomLoss: the smallest one with the marginal error of the row is used
@@ -52,7 +60,7 @@ class Table:
 
     def __init__(self, points):
         self.points = points
-        self.least, self.errors, self.own = {}, {}, {}
+        self.least, self.errors, self.own, self.marginals = {}, {}, {}, {}
 
     def record(self, row, peer, wall, cpu):
         best = self.least.setdefault((row, peer), [float("inf"), float("inf")])
@@ -98,12 +106,13 @@ class Table:
         return True
 
     def print(self):
-        print("row | peer | wall s | CPU s | CPU / ours | disagreement")
+        print("row | peer | wall s | CPU s | CPU / ours | disagreement | marginal errors")
         for (row, peer), (wall, cpu) in sorted(self.least.items(), key=lambda item: item[0][0]):
             error = self.errors.get((row, peer))
             error = "" if error is None else f"{error:.1e}"
             ratio = cpu / max(self.least[row, "ours"][1], 0.005)  # CPU seconds of BINARY are in steps of 0.01
-            print(row, peer, f"{wall:.3f}", f"{cpu:.2f}", f"{ratio:.1f}", error, sep=" | ")
+            marginals = " ".join(f"{x:.1e}" for x in self.marginals.get((row, peer), []))
+            print(row, peer, f"{wall:.3f}", f"{cpu:.2f}", f"{ratio:.1f}", error, marginals, sep=" | ")
 
 
 # The energies: terms (c, W, with y) of `sum_k c_k int int W d(x) d(y or x)`. s is the squared distance.
@@ -340,38 +349,48 @@ def stein_jax(x, h):
     return work
 
 
-def marginal_error(x, y, f, g, epsilon):
-    """The larger total variation of the marginals of `exp((f + g - c) / epsilon) / m^2`."""
+def marginal_errors(x, y, f, g, epsilon):
+    """The total variations of both marginals of `exp((f + g - c) / epsilon) / m^2` from the uniform ones, by blocks of rows."""
     f, g = (np.asarray(z, dtype=np.float64).ravel() for z in (f, g))
     columns, rows = np.zeros(len(y)), np.zeros(len(x))
     for start in range(0, len(x), CHUNK):
         part = slice(start, start + CHUNK)
-        c = ((x[part, None, :] - y[None, :, :]) ** 2).sum(-1) / 2
+        c = sum((x[part, None, l] - y[None, :, l]) ** 2 for l in range(x.shape[1])) / 2
         plan = np.exp((f[part, None] + g[None, :] - c) / epsilon) / (len(x) * len(y))
         rows[part] = plan.sum(1)
         columns += plan.sum(0)
-    return max(np.abs(rows - 1 / len(x)).sum(), np.abs(columns - 1 / len(y)).sum())
+    return np.abs(rows - 1 / len(x)).sum(), np.abs(columns - 1 / len(y)).sum()
 
 
 def geomloss(x, y, epsilon, scaling, backend):
-    settings = {"loss": "sinkhorn", "p": 2, "blur": epsilon**0.5, "scaling": scaling, "backend": backend}
-    loss = SamplesLoss(**settings)
+    """The potentials of the undebiased problem are those that the loop of GeomLoss returns: no second call is needed for them."""
+    loss = SamplesLoss(loss="sinkhorn", p=2, blur=epsilon**0.5, scaling=scaling, backend=backend)
+    kept, loop = [], sinkhorn_samples.sinkhorn_loop
+
+    def keeping(*arguments, **options):
+        found = loop(*arguments, **options)
+        kept[:] = [z.detach().numpy() for z in (found[3], found[2])]  # of x and of y
+        return found
 
     def work():
         points = x.clone().requires_grad_()
+        sinkhorn_samples.sinkhorn_loop = keeping
         value = loss(points, y)
+        sinkhorn_samples.sinkhorn_loop = loop
         return value.item(), torch.autograd.grad(value, points)[0]
 
-    potentials = SamplesLoss(**settings, potentials=True, debias=False)
-    return work, lambda: [z.numpy() for z in potentials(x, y)]
+    return work, lambda: kept
 
 
 def geomloss_scaling(x, y, epsilon, tolerance):
-    """The smallest scaling that has the marginal error on the first points, else the largest one."""
+    """The smallest scaling that has the marginal errors on the first points, else the largest one."""
+    if "SCALING" in os.environ:
+        return float(os.environ["SCALING"])
     x, y = x[:PROBE].double(), y[:PROBE].double()
     for scaling in SCALINGS:
-        _, potentials = geomloss(x, y, epsilon, scaling, "tensorized")
-        if marginal_error(x.numpy(), y.numpy(), *potentials(), epsilon) <= tolerance:
+        work, potentials = geomloss(x, y, epsilon, scaling, "tensorized")
+        work()
+        if max(marginal_errors(x.numpy(), y.numpy(), *potentials(), epsilon)) <= tolerance:
             break
     return scaling
 
@@ -380,12 +399,14 @@ def ott(x, y, epsilon, tolerance):
     # The cost of OTT is |x - y|^2; that of points divided by 2^(1/2) is half of it.
     scale = 2**0.5
     options = {"threshold": tolerance, "max_iterations": 10_000}
+    # Costs by blocks of rows: the three matrices, with temporary ones, exceed 8 GiB at 10^4 points in f64.
+    online = {"batch_size": ROWS} if len(x) > 2000 else {}
 
     @jax.jit
     def gradient(x, y):
         def value(x):
             out = sinkhorn_divergence.sinkhorn_divergence(
-                pointcloud.PointCloud, x / scale, y / scale, epsilon=epsilon, solve_kwargs=options
+                pointcloud.PointCloud, x / scale, y / scale, epsilon=epsilon, solve_kwargs=options, **online
             )[1]
             return out.divergence, out.potentials[0]
 
@@ -395,7 +416,7 @@ def ott(x, y, epsilon, tolerance):
 
     def work():
         (value, potentials), field = compiled(x, y)
-        # Their plan has no factor 1/m^2.
+        # Their plan `exp((f + g - c) / epsilon)` has no factor 1/m^2.
         kept[:] = [np.asarray(z) + epsilon * np.log(len(z)) for z in potentials]
         return float(value), field.block_until_ready()
 
@@ -461,22 +482,26 @@ def divergences(table, folder, d, x64, y64):
         table.ours(folder, row)
         x, y = (z.to(torch.float32 if scalar == "f32" else torch.float64) for z in (x64, y64))
         f, g = np.split(table.own[row][2], 3)[:2]
-        error = marginal_error(x64.numpy(), y64.numpy(), f, g, epsilon)
-        print(f"  {row} ours: marginal error {error:.2e}", flush=True)
+
+        def record_marginals(peer, f, g):
+            errors = table.marginals[row, peer] = marginal_errors(x64.numpy(), y64.numpy(), f, g, epsilon)
+            print(f"  {row} {peer}: marginal errors {errors[0]:.2e} and {errors[1]:.2e}", flush=True)
+
+        record_marginals("ours", f, g)
         jx, jy = jnp.asarray(x.numpy()), jnp.asarray(y.numpy())
-        scaling = geomloss_scaling(x, y, epsilon, float(tolerance))
-        peers = {
-            f"GeomLoss, online, {scaling}": geomloss(x, y, epsilon, scaling, "online"),
-            "OTT": ott(jx, jy, epsilon, float(tolerance)),
-        }
-        if table.points <= 2000 or scalar == "f32":  # four matrices of costs, and temporary ones
-            peers[f"GeomLoss, tensorized, {scaling}"] = geomloss(x, y, epsilon, scaling, "tensorized")
-        for peer, (work, potentials) in peers.items():
-            # Values and gradients differ by the marginal errors of both.
-            if not table.measure(row, peer, work, tolerance=100 * float(tolerance)):
+        peers = {"OTT": lambda: ott(jx, jy, epsilon, float(tolerance))}
+        if re.search(PEERS, "GeomLoss"):
+            scaling = geomloss_scaling(x, y, epsilon, float(tolerance))
+            peers[f"GeomLoss, online, {scaling}"] = lambda: geomloss(x, y, epsilon, scaling, "online")
+            if table.points <= 2000 or scalar == "f32":  # four matrices of costs, and temporary ones
+                peers[f"GeomLoss, tensorized, {scaling}"] = lambda: geomloss(x, y, epsilon, scaling, "tensorized")
+        for peer, make in peers.items():
+            if not re.search(PEERS, peer):
                 continue
-            error = marginal_error(x64.numpy(), y64.numpy(), *potentials(), epsilon)
-            print(f"  {row} {peer} marginal error {error:.2e}", flush=True)
+            work, potentials = make()
+            # Values and gradients differ by the marginal errors of both.
+            table.measure(row, peer, work, tolerance=100 * float(tolerance))
+            record_marginals(peer, *potentials())
 
 
 def run(points, rounds):
