@@ -6,13 +6,14 @@ use nalgebra::DMatrix;
 use super::Rows;
 use crate::measure::EmpiricalMeasure;
 use crate::numeric::elementary::arc_cosines;
+use crate::numeric::packed::line;
 use crate::numeric::pair_blocks::padded;
-use crate::numeric::simd::{Multiversion, multiversion};
+use crate::numeric::simd::{
+    Simd, SimdKernel, SimdScalar, dispatch, same, same_mut, with_simd_scalar,
+};
 use crate::numeric::vector::{axpy, column, columns, columns_mut, norm};
 use crate::real::{Real, real};
 
-/// Input weights of a direction that are processed at once.
-const LANES: usize = 8;
 /// The number of pairs up to which they are evaluated together.
 const FEW: usize = 2048;
 
@@ -43,7 +44,7 @@ impl<T: Real> Rows<T> {
     ) -> [T; 2] {
         let (m, len, d) = (mu.len(), mu.len() + nu.len(), mu.dim() - first);
         let (stride, pairs) = (
-            d.max(1).next_multiple_of(LANES),
+            d.max(1).next_multiple_of(line::<T>()),
             padded::<T>(pairs(mu.len(), nu.len())),
         );
         let sizes = [len * stride, m * stride, 3 * len, pairs, pairs, pairs];
@@ -61,24 +62,22 @@ impl<T: Real> Rows<T> {
         let to = units.chunks_exact_mut(stride).zip(&mut *strengths);
         units_and_strengths(first, neurons, to);
 
-        let neurons = Neurons { m, stride, units };
-        multiversion(Squares {
-            neurons,
-            minus: kernel,
-            plus: supplement,
-        });
-        arc_cosines(kernel, supplement, sin);
-        for sums in [&mut *sums, values, along] {
-            sums.fill(T::zero());
-        }
-        let angles = [&*kernel, supplement, sin];
-        let integrals = multiversion(Sums {
-            neurons,
-            strengths,
-            angles,
-            sums,
-            values,
-            along,
+        let integrals = with_simd_scalar!(T as E => {
+            let neurons = Neurons { m, stride, units: same::<T, E>(units) };
+            let (minus, plus) = (same_mut(&mut *kernel), same_mut(&mut *supplement));
+            dispatch(Squares { neurons, minus, plus });
+            arc_cosines(kernel, supplement, sin);
+            for sums in [&mut *sums, values, along] {
+                sums.fill(T::zero());
+            }
+            let [strengths, kernel, supplement, sin] =
+                [strengths, kernel, supplement, sin].map(|x| same(&*x));
+            let angles = [kernel, supplement, sin];
+            let [sums, values, along] =
+                [&mut *sums, &mut *values, &mut *along].map(same_mut);
+            let [within, cross] =
+                dispatch(Sums { neurons, strengths, angles, sums, values, along });
+            [same(&[within])[0], same(&[cross])[0]]
         });
         if let Some(out) = out {
             for (i, out) in columns_mut(out.as_mut_slice(), mu.dim()).enumerate() {
@@ -89,7 +88,7 @@ impl<T: Real> Rows<T> {
                     continue;
                 }
                 let factor = a.first().map_or_else(T::one, |&a| a);
-                axpy(-factor * along[i], neurons.unit(i), out_b);
+                axpy(-factor * along[i], &units[i * stride..][..d], out_b);
                 axpy(-factor, &sums[i * stride..][..d], out_b);
                 for out in out_a {
                     *out -= size * values[i];
@@ -151,36 +150,28 @@ struct Squares<'a, T> {
     plus: &'a mut [T],
 }
 
-impl<T: Real> Multiversion for Squares<'_, T> {
+impl<E: SimdScalar> SimdKernel for Squares<'_, E> {
+    type Scalar = E;
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let mut to = self.minus.iter_mut().zip(self.plus);
         for i in 0..self.neurons.m {
-            let unit = self.neurons.unit(i).as_chunks::<LANES>().0;
+            let unit = S::vectors(self.neurons.unit(i));
             for partners in self.neurons.partners(i) {
                 for (j, (minus, plus)) in partners.zip(to.by_ref()) {
-                    let (mut less, mut more) = ([T::zero(); LANES], [T::zero(); LANES]);
-                    let other = self.neurons.unit(j).as_chunks::<LANES>().0;
-                    for (u, v) in unit.iter().zip(other) {
-                        for l in 0..LANES {
-                            less[l] += (u[l] - v[l]) * (u[l] - v[l]);
-                            more[l] += (u[l] + v[l]) * (u[l] + v[l]);
-                        }
+                    let (mut less, mut more) = (s.zero(), s.zero());
+                    for (&u, &v) in unit.iter().zip(S::vectors(self.neurons.unit(j))) {
+                        let (difference, sum) = (s.sub(u, v), s.add(u, v));
+                        less = s.mul_add(difference, difference, less);
+                        more = s.mul_add(sum, sum, more);
                     }
-                    (*minus, *plus) = (total(less), total(more));
+                    (*minus, *plus) = (s.reduce_sum(less), s.reduce_sum(more));
                 }
             }
         }
     }
-}
-
-/// The sum of all lanes, by halves.
-#[inline(always)]
-fn total<T: Real>(x: [T; LANES]) -> T {
-    let [a, b, c, d, e, f, g, h] = x;
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 /// For each particle, sums over all other neurons with their strengths.
@@ -197,20 +188,21 @@ struct Sums<'a, T> {
     along: &'a mut [T],
 }
 
-impl<T: Real> Multiversion for Sums<'_, T> {
-    type Output = [T; 2];
+impl<E: SimdScalar> SimdKernel for Sums<'_, E> {
+    type Scalar = E;
+    type Output = [E; 2];
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> [T; 2] {
+    fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) -> [E; 2] {
         let Neurons { m, stride, .. } = self.neurons;
-        let (mut within, mut cross) = (T::zero(), T::zero());
+        let (mut within, mut cross) = (E::zero(), E::zero());
         let mut r = 0;
         for i in 0..m {
             let (unit, strength) = (self.neurons.unit(i), self.strengths[i]);
             let (before, from) = self.sums.split_at_mut(i * stride);
             let own = &mut from[..stride];
             let [particles, target] = self.neurons.partners(i);
-            let (mut value, mut along) = (T::zero(), T::zero());
+            let (mut value, mut along) = (E::zero(), E::zero());
             for j in particles {
                 let [kernel, supplement, sin] = self.angles.map(|angles| angles[r]);
                 r += 1;
@@ -219,26 +211,27 @@ impl<T: Real> Multiversion for Sums<'_, T> {
                 along += other * sin;
                 self.values[j] += strength * kernel;
                 self.along[j] += strength * sin;
-                add(other * supplement, self.neurons.unit(j), own);
+                add(s, other * supplement, self.neurons.unit(j), own);
                 add(
+                    s,
                     strength * supplement,
                     unit,
                     &mut before[j * stride..][..stride],
                 );
             }
             // The angle 0 of the particle with itself.
-            let half = real::<T>(0.5) * strength;
+            let half = real::<E>(0.5) * strength;
             within += strength * (value + value + half);
             value += half;
-            add(half, unit, own);
-            let mut values = T::zero();
+            add(s, half, unit, own);
+            let mut values = E::zero();
             for j in target {
                 let [kernel, supplement, sin] = self.angles.map(|angles| angles[r]);
                 r += 1;
                 let other = self.strengths[j];
                 values += other * kernel;
                 along += other * sin;
-                add(other * supplement, self.neurons.unit(j), own);
+                add(s, other * supplement, self.neurons.unit(j), own);
             }
             cross -= strength * values;
             self.values[i] += value + values;
@@ -248,13 +241,11 @@ impl<T: Real> Multiversion for Sums<'_, T> {
     }
 }
 
-/// `y += a x`, by groups of lanes.
+/// `y += a x`, by vectors.
 #[inline(always)]
-fn add<T: Real>(a: T, x: &[T], y: &mut [T]) {
-    let (x, y) = (x.as_chunks::<LANES>().0, y.as_chunks_mut::<LANES>().0);
-    for (x, y) in x.iter().zip(y) {
-        for l in 0..LANES {
-            y[l] += a * x[l];
-        }
+fn add<E: SimdScalar, S: Simd<E>>(s: S, a: E, x: &[E], y: &mut [E]) {
+    let a = s.splat(a);
+    for (&x, y) in S::vectors(x).iter().zip(S::vectors_mut(y)) {
+        *y = s.mul_add(a, x, *y);
     }
 }
