@@ -13,8 +13,8 @@
 use std::hint::black_box;
 
 use super::blocking::Blocking;
-use super::microkernel::dot;
 use super::operands::Operands;
+use super::pointwise::dot;
 use super::signs::{FEW, has_particle_lanes};
 use crate::activation::Slopes;
 use crate::numeric::simd::{self, Simd, SimdKernel, SimdScalar, launch};

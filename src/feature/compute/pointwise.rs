@@ -5,7 +5,7 @@
 //! compiled for each instruction set in the crate that defines it.
 
 use super::blocking::SAMPLES;
-use super::microkernel::{add_weighted_features, combine, dot, preactivations};
+use super::microkernel::{add_weighted_features, combine, preactivations};
 use super::operands::{Operands, Panel};
 use crate::activation::Activation;
 use crate::numeric::packed::line;
@@ -198,4 +198,36 @@ impl<T: Real, A: Activation<T>> Multiversion for ApplyWithDerivative<'_, T, A> {
     fn run<const FUSED: bool>(self) {
         self.sigma.apply_with_derivative(self.u, self.ds);
     }
+}
+
+/// `<x, y>`, both in whole lines of `V` vectors.
+#[inline(always)]
+pub(super) fn dot<E: SimdScalar, S: Simd<E>, const V: usize>(s: S, x: &[E], y: &[E]) -> E {
+    // At least four independent sums hide the latency of a multiply-add.
+    if V < 4 {
+        independent_sums::<E, S, 4>(s, x, y)
+    } else {
+        independent_sums::<E, S, V>(s, x, y)
+    }
+}
+
+/// `<x, y>` as `N` independent sums.
+#[inline(always)]
+fn independent_sums<E: SimdScalar, S: Simd<E>, const N: usize>(s: S, x: &[E], y: &[E]) -> E {
+    let (x, x_rest) = S::vectors(x).as_chunks::<N>();
+    let (y, y_rest) = S::vectors(y).as_chunks::<N>();
+    let mut sums = [s.zero(); N];
+    for (x, y) in x.iter().zip(y) {
+        for v in 0..N {
+            sums[v] = s.mul_add(x[v], y[v], sums[v]);
+        }
+    }
+    let mut sum = s.zero();
+    for (&x, &y) in x_rest.iter().zip(y_rest) {
+        sum = s.mul_add(x, y, sum);
+    }
+    for v in 0..N {
+        sum = s.add(sum, sums[v]);
+    }
+    s.reduce_sum(sum)
 }
