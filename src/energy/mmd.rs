@@ -41,8 +41,9 @@ use crate::real::{Real, real};
 ///
 /// Cost: with m particles and m' points of the target, a velocity takes `m (m + m')` evaluations of
 /// the kernel and its gradient, usually `O(p)` each, on all threads. They are vectorised for
-/// [radial](Kernel::radial) kernels and the [arc-cosine](Kernel::arc_cosine) kernel; for others and
-/// m below 182 a pair of particles is evaluated once for both. No matrix is stored. If the particles are
+/// [radial](Kernel::radial) kernels and the [arc-cosine](Kernel::arc_cosine) kernel. A pair of
+/// particles is evaluated once for both if there are at most 2048 pairs of the arc-cosine kernel, or
+/// less than 182 particles and a kernel that is not vectorised. No matrix is stored. If the particles are
 /// [distributed](Self::distributed), a rank with q of the m particles takes `q (m + m')`
 /// evaluations.
 ///
