@@ -172,6 +172,11 @@ fn steps<T: Real>(suite: &Suite<'_>) {
                     suite.call("Integrator::step", at, || {
                         integrator.step(&mut energy, &mut state, dt)
                     });
+                    let mut before = State::new(mu.clone());
+                    suite.call("Integrator::step_from", at, || {
+                        before.evaluate(&mut energy);
+                        integrator.step_from(&mut energy, &before, &mut state, dt)
+                    });
                 }
             }
         }

@@ -594,6 +594,15 @@ fn certified<T: Real, E: Certifiable<T>>(
                 "estimate <= gap",
                 (at, estimate),
             );
+            suite.call("Certificate::budget", at, || certificate.budget());
+            let contradiction = suite.call("Certificate::contradiction", at, || {
+                certificate.contradiction()
+            });
+            suite.check(
+                contradiction.is_some_and(|excess| excess.is_none()),
+                "bounds of the losses of the crate are consistent",
+                (at, contradiction),
+            );
             suite.call("Certificate::bound", at, || certificate.bound());
             suite.call("Certificate::energy", at, || certificate.energy());
             let bounds = suite.call("Certificate::maximum_bounds", at, || {

@@ -93,12 +93,21 @@ fn check<T: Real>(d: usize, output_weight: bool) {
             let neuron = |a: T, b: &[T]| -> Vec<T> { [&[a], b].concat() };
             let (value, all) = vectorised(WithOutputWeight(plain), &neuron(a, &b), &neuron(e, &c));
             // K = a e k: exact factors.
-            let gradients = all.map(|all| {
-                let error = (to_f64(all[0] * a - value)).abs();
-                let bound = 4.0 * epsilon * to_f64(value).abs() + underflow;
-                assert!(error <= bound, "the derivative in the output weight");
-                all[1..].iter().map(|&x| x / (a * e)).collect()
-            });
+            // By the same sum as the value, and by the pairs of few neurons.
+            let [first, second] = [0, 1].map(|l| (to_f64(all[l][0] * a - value)).abs());
+            let least = 4.0 * epsilon * to_f64(value).abs() + underflow;
+            assert!(first <= least, "the derivative in the output weight");
+            let (relative, ae) = (
+                to_f64(k) / (size * other).max(underflow),
+                to_f64(a * e).abs(),
+            );
+            let angle = (relative + epsilon * epsilon).powf(2.0 / 3.0);
+            let bound = 80.0 * epsilon * size * other * angle * ae + 8.0 * underflow;
+            assert!(
+                second <= bound,
+                "{l}, d = {d}, output weight: {second:e} > {bound:e}"
+            );
+            let gradients = all.map(|all| all[1..].iter().map(|&x| x / (a * e)).collect());
             (value / (a * e), gradients)
         } else {
             vectorised(plain, &b, &c)

@@ -432,7 +432,7 @@ fn powers_of_squares() {
                             && expected.abs() * 1e3 < T::max_value().unwrap().to_f64().unwrap();
                         let error = (x.to_f64().unwrap() - expected).abs() / expected.abs();
                         assert!(
-                            !is_normal || error <= bound,
+                            !is_normal || !power.is_normal() || error <= bound,
                             "{square:e}^({a}/2): {error:e} > {bound:e}"
                         );
                     }

@@ -99,8 +99,8 @@ impl<T: Real> Rows<T> {
     }
 }
 
-/// Writes the directions `b/|b|` and the strengths `c a |b|` of neurons `(a, b)` with weights c; both
-/// are 0 if the strength is.
+/// Writes the directions `b/|b|` and the strengths `c a |b|` of neurons `(a, b)` with weights c. The
+/// first unit vector stands for the direction of `b = 0`.
 fn units_and_strengths<'a, T: Real>(
     first: usize,
     neurons: impl Iterator<Item = (&'a [T], T)>,
@@ -111,13 +111,15 @@ fn units_and_strengths<'a, T: Real>(
         let size = norm(b);
         unit.fill(T::zero());
         *strength = T::zero();
-        if size != T::zero() {
-            unit.iter_mut()
-                .zip(b)
-                .for_each(|(unit, &b)| *unit = b / size);
-            if c != T::zero() {
-                *strength = c * a.first().map_or(size, |&a| a * size);
-            }
+        if size == T::zero() {
+            unit[0] = T::one(); // any direction: angles must be defined
+            continue;
+        }
+        unit.iter_mut()
+            .zip(b)
+            .for_each(|(unit, &b)| *unit = b / size);
+        if c != T::zero() {
+            *strength = c * a.first().map_or(size, |&a| a * size);
         }
     }
 }
