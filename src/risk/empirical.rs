@@ -230,13 +230,16 @@ impl<T: Real, L: Loss<T>> Risk<T> for EmpiricalRisk<L, T> {
 
     fn value(&self, h: &[T]) -> T {
         assert_size("length of the predictions", self.targets.len(), h.len());
-        let (k, y) = (self.targets.nrows(), self.targets.as_slice());
-        // The sum of `Gradient`, bit for bit.
-        let (mut buffer, mut sum) = ([T::zero(); BLOCK], T::zero());
-        for (first, h) in (0..).step_by(BLOCK).zip(h.chunks(BLOCK)) {
-            let values = &mut buffer[..h.len()];
-            for (i, (value, &h)) in (first..).zip(values.iter_mut().zip(h)) {
-                *value = weighted(self.weights[i / k], self.loss.value(y[i], h));
+        let k = self.targets.nrows();
+        // Block by block as `Gradient`, so that both values are equal, bit for bit.
+        let (mut values, mut derivatives) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
+        let mut sum = T::zero();
+        let blocks = self.targets.as_slice().chunks(BLOCK).zip(h.chunks(BLOCK));
+        for (first, (y, h)) in (0..).step_by(BLOCK).zip(blocks) {
+            let (values, derivatives) = (&mut values[..h.len()], &mut derivatives[..h.len()]);
+            self.loss.values_and_derivatives(y, h, values, derivatives);
+            for (i, value) in (first..).zip(values.iter_mut()) {
+                *value = weighted(self.weights[i / k], *value);
             }
             sum += long_sum(values);
         }
