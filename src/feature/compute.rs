@@ -19,6 +19,7 @@
 use super::{PredictionGradient, Workspace};
 use crate::activation::{Activation, Slopes};
 use crate::inputs::Inputs;
+use crate::numeric::parallel::threads;
 pub(super) use crate::numeric::simd::is_supported;
 use crate::real::Real;
 
@@ -36,16 +37,16 @@ mod pointwise;
 mod radial;
 mod signs;
 mod small_dim;
+mod subset_sums;
 mod tiled_backward;
 
-use backward::packed_len;
 use blocking::{Blocking, Stored};
-use by_signs::SignScratch;
+use by_signs::{SignScratch, features_len};
 use half_spaces::HalfSpaces;
 use operands::{Operands, Panel};
 use passes::{Calls, Passes};
 pub(super) use radial::Radials;
-use signs::signs_per_scalar;
+use signs::signs_of_word;
 
 /// Dimension d from which loading a stored preactivation is faster than recomputing it.
 const DEEP: usize = 64;
@@ -130,14 +131,9 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         let (padded, run) = (blocking.padded, blocking.run());
         let keep = blocking.stored_len() * size_of::<T>() <= blocking::STORED;
         let words = blocking.part(if keep { padded } else { run }).stored_len();
-        let lens = [
-            d,
-            blocking.sums_len(1, m),
-            padded,
-            padded,
-            words,
-            packed_len(d, run),
-        ];
+        let sums = blocking.sums_len(1, m);
+        let features = features_len::<T>(d, m, run);
+        let lens = [d, sums, padded, padded, words, features];
         let [zeros, sums, h, g, words, features] = ws.split(lens);
         let passes = self.passes(blocking, c, zeros);
         passes.forward(sums, if keep { &mut *words } else { &mut [] }, &mut h[..n]);
@@ -223,7 +219,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             let blocking = self.blocking_with_signs();
             let (part, padded) = (blocking.part(blocking.run()), blocking.padded);
             let (run, words, sums) = (part.padded, part.stored_len(), part.sums_len(1, m));
-            let lens = [d, sums, run, padded, words, packed_len(d, run)];
+            let features = features_len::<T>(d, m, run);
+            let lens = [d, sums, run, padded, words, features];
             let [zeros, sums, h, rows, words, features] = ws.split(lens);
             let (to, rest) = rows.split_at_mut(n);
             to.copy_from_slice(g);
@@ -266,7 +263,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
 
     fn blocking(&self, stored: Stored, slabs: bool) -> Blocking {
         let (n, d) = (self.x.len(), self.x.dim());
-        Blocking::new::<T>(n, self.particles(), d, self.k, stored, slabs)
+        Blocking::new::<T>(n, self.particles(), d, self.k, stored, slabs, threads())
     }
 
     /// The slopes of sigma, if the signs of the preactivations determine the derivatives.
@@ -282,8 +279,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
 
     /// The blocking if the signs of the preactivations are stored.
     fn blocking_with_signs(&self) -> Blocking {
-        let per_word = signs_per_scalar::<T>();
-        self.blocking(Stored::Signs { per_word }, false)
+        let [samples, particles] = signs_of_word::<T>();
+        self.blocking(Stored::Signs { samples, particles }, false)
     }
 
     /// The passes over all samples with weights `c`; overwrites the d entries of `zeros`.

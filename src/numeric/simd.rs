@@ -32,8 +32,8 @@ mod x86;
 pub(crate) use multiversion::{Multiversion, multiversion};
 #[cfg(target_arch = "aarch64")]
 use neon::Neon;
-use portable::Portable;
-pub(crate) use same_type::{is_supported, same, same_mut, with_simd_scalar};
+use portable::{Portable, select_entries};
+pub(crate) use same_type::{bytes_mut, is_supported, same, same_mut, with_simd_scalar};
 #[cfg(target_arch = "x86_64")]
 use x86::{Avx2, Avx512};
 
@@ -41,7 +41,7 @@ use x86::{Avx2, Avx512};
 pub(crate) trait Simd<E>: Copy {
     /// True if [`mul_add`](Self::mul_add) is one instruction.
     const FUSED: bool;
-    /// True if an operation and a [`select`](Self::select) of its result are one instruction.
+    /// True if masks are registers of bits, and [`lookup`](Self::lookup) is one instruction.
     const MASKED: bool;
 
     /// Vectors that long chains of operations process at a time; 1 if a vector is one scalar.
@@ -106,11 +106,21 @@ pub(crate) trait Simd<E>: Copy {
     /// True in the lanes of `word` that have the bit `bit`.
     fn has_bit(self, word: Self::Vector, bit: Self::Vector) -> Self::Mask;
 
-    /// True in the lanes l for which `word` has the bit `first + l`, which is lane l of `bits`.
+    /// The first half of `a_0, b_0, a_1, b_1, ..`
+    fn zip_low(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The second half of `a_0, b_0, a_1, b_1, ..`
+    fn zip_high(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// The bit patterns shifted by four bits to the right.
+    fn shift(self, word: Self::Vector) -> Self::Vector;
+
+    /// The entries of the table whose indices are the lowest four bits of the lanes.
     #[inline(always)]
-    fn lanes_with_bit(self, word: E, bits: Self::Vector, first: usize) -> Self::Mask {
-        let _ = first;
-        self.has_bit(self.splat(word), bits)
+    fn lookup(self, table: &[E; 16], index: Self::Vector) -> Self::Vector
+    where
+        E: Copy,
+    {
+        select_entries(self, table, index)
     }
 
     /// Requests the cache line of `x`; a hint without effect on results.
@@ -290,7 +300,9 @@ mod tests {
                     // Adding 0 removes the sign of a zero, which depends on the level.
                     let unsigned = |v| simd.add(v, zero);
                     type Expected<'a> = &'a dyn Fn(usize) -> $scalar;
-                    let operations: [(&str, S::Vector, Expected<'_>); 20] = [
+                    let zipped = |x: &[$scalar], y: &[$scalar], l: usize| [x, y][l % 2][l / 2];
+                    let table = std::array::from_fn(|e| cycle(e, 0)[0]);
+                    let operations: [(&str, S::Vector, Expected<'_>); 24] = [
                         ("zero", zero, &|_| 0.0),
                         ("splat", simd.splat(x[0]), &|_| x[0]),
                         ("add", simd.add(a, b), &|l| x[l] + y[l]),
@@ -321,6 +333,16 @@ mod tests {
                         ("bit", bit, &|_| <$scalar>::from_bits(1 << from)),
                         ("or", simd.or(a, bit), &|l| {
                             <$scalar>::from_bits(x[l].to_bits() | 1 << from)
+                        }),
+                        ("zip_low", simd.zip_low(a, b), &|l| zipped(&x, &y, l)),
+                        ("zip_high", simd.zip_high(a, b), &|l| {
+                            zipped(&x, &y, lanes + l)
+                        }),
+                        ("shift", simd.shift(a), &|l| {
+                            <$scalar>::from_bits(x[l].to_bits() >> 4)
+                        }),
+                        ("lookup", simd.lookup(&table, a), &|l| {
+                            table[(x[l].to_bits() & 15) as usize]
                         }),
                         ("has_bit", simd.select(has_bit, one, zero), &|l| {
                             (x[l].to_bits() >> from & 1) as _

@@ -3,9 +3,8 @@
 //!
 //! The results depend on the shape and the SIMD level, never on the number of threads.
 
-use super::signs::{FEW, has_particle_lanes};
+use super::signs::{FEW, SIGN_ROWS};
 use crate::numeric::packed::line;
-use crate::numeric::parallel::threads;
 use crate::numeric::simd;
 
 /// Maximal number of samples of a panel.
@@ -25,14 +24,24 @@ pub(super) const WIDE_PANEL: usize = 128;
 /// Dimension d from which panels have [`WIDE_PANEL`] samples.
 const LONG: usize = 24;
 
+/// Features of a block of a backward pass whose lanes are particles: its sums stay in registers.
+pub(super) const FEATURES: usize = 8;
+
+/// Vectors of particles of a tile of this pass.
+pub(super) const VECTORS: usize = 2;
+
+/// Particles of a tile of this pass.
+pub(super) const fn vector_tile<T>() -> usize {
+    VECTORS * line::<T>()
+}
+
 /// Dimension d from which a forward task has several tiles, which share blocks of features.
 const DEEP: usize = 256;
 
 /// Bytes of a block of features of a panel: a part of the L2 cache.
-const FEATURES: usize = 256 << 10;
+const PANEL: usize = 256 << 10;
 
-/// Samples of a part of a backward pass, about: the sums of a tile are written once for each part,
-/// and the packed features of a part are in the L2 cache, a block of them at a time.
+/// Samples of a part of a backward pass, about: the sums of a tile are written once for each part.
 const RUN: usize = 2048;
 
 /// Bytes of the particles of a backward task, if they are many: a part of the L2 cache.
@@ -60,12 +69,28 @@ const SERIAL: f64 = 2e6;
 pub(super) enum Stored {
     /// None: the preactivations are recomputed.
     Nothing,
-    /// The signs of the preactivations, `per_word` bits in each scalar.
-    Signs { per_word: usize },
+    /// The signs of the preactivations: each scalar has the bits of one sample and several particles,
+    /// or of one particle and several samples.
+    Signs { samples: usize, particles: usize },
     /// The preactivations.
     Preactivations,
     /// Values and derivatives.
     ValuesAndDerivatives,
+}
+
+impl Stored {
+    /// Scalars stored for the pairs of `samples` and `particles`.
+    pub(super) fn scalars(self, samples: usize, particles: usize) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Signs {
+                samples: s,
+                particles: p,
+            } => samples.div_ceil(s) * particles.div_ceil(p),
+            Self::Preactivations => samples * particles,
+            Self::ValuesAndDerivatives => 2 * samples * particles,
+        }
+    }
 }
 
 /// Numbers of samples and particles that a pass processes at a time, and what it stores.
@@ -80,14 +105,12 @@ pub(super) struct Blocking {
     /// Particles of a forward task, whole tiles and whole words of signs. A sum over all particles
     /// is that of the sums over chunks, in order.
     pub(super) chunk: usize,
-    /// Particles of a backward task, whole strips, or whole lines if lanes are particles.
+    /// Particles of a backward task, whole strips, or whole tiles of vectors if lanes are particles.
     pub(super) block: usize,
     /// The stored activations.
     pub(super) stored: Stored,
     /// The activations of the particles `i < stored_particles` are stored.
     pub(super) stored_particles: usize,
-    /// Scalars stored per sample.
-    pub(super) stored_rows: usize,
     /// True if the work is worth more than one thread.
     pub(super) parallel: bool,
 }
@@ -97,7 +120,7 @@ impl Blocking {
     ///
     /// Stores as many of the activations `stored` as the memory limits permit. With `slabs`, for
     /// gradients of separable risks, slabs of samples run through both passes, so that the stored
-    /// activations stay in the cache.
+    /// activations stay in the cache. The tasks are enough for `threads` threads.
     pub(super) fn new<T>(
         n: usize,
         m: usize,
@@ -105,53 +128,65 @@ impl Blocking {
         k: usize,
         stored: Stored,
         slabs: bool,
+        threads: usize,
     ) -> Self {
         let (width, bytes, rows) = (line::<T>(), size_of::<T>(), simd::rows());
         let padded = n.next_multiple_of(width);
         let longest = if d >= LONG { WIDE_PANEL } else { SAMPLES };
         let shortest = n.div_ceil(if slabs { 8 } else { 4 });
         let panels = n.div_ceil(shortest.clamp(SHORT, longest));
-        let mut panel = n.div_ceil(panels).next_multiple_of(width).min(SAMPLES);
+        let (tile, unit, word) = match stored {
+            Stored::Signs {
+                samples,
+                particles: 1,
+            } => (SIGN_ROWS, SIGN_ROWS, samples.max(width)),
+            Stored::Signs { particles, .. } => (rows, particles, width),
+            _ => (rows, 4 * rows, width),
+        };
+        let mut panel = n.div_ceil(panels).next_multiple_of(word).min(SAMPLES);
         if slabs && 2 * m * panel * bytes > CACHED {
             panel = panel.min(SHORT); // values and derivatives of more particles stay in the cache
         }
         let work = n as f64 * m as f64 * (d + k) as f64;
         let tasks = TASKS.map(|most| (work / TASK).clamp(1.0, most) as usize);
-        let unit = match stored {
-            Stored::Signs { per_word } => per_word,
-            _ => 4 * rows,
-        };
         let chunks = tasks[0].div_ceil(padded.div_ceil(panel));
-        let least = if d > DEEP { 4 * rows } else { unit };
+        let least = if d > DEEP { 4 * tile } else { unit };
         let chunk = m.div_ceil(chunks).max(least).next_multiple_of(unit);
-        let many = (BLOCK / ((k + d) * bytes)).max(192);
-        let strip = match stored {
-            Stored::Signs { .. } if d <= FEW => FEW * width,
-            Stored::Signs { .. } if has_particle_lanes(d) => width,
-            _ => STRIP,
+        let parallel = work > SERIAL;
+        let block = match stored {
+            Stored::Signs { particles: 1, .. } => {
+                // Sums run over samples, so the results do not depend on the block.
+                let tasks = if parallel { 2 * threads } else { 1 };
+                let chunks = tasks.div_ceil(d.div_ceil(FEATURES));
+                let block = m.div_ceil(chunks);
+                block.next_multiple_of(vector_tile::<T>())
+            }
+            _ => {
+                let few = d <= FEW && matches!(stored, Stored::Signs { .. });
+                let strip = if few { FEW * width } else { STRIP };
+                let many = (BLOCK / ((k + d) * bytes)).max(192);
+                ((m / tasks[1]).min(many) / strip * strip).max(strip)
+            }
         };
-        let block = (m / tasks[1]).min(many) / strip * strip;
-        let block = block.max(strip);
 
-        let all = m.next_multiple_of(rows);
-        let max_rows = if slabs {
+        let all = m.next_multiple_of(tile);
+        let max_scalars = if slabs {
             CACHED / (panel * bytes)
         } else {
             STORED / (padded * bytes)
         };
-        let whole_tiles = |scalars: usize| (max_rows / scalars / rows * rows).min(all);
-        let (stored_rows, stored_particles) = match stored {
-            Stored::Nothing => (0, 0),
-            Stored::Signs { per_word } => (m.div_ceil(per_word), all),
-            Stored::Preactivations => (whole_tiles(1), whole_tiles(1)),
-            Stored::ValuesAndDerivatives => (2 * whole_tiles(2), whole_tiles(2)),
+        let stored_particles = match stored {
+            Stored::Nothing => 0,
+            Stored::Signs { .. } => all,
+            Stored::Preactivations => (max_scalars / tile * tile).min(all),
+            Stored::ValuesAndDerivatives => (max_scalars / 2 / tile * tile).min(all),
         };
 
-        let parallel = work > SERIAL;
         // Sums run over panels, so the results do not depend on the slab, which may have a panel
         // for each thread.
-        let tasks = if parallel { threads() } else { 1 };
-        let panels = (CACHED / (panel * stored_rows * bytes).max(1)).max(tasks);
+        let tasks = if parallel { threads } else { 1 };
+        let stored_of_panel = stored.scalars(panel, stored_particles) * bytes;
+        let panels = (CACHED / stored_of_panel.max(1)).max(tasks);
         Self {
             padded,
             slab: if slabs { panels * panel } else { padded },
@@ -160,14 +195,13 @@ impl Blocking {
             block,
             stored,
             stored_particles,
-            stored_rows,
             parallel,
         }
     }
 
     /// Features of a panel that a backward pass in tiles uses at a time: all, or whole lines.
     pub(super) fn features<T>(&self, d: usize) -> usize {
-        let most = (FEATURES / (self.panel * size_of::<T>())).max(line::<T>());
+        let most = (PANEL / (self.panel * size_of::<T>())).max(line::<T>());
         d.div_ceil(d.div_ceil(most))
             .next_multiple_of(line::<T>())
             .min(d)
@@ -197,13 +231,21 @@ impl Blocking {
     /// The first of the stored scalars of forward task t: by panels, and in a panel by particles.
     pub(super) fn stored_start(&self, t: usize, m: usize) -> usize {
         let (first, samples, particle) = self.forward_task(t, m);
-        let rows = match self.stored {
-            Stored::Nothing => 0,
-            Stored::Signs { per_word } => particle / per_word,
-            Stored::Preactivations => particle,
-            Stored::ValuesAndDerivatives => 2 * particle,
-        };
-        first * self.stored_rows + samples * rows.min(self.stored_rows)
+        let particles = particle.min(self.stored_particles);
+        self.stored_by(first) + self.stored.scalars(samples, particles)
+    }
+
+    /// The signs in one word.
+    pub(super) fn signs_of_word(&self) -> usize {
+        match self.stored {
+            Stored::Signs { samples, particles } => samples * particles,
+            _ => 1,
+        }
+    }
+
+    /// Scalars stored for `samples` samples, whole panels.
+    pub(super) fn stored_by(&self, samples: usize) -> usize {
+        self.stored.scalars(samples, self.stored_particles)
     }
 
     /// Scalars of the sums over the chunks of m particles, k for each sample and chunk.
@@ -221,18 +263,20 @@ impl Blocking {
 
     /// Scalars stored at a time.
     pub(super) fn stored_len(&self) -> usize {
-        self.stored_rows * self.padded.min(self.slab)
+        self.stored_by(self.padded.min(self.slab))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::signs::signs_of_word;
     use super::*;
 
     /// The forward and backward tasks of a gradient, and the particles of a chunk.
     fn tasks<T>([n, d, m]: [usize; 3]) -> [usize; 3] {
-        let per_word = super::super::signs::signs_per_scalar::<T>();
-        let blocking = Blocking::new::<T>(n, m, d, 1, Stored::Signs { per_word }, false);
+        let [samples, particles] = signs_of_word::<T>();
+        let signs = Stored::Signs { samples, particles };
+        let blocking = Blocking::new::<T>(n, m, d, 1, signs, false, 64);
         let mut covered = (0, 0);
         for t in 0..blocking.forward_tasks(m) {
             let (first, samples, particle) = blocking.forward_task(t, m);
@@ -244,11 +288,11 @@ mod tests {
         assert_eq!(covered.0, covered.1, "every pair has one task");
         let last = blocking.stored_start(blocking.forward_tasks(m), m);
         assert_eq!(last, blocking.stored_len());
-        [
-            blocking.forward_tasks(m),
-            m.div_ceil(blocking.block),
-            blocking.chunk,
-        ]
+        let mut backward = m.div_ceil(blocking.block);
+        if matches!(signs, Stored::Signs { particles: 1, .. }) {
+            backward *= d.div_ceil(FEATURES);
+        }
+        [blocking.forward_tasks(m), backward, blocking.chunk]
     }
 
     #[test]

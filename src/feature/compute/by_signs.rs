@@ -1,13 +1,15 @@
 //! Backward pass of piecewise linear activations over all samples, from the signs of the
 //! preactivations.
 
-use super::backward::{LinearBackward, PackFeatures, block_width, packed_len};
-use super::blocking::Blocking;
+use super::backward::{FewInputs, LinearBackward, pack_rows};
+use super::blocking::{FEATURES, vector_tile};
+use super::operands::Operands;
 use super::passes::{Calls, Passes};
-use super::signs::{has_particle_lanes, signs_per_scalar};
+use super::signs::{FEW, has_masks};
+use super::subset_sums::{FinishSubsets, SubsetSums, sums_len};
 use super::tiled_backward::TiledBackward;
 use crate::activation::{Activation, Slopes};
-use crate::numeric::parallel::{Parts, for_each};
+use crate::numeric::parallel::{Parts, Pieces, for_each, threads};
 use crate::numeric::simd::{Launch, same, same_mut, with_simd_scalar};
 use crate::real::Real;
 
@@ -19,8 +21,19 @@ pub(super) struct SignScratch<'a, T> {
     pub(super) words: &'a mut [T],
     /// Predictions of one part of the samples.
     pub(super) h: &'a mut [T],
-    /// The packed features of one part of the samples.
+    /// The sums `G_i` with mask registers, or the packed features of one part of the samples.
     pub(super) features: &'a mut [T],
+}
+
+/// The length of [`SignScratch::features`] for m particles and a padded number of samples.
+pub(super) fn features_len<T>(d: usize, m: usize, samples: usize) -> usize {
+    if has_masks() {
+        sums_len::<T>(d, m)
+    } else if d <= FEW {
+        FEW * samples
+    } else {
+        0
+    }
 }
 
 impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
@@ -36,68 +49,123 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
         out: &mut [T],
     ) {
         let Some(slopes) = self.slopes else { return };
-        let (
-            Blocking {
-                padded,
-                stored_rows,
-                ..
-            },
-            d,
-        ) = (self.blocking, self.operands.d);
-        let run = self.blocking.run();
+        let (blocking, d) = (self.blocking, self.operands.d);
+        let (padded, run, masks) = (blocking.padded, blocking.run(), has_masks());
+        let SignScratch {
+            sums,
+            words,
+            h,
+            features,
+        } = scratch;
         for first in (0..padded).step_by(run) {
             let last = (first + run).min(padded);
             let (part, g) = (self.part(first, last), &g[first..last]);
-            let SignScratch {
-                sums,
-                words,
-                h,
-                features,
-            } = scratch;
             let words = if stored {
-                &words[first * stored_rows..last * stored_rows]
+                &words[blocking.stored_by(first)..blocking.stored_by(last)]
             } else {
-                let words = &mut words[..(last - first) * stored_rows];
+                let words = &mut words[..blocking.stored_by(last - first)];
                 part.forward(sums, words, &mut h[..last - first]);
                 words
             };
             let x = &x[first * d..(last * d).min(x.len())];
-            let features = &mut features[..packed_len(d, last - first)];
-            part.pack_features(slopes, x, g, features);
             let calls = Calls {
                 first: first == 0,
                 last: last == padded,
             };
-            let add = !calls.first;
-            part.blocks(calls.last, values, out, &|first, out| {
-                with_simd_scalar!(T as E => {
-                    let slopes = same::<_, Slopes<E>>(&[slopes])[0];
-                    let (operands, blocking) = (part.operands.with_scalar::<E>(), part.blocking);
-                    let (g, words, features) = (same(g), same(words), same(features));
-                    let (per_word, out) = (signs_per_scalar::<E>(), same_mut(out));
-                    let kernel = LinearBackward {
-                        operands, blocking, slopes, g, features, words, per_word, first, add, out,
-                    };
-                    if has_particle_lanes(d) {
-                        kernel.launch();
-                    } else {
-                        TiledBackward(kernel).launch();
-                    }
-                });
-            });
+            if masks {
+                part.subset_sums(slopes, (x, g), words, calls, features);
+            } else {
+                part.sums_of_tiles(slopes, (x, g), words, calls, features, values, out);
+            }
+        }
+        if masks {
+            self.finish_subsets(slopes, features, values, out);
         }
     }
 
-    /// Packs the samples `x` for [`LinearBackward`], one task per block of features.
-    fn pack_features(&self, slopes: Slopes<T>, x: &[T], g: &[T], features: &mut [T]) {
-        let d = self.operands.d;
-        let width = block_width(d);
-        let blocks = Parts::new(features, width * g.len());
-        for_each(blocks, self.blocking.parallel, &|t, block| {
+    /// Sums over subsets of samples, one task per block of features and chunk of particles.
+    fn subset_sums(
+        &self,
+        slopes: Slopes<T>,
+        (x, g): (&[T], &[T]),
+        words: &[T],
+        calls: Calls,
+        sums: &mut [T],
+    ) {
+        let (blocking, d, m) = (self.blocking, self.operands.d, self.operands.particles());
+        let (blocks, chunks) = (d.div_ceil(FEATURES), m.div_ceil(blocking.block));
+        let of_block = sums.len() / blocks;
+        let of_task = blocks.div_ceil(if blocking.parallel { 8 * threads() } else { 1 });
+        let of_task = if chunks == 1 { of_task } else { 1 };
+        let tasks = blocks.div_ceil(of_task) * chunks;
+        let first_block = |t: usize| (t / chunks * of_task).min(blocks);
+        let start = |t: usize| first_block(t) * of_block + t % chunks * blocking.block * FEATURES;
+        let pieces = Pieces::new(sums, tasks, start);
+        for_each(pieces, blocking.parallel, &|t, piece| {
             with_simd_scalar!(T as E => {
-                let (x, g, out) = (same::<_, E>(x), same(g), same_mut(block.data));
-                let (leaky, first) = (slopes.negative != T::zero(), t * width);
-                PackFeatures { x, d, g, leaky, first, out }.launch();
+                let slopes = same::<_, Slopes<E>>(&[slopes])[0];
+                let (x, g, words, out) = (same(x), same(g), same(words), same_mut(piece.data));
+                let feature = first_block(t) * FEATURES;
+                let blocks = first_block(t + chunks) - first_block(t);
+                let (particle, add) = (t % chunks * blocking.block, !calls.first);
+                SubsetSums {
+                    x, d, g, blocking, slopes, words, feature, blocks, particle, add, out,
+                }.launch();
+            });
+        });
+    }
+
+    /// Velocities from the sums over subsets, one task per block of particles.
+    fn finish_subsets(&self, slopes: Slopes<T>, sums: &[T], values: &mut [T], out: &mut [T]) {
+        let (blocking, Operands { d, w, .. }) = (self.blocking, self.operands);
+        let p = self.operands.p();
+        let block = self.operands.particles().div_ceil(4 * threads());
+        let block = block.next_multiple_of(vector_tile::<T>());
+        let values_block = if values.is_empty() { 0 } else { block };
+        let blocks = (Parts::new(out, block * p), Parts::new(values, values_block));
+        let leaky = slopes.negative != T::zero();
+        let scale = if leaky { T::one() } else { slopes.positive };
+        for_each(blocks, blocking.parallel, &|t, (out, values)| {
+            with_simd_scalar!(T as E => {
+                let (scale, first) = (same::<_, E>(&[scale])[0], t * block);
+                let (sums, w) = (same(sums), same(&w[first * p..]));
+                let (out, values) = (same_mut(out.data), same_mut(values.data));
+                FinishSubsets { d, scale, sums, first, w, out, values }.launch();
+            });
+        });
+    }
+
+    /// Velocities in tiles or by few inputs, one task per block of particles.
+    fn sums_of_tiles(
+        &self,
+        slopes: Slopes<T>,
+        (x, g): (&[T], &[T]),
+        words: &[T],
+        calls: Calls,
+        features: &mut [T],
+        values: &mut [T],
+        out: &mut [T],
+    ) {
+        let (blocking, d) = (self.blocking, self.operands.d);
+        let (per_word, add) = (blocking.signs_of_word(), !calls.first);
+        let features = &mut features[..if d <= FEW { FEW * g.len() } else { 0 }];
+        if d <= FEW {
+            with_simd_scalar!(T as E => pack_rows::<E>(same(x), d, same_mut(features)));
+        }
+        let features = &*features;
+        self.blocks(calls.last, values, out, &|first, out| {
+            with_simd_scalar!(T as E => {
+                let slopes = same::<_, Slopes<E>>(&[slopes])[0];
+                let operands = self.operands.with_scalar::<E>();
+                let (g, words, features, out) = (same(g), same(words), same(features), same_mut(out));
+                let pass = LinearBackward {
+                    operands, blocking, slopes, g, features, words, per_word, first, add, out,
+                };
+                if d <= FEW {
+                    FewInputs(pass).launch();
+                } else {
+                    TiledBackward(pass).launch();
+                }
             });
         });
     }

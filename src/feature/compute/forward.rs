@@ -13,7 +13,7 @@ use super::operands::{Operands, Rows};
 use super::signs::SIGN_ROWS;
 use crate::activation::Slopes;
 use crate::numeric::packed::line;
-use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
+use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, bytes_mut, launch};
 
 /// Tiles that use a block of features while it is in the L2 cache.
 const GROUP: usize = 4;
@@ -27,8 +27,9 @@ pub(super) struct LinearForward<'a, E> {
     pub(super) lines: &'a [E],
     /// Predictions of the panel, overwritten.
     pub(super) h: &'a mut [E],
-    /// Rows of words: bit `i % per_word` of row `i / per_word` is `b_i . x_j > 0`. Particles beyond
-    /// the last row are not stored.
+    /// Words of signs; those of particles beyond the last word are not stored. With mask registers,
+    /// rows of the words of [`SIGN_ROWS`] particles, for `per_word` samples a row; otherwise rows of
+    /// the words of all samples: bit `i % per_word` of row `i / per_word` is `b_i . x_j > 0`.
     pub(super) words: &'a mut [E],
     /// The signs in one word.
     pub(super) per_word: usize,
@@ -98,7 +99,13 @@ impl<E: SimdScalar> LinearForward<'_, E> {
         sums: &[[[S::Vector; V]; R]],
     ) {
         let leaky = self.slopes.negative != E::zero();
-        let stored = (i / self.per_word + 1) * self.h.len() <= self.words.len();
+        let n = self.h.len();
+        let end = if S::MASKED {
+            (i + R) * n.div_ceil(self.per_word)
+        } else {
+            (i / self.per_word + 1) * n
+        };
+        let stored = end <= self.words.len();
         match (leaky, stored) {
             (false, true) => self.add::<S, R, V, false, true>(s, i, sums),
             (false, false) => self.add::<S, R, V, false, false>(s, i, sums),
@@ -124,8 +131,15 @@ impl<E: SimdScalar> LinearForward<'_, E> {
         for r in 1..R {
             bits[r] = s.bit(first + r);
         }
-        let row = if STORE { row..row + n } else { 0..0 };
-        let (words, _) = S::vectors_mut(&mut self.words[row]).as_chunks_mut::<V>();
+        let (mut words, mut rows) = (&mut [][..], &mut [][..]);
+        if STORE && S::MASKED {
+            let row = n.div_ceil(self.per_word);
+            rows = bytes_mut(&mut self.words[i * row..(i + R) * row]);
+        } else if STORE {
+            words = S::vectors_mut(&mut self.words[row..row + n])
+                .as_chunks_mut::<V>()
+                .0;
+        }
         let (h, _) = S::vectors_mut(self.h).as_chunks_mut::<V>();
         let lines = h.len();
         let d = self.operands.d;
@@ -145,7 +159,7 @@ impl<E: SimdScalar> LinearForward<'_, E> {
                 for v in 0..V {
                     // Two independent sums halve the latency.
                     let mut sums = [h[l][v], s.zero()];
-                    let mut word = if !STORE || first == 0 {
+                    let mut word = if !STORE || S::MASKED || first == 0 {
                         s.zero()
                     } else {
                         words[l][v]
@@ -157,14 +171,37 @@ impl<E: SimdScalar> LinearForward<'_, E> {
                         } else {
                             s.mul_add(on[r], s.positive_part(u), sum)
                         };
-                        word = s.or(word, s.select_positive(u, bits[r], s.zero()));
+                        if !S::MASKED {
+                            word = s.or(word, s.select_positive(u, bits[r], s.zero()));
+                        }
                     }
                     h[l][v] = s.add(sums[0], sums[1]);
-                    if STORE {
+                    if STORE && !S::MASKED {
                         words[l][v] = word;
                     }
                 }
+                if STORE && S::MASKED {
+                    store_signs(s, u, l, rows);
+                }
             },
         );
+    }
+}
+
+/// Stores the signs of the preactivations `u` of R particles on line l, one vector, to their words,
+/// given as bytes: those of one row after the other.
+#[inline(always)]
+fn store_signs<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
+    s: S,
+    u: &[[S::Vector; V]; R],
+    l: usize,
+    rows: &mut [u8],
+) {
+    let part = S::lanes(&s.zero()).len() / 8;
+    let parts = size_of::<E>() / part;
+    let row = &mut rows[l / parts * R * size_of::<E>()..][..R * size_of::<E>()];
+    for r in 0..R {
+        let bits = s.bits(s.less(s.zero(), u[r][0])).to_le_bytes();
+        row[r * size_of::<E>() + l % parts * part..][..part].copy_from_slice(&bits[..part]);
     }
 }

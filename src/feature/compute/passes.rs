@@ -9,7 +9,6 @@ use super::operands::{Operands, ROWS, Rows};
 use super::pointwise::{
     Outputs, Preactivations, WeightedFeatures, WeightedValues, values, values_and_derivatives,
 };
-use super::signs::signs_per_scalar;
 use super::small_dim::{INPUTS, SmallDimBackward, SmallDimForward};
 use crate::activation::{Activation, Slopes};
 use crate::numeric::parallel::{Parts, Pieces, for_each};
@@ -54,10 +53,11 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
     /// that the blocking selects. `sums` is scratch.
     pub(super) fn forward(&self, sums: &mut [T], stored: &mut [T], h: &mut [T]) {
         let part = |particles| self.operands.particles_in(particles);
+        let per_word = self.blocking.signs_of_word();
         self.panels(sums, stored, h, &|particles, lines, h, stored| {
             let operands = part(particles);
             match self.slopes {
-                Some(slopes) => linear_panel(operands, slopes, lines, h, stored),
+                Some(slopes) => linear_panel(operands, slopes, lines, h, (stored, per_word)),
                 None => self.general_panel(operands, lines, h, stored),
             }
         });
@@ -243,7 +243,7 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
             let last = (first + blocking.panel).min(blocking.padded);
             let n = last - first;
             let (panel, g) = (operands.panel(first, last), &g[first * k..last * k]);
-            let stored = &stored[first * blocking.stored_rows..last * blocking.stored_rows];
+            let stored = &stored[blocking.stored_by(first)..blocking.stored_by(last)];
             for (i, out) in (block..).step_by(STRIP).zip(out.chunks_mut(STRIP * p)) {
                 let tiles = out.chunks_mut(tile * p).zip(strip.0.chunks_exact_mut(tile));
                 for (i, (out, t)) in (i..).step_by(tile).zip(tiles) {
@@ -304,7 +304,7 @@ fn linear_panel<T: Real>(
     slopes: Slopes<T>,
     lines: &[T],
     h: &mut [T],
-    words: &mut [T],
+    (words, per_word): (&mut [T], usize),
 ) {
     with_simd_scalar!(T as E => {
         let slopes = same::<_, Slopes<E>>(&[slopes])[0];
@@ -313,7 +313,6 @@ fn linear_panel<T: Real>(
         if operands.d <= INPUTS {
             SmallDimForward { operands, slopes, lines, h }.launch();
         } else {
-            let per_word = signs_per_scalar::<E>();
             LinearForward { operands, slopes, lines, h, words, per_word }.launch();
         }
     });

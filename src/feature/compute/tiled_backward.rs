@@ -30,6 +30,9 @@ impl<E: SimdScalar> SimdKernel for TiledBackward<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
+        if S::MASKED {
+            unreachable!("a kernel for levels without mask registers");
+        }
         self.0.tiles::<S, R, V>(s);
     }
 }
@@ -51,7 +54,7 @@ impl<E: SimdScalar> LinearBackward<'_, E> {
     /// The words of particle i for the samples of a panel, and its bit.
     #[inline(always)]
     fn words_of(&self, i: usize, samples: Range<usize>) -> (&[E], usize) {
-        let (rows, per_word) = (self.blocking.stored_rows, self.per_word);
+        let (rows, per_word) = (self.blocking.stored_by(1), self.per_word);
         let start = samples.start * rows + i / per_word * samples.len();
         (&self.words[start..][..samples.len()], i % per_word)
     }

@@ -43,7 +43,7 @@ macro_rules! simd {
         $(vector $op:ident $([$x:ident: $of:ty])? ($($v:ident),*) = $value:expr;)+
         $(scalar $function:ident $([$y:ident: $in:ty])? ($($u:ident),*) -> $out:ty = $result:expr;)+
         $(hint prefetch($p:ident) = $hint:expr;)?
-        $(mask lanes_with_bit($word:ident, $first:ident) = $lanes_mask:expr;)?
+        $(table lookup($table:ident, $index:ident) = $entries:expr;)?
     ) => {
         impl Simd<$scalar> for $level {
             type Vector = [$scalar; $lanes];
@@ -92,8 +92,16 @@ macro_rules! simd {
             )+
             $(
                 #[inline(always)]
-                fn lanes_with_bit(self, $word: $scalar, _: [$scalar; $lanes], $first: usize) -> $mask {
-                    $lanes_mask
+                fn lookup(
+                    self,
+                    $table: &[$scalar; 16],
+                    $index: [$scalar; $lanes],
+                ) -> [$scalar; $lanes] {
+                    // SAFETY: as for the vector operations.
+                    unsafe {
+                        let $index = transmute($index);
+                        transmute($entries)
+                    }
                 }
             )?
             $(

@@ -37,6 +37,9 @@ simd! {
     vector or(a, b) = vorrq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b));
     vector select[mask: uint32x4_t](on, off) = vbslq_f32(mask, on, off);
     vector bit[index: usize]() = vdupq_n_u32(1 << index);
+    vector shift(word) = vshrq_n_u32::<4>(vreinterpretq_u32_f32(word));
+    vector zip_low(a, b) = vzip1q_f32(a, b);
+    vector zip_high(a, b) = vzip2q_f32(a, b);
     scalar less(a, b) -> uint32x4_t = vcltq_f32(a, b);
     scalar less_equal(a, b) -> uint32x4_t = vcleq_f32(a, b);
     scalar has_bit(word, bit) -> uint32x4_t =
@@ -72,6 +75,9 @@ simd! {
     vector or(a, b) = vorrq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b));
     vector select[mask: uint64x2_t](on, off) = vbslq_f64(mask, on, off);
     vector bit[index: usize]() = vdupq_n_u64(1 << index);
+    vector shift(word) = vshrq_n_u64::<4>(vreinterpretq_u64_f64(word));
+    vector zip_low(a, b) = vzip1q_f64(a, b);
+    vector zip_high(a, b) = vzip2q_f64(a, b);
     scalar less(a, b) -> uint64x2_t = vcltq_f64(a, b);
     scalar less_equal(a, b) -> uint64x2_t = vcleq_f64(a, b);
     scalar has_bit(word, bit) -> uint64x2_t =

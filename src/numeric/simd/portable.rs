@@ -43,6 +43,23 @@ macro_rules! portable {
     };
 }
 
+/// [`Simd::lookup`] by selections.
+#[inline(always)]
+pub(super) fn select_entries<E: Copy, S: Simd<E>>(
+    simd: S,
+    table: &[E; 16],
+    index: S::Vector,
+) -> S::Vector {
+    let mut entries = table.map(|entry| simd.splat(entry));
+    for b in 0..4 {
+        let set = simd.has_bit(index, simd.bit(b));
+        for e in 0..16 >> (b + 1) {
+            entries[e] = simd.select(set, entries[2 * e + 1], entries[2 * e]);
+        }
+    }
+    entries[0]
+}
+
 portable! {
     f32, f64; {
         fn splat(x: Self::Vector) -> Self::Vector = x;
@@ -73,6 +90,10 @@ portable! {
         fn select(mask: bool, on: Self::Vector, off: Self::Vector) -> Self::Vector =
             if mask { on } else { off };
         fn bit(index: usize) -> Self::Vector = <Self::Vector>::from_bits(1 << index);
+        fn zip_low(a: Self::Vector, _b: Self::Vector) -> Self::Vector = a;
+        fn zip_high(_a: Self::Vector, b: Self::Vector) -> Self::Vector = b;
+        fn shift(word: Self::Vector) -> Self::Vector =
+            <Self::Vector>::from_bits(word.to_bits() >> 4);
         fn or(a: Self::Vector, b: Self::Vector) -> Self::Vector =
             <Self::Vector>::from_bits(a.to_bits() | b.to_bits());
         fn has_bit(word: Self::Vector, bit: Self::Vector) -> bool =

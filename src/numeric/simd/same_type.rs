@@ -2,6 +2,8 @@
 
 use std::any::TypeId;
 
+use super::SimdScalar;
+
 /// Evaluates `$body` with `$e` as `f32` or `f64`, whichever the scalar `$t` is.
 macro_rules! with_simd_scalar {
     ($t:ty as $e:ident => $body:expr) => {
@@ -47,9 +49,26 @@ pub(crate) fn same_mut<T: 'static, E: 'static>(x: &mut [T]) -> &mut [E] {
     unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
 }
 
+/// The bytes of the scalars, which may have any values.
+#[inline(always)]
+#[expect(unsafe_code, reason = "as in `same`")]
+pub(crate) fn bytes_mut<E: SimdScalar>(x: &mut [E]) -> &mut [u8] {
+    // SAFETY: `E` is `f32` or `f64`: it has no padding, all bit patterns are valid, and bytes have no
+    // alignment. `x` is reborrowed uniquely for the lifetime of the result, of the same size.
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), size_of_val(x)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_those_of_the_scalars() {
+        let mut x = [0.0_f64, 1.5];
+        bytes_mut(&mut x)[..8].copy_from_slice(&(-2.5_f64).to_ne_bytes());
+        assert_eq!(x, [-2.5, 1.5]);
+        assert_eq!(bytes_mut(&mut [0.0_f32; 3]).len(), 12);
+    }
 
     #[test]
     fn the_same_type_is_the_same_slice() {

@@ -48,6 +48,9 @@ simd! {
     vector or(a, b) = _mm512_or_ps(a, b);
     vector select[mask: __mmask16](on, off) = _mm512_mask_blend_ps(mask, off, on);
     vector bit[index: usize]() = _mm512_set1_epi32(1 << index);
+    vector shift(word) = _mm512_castsi512_ps(_mm512_srli_epi32::<4>(_mm512_castps_si512(word)));
+    vector zip_low(a, b) = _mm512_permutex2var_ps(a, transmute::<[i32; 16], __m512i>([0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23]), b);
+    vector zip_high(a, b) = _mm512_permutex2var_ps(a, transmute::<[i32; 16], __m512i>([8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31]), b);
     scalar less(a, b) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
     scalar less_equal(a, b) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
     scalar has_bit(word, bit) -> __mmask16 =
@@ -59,7 +62,8 @@ simd! {
         _mm512_extractf32x8_ps::<1>(a),
     ));
     hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
-    mask lanes_with_bit(word, first) = (word.to_bits() >> first) as __mmask16;
+    table lookup(table, index) =
+        _mm512_permutexvar_ps(index, transmute::<[f32; 16], __m512>(*table));
 }
 
 simd! {
@@ -88,6 +92,9 @@ simd! {
     vector or(a, b) = _mm512_or_pd(a, b);
     vector select[mask: __mmask8](on, off) = _mm512_mask_blend_pd(mask, off, on);
     vector bit[index: usize]() = _mm512_set1_epi64(1 << index);
+    vector shift(word) = _mm512_castsi512_pd(_mm512_srli_epi64::<4>(_mm512_castpd_si512(word)));
+    vector zip_low(a, b) = _mm512_permutex2var_pd(a, transmute::<[i64; 8], __m512i>([0, 8, 1, 9, 2, 10, 3, 11]), b);
+    vector zip_high(a, b) = _mm512_permutex2var_pd(a, transmute::<[i64; 8], __m512i>([4, 12, 5, 13, 6, 14, 7, 15]), b);
     scalar less(a, b) -> __mmask8 = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b);
     scalar less_equal(a, b) -> __mmask8 = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(a, b);
     scalar has_bit(word, bit) -> __mmask8 =
@@ -99,7 +106,10 @@ simd! {
         _mm512_extractf64x4_pd::<1>(a),
     ));
     hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
-    mask lanes_with_bit(word, first) = (word.to_bits() >> first) as __mmask8;
+    table lookup(table, index) = {
+        let [low, high] = transmute::<[f64; 16], [__m512d; 2]>(*table);
+        _mm512_permutex2var_pd(low, index, high)
+    };
 }
 
 simd! {
@@ -125,6 +135,9 @@ simd! {
     vector or(a, b) = _mm256_or_ps(a, b);
     vector select[mask: __m256](on, off) = _mm256_blendv_ps(off, on, mask);
     vector bit[index: usize]() = _mm256_set1_epi32(1 << index);
+    vector shift(word) = _mm256_castsi256_ps(_mm256_srli_epi32::<4>(_mm256_castps_si256(word)));
+    vector zip_low(a, b) = _mm256_permute2f128_ps::<0x20>(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    vector zip_high(a, b) = _mm256_permute2f128_ps::<0x31>(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     scalar less(a, b) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
     scalar less_equal(a, b) -> __m256 = _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
     scalar has_bit(word, bit) -> __m256 = _mm256_castsi256_ps(_mm256_cmpeq_epi32(
@@ -160,6 +173,9 @@ simd! {
     vector or(a, b) = _mm256_or_pd(a, b);
     vector select[mask: __m256d](on, off) = _mm256_blendv_pd(off, on, mask);
     vector bit[index: usize]() = _mm256_set1_epi64x(1 << index);
+    vector shift(word) = _mm256_castsi256_pd(_mm256_srli_epi64::<4>(_mm256_castpd_si256(word)));
+    vector zip_low(a, b) = _mm256_permute2f128_pd::<0x20>(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+    vector zip_high(a, b) = _mm256_permute2f128_pd::<0x31>(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
     scalar less(a, b) -> __m256d = _mm256_cmp_pd::<_CMP_LT_OQ>(a, b);
     scalar less_equal(a, b) -> __m256d = _mm256_cmp_pd::<_CMP_LE_OQ>(a, b);
     scalar has_bit(word, bit) -> __m256d = _mm256_castsi256_pd(_mm256_cmpeq_epi64(
