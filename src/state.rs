@@ -305,8 +305,11 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Returns the copy for the next step.
-    pub(crate) fn give_before(&mut self, before: Box<Self>) {
+    /// Returns the copy for the next step, with memory like that of this state.
+    pub(crate) fn give_before(&mut self, mut before: Box<Self>) {
+        if !before.has_memory_like(self) {
+            State::clone_from(&mut before, self);
+        }
         self.before = Some(before);
     }
 

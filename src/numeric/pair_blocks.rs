@@ -284,8 +284,7 @@ impl<E: SimdScalar> SimdKernel for Exponents<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, simd: S) {
         let minus = simd.splat(-self.rate);
-        // Not an exponent of its own, which may round up: the difference of huge exponents would be.
-        let mut largest = simd.splat(real(f64::NEG_INFINITY));
+        let mut largest = simd.splat(real(f64::NEG_INFINITY)); // not p - rate s, rounded twice
         for (s, &p) in S::vectors_mut(self.s).iter_mut().zip(S::vectors(self.p)) {
             *s = simd.mul_add(minus, *s, p);
             largest = simd.max(largest, *s);
