@@ -58,7 +58,7 @@ pub struct State<T> {
     /// Scratch fields of the integrators, which are unit structs. Not part of the state: clones
     /// leave it out.
     stages: Vec<DMatrix<T>>,
-    /// The state before a step that is taken in place. Not part of the state either.
+    /// The state before a step in place. Not part of the state either.
     before: Option<Box<State<T>>>,
 }
 
