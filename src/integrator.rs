@@ -136,8 +136,8 @@ pub trait Integrator<T: Real> {
         dt: T,
     ) -> Result<Step<T>, StepError>;
 
-    /// Takes the same step of the evaluated state `before`, and leaves its result in `state`, of
-    /// which the previous content does not count. A flow calls this method.
+    /// Takes the same step of the state `before`, and leaves its result in `state`, of which the
+    /// previous content does not count. A flow calls this method, with an evaluated state `before`.
     ///
     /// The default implementation is a copy and a [`step`](Self::step). Override it to update the
     /// particles in one pass over memory, as the explicit methods of this crate do.
@@ -177,7 +177,24 @@ fn step_in_place<T: Real>(
     dt: T,
 ) -> Result<Step<T>, StepError> {
     state.evaluate(energy);
-    method.step_from(energy, &state.clone(), state, dt)
+    let before = state.take_before();
+    let step = method.step_from(energy, &before, state, dt);
+    state.give_before(before);
+    step
+}
+
+/// [`Integrator::step_from`] of a state that is not evaluated; `None` for one that is.
+fn step_from_stale<T: Real>(
+    method: &mut impl Integrator<T>,
+    energy: &mut dyn Energy<T>,
+    before: &State<T>,
+    state: &mut State<T>,
+    dt: T,
+) -> Option<Result<Step<T>, StepError>> {
+    before.is_stale().then(|| {
+        state.clone_from(before);
+        method.step(energy, state, dt)
+    })
 }
 
 /// Returns an error unless the value is positive and finite in the scalar `T` that uses it.

@@ -58,6 +58,8 @@ pub struct State<T> {
     /// Scratch fields of the integrators, which are unit structs. Not part of the state: clones
     /// leave it out.
     stages: Vec<DMatrix<T>>,
+    /// The state before a step in place. Not part of the state either.
+    before: Option<Box<State<T>>>,
 }
 
 impl<T: Clone> Clone for State<T> {
@@ -67,6 +69,7 @@ impl<T: Clone> Clone for State<T> {
             clock: self.clock.clone(),
             control: self.control.clone(),
             stages: Vec::new(),
+            before: None,
         }
     }
 
@@ -89,6 +92,7 @@ impl<T: Real> State<T> {
             clock: Clock::new(),
             control: StepControl::default(),
             stages: Vec::new(),
+            before: None,
         }
     }
 
@@ -125,6 +129,7 @@ impl<T: Real> State<T> {
             clock: Clock::from_parts(parts.time, parts.lost, parts.step)?,
             control: StepControl::from_parts(parts.next, parts.memory)?,
             stages: Vec::new(),
+            before: None,
         })
     }
 
@@ -288,6 +293,26 @@ impl<T: Real> State<T> {
         self.stages = stages;
     }
 
+    /// A copy of the state, to be returned by [`give_before`](Self::give_before). Does not allocate
+    /// if a copy of the same shape was returned.
+    pub(crate) fn take_before(&mut self) -> Box<Self> {
+        match self.before.take() {
+            Some(mut before) => {
+                State::clone_from(&mut before, self);
+                before
+            }
+            None => Box::new(self.clone()),
+        }
+    }
+
+    /// Returns the copy for the next step, with memory like that of this state.
+    pub(crate) fn give_before(&mut self, mut before: Box<Self>) {
+        if !before.has_memory_like(self) {
+            State::clone_from(&mut before, self);
+        }
+        self.before = Some(before);
+    }
+
     /// Becomes `before` with its particles displaced by `sum_q s_q v_q`, at most seven fields of
     /// the shape of its measure; stale. Does not allocate if the shapes agree.
     pub(crate) fn displace_from(&mut self, before: &Self, terms: &[(T, &DMatrix<T>)]) {
@@ -302,10 +327,11 @@ impl<T: Real> State<T> {
         self.control.next.clone_from(&before.control.next);
     }
 
-    /// Exchanges two states, except for their scratch fields.
+    /// Exchanges two states, except for their scratch fields and copies.
     pub(crate) fn exchange(&mut self, other: &mut Self) {
         std::mem::swap(self, other);
         std::mem::swap(&mut self.stages, &mut other.stages);
+        std::mem::swap(&mut self.before, &mut other.before);
     }
 
     /// Adopts a velocity and an energy that were computed at the current measure.

@@ -1,7 +1,7 @@
 //! Birth and death of particles: weights grow where the first variation is below its mean.
 
 use super::reweighing::displace_and_reweigh;
-use super::{Integrator, Step, check_nonnegative_in, step_in_place};
+use super::{Integrator, Step, check_nonnegative_in, step_from_stale, step_in_place};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real};
@@ -91,6 +91,9 @@ impl<T: Real> Integrator<T> for BirthDeath {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        if let Some(step) = step_from_stale(self, energy, before, state, dt) {
+            return step;
+        }
         let rate = dt * real(self.alpha);
         displace_and_reweigh(
             energy,

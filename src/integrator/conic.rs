@@ -1,7 +1,7 @@
 //! Conic particle descent, which moves particles and their mass.
 
 use super::reweighing::displace_and_reweigh;
-use super::{Integrator, Step, check_nonnegative_in, step_in_place};
+use super::{Integrator, Step, check_nonnegative_in, step_from_stale, step_in_place};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real};
@@ -96,6 +96,9 @@ impl<T: Real> Integrator<T> for Conic {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        if let Some(step) = step_from_stale(self, energy, before, state, dt) {
+            return step;
+        }
         let rate = dt * real(-4.0 * self.alpha);
         displace_and_reweigh(
             energy,

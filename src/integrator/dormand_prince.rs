@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::runge_kutta::stage;
-use super::{Integrator, Step, check_nonnegative_in, step_in_place};
+use super::{Integrator, Step, check_nonnegative_in, step_from_stale, step_in_place};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, epsilon, real, to_f64};
@@ -294,6 +294,9 @@ impl<T: Real> Integrator<T> for DormandPrince {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        if let Some(step) = step_from_stale(self, energy, before, state, dt) {
+            return step;
+        }
         ParameterError::check_positive("dt", to_f64(dt))?;
         let mut controller = Controller::load(before);
         let is_trial = controller.is_trial();

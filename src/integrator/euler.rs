@@ -1,6 +1,6 @@
 //! The explicit Euler method.
 
-use super::{Integrator, Step, step_in_place};
+use super::{Integrator, Step, step_from_stale, step_in_place};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::real::Real;
@@ -48,11 +48,14 @@ impl<T: Real> Integrator<T> for Euler {
 
     fn step_from(
         &mut self,
-        _: &mut dyn Energy<T>,
+        energy: &mut dyn Energy<T>,
         before: &State<T>,
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        if let Some(step) = step_from_stale(self, energy, before, state, dt) {
+            return step;
+        }
         state.displace_from(before, &[(dt, before.velocity())]);
         Ok(Step::new(dt))
     }

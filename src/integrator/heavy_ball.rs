@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Integrator, Step, check_nonnegative_in, step_in_place};
+use super::{Integrator, Step, check_nonnegative_in, step_from_stale, step_in_place};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real};
@@ -138,11 +138,14 @@ impl<T: Real> Integrator<T> for HeavyBall {
 
     fn step_from(
         &mut self,
-        _: &mut dyn Energy<T>,
+        energy: &mut dyn Energy<T>,
         before: &State<T>,
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        if let Some(step) = step_from_stale(self, energy, before, state, dt) {
+            return step;
+        }
         let (v, memory) = (before.velocity(), before.memory());
         // The field leaves the state, which is displaced by it.
         let field = state.memory_mut().field(0, v.shape());

@@ -5,7 +5,7 @@ use crate::real::{Real, real, to_f64};
 use crate::state::State;
 
 use super::noise::Noise;
-use super::{Constant, Integrator, Schedule, Step, step_in_place};
+use super::{Constant, Integrator, Schedule, Step, step_from_stale, step_in_place};
 use crate::energy::Energy;
 
 mod kinetic;
@@ -156,11 +156,14 @@ impl<T: Real, S: Schedule<T>> Integrator<T> for Langevin<S> {
 
     fn step_from(
         &mut self,
-        _: &mut dyn Energy<T>,
+        energy: &mut dyn Energy<T>,
         before: &State<T>,
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        if let Some(step) = step_from_stale(self, energy, before, state, dt) {
+            return step;
+        }
         let tau = temperature(&self.temperature, before)?;
         state.displace_from(before, &[(dt, before.velocity())]);
         let (step, mu) = (before.step(), state.measure_mut());

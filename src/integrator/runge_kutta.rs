@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Integrator, Step, step_in_place};
+use super::{Integrator, Step, step_from_stale, step_in_place};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::numeric::weighted::TERMS;
@@ -85,6 +85,9 @@ impl<T: Real> Integrator<T> for Heun {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        if let Some(step) = step_from_stale(self, energy, before, state, dt) {
+            return step;
+        }
         explicit(&[&[1.0], &[0.5, 0.5]], energy, before, state, dt);
         Ok(Step::new(dt))
     }
@@ -111,6 +114,9 @@ impl<T: Real> Integrator<T> for Rk4 {
         state: &mut State<T>,
         dt: T,
     ) -> Result<Step<T>, StepError> {
+        if let Some(step) = step_from_stale(self, energy, before, state, dt) {
+            return step;
+        }
         let b = [1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0];
         let rows: [&[f64]; 4] = [&[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0], &b];
         explicit(&rows, energy, before, state, dt);

@@ -5,7 +5,7 @@
 
 use super::packed::{Aligned, line};
 use super::simd::{Launch, Simd, SimdKernel, SimdScalar, launch, same, same_mut, with_simd_scalar};
-use crate::real::Real;
+use crate::real::{Real, real};
 
 mod neurons;
 
@@ -284,7 +284,7 @@ impl<E: SimdScalar> SimdKernel for Exponents<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, simd: S) {
         let minus = simd.splat(-self.rate);
-        let mut largest = simd.splat(self.p[0] - self.rate * self.s[0]);
+        let mut largest = simd.splat(real(f64::NEG_INFINITY)); // not p - rate s, rounded twice
         for (s, &p) in S::vectors_mut(self.s).iter_mut().zip(S::vectors(self.p)) {
             *s = simd.mul_add(minus, *s, p);
             largest = simd.max(largest, *s);

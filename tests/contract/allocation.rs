@@ -58,6 +58,24 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+/// A user-defined integrator with the required methods only, which calls another one.
+#[derive(Clone, Copy)]
+struct Wrapped<I>(I);
+
+impl<T: Real, I: Integrator<T>> Integrator<T> for Wrapped<I> {
+    fn order(&self) -> u32 {
+        self.0.order()
+    }
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<T>,
+        state: &mut State<T>,
+        dt: T,
+    ) -> Result<Step<T>, StepError> {
+        self.0.step(energy, state, dt)
+    }
+}
+
 /// Allocations of steps 2 to 30, and of a run that ends at a time.
 fn allocations<T: Real, I: Integrator<T>>(
     map: impl FeatureMap<T>,
@@ -249,6 +267,12 @@ fn nothing_is_allocated_after_the_first_step() {
     maps::<f32>("Heun", Heun);
     maps::<f64>("Rk4", Rk4);
     maps::<f32>("Rk4", Rk4);
+    maps::<f64>("wrapped Rk4", Wrapped(Rk4));
+    maps::<f32>("wrapped heavy ball", Wrapped(HeavyBall::new(0.5).unwrap()));
+    maps::<f64>(
+        "wrapped DormandPrince",
+        Wrapped(DormandPrince::new(1e-3, 1e-3)),
+    );
     // Shapes for two threads: stored signs, the microkernel of small dimensions, stored values,
     // stored derivatives, the dual tree.
     let pool = rayon::ThreadPoolBuilder::new()

@@ -161,3 +161,72 @@ fn a_failed_step_leaves_points_velocities_and_memory() {
         }
     }
 }
+
+/// A user-defined integrator with the required methods only.
+struct Wrapped(Box<dyn Integrator<f64>>);
+
+impl Integrator<f64> for Wrapped {
+    fn order(&self) -> u32 {
+        self.0.order()
+    }
+    fn step(
+        &mut self,
+        energy: &mut dyn Energy<f64>,
+        state: &mut State<f64>,
+        dt: f64,
+    ) -> Result<Step<f64>, StepError> {
+        self.0.step(energy, state, dt)
+    }
+}
+
+const METHODS: [Make; 10] = [
+    || Box::new(Euler),
+    || Box::new(Heun),
+    || Box::new(Rk4),
+    || Box::new(DormandPrince::new(1e-3, 1e-3)),
+    || Box::new(HeavyBall::new(1.0).unwrap()),
+    || Box::new(Langevin::new(0.1, 3).unwrap()),
+    || Box::new(KineticLangevin::new(0.5, 0.1, 3).unwrap()),
+    || Box::new(Conic::new(1.0, 1.0)),
+    || Box::new(BirthDeath::new(1.0, 1.0)),
+    || Box::new(Jko::default()),
+];
+
+/// A flow with an integrator that delegates `step` alone has the states of the method itself.
+#[test]
+fn a_user_defined_integrator_that_delegates_steps() {
+    for (index, method) in METHODS.into_iter().enumerate() {
+        for shape in [[1, 1, 1], [7, 3, 9], [40, 17, 33]] {
+            let run = |method: Box<dyn Integrator<f64>>| {
+                let (energy, mut state) = start::<f64>(shape);
+                let mut flow = ParticleFlow::new(energy, method, 0.02).unwrap();
+                flow.run(&mut state, 4, &mut ()).unwrap();
+                state.into_parts()
+            };
+            let wrapped = run(Box::new(Wrapped(method())));
+            assert!(run(method()) == wrapped, "method {index}, {shape:?}");
+        }
+    }
+}
+
+/// `step_from` of a state that is not evaluated, or that was modified after its evaluation, is the
+/// step of its measure.
+#[test]
+fn a_step_from_a_stale_state_evaluates_it() {
+    for (index, method) in METHODS.into_iter().enumerate() {
+        let (mut energy, evaluated) = start::<f64>([7, 3, 9]);
+        let mut modified = evaluated.clone();
+        modified.measure_mut().points_mut()[0] += 0.5;
+        for before in [State::new(evaluated.into_measure()), modified] {
+            let mut results = [before.clone(), start::<f64>([2, 1, 4]).1];
+            let step = method().step(&mut energy, &mut results[0], 0.02).unwrap();
+            let from = method().step_from(&mut energy, &before, &mut results[1], 0.02);
+            assert_eq!(from.unwrap(), step, "method {index}");
+            for state in &mut results {
+                state.evaluate(&mut energy);
+            }
+            let [a, b] = results.map(State::into_parts);
+            assert!(a == b, "method {index}");
+        }
+    }
+}

@@ -8,6 +8,8 @@ use wasserflow::prelude::*;
 use wasserflow::testing::CaseRng;
 use wasserflow::transport::HellingerKantorovichEnergy;
 
+mod vertices;
+
 fn measure(points: &[f64], weights: &[f64]) -> EmpiricalMeasure<f64> {
     let points = DMatrix::from_row_slice(1, points.len(), points);
     EmpiricalMeasure::weighted(points, DVector::from_column_slice(weights)).unwrap()

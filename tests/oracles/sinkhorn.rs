@@ -6,6 +6,8 @@ use wasserflow::prelude::*;
 use wasserflow::testing::CaseRng;
 use wasserflow::transport::SinkhornEnergy;
 
+mod extremes;
+
 /// Random points with weights of mass 1, some of them 0; in clusters at distance `gap`.
 fn cloud(seed: u64, p: usize, m: usize, gap: f64) -> EmpiricalMeasure<f64> {
     let mut rng = CaseRng::new(seed);

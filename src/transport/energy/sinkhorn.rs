@@ -42,7 +42,8 @@ const ITERATIONS: usize = 1000;
 /// # Accuracy
 /// The iteration in the log domain stops at an error of the marginals of `tolerance` (of measures of
 /// mass 1, in total variation), and [`marginal_error`](Self::marginal_error) is that of the last
-/// evaluation: larger if the bound on the iterations was reached, as for small epsilon. Every
+/// evaluation: larger if the bound on the iterations was reached, as for small epsilon, or if the
+/// rounding errors of the potentials divided by epsilon are. They are included, as a bound. Every
 /// evaluation starts anew, with decreasing temperatures: F is a function of `mu` alone, so that runs
 /// resume bit for bit. [`warm_started`](Self::warm_started) gives this up for speed.
 ///
@@ -141,7 +142,8 @@ impl<T: Real> SinkhornEnergy<T> {
     }
 
     /// Starts each evaluation from the potentials of the previous one, if the numbers of points are
-    /// equal: after a small step a few iterations suffice.
+    /// equal and the error of the marginals at this start is at most 1: after a small step a few
+    /// iterations suffice.
     ///
     /// F then depends on the previous evaluation, within the tolerance, so that a resumed run equals
     /// an uninterrupted one up to the tolerance and not bit for bit.
@@ -173,12 +175,14 @@ impl<T: Real> SinkhornEnergy<T> {
     }
 
     /// The largest error of the marginals in the last evaluation, in total variation for measures of
-    /// mass 1; infinite before the first one.
+    /// mass 1, with a bound of the rounding errors; infinite before the first one, and if a potential
+    /// is not finite.
     pub fn marginal_error(&self) -> T {
         self.marginal_error
     }
 
-    /// The potentials `[f, g, p]` of the last evaluation; empty before the first one.
+    /// The potentials `[f, g, p]` of the last evaluation; empty before the first one. The means of f
+    /// and g are nearly equal.
     ///
     /// The plan of `OT(mu, nu)` is `a_i b_j exp((f_i + g_j - c(x_i, y_j)) / epsilon) / M` for the
     /// weights `a_i` of `mu` and `b_j` of `nu`, with an error of the marginals of at most
@@ -221,7 +225,9 @@ impl<T: Real> SinkhornEnergy<T> {
         });
         let (cross, error) = settings.pair([mu, target], [f, g], rows, is_warm);
         let (within, own_error) = settings.symmetric(mu, [p, previous], rows, is_warm);
-        self.marginal_error = error.max(own_error).max(target_error);
+        let infinite = real::<T>(f64::INFINITY);
+        let known = |error: T| if error.is_finite() { error } else { infinite }; // NaN is not known
+        self.marginal_error = known(error).max(known(own_error)).max(known(target_error));
         let half = real::<T>(0.5);
         let divergence = cross - half * within - half * of_target;
         if divergence < T::zero() {

@@ -12,6 +12,8 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::vertex::optimal_vertex;
+
 /// The factor by which the target of `P_ij s_ij` decreases in a step.
 const CENTRING: f64 = 0.15;
 /// The part of the way to the boundary `P = 0` or `s = 0` that a step may take.
@@ -37,23 +39,38 @@ pub(super) struct Solution {
     /// A lower and an upper bound of `sum_ij P_ij` at the optimum, where the minimum is
     /// `2 - 2 sum_ij P_ij`, up to rounding.
     pub(super) affinity: [f64; 2],
+    /// Whether the entries of each atom of a are accurate at the scale of its weight.
+    pub(super) accurate: Vec<bool>,
 }
 
 /// Minimises for positive weights a, b of sum 1 and costs `c >= 0` (`b` x `a`), possibly infinite.
 pub(super) fn solve(a: &[f64], b: &[f64], c: &DMatrix<f64>) -> Solution {
-    if a.len() < b.len() {
+    let mut best = if a.len() < b.len() {
         let best = Iterate::new(b, a, c.transpose()).run();
-        return Solution {
+        Best {
             plan: best.plan.transpose(),
+            phi: best.psi,
             psi: best.phi,
             affinity: best.affinity,
-        };
+        }
+    } else {
+        Iterate::new(a, b, c.clone()).run()
+    };
+    let mut accurate = vec![false; a.len()];
+    if let Some(vertex) = optimal_vertex([a, b], c, &best.plan) {
+        let found = Best::new([a, b], c, &vertex.plan, vertex.psi);
+        if found.gap() <= best.gap().max(GAP * best.affinity[1]) {
+            for i in (0..a.len()).filter(|&i| vertex.accurate[i]) {
+                best.plan.set_column(i, &vertex.plan.column(i));
+            }
+            (best.psi, best.affinity, accurate) = (found.psi, found.affinity, vertex.accurate);
+        }
     }
-    let best = Iterate::new(a, b, c.clone()).run();
     Solution {
         plan: best.plan,
         psi: best.psi,
         affinity: best.affinity,
+        accurate,
     }
 }
 
@@ -63,6 +80,68 @@ struct Best {
     phi: Vec<f64>,
     psi: Vec<f64>,
     affinity: [f64; 2],
+}
+
+impl Best {
+    /// The best multiple of a plan, and the best shift of potentials psi with
+    /// `phi_i = min_j c_ij - psi_j`.
+    fn new(
+        [a, b]: [&[f64]; 2],
+        cost: &DMatrix<f64>,
+        plan: &DMatrix<f64>,
+        mut psi: Vec<f64>,
+    ) -> Self {
+        let entropy = |marginal: f64, a: f64| {
+            if marginal > 0.0 {
+                marginal * (marginal / a).ln()
+            } else {
+                0.0
+            }
+        };
+        let marginal = |(p, &a): (f64, &f64)| entropy(p, a);
+        let of_a: f64 = plan
+            .column_iter()
+            .map(|p| p.sum())
+            .zip(a)
+            .map(marginal)
+            .sum();
+        let of_b: f64 = plan.row_iter().map(|p| p.sum()).zip(b).map(marginal).sum();
+        let entries = plan.iter().zip(cost).filter(|&(&p, _)| p > 0.0);
+        let transport: f64 = entries.map(|(p, c)| p * c).sum();
+        let primal = of_a + of_b + transport;
+        let mass = plan.sum();
+        let lower = if mass > 0.0 {
+            mass * (-0.5 * primal / mass).exp()
+        } else {
+            0.0
+        };
+        let transform = |c: nalgebra::DVectorView<'_, f64>| {
+            let slacks = c.iter().zip(&psi).filter(|(c, _)| c.is_finite());
+            slacks.fold(f64::INFINITY, |least, (c, psi)| least.min(c - psi))
+        };
+        let mut phi: Vec<f64> = cost.column_iter().map(transform).collect();
+        let weighted = |a: &[f64], phi: &[f64]| {
+            let terms = a.iter().zip(phi).map(|(a, phi)| a * (-phi).exp());
+            terms.sum::<f64>()
+        };
+        let (left, right) = (weighted(a, &phi), weighted(b, &psi));
+        let shift = 0.5 * (right / left).ln();
+        if shift.is_finite() {
+            phi.iter_mut().for_each(|phi| *phi -= shift);
+            psi.iter_mut().for_each(|psi| *psi += shift);
+        }
+        let factor = if mass > 0.0 { lower / mass } else { 1.0 };
+        Self {
+            plan: plan * factor,
+            phi,
+            psi,
+            affinity: [lower, left.sqrt() * right.sqrt()],
+        }
+    }
+
+    fn gap(&self) -> f64 {
+        self.affinity[1] - self.affinity[0]
+    }
 }
 
 /// The variables of the method; matrices have a column for each atom of a, which are at least as
@@ -138,11 +217,6 @@ impl<'a> Iterate<'a> {
         best
     }
 
-    /// The marginals of the plan, of a and b.
-    fn marginals(&self) -> [DVector<f64>; 2] {
-        [self.plan.row_sum().transpose(), self.plan.column_sum()]
-    }
-
     /// `sum_ij P_ij s_ij`, which is the gap at the end.
     fn complementarity(&self) -> f64 {
         let connected = self.plan.iter().zip(&self.slack).filter(|&(&p, _)| p > 0.0);
@@ -151,46 +225,8 @@ impl<'a> Iterate<'a> {
 
     /// The current plan and potentials with their bounds.
     fn current(&self) -> Best {
-        let ([a, b], psi) = (self.weights, &self.potentials[1]);
-        let marginals = self.marginals();
-        let entropy = |p: &DVector<f64>, a: &[f64]| {
-            let terms = p.iter().zip(a).filter(|&(&p, _)| p > 0.0);
-            terms.map(|(p, a)| p * (p / a).ln()).sum::<f64>()
-        };
-        let entries = self.plan.iter().zip(&self.cost).filter(|&(&p, _)| p > 0.0);
-        let transport: f64 = entries.map(|(p, c)| p * c).sum();
-        let primal = entropy(&marginals[0], a) + entropy(&marginals[1], b) + transport;
-        let mass = self.plan.sum();
-        // The best multiple of the plan.
-        let lower = if mass > 0.0 {
-            mass * (-0.5 * primal / mass).exp()
-        } else {
-            0.0
-        };
-        // The best shift of the feasible potentials `phi_i = min_j c_ij - psi_j`.
-        let transform = |c: nalgebra::DVectorView<'_, f64>| {
-            let slacks = c.iter().zip(psi).filter(|(c, _)| c.is_finite());
-            slacks.fold(f64::INFINITY, |least, (c, psi)| least.min(c - psi))
-        };
-        let mut phi: Vec<f64> = self.cost.column_iter().map(transform).collect();
-        let mut psi: Vec<f64> = psi.iter().copied().collect();
-        let weighted = |a: &[f64], phi: &[f64]| {
-            let terms = a.iter().zip(phi).map(|(a, phi)| a * (-phi).exp());
-            terms.sum::<f64>()
-        };
-        let (left, right) = (weighted(a, &phi), weighted(b, &psi));
-        let shift = 0.5 * (right / left).ln();
-        if shift.is_finite() {
-            phi.iter_mut().for_each(|phi| *phi -= shift);
-            psi.iter_mut().for_each(|psi| *psi += shift);
-        }
-        let factor = if mass > 0.0 { lower / mass } else { 1.0 };
-        Best {
-            plan: &self.plan * factor,
-            phi,
-            psi,
-            affinity: [lower, left.sqrt() * right.sqrt()],
-        }
+        let psi = self.potentials[1].iter().copied().collect();
+        Best::new(self.weights, &self.cost, &self.plan, psi)
     }
 
     /// The Newton step of the optimality conditions with smaller products `P_ij s_ij`; `None` if

@@ -1,4 +1,4 @@
-//! The plan of particles of small weights.
+//! The plan of particles of small weights that the optimal forest does not determine.
 
 use super::{HellingerKantorovichEnergy, Plan, Solution, distance};
 use crate::real::{Real, to_f64};
@@ -25,7 +25,7 @@ impl<T: Real> HellingerKantorovichEnergy<T> {
         let mut entries: Vec<f64> = solution.plan.column(row).iter().copied().collect();
         let nu = &plan.distinct.measure;
         let i = plan.points[row];
-        if to_f64(nu.weight(i)) > SMALL * plan.roots[0].powi(2) {
+        if solution.accurate[row] || to_f64(nu.weight(i)) > SMALL * plan.roots[0].powi(2) {
             return entries;
         }
         let mut z = vec![0.0; nu.dim()];

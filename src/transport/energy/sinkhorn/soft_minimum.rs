@@ -168,7 +168,8 @@ impl<'a, T: Real> Sum<'a, T> {
             let largest_here = block.exponents(potentials, self.rate, terms);
             if largest_here > largest {
                 rescale(&mut largest, largest_here, &mut total, out);
-            } else if largest_here < largest - real(NEGLIGIBLE) {
+            } else if largest_here <= largest - real(NEGLIGIBLE) {
+                // Also if both are -inf, as all weights so far are 0.
                 continue;
             }
             let Some(sum) = sum_exponentials(terms, largest) else {
