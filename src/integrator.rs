@@ -31,6 +31,23 @@ macro_rules! checked_fields {
     };
 }
 
+/// [`Integrator::step`] of a method that implements [`Integrator::step_from`]: from a copy of the
+/// evaluated state. A provided `step` would call the provided `step_from`, and be called by it.
+macro_rules! in_place_step {
+    ($scalar:ident) => {
+        fn step(
+            &mut self,
+            energy: &mut dyn $crate::energy::Energy<$scalar>,
+            state: &mut $crate::state::State<$scalar>,
+            dt: $scalar,
+        ) -> Result<$crate::integrator::Step<$scalar>, $crate::error::StepError> {
+            state.evaluate(energy);
+            let before = state.clone();
+            self.step_from(energy, &before, state, dt)
+        }
+    };
+}
+
 mod birth_death;
 mod conic;
 mod dormand_prince;
@@ -167,17 +184,6 @@ pub trait Integrator<T: Real> {
     fn check(&self) -> Result<(), ParameterError> {
         Ok(())
     }
-}
-
-/// [`Integrator::step`] of a method that implements [`Integrator::step_from`].
-fn step_in_place<T: Real>(
-    method: &mut impl Integrator<T>,
-    energy: &mut dyn Energy<T>,
-    state: &mut State<T>,
-    dt: T,
-) -> Result<Step<T>, StepError> {
-    state.evaluate(energy);
-    method.step_from(energy, &state.clone(), state, dt)
 }
 
 /// Returns an error unless the value is positive and finite in the scalar `T` that uses it.
