@@ -31,6 +31,25 @@ macro_rules! checked_fields {
     };
 }
 
+/// [`Integrator::step`] of a method that implements [`Integrator::step_from`]: from a copy of the
+/// evaluated state. A provided `step` would call the provided `step_from`, and be called by it.
+macro_rules! in_place_step {
+    ($scalar:ident) => {
+        fn step(
+            &mut self,
+            energy: &mut dyn $crate::energy::Energy<$scalar>,
+            state: &mut $crate::state::State<$scalar>,
+            dt: $scalar,
+        ) -> Result<$crate::integrator::Step<$scalar>, $crate::error::StepError> {
+            state.evaluate(energy);
+            let before = state.take_before();
+            let step = self.step_from(energy, &before, state, dt);
+            state.give_before(before);
+            step
+        }
+    };
+}
+
 mod birth_death;
 mod conic;
 mod dormand_prince;
@@ -167,20 +186,6 @@ pub trait Integrator<T: Real> {
     fn check(&self) -> Result<(), ParameterError> {
         Ok(())
     }
-}
-
-/// [`Integrator::step`] of a method that implements [`Integrator::step_from`].
-fn step_in_place<T: Real>(
-    method: &mut impl Integrator<T>,
-    energy: &mut dyn Energy<T>,
-    state: &mut State<T>,
-    dt: T,
-) -> Result<Step<T>, StepError> {
-    state.evaluate(energy);
-    let before = state.take_before();
-    let step = method.step_from(energy, &before, state, dt);
-    state.give_before(before);
-    step
 }
 
 /// [`Integrator::step_from`] of a state that is not evaluated; `None` for one that is.

@@ -1,7 +1,7 @@
 //! Birth and death of particles: weights grow where the first variation is below its mean.
 
 use super::reweighing::displace_and_reweigh;
-use super::{Integrator, Step, check_nonnegative_in, step_from_stale, step_in_place};
+use super::{Integrator, Step, check_nonnegative_in, step_from_stale};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real};
@@ -75,14 +75,7 @@ impl<T: Real> Integrator<T> for BirthDeath {
         1
     }
 
-    fn step(
-        &mut self,
-        energy: &mut dyn Energy<T>,
-        state: &mut State<T>,
-        dt: T,
-    ) -> Result<Step<T>, StepError> {
-        step_in_place(self, energy, state, dt)
-    }
+    in_place_step!(T);
 
     fn step_from(
         &mut self,

@@ -1,6 +1,6 @@
 //! The explicit Euler method.
 
-use super::{Integrator, Step, step_from_stale, step_in_place};
+use super::{Integrator, Step, step_from_stale};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::real::Real;
@@ -37,14 +37,7 @@ impl<T: Real> Integrator<T> for Euler {
         1
     }
 
-    fn step(
-        &mut self,
-        energy: &mut dyn Energy<T>,
-        state: &mut State<T>,
-        dt: T,
-    ) -> Result<Step<T>, StepError> {
-        step_in_place(self, energy, state, dt)
-    }
+    in_place_step!(T);
 
     fn step_from(
         &mut self,

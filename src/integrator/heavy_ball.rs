@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Integrator, Step, check_nonnegative_in, step_from_stale, step_in_place};
+use super::{Integrator, Step, check_nonnegative_in, step_from_stale};
 use crate::energy::Energy;
 use crate::error::{ParameterError, StepError};
 use crate::real::{Real, real};
@@ -127,14 +127,7 @@ impl<T: Real> Integrator<T> for HeavyBall {
         2
     }
 
-    fn step(
-        &mut self,
-        energy: &mut dyn Energy<T>,
-        state: &mut State<T>,
-        dt: T,
-    ) -> Result<Step<T>, StepError> {
-        step_in_place(self, energy, state, dt)
-    }
+    in_place_step!(T);
 
     fn step_from(
         &mut self,

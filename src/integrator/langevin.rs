@@ -5,7 +5,7 @@ use crate::real::{Real, real, to_f64};
 use crate::state::State;
 
 use super::noise::Noise;
-use super::{Constant, Integrator, Schedule, Step, step_from_stale, step_in_place};
+use super::{Constant, Integrator, Schedule, Step, step_from_stale};
 use crate::energy::Energy;
 
 mod kinetic;
@@ -145,14 +145,7 @@ impl<T: Real, S: Schedule<T>> Integrator<T> for Langevin<S> {
         1
     }
 
-    fn step(
-        &mut self,
-        energy: &mut dyn Energy<T>,
-        state: &mut State<T>,
-        dt: T,
-    ) -> Result<Step<T>, StepError> {
-        step_in_place(self, energy, state, dt)
-    }
+    in_place_step!(T);
 
     fn step_from(
         &mut self,

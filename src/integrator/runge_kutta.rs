@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::{Integrator, Step, step_from_stale, step_in_place};
+use super::{Integrator, Step, step_from_stale};
 use crate::energy::Energy;
 use crate::error::StepError;
 use crate::numeric::weighted::TERMS;
@@ -69,14 +69,7 @@ impl<T: Real> Integrator<T> for Heun {
         2
     }
 
-    fn step(
-        &mut self,
-        energy: &mut dyn Energy<T>,
-        state: &mut State<T>,
-        dt: T,
-    ) -> Result<Step<T>, StepError> {
-        step_in_place(self, energy, state, dt)
-    }
+    in_place_step!(T);
 
     fn step_from(
         &mut self,
@@ -98,14 +91,7 @@ impl<T: Real> Integrator<T> for Rk4 {
         4
     }
 
-    fn step(
-        &mut self,
-        energy: &mut dyn Energy<T>,
-        state: &mut State<T>,
-        dt: T,
-    ) -> Result<Step<T>, StepError> {
-        step_in_place(self, energy, state, dt)
-    }
+    in_place_step!(T);
 
     fn step_from(
         &mut self,

@@ -15,7 +15,7 @@ use crate::real::Real;
 
 mod problem;
 
-use problem::{Problem, exponent, length_up};
+use problem::{Norm, Problem, exponent, length_up};
 
 /// The margin of a network, and a bound of the margins of all networks of the same norm.
 ///
@@ -102,32 +102,18 @@ where
     let problem = Problem::new(features, mu, x, y)?;
     let length = |w: &[f64]| mul_up(w[0].abs(), length_up(&w[1..]));
     let size = problem.integral_up(length);
-    let sigma = features.activation();
-    let slopes = OneSidedSlopes {
-        plus: sigma.value(1.0),
-        minus: -sigma.value(-1.0),
-    };
+    let slopes = slopes(features);
     let value = problem.value(size);
-    let candidates = match dual {
-        Some(dual) => vec![problem.checked(dual)?],
-        None => {
-            let exponential = problem.exponential_weights();
-            let least_squares = problem.weights_of_ties(value, slopes);
-            std::iter::once(exponential).chain(least_squares).collect()
-        }
-    };
     let d = problem.d();
     let search = Search::new();
     let mut memory = search.memory.clone();
-    let bounds = candidates.iter().map(|weights| {
-        let u = problem.signed(weights);
-        let map = PiecewiseLinearMap::new(problem.samples(), &u, d, 1, slopes);
+    let of_ties = || problem.weights_of_ties(value, Norm::F1, slopes);
+    let bound = least_bound(&problem, dual, of_ties, |u| {
+        let map = PiecewiseLinearMap::new(problem.samples(), u, d, 1, slopes);
         let directions = columns(problem.mu.points().as_slice(), d + 1).map(|w| &w[1..]);
         let limits = search.limits(false);
-        let largest = maximum(&map, directions, |_| true, limits, &mut memory);
-        per_weight(largest.upper, weights)
-    });
-    let bound = bounds.fold(f64::INFINITY, f64::min);
+        maximum(&map, directions, |_| true, limits, &mut memory).upper
+    })?;
     Ok(Margin { value, bound })
 }
 
@@ -138,6 +124,8 @@ where
 /// `K_jk = y_j y_k int sigma(b.x_j) sigma(b.x_k) dmu`: that of a network of which only the output
 /// layer is trained, [`Frozen`](crate::energy::Frozen). For b uniform on the sphere the kernel is
 /// [`ArcCosine`](crate::energy::ArcCosine) over d. The weights `dual` are those of [`f1_margin`].
+/// For `None` the conditions of its second choice are `sum_j p_j y_j sigma(b.x_j) = margin a` of all
+/// neurons, for `int a^2 dmu = 1`, in the space `L^2(mu)`.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
@@ -164,7 +152,7 @@ where
 /// As [`f1_margin`].
 ///
 /// # Cost
-/// `O(n m d)`, in double precision.
+/// `O(n m d)`, and for `None` another `O(m s^2)`, s <= 48, in double precision.
 ///
 /// Source: as [`f1_margin`].
 pub fn f2_margin<A, T>(
@@ -179,12 +167,8 @@ where
     T: Real,
 {
     let problem = Problem::new(features, mu, x, y)?;
-    let weights = match dual {
-        Some(dual) => problem.checked(dual)?,
-        None => problem.exponential_weights(),
-    };
     let size = problem.root_mean_square_up(|w| (w[0].abs(), 0));
-    let (u, d) = (problem.signed(&weights), problem.d());
+    let (value, d, n) = (problem.value(size), problem.d(), y.len());
     // Powers of two are taken out of x and b, which a homogeneous activation permits: products of
     // long or of short vectors would overflow or underflow.
     let samples = problem.samples();
@@ -193,26 +177,53 @@ where
     let sigma = features.activation();
     let bound = [1.0, -1.0].map(|z| sigma.value(z).abs());
     let bound = bound[0].max(bound[1]);
-    let rounding = (u.len() + 2 * d + 16) as f64 * EPS;
-    // What underflows in the d products of b.x, in sigma and in the products with u.
-    let sum = u.iter().fold(0.0, |sum, u| add_up(sum, u.abs()));
-    let lost = add_up(mul_up((d + 4) as f64 * bound.max(1.0), sum), u.len() as f64);
-    let lost = mul_up(2.0 * TINY, lost);
-    let kernel = problem.root_mean_square_up(|w| {
-        let own = exponent(w[1..].iter().fold(0.0, |largest, b| b.abs().max(largest)));
-        let b: Vec<f64> = w[1..].iter().map(|&b| scale(b, -own)).collect();
-        let length = length_up(&b);
-        let (mut g, mut size) = (0.0, 0.0);
-        for (x, u) in columns(&samples, d).zip(&u) {
-            g += u * sigma.value(dot(&b, x));
-            size = add_up(size, mul_up(u.abs(), length_up(x)));
+    let rounding = (n + 2 * d + 16) as f64 * EPS;
+    let of_ties = || problem.weights_of_ties(value, Norm::F2 { size }, slopes(features));
+    let bound = least_bound(&problem, dual, of_ties, |u| {
+        // What underflows in the d products of b.x, in sigma and in the products with u.
+        let sum = u.iter().fold(0.0, |sum, u| add_up(sum, u.abs()));
+        let lost = add_up(mul_up((d + 4) as f64 * bound.max(1.0), sum), n as f64);
+        let lost = mul_up(2.0 * TINY, lost);
+        problem.root_mean_square_up(|w| {
+            let own = exponent(w[1..].iter().fold(0.0, |largest, b| b.abs().max(largest)));
+            let b: Vec<f64> = w[1..].iter().map(|&b| scale(b, -own)).collect();
+            let length = length_up(&b);
+            let (mut g, mut size) = (0.0, 0.0);
+            for (x, u) in columns(&samples, d).zip(u) {
+                g += u * sigma.value(dot(&b, x));
+                size = add_up(size, mul_up(u.abs(), length_up(x)));
+            }
+            let error = mul_up(rounding, mul_up(mul_up(size, length), bound));
+            (add_up(add_up(g.abs(), error), lost), own + unit)
+        })
+    })?;
+    Ok(Margin { value, bound })
+}
+
+/// The slopes of the activation on both sides of 0.
+fn slopes(features: &Ridge<impl Activation<f64>>) -> OneSidedSlopes {
+    let sigma = features.activation();
+    OneSidedSlopes {
+        plus: sigma.value(1.0),
+        minus: -sigma.value(-1.0),
+    }
+}
+
+/// The least bound `upper(u) / sum_j p_j`, `u_j = p_j y_j`, over the weights p: those of `dual`, or
+/// those of the exponential loss and those `of_ties`.
+fn least_bound<A, T: Real>(
+    problem: &Problem<'_, A>,
+    dual: Option<&[T]>,
+    of_ties: impl FnOnce() -> Option<Vec<f64>>,
+    mut upper: impl FnMut(&[f64]) -> f64,
+) -> Result<f64, RiskError> {
+    let mut bound = |weights: &[f64]| per_weight(upper(&problem.signed(weights)), weights);
+    Ok(match dual {
+        Some(dual) => bound(&problem.checked(dual)?),
+        None => {
+            let exponential = bound(&problem.exponential_weights());
+            of_ties().map_or(exponential, |weights| exponential.min(bound(&weights)))
         }
-        let error = mul_up(rounding, mul_up(mul_up(size, length), bound));
-        (add_up(add_up(g.abs(), error), lost), own + unit)
-    });
-    Ok(Margin {
-        value: problem.value(size),
-        bound: per_weight(kernel, &weights),
     })
 }
 

@@ -26,8 +26,8 @@ const CORRECTIONS: usize = 32;
 ///
 /// 1. `every` steps of the flow;
 /// 2. up to 32 steps of [`FrankWolfe::Corrective`] from its measure: the descent direction of the
-///    certificate becomes a new particle, and all weights are optimised. Particles of weight 0 are
-///    removed.
+///    certificate becomes a new particle, and all weights are optimised, in full after the last of
+///    these steps. Particles of weight 0 are removed.
 ///
 /// A certificate is computed at the start, after the steps of the flow, and after each correction.
 /// Returns the reason and the last certificate.
@@ -177,8 +177,8 @@ where
     })
 }
 
-/// Corrective steps from the measure of a state: their result, and the part of the new measure if
-/// it changed.
+/// Corrective steps from the measure of a state, and the optimal weights after them: the result, and
+/// the part of the new measure if it changed.
 fn correct<E: Certifiable<T>, T: Real>(
     search: &mut Search,
     energy: &mut E,
@@ -190,6 +190,7 @@ fn correct<E: Certifiable<T>, T: Real>(
         let mut whole = mu.clone();
         let method = FrankWolfe::Corrective;
         let run = method.run_to_target(search, energy, &mut whole, gap, corrections);
+        let run = run.and_then(|run| run.with_optimal_weights(energy, &mut whole, gap, search));
         (run, (whole != *mu).then_some(whole))
     });
     (run, whole.map(|whole| share(energy, whole)))

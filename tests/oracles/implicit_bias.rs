@@ -295,6 +295,90 @@ fn output_weights_maximise_the_f2_margin() {
     assert!(equal.unwrap().bound() < 1e-12);
 }
 
+/// `argmin_p p' K p` over probability vectors, by all supports.
+fn least_form(k: &DMatrix<f64>) -> DVector<f64> {
+    let n = k.nrows();
+    let mut best = (f64::INFINITY, DVector::zeros(n));
+    for support in 1..1_u32 << n {
+        let of: Vec<usize> = (0..n).filter(|j| support >> j & 1 == 1).collect();
+        let part = DMatrix::from_fn(of.len(), of.len(), |i, j| k[(of[i], of[j])]);
+        let Some(p) = part.lu().solve(&DVector::from_element(of.len(), 1.0)) else {
+            continue;
+        };
+        let sum = p.sum();
+        if p.iter().all(|&p| p > 0.0) && 1.0 / sum < best.0 {
+            let mut all = DVector::zeros(n);
+            of.iter().zip(&p).for_each(|(&j, &p)| all[j] = p / sum);
+            best = (1.0 / sum, all);
+        }
+    }
+    best.1
+}
+
+/// The F2 bound is tight at a network of the largest margin whose predictions are small, where the
+/// weights of the exponential loss are equal: for all samples and for a part of them at the margin.
+#[test]
+fn f2_margins_at_ties() {
+    let mut parts = [0; 2];
+    for ((x, y), turn) in [(six_samples(), 0.0), (on_a_line(), 0.0), (on_a_line(), 1.0)] {
+        // A neuron at each of m directions, of the output weight `a = sum_j p_j y_j (b.x_j)_+`.
+        let m = 400;
+        let b = DMatrix::from_fn(2, m, |l, i| {
+            let angle = turn + std::f64::consts::TAU * i as f64 / m as f64;
+            [angle.cos(), angle.sin()][l]
+        });
+        let phi = (b.transpose() * &x).map(|s| s.max(0.0));
+        let phi = DMatrix::from_fn(m, y.len(), |i, j| phi[(i, j)] * y[j]);
+        let k = phi.tr_mul(&phi) / m as f64;
+        let p = least_form(&k);
+        let exact = p.dot(&(&k * &p)).sqrt();
+        let zeros = p.iter().filter(|&&p| p == 0.0).count();
+        parts[usize::from(zeros > 0)] += 1;
+        let a = &phi * &p;
+        for (outer, inner) in [
+            (1e-3, 1.0),
+            (1.0, 1.0),
+            (1e3, 1.0),
+            (2.0_f64.powi(-500), 1.0),
+            (1.0, 2.0_f64.powi(-600)),
+            (2.0_f64.powi(-600), 2.0_f64.powi(600)),
+        ] {
+            let point = |l: usize, i: usize| match l {
+                0 => outer * a[i],
+                l => inner * b[(l - 1, i)],
+            };
+            let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(3, m, point)).unwrap();
+            let margin = f2_margin(&Ridge::new(Relu, 2), &mu, &x, &y, None).unwrap();
+            let at = format!("{outer:e}, {inner:e}, {zeros} zeros: {margin:?}, exact {exact}");
+            for found in [margin.value(), margin.bound()] {
+                assert!((found / (inner * exact) - 1.0).abs() < 1e-9, "{at}");
+            }
+            assert!(margin.value() <= margin.bound(), "{at}");
+        }
+        // Near the optimum the bound holds, and is near it.
+        let point = |l: usize, i: usize| match l {
+            0 => a[i] * (1.0 + 1e-4 * (i as f64).sin()),
+            l => b[(l - 1, i)],
+        };
+        let mu = EmpiricalMeasure::uniform(DMatrix::from_fn(3, m, point)).unwrap();
+        let margin = f2_margin(&Ridge::new(Relu, 2), &mu, &x, &y, None).unwrap();
+        println!("near {margin:?}, exact {exact}, {zeros} zeros");
+        assert!(
+            margin.value() <= exact * (1.0 + 1e-12),
+            "{margin:?}, {exact}"
+        );
+        assert!(
+            margin.bound() >= exact * (1.0 - 1e-12),
+            "{margin:?}, {exact}"
+        );
+        assert!(
+            margin.bound() <= exact * (1.0 + 1e-3),
+            "{margin:?}, {exact}"
+        );
+    }
+    assert!(parts[0] > 0 && parts[1] > 0, "{parts:?}");
+}
+
 /// The F2 margin is homogeneous of degree 1 in b and in the samples, at all scales.
 #[test]
 fn f2_margins_at_all_scales() {

@@ -210,6 +210,33 @@ fn the_plain_iteration_is_used_if_the_relaxed_one_diverges() {
     }
 }
 
+/// After the over-relaxed iteration diverged the rate is estimated again. With plain iterations from
+/// there on, the cases took 1259, 977, 2093, more than 3000, 2548 and more than 3000 iterations.
+#[test]
+fn the_rate_is_estimated_again_after_a_divergence() {
+    for (seed, p, m, n, epsilon, gap, iterations) in [
+        (3, 2, 9, 4, 0.04, 5.0, 300),
+        (8, 2, 9, 4, 0.04, 5.0, 260),
+        (43, 3, 6, 11, 0.04, 5.0, 450),
+        (52, 1, 6, 8, 0.1, 5.0, 550),
+        (16, 1, 6, 8, 0.02, 3.0, 750),
+        (23, 1, 6, 8, 0.24, 5.0, 720),
+    ] {
+        let (mu, nu) = (cloud(seed, p, m, gap), cloud(seed + 999, p, n, gap));
+        let energy = SinkhornEnergy::half_square(nu.clone(), epsilon).unwrap();
+        let mut energy = energy.accuracy(1e-9, iterations).unwrap();
+        assert!(energy.value(&mu).is_finite());
+        let error = energy.marginal_error();
+        assert!(error <= 1e-9, "{seed}, {epsilon}: {error:e}");
+        let [f, g, _] = energy.potentials();
+        let [rows, columns] = marginal_errors([&mu, &nu], [f, g], epsilon);
+        assert!(
+            rows <= 1e-11 && columns <= 1.01e-9,
+            "{seed}: {rows:e}, {columns:e}"
+        );
+    }
+}
+
 /// The potential f is the soft minimum of g in every dimension, for sources that are a part of a
 /// block, a whole one or several, with the sums of given shifts and those by the largest exponent.
 fn soft_minima<T: Real + Into<f64>>() {

@@ -209,3 +209,47 @@ fn sums_agree_with_the_kernel() {
         assert!(error <= 1e-14 * total * total, "{m}, {targets}: {error:e}");
     }
 }
+
+/// Few neurons at a scale t of the input weights and 1/t of the output weights, far beyond the range
+/// of squares: F is the same, the velocities scale by t and 1/t.
+#[test]
+fn few_neurons_at_extreme_scales() {
+    fn check<T: Real>(exponent: i32) {
+        let neurons = |m: usize, seed: u64, d: usize, scale: i32| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let points = DMatrix::from_fn(1 + d, m, |l, _| {
+                let factor = 2.0_f64.powi(if l == 0 { -scale } else { scale });
+                real::<T>(factor * rng.random_range(-1.0..1.0))
+            });
+            EmpiricalMeasure::uniform(points).unwrap()
+        };
+        for (m, targets, d) in [(1, 1, 1), (1, 3, 2), (5, 4, 3), (9, 30, 10)] {
+            let solve = |scale: i32| {
+                let nu = neurons(targets, 2, d, scale);
+                let mut energy = Mmd::new(WithOutputWeight(ArcCosine::new(d)), nu).unwrap();
+                let mu = neurons(m, 1, d, scale);
+                let mut velocity = DMatrix::zeros(1 + d, m);
+                let value = energy.velocity(&mu, &mut velocity);
+                assert_eq!(to_f64(value), to_f64(energy.value(&mu)));
+                (to_f64(value), velocity.map(to_f64))
+            };
+            let (value, velocity) = solve(0);
+            let tolerance = 64.0 * to_f64(T::default_epsilon());
+            for scale in [exponent, -exponent] {
+                let (found, mut scaled) = solve(scale);
+                let factor = 2.0_f64.powi(scale);
+                for mut v in scaled.column_iter_mut() {
+                    v[0] /= factor;
+                    v.rows_mut(1, d).apply(|v| *v *= factor);
+                }
+                let at = format!("{m}, {targets}, d = {d}, 2^{scale}");
+                let error = (found / value - 1.0).abs();
+                assert!(error <= tolerance, "{at}: {found:e}, {value:e}");
+                let error = (scaled - &velocity).norm() / velocity.norm();
+                assert!(error <= tolerance, "{at}: velocity, {error:e}");
+            }
+        }
+    }
+    check::<f64>(664); // 1e200
+    check::<f32>(100); // 1e30
+}

@@ -16,4 +16,5 @@ mod scales;
 mod sparse_on_ranks;
 mod sphere;
 mod trapped;
+mod values_of_runs;
 mod weights;

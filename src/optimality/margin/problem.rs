@@ -19,10 +19,36 @@ use crate::risk::{EmpiricalRisk, Risk};
 /// The excess over the least margin, relative to it, up to which a sample counts as one of the least.
 const TIE: f64 = 1e-3;
 
-/// Samples of nearly the least margin at most, and neurons at most: the least-squares problem takes
-/// `O(neurons^2 samples)` operations a step.
+/// Samples of nearly the least margin at most, and conditions at most: the least-squares problem
+/// takes `O(conditions^2 samples)` operations a step.
 const MAX_TIES: usize = 1024;
-const MAX_NEURONS: usize = 48;
+const MAX_CONDITIONS: usize = 48;
+
+/// The rows of conditions that are reduced together.
+const ROWS: usize = 1024;
+
+/// The norm of a margin.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Norm {
+    /// `int |a| |b| dmu`.
+    F1,
+    /// `(int a^2 dmu)^(1/2)`, which is `size`.
+    F2 {
+        /// The norm of the network.
+        size: f64,
+    },
+}
+
+impl Norm {
+    /// Samples of nearly the least margin at most. The conditions of all neurons, which only F2
+    /// has, are reduced to one for each sample and one more.
+    fn max_ties(self) -> usize {
+        match self {
+            Self::F1 => MAX_TIES,
+            Self::F2 { .. } => MAX_CONDITIONS,
+        }
+    }
+}
 
 /// The data of a margin, in double precision.
 pub(super) struct Problem<'a, A> {
@@ -127,20 +153,49 @@ impl<A> Problem<'_, A> {
         }
     }
 
-    /// Weights of sum 1 on the samples of nearly the least margin, such that
-    /// `sum_j p_j y_j sigma(b.x_j) = value a / |a|` at the neurons, in least squares; `None` without
-    /// a positive margin.
-    pub(super) fn weights_of_ties(&self, value: f64, slopes: OneSidedSlopes) -> Option<Vec<f64>> {
-        let least = self.margins().fold(f64::INFINITY, f64::min);
+    /// Weights of sum 1 on the samples of nearly the least margin that satisfy the optimality
+    /// conditions of a network of the margin `value`, in least squares; `None` if it is not positive.
+    pub(super) fn weights_of_ties(
+        &self,
+        value: f64,
+        norm: Norm,
+        slopes: OneSidedSlopes,
+    ) -> Option<Vec<f64>> {
         let margins: Vec<f64> = self.margins().collect();
         if !(value > 0.0 && margins.iter().all(|margin| margin.is_finite())) {
             return None;
         }
-        let d = self.d();
+        let least = margins.iter().copied().fold(f64::INFINITY, f64::min);
         let mut ties: Vec<usize> = (0..margins.len()).collect();
         ties.retain(|&j| margins[j] - least <= TIE * least);
         ties.sort_by(|&i, &j| margins[i].total_cmp(&margins[j]));
-        ties.truncate(MAX_TIES);
+        ties.truncate(norm.max_ties());
+        let conditions = match norm {
+            Norm::F1 => self.of_largest_neurons(&ties, value, slopes),
+            Norm::F2 { size } => self.of_all_neurons(&ties, value, size, slopes),
+        };
+        // The last condition is that of the sum, at the scale of the others.
+        let (rows, last) = (conditions.nrows() + 1, ties.len());
+        let size = conditions.columns(0, last).amax();
+        let mut conditions = conditions.insert_row(rows - 1, size);
+        let target = conditions.column(last).into_owned();
+        conditions = conditions.remove_column(last);
+        let mut shares = vec![1.0 / ties.len() as f64; ties.len()];
+        bounded_least_squares(&conditions, target, &mut shares);
+        let mut weights = vec![0.0; margins.len()];
+        ties.iter().zip(&shares).for_each(|(&j, &p)| weights[j] = p);
+        let sum: f64 = shares.iter().sum();
+        (sum > 0.5 && sum.is_finite()).then_some(weights)
+    }
+
+    /// The conditions `sum_j p_j y_j sigma(b.x_j) = value a / |a|`, `|b| = 1`, of the neurons of the
+    /// largest `c |a| |b|`: a row each, the right-hand side in the last column.
+    fn of_largest_neurons(
+        &self,
+        ties: &[usize],
+        value: f64,
+        slopes: OneSidedSlopes,
+    ) -> DMatrix<f64> {
         let share = |i: usize| {
             let w = self.mu.particle(i);
             self.mu.weight(i) * w[0].abs() * norm(&w[1..])
@@ -148,31 +203,68 @@ impl<A> Problem<'_, A> {
         let mut neurons: Vec<(f64, usize)> = (0..self.mu.len()).map(|i| (share(i), i)).collect();
         neurons.retain(|&(share, _)| share > 0.0 && share.is_finite());
         neurons.sort_by(|(s, _), (t, _)| t.total_cmp(s));
-        neurons.truncate(MAX_NEURONS);
-        let feature = |i: usize, j: usize| {
-            let (b, x) = (&self.mu.particle(i)[1..], &self.samples()[d * j..][..d]);
-            slopes.value(dot(b, x) / norm(b)) * self.labels[j]
-        };
-        // The last condition is that of the sum, at the scale of the others.
-        let rows = neurons.len() + 1;
-        let mut phi = DMatrix::zeros(rows, ties.len());
-        let mut target = DVector::zeros(rows);
-        for (row, &(_, i)) in neurons.iter().enumerate() {
+        neurons.truncate(MAX_CONDITIONS);
+        let mut conditions = DMatrix::from_element(neurons.len(), ties.len() + 1, value);
+        for (mut row, &(_, i)) in conditions.row_iter_mut().zip(&neurons) {
             let sign = self.mu.particle(i)[0].signum();
-            target[row] = value;
-            for (column, &j) in ties.iter().enumerate() {
-                phi[(row, column)] = sign * feature(i, j);
+            for (entry, feature) in row.iter_mut().zip(self.features(i, ties, slopes)) {
+                *entry = sign * feature;
             }
         }
-        let size = phi.amax();
-        phi.row_mut(rows - 1).fill(size);
-        target[rows - 1] = size;
-        let mut shares = vec![1.0 / ties.len() as f64; ties.len()];
-        bounded_least_squares(&phi, target, &mut shares);
-        let mut weights = vec![0.0; margins.len()];
-        ties.iter().zip(&shares).for_each(|(&j, &p)| weights[j] = p);
-        let sum: f64 = shares.iter().sum();
-        (sum > 0.5 && sum.is_finite()).then_some(weights)
+        conditions
+    }
+
+    /// The conditions `sum_j p_j y_j sigma(b.x_j) = value a / size` of all neurons, with the weights
+    /// of `L^2(mu)`: the triangular factor of their rows, the right-hand side in the last column.
+    fn of_all_neurons(
+        &self,
+        ties: &[usize],
+        value: f64,
+        size: f64,
+        slopes: OneSidedSlopes,
+    ) -> DMatrix<f64> {
+        let length = |i: usize| self.mu.weight(i).sqrt() * norm(&self.mu.particle(i)[1..]);
+        let largest = (0..self.mu.len()).map(length).fold(0.0, f64::max);
+        let columns = ties.len() + 1;
+        let mut rows: Vec<f64> = Vec::new();
+        let triangle = |rows: &mut Vec<f64>| {
+            let stacked = DMatrix::from_row_slice(rows.len() / columns, columns, rows);
+            let r = stacked.qr().r();
+            *rows = r.transpose().as_slice().to_vec();
+        };
+        for i in 0..self.mu.len() {
+            let (w, share) = (self.mu.particle(i), length(i) / largest);
+            let target = value / norm(&w[1..]) * (w[0] / size);
+            let row = self.features(i, ties, slopes).chain([target]);
+            let start = rows.len();
+            rows.extend(row.map(|entry| share * entry));
+            if !rows[start..].iter().all(|entry| entry.is_finite()) {
+                rows.truncate(start); // b = 0, or beyond the range
+            }
+            if rows.len() >= ROWS * columns {
+                triangle(&mut rows);
+            }
+        }
+        if !rows.is_empty() {
+            triangle(&mut rows);
+        }
+        DMatrix::from_row_slice(rows.len() / columns, columns, &rows)
+    }
+
+    /// `y_j sigma(b.x_j / |b|)` of neuron i for the samples j.
+    fn features(
+        &self,
+        i: usize,
+        samples: &[usize],
+        slopes: OneSidedSlopes,
+    ) -> impl Iterator<Item = f64> {
+        let (d, b) = (self.d(), &self.mu.particle(i)[1..]);
+        let size = norm(b);
+        let unit: Vec<f64> = b.iter().map(|&b| b / size).collect();
+        samples.iter().map(move |&j| {
+            let x = &self.samples()[d * j..][..d];
+            slopes.value(dot(&unit, x)) * self.labels[j]
+        })
     }
 
     /// An upper bound of `(int (f 2^e)^2 dmu)^(1/2)` for the pairs `(f, e)` with upper bounds `f >= 0`.

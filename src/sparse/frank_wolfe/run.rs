@@ -40,7 +40,7 @@ impl<T: Real> Run<T> {
     ///
     /// During a run weights are optimised up to a fraction of the gap. The dual point of such
     /// weights may be infeasible by as much.
-    pub(super) fn with_optimal_weights<E: Certifiable<T> + ?Sized>(
+    pub(in crate::sparse) fn with_optimal_weights<E: Certifiable<T> + ?Sized>(
         self,
         energy: &mut E,
         mu: &mut EmpiricalMeasure<T>,
@@ -57,14 +57,14 @@ impl<T: Real> Run<T> {
             return Ok(self);
         }
         let mut run = Self::at(energy, &best, search)?;
-        run.reason = self.reason;
-        if let StopReason::GloballyOptimal { .. } = self.reason {
-            if run.certificate.gap() > gap {
-                return Ok(self);
-            }
-            let gap = to_f64(run.certificate.gap());
-            run.reason = StopReason::GloballyOptimal { gap };
-        }
+        let is_proved = run.certificate.gap() <= gap;
+        run.reason = match self.reason {
+            _ if is_proved => StopReason::GloballyOptimal {
+                gap: to_f64(run.certificate.gap()),
+            },
+            StopReason::GloballyOptimal { .. } => return Ok(self),
+            reason => reason,
+        };
         *mu = best;
         Ok(run)
     }

@@ -63,7 +63,11 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
                 continue;
             }
             if self.predicts {
+                let (z, gradient) = (self.z.clone(), self.gradient.clone());
                 let moved = self.last_step(&free, &step);
+                if moved && self.extend(&free, &step, &z, &gradient) {
+                    continue; // the curvature along the step is less than the shift
+                }
                 if !self.kept || decrement <= KEPT_SHARE * self.rounding() {
                     return (decrement, count + 1);
                 }
@@ -201,12 +205,13 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
     /// bound: to the minimum along the step, by the secant of the slopes at its ends.
     ///
     /// The diagonal of the Hessian is then shifted by more than the curvature along the step.
-    /// Without the extension, mass moves between almost equal particles in very many steps.
-    fn extend(&mut self, free: &[usize], step: &DVector<f64>, z: &[T], gradient: &[T]) {
+    /// Without the extension, mass moves between almost equal particles in very many steps, and the
+    /// decrement is much less than `F - min F`. Returns true if it decreases F.
+    fn extend(&mut self, free: &[usize], step: &DVector<f64>, z: &[T], gradient: &[T]) -> bool {
         let before = gather(gradient, free).dot(step);
         let after = gather(&self.gradient, free).dot(step);
         if after >= 0.5 * before {
-            return;
+            return false;
         }
         let falling = free.iter().zip(step.iter()).filter(|(_, d)| **d < 0.0);
         let bound = falling
@@ -218,15 +223,19 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             bound
         };
         let s = minimum.min(bound);
-        if !(s > 1.0 && s.is_finite()) {
-            return;
+        if !(s > 1.0 && s.is_finite() && -before * s > self.rounding()) {
+            return false;
         }
         let full = (self.z.clone(), self.gradient.clone());
         self.advance(free, step, z, s);
         match self.evaluate().filter(|&value| value < self.value) {
             Some(value) => self.value = value,
-            None => (self.z, self.gradient) = full,
+            None => {
+                (self.z, self.gradient) = full;
+                return false;
+            }
         }
+        true
     }
 
     /// Takes the longest of the steps `d`, `d/2`, .. that decreases F. Returns true if there is
@@ -238,7 +247,7 @@ impl<T: Real, E: Energy<T> + ?Sized> WeightProblem<'_, T, E> {
             self.advance(free, step, &z, s);
             if let Some(value) = self.evaluate().filter(|&value| value < self.value) {
                 self.value = value;
-                if s == 1.0 && self.is_inexact {
+                if s == 1.0 {
                     self.extend(free, step, &z, &gradient);
                 }
                 self.check_hessian(free, &z, &gradient);

@@ -61,6 +61,28 @@ impl<L: Loss<f64>> Loss<f64> for Fused<L> {
     }
 }
 
+/// A loss with a fuse in its values of many samples, before and after they are written.
+struct FusedBlocks<L>(L, Fuse);
+
+impl<L: Loss<f64>> Loss<f64> for FusedBlocks<L> {
+    fn value(&self, y: f64, h: f64) -> f64 {
+        self.0.value(y, h)
+    }
+    fn derivative(&self, y: f64, h: f64) -> f64 {
+        self.0.derivative(y, h)
+    }
+    fn values_and_derivatives(&self, y: &[f64], h: &[f64], values: &mut [f64], out: &mut [f64]) {
+        values.fill(f64::NAN);
+        out.fill(f64::NAN);
+        self.1.call();
+        self.0.values_and_derivatives(y, h, values, out);
+        self.1.call();
+    }
+    fn second_derivative(&self, y: f64, h: f64) -> f64 {
+        self.0.second_derivative(y, h)
+    }
+}
+
 impl<V: Potential<f64>> Potential<f64> for Fused<V> {
     fn value(&self, w: &[f64]) -> f64 {
         self.1.call();
@@ -190,7 +212,7 @@ fn decay() -> WeightDecay<f64> {
 }
 
 /// The network of [`network`], with a fuse in one of its parts.
-const PROBLEMS: [(&str, Problem); 7] = [
+const PROBLEMS: [(&str, Problem); 8] = [
     ("activation", |fuse| {
         let phi = Ridge::new(Fused(Softplus, fuse), 2);
         let energy = MeanFieldRisk::new(phi, risk(Square)).unwrap();
@@ -204,6 +226,11 @@ const PROBLEMS: [(&str, Problem); 7] = [
     ("loss", |fuse| {
         let phi = Ridge::new(Softplus, 2);
         let energy = MeanFieldRisk::new(phi, risk(Fused(Square, fuse))).unwrap();
+        Box::new(energy.regularized(decay()))
+    }),
+    ("loss of many samples", |fuse| {
+        let phi = Ridge::new(Softplus, 2);
+        let energy = MeanFieldRisk::new(phi, risk(FusedBlocks(Square, fuse))).unwrap();
         Box::new(energy.regularized(decay()))
     }),
     ("risk", |fuse| {
@@ -364,6 +391,50 @@ fn a_panic_on_another_thread_restores_the_state() {
         let mut straight = flow.start(start).unwrap();
         flow.run(&mut straight, 2, &mut ()).unwrap();
         assert_eq!(bits(&state), bits(&straight));
+    });
+}
+
+/// A panic in a block of the sum over samples, on any thread and after other blocks: what it left in
+/// the buffers of the energy is not used by later steps, values and sums of another size.
+#[test]
+fn a_panic_in_the_sum_over_samples_restores_the_state() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build();
+    pool.unwrap().install(|| {
+        for (n, m) in [(300, 3), (2000, 200)] {
+            let (fuse, d) = (Fuse::default(), 8);
+            let y = DVector::from_fn(n, |j, _| (j as f64).sin());
+            let loss = FusedBlocks(Square, fuse.clone());
+            let risk = EmpiricalRisk::new(loss, x(d, n), y).unwrap();
+            let energy = MeanFieldRisk::new(Ridge::new(Relu, d), risk).unwrap();
+            let mut flow = ParticleFlow::new(energy, Heun, 0.1).unwrap();
+            let start = EmpiricalMeasure::uniform(x(d + 1, m)).unwrap();
+            let mut state = flow.start(start.clone()).unwrap();
+            flow.run(&mut state, 1, &mut ()).unwrap();
+            let (before, value) = (bits(&state), state.energy());
+            let mut panics = 0;
+            for calls in 1.. {
+                fuse.set(calls);
+                let step = catch_unwind(AssertUnwindSafe(|| flow.advance(&mut state.clone())));
+                fuse.set(0);
+                if step.is_ok() {
+                    break;
+                }
+                fuse.set(calls);
+                let step = catch_unwind(AssertUnwindSafe(|| flow.advance(&mut state)));
+                fuse.set(0);
+                assert!(step.is_err());
+                assert_eq!(bits(&state), before, "{n}, call {calls}");
+                let again = flow.energy_mut().value(state.measure());
+                assert_eq!(again.to_bits(), value.to_bits(), "{n}, call {calls}");
+                panics += 1;
+            }
+            // Two blocks or more in each of the two velocities.
+            assert!(panics >= 4, "{n}: {panics}");
+            flow.run(&mut state, 1, &mut ()).unwrap();
+            let mut straight = flow.start(start).unwrap();
+            flow.run(&mut straight, 2, &mut ()).unwrap();
+            assert_eq!(bits(&state), bits(&straight));
+        }
     });
 }
 

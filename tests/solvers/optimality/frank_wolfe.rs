@@ -422,6 +422,31 @@ fn the_weights_of_a_result_are_optimal() {
     }
 }
 
+/// A run ends as globally optimal if and only if its certificate proves the gap, for any number of
+/// steps: the last optimisation of the weights may be what proves it.
+#[test]
+fn the_reason_is_that_of_the_certificate() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(42);
+    let mut ends = [0; 2];
+    for case in 0..40 {
+        let (x, y) = (matrix(2, 12, rng), matrix(1, 12, rng));
+        let mut energy = network::<_, _, f64>(Relu, Square, &x, &y, 0.01);
+        for (steps, gap) in (1..8).flat_map(|steps| [1e-1, 1e-2, 1e-3].map(|gap| (steps, gap))) {
+            let mut mu = zero_network(3);
+            let run = FrankWolfe::Corrective.run(&mut energy, &mut mu, gap, steps);
+            let (reason, certificate) = run.unwrap();
+            let is_proved = certificate.gap() <= gap;
+            let is_optimal = matches!(reason, StopReason::GloballyOptimal { .. });
+            assert_eq!(
+                is_optimal, is_proved,
+                "case {case}, {steps} steps, gap {gap:e}: {reason:?}, {certificate:?}"
+            );
+            ends[usize::from(is_optimal)] += 1;
+        }
+    }
+    assert!(ends.iter().all(|&count| count > 100), "{ends:?}");
+}
+
 /// Two runs agree bit for bit, for any number of threads.
 #[test]
 fn runs_are_deterministic() {

@@ -6,7 +6,7 @@ use wasserflow::loss::Loss;
 use wasserflow::nalgebra::DMatrix;
 use wasserflow::optimality::{Certifiable, certify};
 use wasserflow::prelude::*;
-use wasserflow::sparse::{FrankWolfe, run_and_correct};
+use wasserflow::sparse::{FrankWolfe, reweigh, run_and_correct};
 
 use super::common::{matrix, measure, network, signs};
 
@@ -126,6 +126,48 @@ fn a_run_can_be_split() {
     assert_eq!((whole.step(), split.step()), (10, 10));
     assert_eq!(whole.measure(), split.measure());
     assert_eq!(whole.energy(), split.energy());
+}
+
+/// The weights are optimal in full after the corrections: `reweigh` does not decrease F further. The
+/// last certificate is that of the result, and proves the requested gap. F is at most that of the
+/// flow.
+#[test]
+fn the_weights_of_a_result_are_optimal() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(41);
+    for case in 0..20 {
+        let (x, y) = (matrix(2, 12, rng), matrix(1, 12, rng));
+        let energy = network::<_, _, f64>(Relu, Square, &x, &y, 0.01);
+        let gap = [1e-3, 1e-6][case % 2];
+        let mut flow = ParticleFlow::new(energy, Euler, 0.1).unwrap();
+        let mut state = flow.start(measure(3, 1 + case, rng)).unwrap();
+        let mut alone = state.clone();
+        let run = run_and_correct(&mut flow, &mut state, gap, 3, 9);
+        let (reason, certificate) = run.unwrap();
+        let at = format!("case {case}: {reason:?}, {certificate:?}");
+        assert!(
+            matches!(reason, StopReason::GloballyOptimal { gap } if gap == certificate.gap()),
+            "{at}"
+        );
+        let proof = certify(flow.energy_mut(), state.measure()).gap();
+        assert!(
+            certificate.gap() <= gap && proof <= gap * (1.0 + 1e-6),
+            "{at}"
+        );
+        let best = reweigh(flow.energy_mut(), state.measure()).unwrap();
+        let decrease = state.energy() - flow.energy_mut().value(&best);
+        assert!(decrease <= 1e-14 * state.energy(), "{at}: {decrease:e}");
+        flow.run(&mut alone, state.step(), &mut ()).unwrap();
+        assert!(state.energy() <= alone.energy(), "{at}");
+    }
+    // Also if the steps do not suffice for the gap.
+    let (energy, start) = large();
+    let mut flow = ParticleFlow::new(energy, Euler, 1e-3).unwrap();
+    let mut state = flow.start(start).unwrap();
+    let (reason, _) = run_and_correct(&mut flow, &mut state, 1e-14, 5, 5).unwrap();
+    assert_eq!(reason, StopReason::Steps);
+    let best = reweigh(flow.energy_mut(), state.measure());
+    let decrease = best.map(|best| state.energy() - flow.energy_mut().value(&best));
+    println!("decrease {decrease:?} of {:e}", state.energy());
 }
 
 /// Without steps the measure is certified and stays as it is.

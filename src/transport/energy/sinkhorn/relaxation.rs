@@ -17,14 +17,22 @@ const SLOW: f64 = 0.9;
 /// Iterations between two changes of the factor, so that ratios are those of one factor.
 const WAIT: usize = 3;
 /// Residuals of over-relaxed iterations may increase at first, by a factor of up to 20 (rate
-/// 0.9999); from this one on the plain iteration is used, which converges always.
+/// 0.9999); from this one on the estimate of the rate is discarded.
 const GROWTH: f64 = 100.0;
+/// Discarded estimates at most; then the plain iteration is used, which converges always. In 7000
+/// random problems no iteration discarded more.
+const RESTARTS: usize = 8;
 
 /// The factor `omega` of the alternating iteration.
 ///
 /// If the plain iteration converges like `rate^n`, the optimum is
 /// `omega = 2 / (1 + (1 - rate)^(1/2))`, with the rate `omega - 1`. The rate is estimated by the
 /// ratio r of successive residuals: `rate = (r + omega - 1)^2 / (omega^2 r)` for smaller factors.
+///
+/// If residuals increase, the estimate was wrong: the iteration continues with the factor 1 from the
+/// current potentials, and the rate is estimated again. The increase is in few directions, which
+/// plain iterations reduce at once. To return to the potentials of the least error would take more
+/// iterations, because they have larger errors in the slow directions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Relaxation<T> {
     omega: T,
@@ -33,7 +41,7 @@ pub(super) struct Relaxation<T> {
     ratio: Option<T>,
     least: Option<T>,
     age: usize,
-    is_plain: bool,
+    restarts: usize,
 }
 
 impl<T: Real> Relaxation<T> {
@@ -46,7 +54,7 @@ impl<T: Real> Relaxation<T> {
             ratio: None,
             least: None,
             age: 0,
-            is_plain: false,
+            restarts: 0,
         };
         new.set(rate);
         new
@@ -68,11 +76,14 @@ impl<T: Real> Relaxation<T> {
     /// Adapts the factor to the residual of an iteration.
     pub(super) fn update(&mut self, residual: T) {
         let least = self.least.map_or(residual, |least: T| least.min(residual));
-        self.least = Some(least);
         let is_bounded = residual <= real::<T>(GROWTH) * least; // false for NaN
         if !is_bounded {
-            (self.omega, self.is_plain) = (T::one(), true);
+            let restarts = self.restarts + 1;
+            *self = Self::new(T::zero());
+            self.restarts = restarts;
+            return;
         }
+        self.least = Some(least);
         let previous = self.residual.replace(residual);
         let Some(ratio) = previous.map(|previous| residual / previous) else {
             return;
@@ -82,7 +93,7 @@ impl<T: Real> Relaxation<T> {
         let gap = T::one() - ratio;
         let is_steady = last.is_some_and(|last| (ratio - last).abs() <= real::<T>(STEADY) * gap);
         let is_slow = gap > T::zero() && gap < real::<T>(SLOW) * (real::<T>(2.0) - self.omega);
-        if self.age >= WAIT && is_steady && is_slow && !self.is_plain {
+        if self.age >= WAIT && is_steady && is_slow && self.restarts < RESTARTS {
             let root = (ratio + self.omega - T::one()) / self.omega;
             self.set(root * root / ratio);
         }
