@@ -269,10 +269,10 @@ fn every_input_dimension() {
     }
 }
 
-/// Velocities of few inputs and enough samples have particles in the lanes; one panel, several, and
-/// several with a last one that is not a whole line.
+/// Velocities with enough samples have particles in the lanes; one panel, several, and several with
+/// a last one that is not a whole line.
 #[test]
-fn few_inputs_with_particles_in_the_lanes() {
+fn many_samples_with_particles_in_the_lanes() {
     fn smooth<T: Real>(shape: [usize; 4]) {
         let problem = Problem::<T>::random(shape);
         compare(Ridge::new(Tanh, shape[2]), &problem);
@@ -288,9 +288,12 @@ fn few_inputs_with_particles_in_the_lanes() {
             smooth::<f64>([n, m, 6, 1]);
         }
     }
-    // Panels of 32 and of 16 samples, and too many particles.
-    for m in [9000, 17_000, 66_000] {
-        smooth::<f32>([130, m, 2, 1]);
+    for d in [24, 65, 257] {
+        smooth::<f32>([1001, 9, d, 1]);
+        smooth::<f64>([1001, 9, d, 1]);
+    }
+    // Panels of 32 and of 16 samples.
+    for m in [9000, 17_000] {
         smooth::<f64>([130, m, 1, 1]);
     }
 }
