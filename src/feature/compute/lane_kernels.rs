@@ -157,7 +157,7 @@ fn tile<E: SimdScalar, S: Simd<E>, const Q: usize, const P: usize, const V: usiz
         lines[p] = &S::vectors(b).as_chunks::<V>().0[p * d..][..d];
     }
     let mut parts = out.chunks_exact_mut(2 * w * n);
-    let mut rows: [_; P] = std::array::from_fn(|_| {
+    let rows: [_; P] = std::array::from_fn(|_| {
         let row = S::vectors_mut(parts.next().unwrap_or_default());
         row.as_chunks_mut::<V>().0[..n].as_chunks_mut::<Q>().0
     });

@@ -38,8 +38,6 @@ const SERIAL: f64 = 2e6;
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
     d: usize,
-    /// The number of samples.
-    n: usize,
     /// The number of lines of particles.
     lines: usize,
     /// Samples of a panel, whole lines.
@@ -80,7 +78,6 @@ impl Sizes {
         let width = d.div_ceil(d.div_ceil(max_features()));
         Some(Self {
             d,
-            n,
             lines,
             panel,
             slab: slab * panel,
