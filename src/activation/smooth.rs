@@ -176,9 +176,9 @@ pub struct Gelu;
 smooth!(
     Gelu,
     |u| {
-        let (cdf, bell) = elementary::normal(u);
+        let (cdf, density) = elementary::normal(u);
         let (u, v) = elementary::limited(u);
-        (u * cdf, cdf + v * (u.narrow(FRAC_1_SQRT_2PI) * bell))
+        (u * cdf, v.mul_add(density, cdf))
     },
     |u| {
         let cdf: T = real(0.5 * libm::erfc(-to_f64(u) * FRAC_1_SQRT_2));

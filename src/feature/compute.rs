@@ -30,8 +30,10 @@ mod by_signs;
 mod dual_tree;
 mod forward;
 mod half_spaces;
+mod lane_kernels;
 mod microkernel;
 mod operands;
+mod particle_lanes;
 mod passes;
 mod pointwise;
 mod radial;
@@ -100,6 +102,9 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             return self.velocity_by_signs(c, gradient, out, ws);
         }
         let slabs = gradient.is_separable() && self.slopes().is_none() && half_spaces.is_none();
+        if slabs && let Some(risk) = self.velocity_by_particle_lanes(c, gradient, out, ws) {
+            return risk;
+        }
         let stored = match self.slopes() {
             Some(_) => Stored::Nothing,
             None if slabs => Stored::ValuesAndDerivatives,

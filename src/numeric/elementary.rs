@@ -41,6 +41,9 @@ pub(crate) use radial::{exponentials, inverse_roots, powers, sum_exponentials};
 pub(crate) use scalar::Scalar;
 pub(crate) use trigonometric::{sin_cos, sin_cos_map};
 
+/// `1 / sqrt(2 pi)`.
+const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
+
 /// `c_0 + c_1 x + c_2 x^2 + ..` by Horner's rule: the fewest operations.
 #[inline(always)]
 fn polynomial<L: Lanes>(c: &[L::Scalar], x: L) -> L {
@@ -51,19 +54,42 @@ fn polynomial<L: Lanes>(c: &[L::Scalar], x: L) -> L {
     sum
 }
 
-/// `SHIFT + k` and p with `exp(x + low) = 2^k (1 + p)`, `|x|` at most `TAIL`, `|low|` far below
-/// `|x|`.
+/// [`polynomial`], in `f64` the even and the odd powers separately if a group of vectors has too
+/// few independent operations. The polynomials of `f32` are short.
 #[inline(always)]
-fn reduced_exp<L: Lanes>(x: L, low: Option<L>) -> (L, L) {
+fn split_polynomial<L: Lanes>(c: &[L::Scalar], x: L) -> L {
+    if !(L::FEW_CHAINS && L::Scalar::DOUBLE) || c.len() < 2 {
+        return polynomial(c, x);
+    }
+    let square = x * x;
+    let first = every_second(c, c.len() - 1, square);
+    let second = every_second(c, c.len() - 2, square);
+    if c.len() % 2 == 1 {
+        second.mul_add(x, first)
+    } else {
+        first.mul_add(x, second)
+    }
+}
+
+/// The sum of `c_last x^(last/2)`, `c_(last-2) x^(last/2-1)`, .. by Horner's rule.
+#[inline(always)]
+fn every_second<L: Lanes>(c: &[L::Scalar], last: usize, x: L) -> L {
+    let mut sum = x.constant(c[last]);
+    for l in 0..last / 2 {
+        sum = sum.mul_add(x, x.constant(c[last - 2 * l - 2]));
+    }
+    sum
+}
+
+/// `SHIFT + k` and p with `exp(x) = 2^k (1 + p)`, `|x|` at most `TAIL`.
+#[inline(always)]
+fn reduced_exp<L: Lanes>(x: L) -> (L, L) {
     let shift = x.constant(L::Scalar::SHIFT);
     let shifted = x.mul_add(x.narrow(LOG2_E), shift);
     let (k, [high, rest]) = (shifted - shift, L::Scalar::LN_2);
     let r = k.neg_mul_add(x.constant(high), x);
-    let mut r = k.neg_mul_add(x.constant(rest), r);
-    if let Some(low) = low {
-        r = r + low;
-    }
-    let q = polynomial(L::Scalar::EXP, r);
+    let r = k.neg_mul_add(x.constant(rest), r);
+    let q = split_polynomial(L::Scalar::EXP, r);
     (shifted, (r * r).mul_add(q, r))
 }
 
@@ -72,7 +98,7 @@ fn reduced_exp<L: Lanes>(x: L, low: Option<L>) -> (L, L) {
 pub(crate) fn exp<L: Lanes>(x: L) -> L {
     let tail = L::Scalar::TAIL;
     let x = x.at_least(-tail).at_most(tail);
-    let (shifted, p) = reduced_exp(x, None);
+    let (shifted, p) = reduced_exp(x);
     // A power that is normal, and the rest.
     let (bits, zero) = (L::Scalar::BITS, L::Scalar::narrow(0.0));
     let toward_1 = x.select_below(zero, x.constant(bits), x.constant(-bits));
@@ -82,11 +108,11 @@ pub(crate) fn exp<L: Lanes>(x: L) -> L {
     scale.mul_add(p, scale) * rest
 }
 
-/// `exp(x + low)` for `x <= 0`, `|low|` far below `|x|`.
+/// `exp(x)` for `x <= 0`.
 #[inline(always)]
-fn exp_of_negative<L: Lanes>(x: L, low: Option<L>) -> L {
+fn exp_of_negative<L: Lanes>(x: L) -> L {
     let [under, _] = L::Scalar::SCALES;
-    let (shifted, p) = reduced_exp(x.at_least(-L::Scalar::TAIL), low);
+    let (shifted, p) = reduced_exp(x.at_least(-L::Scalar::TAIL));
     let scale = (shifted + x.constant(L::Scalar::BITS)).power_of_two();
     scale.mul_add(p, scale) * x.constant(under)
 }
@@ -105,7 +131,7 @@ fn reduced_tanh<L: Lanes>(x: L) -> (L, L) {
     let z = k.neg_mul_add(x.constant(half * high), x);
     let z = k.neg_mul_add(x.constant(half * rest), z);
     let square = z * z;
-    let w = (z * square).mul_add(polynomial(L::Scalar::TANH, square), z);
+    let w = (z * square).mul_add(split_polynomial(L::Scalar::TANH, square), z);
     (shifted, w)
 }
 
@@ -185,7 +211,7 @@ fn log_1p<L: Lanes>(f: L) -> L {
     let s = g / (two + g);
     let z = s * s;
     let square = half * g * g;
-    let sum = z.mul_add(polynomial(L::Scalar::LOG, z), square);
+    let sum = z.mul_add(split_polynomial(L::Scalar::LOG, z), square);
     high + (g - (square - s.mul_add(sum, low)))
 }
 
@@ -193,15 +219,17 @@ fn log_1p<L: Lanes>(f: L) -> L {
 #[inline(always)]
 pub(crate) fn softplus<L: Lanes>(x: L) -> (L, L) {
     let (zero, one) = (L::Scalar::narrow(0.0), x.narrow(1.0));
-    let e = exp_of_negative(-x.abs(), None);
+    let e = exp_of_negative(-x.abs());
     let sigmoid = x.select_below(zero, e, one) / (one + e);
     (x.at_least(zero) + log_1p(e), sigmoid)
 }
 
-/// `exp(-x^2 / d)`, d a power of two: the square is the sum of two numbers.
+/// `2^BITS exp(-x^2 / d)`, d = 1 or 2, for `0 <= x <= (d TAIL)^(1/2)`.
+///
+/// The square is the sum y of two numbers. Its reduction by multiples of `d log 2` leaves
+/// `|y| <= d log(2)/2`, and coefficients are scaled by powers of two, so that y is not.
 #[inline(always)]
-fn gauss<L: Lanes>(size: L, d: f64) -> L {
-    let scale = size.narrow(-1.0 / d);
+fn raised_gauss<L: Lanes>(size: L, d: f64) -> L {
     let (square, low) = if L::FUSED {
         let square = size * size;
         (square, size.mul_add(size, -square))
@@ -210,34 +238,61 @@ fn gauss<L: Lanes>(size: L, d: f64) -> L {
         let head = multiple - (multiple - size); // half of the digits (Dekker)
         (head * head, (size - head) * (size + head))
     };
-    exp_of_negative(scale * square, Some(scale * low))
+    let shift = size.constant(L::Scalar::SHIFT);
+    let shifted = square.mul_add(size.narrow(-LOG2_E / d), shift);
+    let k = shifted - shift;
+    let [high, rest] = L::Scalar::LN_2.map(|part| size.constant(part * L::Scalar::narrow(d)));
+    let y = k.mul_add(high, square);
+    let y = k.mul_add(rest, y) + low;
+    let mut factor = L::Scalar::narrow(1.0 / (d * d));
+    let mut coefficients = [L::Scalar::narrow(0.0); 10];
+    for (to, &c) in coefficients.iter_mut().zip(L::Scalar::EXP) {
+        *to = c * factor;
+        factor *= L::Scalar::narrow(-1.0 / d);
+    }
+    let q = split_polynomial(&coefficients[..L::Scalar::EXP.len()], y);
+    let scale = (shifted + size.constant(L::Scalar::BITS)).power_of_two();
+    let first = size.narrow(-1.0 / d);
+    // exp(-y/d) = 1 - y/d + q y^2. The first form has fewer operations, the second fewer roundings.
+    if L::FUSED {
+        (scale * y).mul_add(y.mul_add(q, first), scale)
+    } else {
+        scale.mul_add((y * y).mul_add(q, first * y), scale)
+    }
 }
 
-/// `exp(x^2/2) P(N <= -x)`, `N ~ N(0, 1)`, for `0 <= x <= (2 TAIL)^(1/2)`.
+/// `scale exp(x^2/2) P(N <= -x)`, `N ~ N(0, 1)`, for `0 <= x <= (2 TAIL)^(1/2)` and a power of 2.
 #[inline(always)]
-fn mills_ratio<L: Lanes>(x: L) -> L {
-    polynomial(L::Scalar::MILLS[0], x) / polynomial(L::Scalar::MILLS[1], x)
+fn mills_ratio<L: Lanes>(x: L, scale: L::Scalar) -> L {
+    let [numerator, denominator] = L::Scalar::MILLS;
+    let mut scaled = [scale; 10];
+    for (to, &c) in scaled.iter_mut().zip(numerator) {
+        *to *= c;
+    }
+    polynomial(&scaled[..numerator.len()], x) / polynomial(denominator, x)
 }
 
 /// `(erf(x), exp(-x^2))`
 #[inline(always)]
 pub(crate) fn erf<L: Lanes>(x: L) -> (L, L) {
     let size = x.abs().at_most(L::Scalar::TAIL.sqrt());
-    let bell = gauss(size, 1.0);
-    let near = size.mul_add(polynomial(L::Scalar::ERF, size * size), size);
-    let ratio = mills_ratio(size * x.narrow(SQRT_2));
+    let bell = raised_gauss(size, 1.0) * x.constant(L::Scalar::SCALES[0]);
+    let near = size.mul_add(split_polynomial(L::Scalar::ERF, size * size), size);
+    let ratio = mills_ratio(size * x.narrow(SQRT_2), L::Scalar::narrow(1.0));
     let far = (bell + bell).neg_mul_add(ratio, x.narrow(1.0));
     let erf = size.select_below(L::Scalar::narrow(1.0), near, far);
     (erf.copy_sign(x), bell)
 }
 
-/// `(P(N <= x), exp(-x^2/2))` for `N ~ N(0, 1)`, accurate to all digits in the left tail too.
+/// `(P(N <= x), exp(-x^2/2) / (2 pi)^(1/2))` for `N ~ N(0, 1)`, accurate to all digits in the left
+/// tail too.
 #[inline(always)]
 pub(crate) fn normal<L: Lanes>(x: L) -> (L, L) {
     let tail = L::Scalar::TAIL;
     let size = x.abs().at_most((tail + tail).sqrt());
-    let bell = gauss(size, 2.0);
-    let tail = bell * mills_ratio(size);
+    let (bell, [under, _]) = (raised_gauss(size, 2.0), L::Scalar::SCALES);
+    let tail = bell * mills_ratio(size, under);
     let cdf = x.select_below(L::Scalar::narrow(0.0), tail, x.narrow(1.0) - tail);
-    (cdf, bell)
+    let density = L::Scalar::narrow(FRAC_1_SQRT_2PI) * under;
+    (cdf, bell * x.constant(density))
 }

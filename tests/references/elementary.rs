@@ -33,11 +33,11 @@ const BOUNDS: [(&str, f64); 14] = [
     ("sigmoid'", 4.1),
     ("silu'", 3.5), // of 1 near its zero
     ("sigmoid", 2.0),
-    ("softplus", 1.6),
-    ("erf", 1.1),
-    ("erf'", 1.6),
+    ("softplus", 1.0),
+    ("erf", 0.9),
+    ("erf'", 1.5),
     ("gelu", 5.5),
-    ("gelu'", 6.0), // of 1 near its zero
+    ("gelu'", 1.6), // of 1 near its zero
     ("silu", 2.5),
     ("sine", 0.9),
     ("cosine", 0.9),

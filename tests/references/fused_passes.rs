@@ -269,6 +269,35 @@ fn every_input_dimension() {
     }
 }
 
+/// Velocities with enough samples have particles in the lanes; one panel, several, and several with
+/// a last one that is not a whole line.
+#[test]
+fn many_samples_with_particles_in_the_lanes() {
+    fn smooth<T: Real>(shape: [usize; 4]) {
+        let problem = Problem::<T>::random(shape);
+        compare(Ridge::new(Tanh, shape[2]), &problem);
+        compare(Ridge::new(SoftSign, shape[2]), &problem);
+    }
+    for d in 1..=25 {
+        smooth::<f32>([131, 37, d, 1]);
+        smooth::<f64>([131, 37, d, 1]);
+    }
+    for n in [127, 128, 129, 192, 193, 321] {
+        for m in [1, 8, 15, 16, 17, 64, 65, 129] {
+            smooth::<f32>([n, m, 3, 1]);
+            smooth::<f64>([n, m, 6, 1]);
+        }
+    }
+    for d in [24, 65, 257] {
+        smooth::<f32>([1001, 9, d, 1]);
+        smooth::<f64>([1001, 9, d, 1]);
+    }
+    // Panels of 32 and of 16 samples.
+    for m in [9000, 17_000] {
+        smooth::<f64>([130, m, 1, 1]);
+    }
+}
+
 #[test]
 fn every_number_of_particles() {
     for m in (1..=25).chain([29, 30, 31, 59, 60, 61, 95, 96, 97, 193]) {

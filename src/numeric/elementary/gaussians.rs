@@ -97,7 +97,7 @@ impl<E: Float> Gaussians<'_, E> {
         let bound = largest_exponent::<E>();
         for ((&s, &a), sum) in squares.iter().zip(a).zip(sums) {
             let x = Scalar::<E, FUSED>(self.rate).neg_mul_add(Scalar(s), Scalar(a - self.shift));
-            let (shifted, p) = reduced_exp(x.at_least(-bound).at_most(bound), None);
+            let (shifted, p) = reduced_exp(x.at_least(-bound).at_most(bound));
             let scale = shifted.power_of_two();
             *sum += scale.mul_add(p, scale).0;
         }

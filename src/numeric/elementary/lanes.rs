@@ -24,6 +24,9 @@ pub(crate) trait Lanes:
     /// True if [`mul_add`](Self::mul_add) rounds once.
     const FUSED: bool;
 
+    /// True if the operations of a chain on all vectors of a group are too few to hide the latency.
+    const FEW_CHAINS: bool;
+
     /// `x` in all lanes.
     fn constant(self, x: Self::Scalar) -> Self;
     /// `self b + c`
@@ -115,6 +118,8 @@ impl<E, S: Simd<E>, const N: usize> Neg for Vectors<E, S, N> {
 impl<E: Float + SimdScalar, S: Simd<E>, const N: usize> Lanes for Vectors<E, S, N> {
     type Scalar = E;
     const FUSED: bool = S::FUSED;
+    // Without AVX-512 there are two multiply-adds in a cycle, with a latency of four cycles.
+    const FEW_CHAINS: bool = !S::MASKED && S::GROUP > 1;
 
     #[inline(always)]
     fn constant(mut self, x: E) -> Self {

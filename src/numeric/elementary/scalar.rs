@@ -36,6 +36,7 @@ impl<E: Float, const FUSED: bool> Neg for Scalar<E, FUSED> {
 impl<E: Float, const FUSED: bool> Lanes for Scalar<E, FUSED> {
     type Scalar = E;
     const FUSED: bool = FUSED;
+    const FEW_CHAINS: bool = false;
 
     #[inline(always)]
     fn constant(self, x: E) -> Self {
