@@ -321,7 +321,12 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         c: &'b [T],
         ws: &'b mut Workspace<T>,
     ) -> (Passes<'b, T, A>, &'b mut [T]) {
-        let blocking = self.blocking(Stored::Nothing, false);
+        // Predictions have the same bits with and without signs.
+        let blocking = if self.has_signs() {
+            self.blocking_with_signs()
+        } else {
+            self.blocking(Stored::Nothing, false)
+        };
         let sums = blocking.sums_len(self.k, self.particles());
         let [zeros, rows] = ws.split([self.x.dim(), sums]);
         (self.passes(blocking, c, zeros), rows)

@@ -119,7 +119,7 @@ impl<E: SimdScalar> LinearBackward<'_, E> {
     fn tiles_of_vectors<S: Simd<E>, const P: usize, const LEAKY: bool>(self, s: S) {
         let (d, p) = (self.operands.d, self.operands.p());
         let (panel, rows) = (self.blocking.panel, self.blocking.stored_by(1));
-        let (x, _) = self.features.as_chunks::<FEW>();
+        let (x, _) = self.features[..FEW * self.g.len()].as_chunks::<FEW>();
         let lanes = S::lanes(&s.zero()).len();
         let tiles = self.out.chunks_mut(P * lanes * p);
         for (i, out) in (self.first..).step_by(P * lanes).zip(tiles) {

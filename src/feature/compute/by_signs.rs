@@ -75,7 +75,11 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
             if masks {
                 part.subset_sums(slopes, (x, g), words, calls, features);
             } else {
-                part.sums_of_tiles(slopes, (x, g), words, calls, features, values, out);
+                if d <= FEW {
+                    let rows = &mut features[..FEW * g.len()];
+                    with_simd_scalar!(T as E => pack_rows::<E>(same(x), d, same_mut(rows)));
+                }
+                part.sums_of_tiles(slopes, (g, words, features), calls, values, out);
             }
         }
         if masks {
@@ -139,20 +143,13 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
     fn sums_of_tiles(
         &self,
         slopes: Slopes<T>,
-        (x, g): (&[T], &[T]),
-        words: &[T],
+        (g, words, features): (&[T], &[T], &[T]),
         calls: Calls,
-        features: &mut [T],
         values: &mut [T],
         out: &mut [T],
     ) {
         let (blocking, d) = (self.blocking, self.operands.d);
         let (per_word, add) = (blocking.signs_of_word(), !calls.first);
-        let features = &mut features[..if d <= FEW { FEW * g.len() } else { 0 }];
-        if d <= FEW {
-            with_simd_scalar!(T as E => pack_rows::<E>(same(x), d, same_mut(features)));
-        }
-        let features = &*features;
         self.blocks(calls.last, values, out, &|first, out| {
             with_simd_scalar!(T as E => {
                 let slopes = same::<_, Slopes<E>>(&[slopes])[0];

@@ -272,7 +272,7 @@ impl<E: SimdScalar> SimdKernel for Sums<'_, E> {
                             $($width if $width <= const { most_features::<V>() } => {
                                 let (gx, _) = gx.as_chunks::<$width>();
                                 let total = if b == 0 { Some(&mut total[0]) } else { None };
-                                sums::<E, S, $width, V>(s, (gx, self.g), (values, ds), rows, total);
+                                sums::<E, S, $width, V>(s, (gx, self.g), [values, ds], rows, total);
                             })+
                             _ => unreachable!("a block has at most 20 features"),
                         }
@@ -289,7 +289,7 @@ impl<E: SimdScalar> SimdKernel for Sums<'_, E> {
 fn sums<E: SimdScalar, S: Simd<E>, const F: usize, const V: usize>(
     s: S,
     (gx, g): (&[[E; F]], &[E]),
-    (values, ds): (&[[S::Vector; V]], &[[S::Vector; V]]),
+    [values, ds]: [&[[S::Vector; V]]; 2],
     rows: &mut [[S::Vector; V]],
     total: Option<&mut [S::Vector; V]>,
 ) {

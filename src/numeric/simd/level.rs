@@ -98,10 +98,7 @@ macro_rules! simd {
                     $index: [$scalar; $lanes],
                 ) -> [$scalar; $lanes] {
                     // SAFETY: as for the vector operations.
-                    unsafe {
-                        let $index = transmute($index);
-                        transmute($entries)
-                    }
+                    unsafe { transmute($entries) }
                 }
             )?
             $(

@@ -63,7 +63,7 @@ simd! {
     ));
     hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
     table lookup(table, index) =
-        _mm512_permutexvar_ps(index, transmute::<[f32; 16], __m512>(*table));
+        _mm512_permutexvar_ps(transmute::<[f32; 16], __m512i>(index), transmute::<[f32; 16], __m512>(*table));
 }
 
 simd! {
@@ -108,7 +108,7 @@ simd! {
     hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
     table lookup(table, index) = {
         let [low, high] = transmute::<[f64; 16], [__m512d; 2]>(*table);
-        _mm512_permutex2var_pd(low, index, high)
+        _mm512_permutex2var_pd(low, transmute::<[f64; 8], __m512i>(index), high)
     };
 }
 
