@@ -115,7 +115,7 @@ fn has_any_slopes_and_outputs() {
 #[test]
 fn has_one_output_and_few_particles_or_samples() {
     let mut draw = Draw(13);
-    for (n, m) in [(1300, 1250), (900, 5000), (5000, 700)] {
+    for (n, m) in [(2500, 2450), (1800, 10000), (10000, 1000)] {
         let x: Vec<f64> = points(&mut draw, 3, n, CLOUDS[1].1, 1.0);
         let b: Vec<f64> = points(&mut draw, 3, m, CLOUDS[0].1, 1.0);
         for slopes in [RELU, LEAKY, NEGATIVE] {

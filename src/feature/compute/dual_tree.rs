@@ -25,6 +25,7 @@
 //! much as in the tiles.
 
 use super::super::workspace::TreeBuffers;
+use super::signs::has_masks;
 use crate::activation::Slopes;
 use crate::numeric::direction_tree::{DirectionTree, MAX_DIM};
 use crate::numeric::packed::line;
@@ -44,15 +45,15 @@ use traversal::Pass;
 const BLOCK: usize = 1024;
 
 /// Numbers N such that a tree is faster if `n m >= N (n + 2 m)`, that is, from `n = m = 3 N` on,
-/// for d = 3, 4, 5. Each row: `f64` and `f32` for fused tiles; `f64` and `f32` for pointwise ones.
+/// for d = 3, 4, 5. Each row has those of `f64` and `f32` beside tiles that are pointwise, that are
+/// fused, and that are fused with mask registers.
 ///
-/// Measured on one thread with AVX-512, for n = m up to the factor 1.2 on the safe side:
-/// benches/README.md, "Small dimensions". The particles count twice, as their tree is built in
-/// every step.
-const CROSSINGS: [[f64; 4]; 3] = [
-    [400.0, 670.0, 100.0, 135.0],
-    [1000.0, 1500.0, 170.0, 300.0],
-    [4000.0, 5400.0, 300.0, 800.0],
+/// Measured on one thread, for n = m up to the factor 1.2 on the safe side: benches/README.md, "Small
+/// dimensions". The particles count twice, as their tree is built in every step.
+const CROSSINGS: [[[f64; 2]; 3]; 3] = [
+    [[100.0, 135.0], [400.0, 670.0], [800.0, 1220.0]],
+    [[170.0, 300.0], [1650.0, 3400.0], [6700.0, 9600.0]],
+    [[300.0, 800.0], [7200.0, 8800.0], [15500.0, 15500.0]],
 ];
 
 /// Returns true if a dual tree over n samples and m particles in `R^d` is faster than the tiles,
@@ -62,7 +63,8 @@ pub(super) fn is_profitable<T: Real>(n: usize, m: usize, d: usize, fused: bool) 
         return false;
     }
     let single = usize::from(size_of::<T>() == size_of::<f32>());
-    let crossing = CROSSINGS[d - 3][2 * usize::from(!fused) + single];
+    let tiles = usize::from(fused) * (1 + usize::from(has_masks()));
+    let crossing = CROSSINGS[d - 3][tiles][single];
     let (n, m) = (n as f64, m as f64);
     n * m >= crossing * (n + 2.0 * m)
 }
