@@ -325,6 +325,65 @@ fn several_outputs() {
     }
 }
 
+/// The velocity of the particle `(1, e_1)`, for samples `x_j e_1` and a given g.
+fn velocity_of_one<T: Real>(sigma: impl Activation<T>, d: usize, x: &[f64], g: &[f64]) -> Vec<T> {
+    let points = |rows, x: &[f64]| {
+        DMatrix::from_fn(rows, x.len(), |f, j| {
+            real::<T>(if f == 0 { x[j] } else { 0.0 })
+        })
+    };
+    let x = Inputs::new(points(d, x)).unwrap();
+    let mut w = DMatrix::zeros(1 + d, 1);
+    (w[(0, 0)], w[(1, 0)]) = (T::one(), T::one());
+    let mu = EmpiricalMeasure::uniform(w).unwrap();
+    let mut gradient = |samples: Range<usize>, _: &[T], to: &mut [T]| {
+        for (to, &g) in to.iter_mut().zip(&g[samples]) {
+            *to = real(g);
+        }
+        T::zero()
+    };
+    let gradient = &mut PredictionGradient::new(true, &mut gradient);
+    let mut v = DMatrix::zeros(1 + d, 1);
+    let ws = &mut Workspace::default();
+    Ridge::new(sigma, d).velocity(&mu, &x, gradient, &mut v, ws);
+    v.as_slice().to_vec()
+}
+
+/// The slope of the inactive side has no influence on the sum of the active one.
+#[test]
+fn slopes_of_different_sizes() {
+    fn check<T: Real>(slope: f64) {
+        for d in [3, 4, 20] {
+            let [x, g] = [[1.0, 0.75, 0.25], [1.0, 0.5, 0.25]];
+            let v = velocity_of_one::<T>(LeakyRelu(slope), d, &x, &g);
+            assert_eq!([v[0], v[1]], [real(-1.4375); 2], "slope {slope}, d = {d}");
+        }
+    }
+    for slope in [1e30, -1e30, 1e-30] {
+        check::<f32>(slope);
+        check::<f64>(slope);
+    }
+    // The slope of the inactive side times the sum over all samples is infinite.
+    check::<f32>(-3e38);
+    check::<f64>(-f64::MAX);
+}
+
+/// `g_j x_j` exceeds the range, `g_j sigma'(b . x_j) x_j = 0` does not.
+#[test]
+fn saturated_activations_of_huge_samples() {
+    for d in [1, 3, 30] {
+        for n in [1, 130, 1001] {
+            let mut x = vec![1e20; n];
+            x[n - 1] = 0.0;
+            let v = velocity_of_one::<f32>(Tanh, d, &x, &vec![1e20; n]);
+            assert_eq!(v[1], 0.0, "d = {d}, n = {n}");
+            x[n - 1] = 1e200;
+            let v = velocity_of_one::<f64>(Tanh, d, &x, &vec![1e200; n]);
+            assert_eq!(v[1], 0.0, "d = {d}, n = {n}");
+        }
+    }
+}
+
 /// Preactivations that are exactly 0. Integers make every sum exact in any order, so the results
 /// agree bit for bit.
 #[test]

@@ -83,7 +83,7 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
             }
         }
         if masks {
-            self.finish_subsets(slopes, features, values, out);
+            self.finish_subsets(features, values, out);
         }
     }
 
@@ -120,21 +120,19 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
     }
 
     /// Velocities from the sums over subsets, one task per block of particles.
-    fn finish_subsets(&self, slopes: Slopes<T>, sums: &[T], values: &mut [T], out: &mut [T]) {
+    fn finish_subsets(&self, sums: &[T], values: &mut [T], out: &mut [T]) {
         let (blocking, Operands { d, w, .. }) = (self.blocking, self.operands);
         let p = self.operands.p();
         let block = self.operands.particles().div_ceil(4 * threads());
         let block = block.next_multiple_of(vector_tile::<T>());
         let values_block = if values.is_empty() { 0 } else { block };
         let blocks = (Parts::new(out, block * p), Parts::new(values, values_block));
-        let leaky = slopes.negative != T::zero();
-        let scale = if leaky { T::one() } else { slopes.positive };
         for_each(blocks, blocking.parallel, &|t, (out, values)| {
             with_simd_scalar!(T as E => {
-                let (scale, first) = (same::<_, E>(&[scale])[0], t * block);
-                let (sums, w) = (same(sums), same(&w[first * p..]));
+                let first = t * block;
+                let (sums, w) = (same::<_, E>(sums), same(&w[first * p..]));
                 let (out, values) = (same_mut(out.data), same_mut(values.data));
-                FinishSubsets { d, scale, sums, first, w, out, values }.launch();
+                FinishSubsets { d, sums, first, w, out, values }.launch();
             });
         });
     }

@@ -141,8 +141,14 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             let (g, gx) = (&g[..last - first], &mut gx[..(last - first) * d]);
             let x = &x[first * d..last * d];
             let panels = x.chunks(panel * d).zip(gx.chunks_mut(panel * d));
-            for ((x, gx), g) in panels.zip(g.chunks(panel)) {
+            let stored_panels = stored.chunks_mut(sizes.stored::<T>(panel));
+            for (((x, gx), g), stored) in panels.zip(g.chunks(panel)).zip(stored_panels) {
                 weighted_samples(x, d, sizes.width, g, gx);
+                if !gx.iter().all(|gx| gx.is_finite()) {
+                    // `g_j x_j` exceeds the range, `g_j sigma' x_j` may not.
+                    weigh_derivatives(lines, g, stored);
+                    weighted_samples(x, d, sizes.width, &[T::one(); PANEL][..g.len()], gx);
+                }
             }
             backward(&sizes, g, gx, stored, sums);
         }
@@ -260,6 +266,18 @@ fn weighted_samples<T: Real>(x: &[T], d: usize, width: usize, g: &[T], out: &mut
         for ((x, &g), out) in x.chunks_exact(d).zip(g).zip(out.chunks_exact_mut(width)) {
             for (&x, out) in x[first..].iter().zip(out) {
                 *out = g * x;
+            }
+        }
+    }
+}
+
+/// `sigma'(u_ij) <- g_j sigma'(u_ij)` in the values and derivatives of a panel.
+fn weigh_derivatives<T: Real>(lines: usize, g: &[T], stored: &mut [T]) {
+    for stored in stored.chunks_exact_mut(stored.len() / lines) {
+        let (_, ds) = stored.split_at_mut(stored.len() / 2);
+        for (ds, &g) in ds.chunks_exact_mut(line::<T>()).zip(g) {
+            for ds in ds {
+                *ds *= g;
             }
         }
     }

@@ -2,7 +2,7 @@
 //! mask registers (the "method of four Russians": Arlazarov, Dinic, Kronrod and Faradzev 1970).
 //!
 //! For four consecutive samples, a particle adds one of the 16 sums over their subsets to
-//! `sum_(j: b_i . x_j > 0) g_j x_j`. The 16 sums of a feature are computed once for many particles and
+//! `sum_(j: b_i . x_j > 0) g_j x_j`; with a slope below 0, the terms of the others are in it too. The 16 sums of a feature are computed once for many particles and
 //! are a table in one or two registers. The signs of a particle are bits of one word, four of which
 //! are the index of an entry, and lanes are particles: one permutation and one addition process four
 //! samples. Half or a quarter of the additions are multiplications by 1 and additions, which run on
@@ -37,7 +37,7 @@ pub(super) fn sums_len<T>(d: usize, m: usize) -> usize {
 }
 
 /// Adds `sum_j g_j sigma'(b_i . x_j) x_jf` to the sums of blocks of features and a chunk of
-/// particles; without the slope of the positive side if sigma is 0 below 0.
+/// particles.
 pub(super) struct SubsetSums<'a, E> {
     /// The samples, `d x n`.
     pub(super) x: &'a [E],
@@ -61,12 +61,10 @@ pub(super) struct SubsetSums<'a, E> {
     pub(super) out: &'a mut [E],
 }
 
-/// Transposes the sums: writes `da_i = -S_i` with `S_i = <b_i, G_i>` and `db_i = -a_i G_i` to the
+/// Transposes the sums `G_i`: writes `da_i = -S_i` with `S_i = <b_i, G_i>` and `db_i = -a_i G_i` to the
 /// columns of `out`, and `a_i S_i` to `values` unless it is empty.
 pub(super) struct FinishSubsets<'a, E> {
     pub(super) d: usize,
-    /// The factor of the sums: `G_i` is their product.
-    pub(super) scale: E,
     /// The sums of all particles: of [`SubsetSums`], by blocks of features.
     pub(super) sums: &'a [E],
     /// The first particle, of a whole tile.
@@ -132,16 +130,18 @@ impl<E: SimdScalar> SubsetSums<'_, E> {
             for first in (start..end).step_by(most) {
                 let samples = first..(first + most).min(end);
                 let tables = &mut tables[..samples.len() / GROUP];
-                self.fill::<S, F>(s, first, tables);
-                self.tiles::<S, F, LEAKY>(s, [start, end, first], tables, out);
+                self.fill::<S, F, LEAKY>(s, first, tables);
+                self.tiles::<S, F>(s, [start, end, first], tables, out);
             }
         }
     }
 
     /// Computes the tables of the samples from `first` on: entry e of a table is the sum of
-    /// `g_j x_jf` over the samples j of its group for which e has the bit j.
+    /// `g_j sigma'_j x_jf` over the samples j of its group, with the positive slope if e has the bit j.
+    ///
+    /// Multiplied by the difference of the slopes, the sums would cancel, or be infinite.
     #[inline(always)]
-    fn fill<S: Simd<E>, const F: usize>(
+    fn fill<S: Simd<E>, const F: usize, const LEAKY: bool>(
         &self,
         s: S,
         first: usize,
@@ -149,19 +149,18 @@ impl<E: SimdScalar> SubsetSums<'_, E> {
     ) {
         let features = self.feature..(self.feature + F).min(self.d);
         let indices = black_box(indices(s)); // masks in registers, not constants
+        let Slopes {
+            positive, negative, ..
+        } = self.slopes;
         for (j, tables) in (first..).step_by(GROUP).zip(tables) {
-            let mut terms = [[E::zero(); F]; GROUP];
+            let (mut terms, mut off) = ([[E::zero(); F]; GROUP], [[E::zero(); F]; GROUP]);
             for b in 0..GROUP {
                 let (g, sample) = (self.g[j + b], (j + b) * self.d);
                 let x = self.x.get(sample + features.start..sample + features.end);
-                match x.map(|x| (x, x.first_chunk::<F>())) {
-                    Some((_, Some(x))) => terms[b] = std::array::from_fn(|f| g * x[f]),
-                    Some((x, None)) => {
-                        for (term, &x) in terms[b].iter_mut().zip(x) {
-                            *term = g * x;
-                        }
-                    }
-                    None => {} // beyond the last sample
+                let x = x.unwrap_or_default(); // beyond the last sample
+                weighted(positive * g, x, &mut terms[b]);
+                if LEAKY {
+                    weighted(negative * g, x, &mut off[b]);
                 }
             }
             for f in 0..F {
@@ -169,8 +168,12 @@ impl<E: SimdScalar> SubsetSums<'_, E> {
                 for (to, &index) in entries.iter_mut().zip(S::vectors(&indices)) {
                     let mut sum = s.zero();
                     for b in 0..GROUP {
-                        let with = s.add(sum, s.splat(terms[b][f]));
-                        sum = s.select(s.has_bit(index, s.bit(b)), with, sum);
+                        let (on, set) = (s.splat(terms[b][f]), s.has_bit(index, s.bit(b)));
+                        sum = if LEAKY {
+                            s.add(sum, s.select(set, on, s.splat(off[b][f])))
+                        } else {
+                            s.select(set, s.add(sum, on), sum)
+                        };
                     }
                     *to = sum;
                 }
@@ -181,7 +184,7 @@ impl<E: SimdScalar> SubsetSums<'_, E> {
     /// Adds the sums over the samples of the tables, of the panel from `start` to `end`, to those of
     /// all tiles.
     #[inline(always)]
-    fn tiles<S: Simd<E>, const F: usize, const LEAKY: bool>(
+    fn tiles<S: Simd<E>, const F: usize>(
         &self,
         s: S,
         [start, end, first]: [usize; 3],
@@ -194,16 +197,6 @@ impl<E: SimdScalar> SubsetSums<'_, E> {
         let skip = (first - start) / word * SIGN_ROWS;
         let lanes = S::lanes(&s.zero()).len();
         let add = self.add || first > 0;
-        let scale = s.splat(self.slopes.positive - self.slopes.negative);
-        let mut all = [s.zero(); F];
-        if LEAKY {
-            for f in 0..F {
-                let total = tables
-                    .iter()
-                    .fold(E::zero(), |sum, t| sum + t[f][ENTRIES - 1]);
-                all[f] = s.splat(self.slopes.negative * total);
-            }
-        }
         let out = out.chunks_exact_mut(FEATURES * VECTORS * lanes);
         for (i, out) in (self.particle..).step_by(VECTORS * lanes).zip(out) {
             let mut signs = [words; VECTORS];
@@ -215,15 +208,23 @@ impl<E: SimdScalar> SubsetSums<'_, E> {
             let (out, _) = S::vectors_mut(out).as_chunks_mut::<FEATURES>();
             for v in 0..VECTORS {
                 for f in 0..F {
-                    let sum = if LEAKY {
-                        s.mul_add(scale, sums[v][f], all[f])
-                    } else {
-                        sums[v][f]
-                    };
+                    let sum = sums[v][f];
                     out[v][f] = if add { s.add(out[v][f], sum) } else { sum };
                 }
             }
         }
+    }
+}
+
+/// `g x`, of at most F features.
+#[inline(always)]
+fn weighted<E: SimdScalar, const F: usize>(g: E, x: &[E], terms: &mut [E; F]) {
+    if let Some(x) = x.first_chunk::<F>() {
+        *terms = std::array::from_fn(|f| g * x[f]);
+        return;
+    }
+    for (term, &x) in terms.iter_mut().zip(x) {
+        *term = g * x;
     }
 }
 
@@ -241,8 +242,8 @@ fn indices<E: SimdScalar, S: Simd<E>>(s: S) -> [E; ENTRIES] {
     indices
 }
 
-/// `sum_(j: b_i . x_j > 0) g_j x_jf` over the samples of the tables, the particles i in the lanes of
-/// the vectors, and F features.
+/// The sums of the entries of all tables that the signs select, the particles i in the lanes of the
+/// vectors, and F features.
 #[inline(always)]
 fn sums<E: SimdScalar, S: Simd<E>, const F: usize>(
     s: S,
@@ -285,7 +286,7 @@ impl<E: SimdScalar> SimdKernel for FinishSubsets<'_, E> {
         if !S::MASKED {
             unreachable!("a kernel for levels with mask registers");
         }
-        let (d, p, scale) = (self.d, self.d + 1, s.splat(self.scale));
+        let (d, p) = (self.d, self.d + 1);
         let lanes = S::lanes(&s.zero()).len();
         let of_block = self.sums.len() / d.div_ceil(FEATURES);
         let particles = self.w.chunks(p * lanes).zip(self.out.chunks_mut(p * lanes));
@@ -303,9 +304,7 @@ impl<E: SimdScalar> SimdKernel for FinishSubsets<'_, E> {
                     let start = (feature + f) / FEATURES * of_block + (self.first + i) * FEATURES;
                     let sums = S::vectors(&self.sums[start..]);
                     let count = FEATURES.min(features - f);
-                    for (g, &sum) in g[f..f + count].iter_mut().zip(sums) {
-                        *g = s.mul(scale, sum);
-                    }
+                    g[f..f + count].copy_from_slice(&sums[..count]);
                 }
                 transpose::<E, S>(s, &mut g[..lanes]);
                 let first = 1 + feature;
