@@ -300,11 +300,16 @@ impl<E: SimdScalar> SimdKernel for FinishSubsets<'_, E> {
                 let features = lanes.min(d - feature);
                 // The sums of one line of features, transposed by perfect shuffles.
                 let mut g = [s.zero(); LINE];
-                for f in (0..features).step_by(FEATURES) {
-                    let start = (feature + f) / FEATURES * of_block + (self.first + i) * FEATURES;
-                    let sums = S::vectors(&self.sums[start..]);
-                    let count = FEATURES.min(features - f);
-                    g[f..f + count].copy_from_slice(&sums[..count]);
+                for f in [0, FEATURES] {
+                    if f < features {
+                        let block = (feature + f) / FEATURES * of_block;
+                        let sums = &self.sums[block + (self.first + i) * FEATURES..];
+                        let sums = &S::vectors(sums)[..FEATURES];
+                        // All rows: those beyond the last feature are not read.
+                        for r in 0..FEATURES {
+                            g[f + r] = sums[r];
+                        }
+                    }
                 }
                 transpose::<E, S>(s, &mut g[..lanes]);
                 let first = 1 + feature;
