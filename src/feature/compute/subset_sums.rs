@@ -304,11 +304,8 @@ impl<E: SimdScalar> SimdKernel for FinishSubsets<'_, E> {
                     if f < features {
                         let block = (feature + f) / FEATURES * of_block;
                         let sums = &self.sums[block + (self.first + i) * FEATURES..];
-                        let sums = &S::vectors(sums)[..FEATURES];
                         // All rows: those beyond the last feature are not read.
-                        for r in 0..FEATURES {
-                            g[f + r] = sums[r];
-                        }
+                        g[f..f + FEATURES].copy_from_slice(&S::vectors(sums)[..FEATURES]);
                     }
                 }
                 transpose::<E, S>(s, &mut g[..lanes]);
