@@ -47,8 +47,8 @@ const CORRECTIONS: usize = 32;
 /// [`run_until_optimal`](super::run_until_optimal()) follows the flow itself, and returns if it is
 /// trapped. This method uses the flow only to find particles near the support of a minimum: a loose
 /// proximal step suffices, `Jko::new(0.03, 1000)` with a large step size. To a gap of 1e-6 on planar
-/// networks of 20 neurons with 15 samples it takes 99 velocities, products and certificates in the
-/// median and 132 at most. The flow alone takes 142 and 502. The book lists the measurements.
+/// networks of 20 neurons with 15 samples it takes 110 velocities, products and certificates in the
+/// median and 141 at most. The flow alone takes 142 and 502. The book lists the measurements.
 ///
 /// ```
 /// use wasserflow::nalgebra::{DMatrix, DVector};
