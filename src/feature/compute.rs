@@ -4,14 +4,15 @@
 //! An evaluation is two passes over packed operands. In the forward pass each task owns a panel of
 //! samples and a chunk of the particles, and the sums of the chunks are added in order. In the
 //! backward pass each task owns a block of particles and iterates over the panels. So every sum has
-//! one owner and a fixed order. Panels, chunks and blocks depend on the shape only, and the results
-//! not on the number of threads.
+//! one owner and a fixed order. Panels and chunks depend on the shape and the instructions only, and
+//! the results not on the number of threads.
 //!
 //! The `n x m` preactivations are computed by microkernels in tiles that stay in the L1 cache. For
 //! a piecewise linear activation only their signs are stored. For any other activation and a
 //! separable risk, a slab of panels runs forward and then backward while its values and derivatives
 //! are in the last-level cache, so each is evaluated once. Otherwise preactivations are stored up to
-//! a memory limit, and recomputed beyond it ([`blocking`]).
+//! a memory limit, and recomputed beyond it ([`blocking`]). With one output, a separable risk and
+//! many samples, lanes are particles in both passes ([`particle_lanes`]).
 //!
 //! In small dimension, positively 1-homogeneous activations need fewer than `n m` operations
 //! ([`half_spaces`]).

@@ -233,10 +233,10 @@ fn proximal_and_corrected(seed: u64, tolerance: f64) -> [usize; 2] {
     [counts.gradients(), counts.neurons.get()]
 }
 
-/// A loose proximal step from 20 neurons, and corrective steps from its measure, take at most `most`
+/// A loose proximal step from 20 neurons, and corrective steps from its measure, take at most 200
 /// gradients for each problem and for a wide range of tolerances of the proximal step. The work in
 /// velocities of 20 neurons is smaller, as few neurons remain.
-fn gradients(seeds: std::ops::Range<u64>, most: usize) {
+fn gradients(seeds: std::ops::Range<u64>) {
     println!("| tolerance | median | most | velocities of 20: median | most |");
     println!("|---|---|---|---|---|");
     for tolerance in [0.3, 0.1, 0.03, 0.01, 0.003] {
@@ -252,20 +252,20 @@ fn gradients(seeds: std::ops::Range<u64>, most: usize) {
             "| {tolerance} | {} | {} | {} | {} |",
             all[middle], all[last], work[middle], work[last]
         );
-        assert!(all[last] <= most, "tolerance {tolerance}: {all:?}");
+        assert!(all[last] <= 200, "tolerance {tolerance}: {all:?}");
         assert!(work[last] <= 200, "tolerance {tolerance}: {work:?}");
     }
 }
 
 #[test]
 fn gradients_to_a_certified_minimum() {
-    gradients(0..60, 200);
+    gradients(0..60);
 }
 
 #[test]
-#[ignore = "200 other problems"]
+#[ignore = "200 other problems: fails, as one takes 208 gradients at the tolerance 0.003"]
 fn gradients_to_more_certified_minima() {
-    gradients(60..260, 210); // one of them takes 208
+    gradients(60..260);
 }
 
 /// The same by the flow alone, on ten problems: one long proximal step from the start takes at most

@@ -48,7 +48,7 @@ const RUN: usize = 2048;
 const BLOCK: usize = 64 << 10;
 
 /// Multiplications of a task, at least: about 5 us in `f32`, against 1 us for its start.
-const TASK: f64 = 3e5;
+pub(super) const TASK: f64 = 3e5;
 
 /// Tasks of a forward pass and of a backward pass that are sufficient: two for each of 64 threads,
 /// and one. Large shapes have more.
@@ -62,7 +62,7 @@ pub(super) const STORED: usize = 256 << 20;
 pub(super) const CACHED: usize = 8 << 20;
 
 /// Multiplications below which one thread is faster: about 50 us of work.
-const SERIAL: f64 = 2e6;
+pub(super) const SERIAL: f64 = 2e6;
 
 /// The activations that the forward pass stores for the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! once, and the sums of a line of particles stay in registers:
 //! `S_i = sum_j g_j sigma(u_ij)` and `G_i = sum_j sigma'(u_ij) (g_j x_j)`.
 
-use super::blocking::CACHED;
+use super::blocking::{CACHED, SERIAL, TASK};
 use super::lane_kernels::{LINES, Sums, add_outputs, max_features, preactivations, sum_lanes};
 use super::pointwise::values_and_derivatives;
 use super::{Neurons, PredictionGradient, Workspace};
@@ -27,12 +27,6 @@ const SAMPLES: [usize; 2] = [128, 1000];
 
 /// Inputs at most: at d = 784 the particles of a panel are read from outside the L2 cache.
 const INPUTS: usize = 256;
-
-/// Multiplications of a task, at least: about 5 us in `f32`, against 1 us for its start.
-const TASK: f64 = 3e5;
-
-/// Multiplications below which one thread is faster: about 50 us of work.
-const SERIAL: f64 = 2e6;
 
 /// Sizes of a velocity; all but `slab` depend on the shape and the SIMD level only.
 #[derive(Debug, Clone, Copy)]
