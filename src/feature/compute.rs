@@ -40,8 +40,8 @@ mod pointwise;
 mod radial;
 mod signs;
 mod small_dim;
+mod subset_rows;
 mod subset_sums;
-mod tiled_backward;
 
 use blocking::{Blocking, Stored};
 use by_signs::{SignScratch, features_len};
@@ -49,7 +49,7 @@ use half_spaces::HalfSpaces;
 use operands::{Operands, Panel};
 use passes::{Calls, Passes};
 pub(super) use radial::Radials;
-use signs::signs_of_word;
+use signs::Signs;
 
 /// Dimension d from which loading a stored preactivation is faster than recomputing it.
 const DEEP: usize = 64;
@@ -138,7 +138,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
         let keep = blocking.stored_len() * size_of::<T>() <= blocking::STORED;
         let words = blocking.part(if keep { padded } else { run }).stored_len();
         let sums = blocking.sums_len(1, m);
-        let features = features_len::<T>(d, m, run);
+        let features = features_len::<T>(&blocking, d, m);
         let lens = [d, sums, padded, padded, words, features];
         let [zeros, sums, h, g, words, features] = ws.split(lens);
         let passes = self.passes(blocking, c, zeros);
@@ -225,7 +225,7 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
             let blocking = self.blocking_with_signs();
             let (part, padded) = (blocking.part(blocking.run()), blocking.padded);
             let (run, words, sums) = (part.padded, part.stored_len(), part.sums_len(1, m));
-            let features = features_len::<T>(d, m, run);
+            let features = features_len::<T>(&blocking, d, m);
             let lens = [d, sums, run, padded, words, features];
             let [zeros, sums, h, rows, words, features] = ws.split(lens);
             let (to, rest) = rows.split_at_mut(n);
@@ -285,8 +285,8 @@ impl<T: Real, A: Activation<T>> Neurons<'_, T, A> {
 
     /// The blocking if the signs of the preactivations are stored.
     fn blocking_with_signs(&self) -> Blocking {
-        let [samples, particles] = signs_of_word::<T>();
-        self.blocking(Stored::Signs { samples, particles }, false)
+        let signs = Signs::new::<T>(self.x.len(), self.x.dim());
+        self.blocking(Stored::Signs(signs), false)
     }
 
     /// The passes over all samples with weights `c`; overwrites the d entries of `zeros`.

@@ -33,7 +33,7 @@ pub(crate) use multiversion::{Multiversion, multiversion};
 #[cfg(target_arch = "aarch64")]
 use neon::Neon;
 use portable::{Portable, select_entries};
-pub(crate) use same_type::{bytes_mut, is_supported, same, same_mut, with_simd_scalar};
+pub(crate) use same_type::{bytes, bytes_mut, is_supported, same, same_mut, with_simd_scalar};
 #[cfg(target_arch = "x86_64")]
 use x86::{Avx2, Avx512};
 
@@ -171,7 +171,9 @@ impl Level {
 
     fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = Avx512::detect() {
+        if std::env::var_os("WF_AVX2").is_none()
+            && let Some(simd) = Avx512::detect()
+        {
             return Self::Avx512(simd);
         } else if let Some(simd) = Avx2::detect() {
             return Self::Avx2(simd);

@@ -234,7 +234,12 @@ fn slabs_of_samples() {
 /// A backward pass divides more than 2048 samples into parts.
 #[test]
 fn parts_of_samples() {
-    for [n, m, d] in [[2049, 35, 5], [4200, 20, 3], [4097, 17, 26]] {
+    for [n, m, d] in [
+        [2049, 35, 5],
+        [4200, 20, 3],
+        [4097, 17, 26],
+        [2300, 11, 150],
+    ] {
         all::<f32>([n, m, d, 1]);
         all::<f64>([n, m, d, 1]);
     }
@@ -353,7 +358,7 @@ fn velocity_of_one<T: Real>(sigma: impl Activation<T>, d: usize, x: &[f64], g: &
 #[test]
 fn slopes_of_different_sizes() {
     fn check<T: Real>(slope: f64) {
-        for d in [3, 4, 20] {
+        for d in [3, 4, 20, 40] {
             let [x, g] = [[1.0, 0.75, 0.25], [1.0, 0.5, 0.25]];
             let v = velocity_of_one::<T>(LeakyRelu(slope), d, &x, &g);
             assert_eq!([v[0], v[1]], [real(-1.4375); 2], "slope {slope}, d = {d}");

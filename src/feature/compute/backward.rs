@@ -5,10 +5,10 @@
 //! `sum_j g_j sigma(b_i . x_j) = b_i . G_i`. Each sum runs over the samples in order, j = 1, .., n, and
 //! those of a panel or of a part of it are summed separately. There are three kernels:
 //!
-//! * with mask registers, sums over subsets of samples ([`subset_sums`](super::subset_sums));
-//! * for at most [`FEW`] inputs, [`FewInputs`]: lanes are particles, whose signs are neighbouring bits
-//!   of a word, so that no sum over lanes is needed;
-//! * otherwise tiles of weights ([`tiled_backward`](super::tiled_backward)).
+//! * sums over subsets of samples, with lanes of particles ([`subset_sums`](super::subset_sums)) or of
+//!   features ([`subset_rows`](super::subset_rows));
+//! * for at most [`FEW`] inputs and without mask registers [`FewInputs`]: lanes are particles, whose signs
+//!   are neighbouring bits of a word.
 
 use super::blocking::Blocking;
 use super::operands::Operands;
@@ -17,15 +17,15 @@ use super::signs::FEW;
 use crate::activation::Slopes;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, launch};
 
-/// `G_i` for one block of particles.
-pub(super) struct LinearBackward<'a, E> {
+/// `G_i` for one block of particles with at most [`FEW`] inputs, without mask registers.
+pub(super) struct FewInputs<'a, E> {
     pub(super) operands: Operands<'a, E>,
     pub(super) blocking: Blocking,
     /// The slopes of sigma, `zero == negative`.
     pub(super) slopes: Slopes<E>,
     /// `g`, 0 beyond the last sample.
     pub(super) g: &'a [E],
-    /// The packed samples: see the kernels.
+    /// The features of the samples by rows, [`FEW`] a row.
     pub(super) features: &'a [E],
     /// The words of sign bits that the forward pass stored, by panels.
     pub(super) words: &'a [E],
@@ -38,10 +38,6 @@ pub(super) struct LinearBackward<'a, E> {
     /// Columns `(., G_i)`, `p x particles`.
     pub(super) out: &'a mut [E],
 }
-
-/// [`LinearBackward`] for at most [`FEW`] inputs, without mask registers. The features are those of
-/// the samples by rows, [`FEW`] a row.
-pub(super) struct FewInputs<'a, E>(pub(super) LinearBackward<'a, E>);
 
 /// Replaces the sums `G_i` in `out` by `da_i = -S_i` with `S_i = <b_i, G_i>` and by
 /// `db_i = -a_i G_i`, and writes `a_i S_i` to `values` unless it is empty.
@@ -105,15 +101,15 @@ impl<E: SimdScalar> SimdKernel for FewInputs<'_, E> {
         if S::MASKED {
             unreachable!("a kernel for levels without mask registers");
         }
-        if self.0.slopes.negative == E::zero() {
-            self.0.tiles_of_vectors::<S, V, false>(s);
+        if self.slopes.negative == E::zero() {
+            self.tiles_of_vectors::<S, V, false>(s);
         } else {
-            self.0.tiles_of_vectors::<S, V, true>(s);
+            self.tiles_of_vectors::<S, V, true>(s);
         }
     }
 }
 
-impl<E: SimdScalar> LinearBackward<'_, E> {
+impl<E: SimdScalar> FewInputs<'_, E> {
     /// All particles, in tiles of P vectors, given whether sigma is not 0 below 0.
     #[inline(always)]
     fn tiles_of_vectors<S: Simd<E>, const P: usize, const LEAKY: bool>(self, s: S) {

@@ -3,7 +3,7 @@
 //!
 //! The results depend on the shape and the SIMD level, never on the number of threads.
 
-use super::signs::{FEW, SIGN_ROWS};
+use super::signs::{FEW, LinearKernel, Signs, sign_rows};
 use crate::numeric::packed::line;
 use crate::numeric::simd;
 
@@ -38,14 +38,15 @@ pub(super) const fn vector_tile<T>() -> usize {
 /// Dimension d from which a forward task has several tiles, which share blocks of features.
 const DEEP: usize = 256;
 
-/// Bytes of a block of features of a panel: a part of the L2 cache.
-const PANEL: usize = 256 << 10;
-
 /// Samples of a part of a backward pass, about: the sums of a tile are written once for each part.
 const RUN: usize = 2048;
 
 /// Bytes of the particles of a backward task, if they are many: a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
+
+/// Particles of a task whose lanes are features, which computes all tables: so many are enough, at
+/// least unless there are less, and at most, so that their sums stay in the L2 cache.
+const ROWS_OF_TASK: [usize; 3] = [512, 32, 2048];
 
 /// Multiplications of a task, at least: about 5 us in `f32`, against 1 us for its start.
 pub(super) const TASK: f64 = 3e5;
@@ -69,9 +70,8 @@ pub(super) const SERIAL: f64 = 2e6;
 pub(super) enum Stored {
     /// None: the preactivations are recomputed.
     Nothing,
-    /// The signs of the preactivations: each scalar has the bits of one sample and several particles,
-    /// or of one particle and several samples.
-    Signs { samples: usize, particles: usize },
+    /// The signs of the preactivations.
+    Signs(Signs),
     /// The preactivations.
     Preactivations,
     /// Values and derivatives.
@@ -83,10 +83,9 @@ impl Stored {
     pub(super) fn scalars(self, samples: usize, particles: usize) -> usize {
         match self {
             Self::Nothing => 0,
-            Self::Signs {
-                samples: s,
-                particles: p,
-            } => samples.div_ceil(s) * particles.div_ceil(p),
+            Self::Signs(word) => {
+                samples.div_ceil(word.samples) * particles.div_ceil(word.particles)
+            }
             Self::Preactivations => samples * particles,
             Self::ValuesAndDerivatives => 2 * samples * particles,
         }
@@ -136,11 +135,12 @@ impl Blocking {
         let shortest = n.div_ceil(if slabs { 8 } else { 4 });
         let panels = n.div_ceil(shortest.clamp(SHORT, longest));
         let (tile, unit, word) = match stored {
-            Stored::Signs {
+            Stored::Signs(Signs {
                 samples,
                 particles: 1,
-            } => (SIGN_ROWS, SIGN_ROWS, samples.max(width)),
-            Stored::Signs { particles, .. } => (rows, particles, width),
+                ..
+            }) => (sign_rows(), sign_rows(), samples.max(width)),
+            Stored::Signs(Signs { particles, .. }) => (rows, particles, width),
             _ => (rows, 4 * rows, width),
         };
         let mut panel = n.div_ceil(panels).next_multiple_of(word).min(SAMPLES);
@@ -153,17 +153,27 @@ impl Blocking {
         let least = if d > DEEP { 4 * tile } else { unit };
         let chunk = m.div_ceil(chunks).max(least).next_multiple_of(unit);
         let parallel = work > SERIAL;
-        let block = match stored {
-            Stored::Signs { particles: 1, .. } => {
-                // Sums run over samples, so the results do not depend on the block.
+        let kernel = match stored {
+            Stored::Signs(signs) => Some(signs.kernel),
+            _ => None,
+        };
+        let threads = if parallel { threads } else { 1 };
+        let block = match kernel {
+            // These sums run over samples, so the results do not depend on the block.
+            Some(LinearKernel::SubsetSums) => {
                 let tasks = if parallel { 2 * threads } else { 1 };
                 let chunks = tasks.div_ceil(d.div_ceil(FEATURES));
-                let block = m.div_ceil(chunks);
-                block.next_multiple_of(vector_tile::<T>())
+                m.div_ceil(chunks).next_multiple_of(vector_tile::<T>())
+            }
+            Some(LinearKernel::SubsetRows) => {
+                let [most, least] = [1, 4].map(|tasks| m.div_ceil(tasks * threads));
+                let block = most.min(ROWS_OF_TASK[0]).max(least);
+                block
+                    .clamp(ROWS_OF_TASK[1], ROWS_OF_TASK[2])
+                    .next_multiple_of(tile)
             }
             _ => {
-                let few = d <= FEW && matches!(stored, Stored::Signs { .. });
-                let strip = if few { FEW * width } else { STRIP };
+                let strip = if kernel.is_some() { FEW * width } else { STRIP };
                 let many = (BLOCK / ((k + d) * bytes)).max(192);
                 ((m / tasks[1]).min(many) / strip * strip).max(strip)
             }
@@ -177,16 +187,15 @@ impl Blocking {
         };
         let stored_particles = match stored {
             Stored::Nothing => 0,
-            Stored::Signs { .. } => all,
+            Stored::Signs(_) => all,
             Stored::Preactivations => (max_scalars / tile * tile).min(all),
             Stored::ValuesAndDerivatives => (max_scalars / 2 / tile * tile).min(all),
         };
 
         // Sums run over panels, so the results do not depend on the slab, which may have a panel
         // for each thread.
-        let tasks = if parallel { threads } else { 1 };
         let stored_of_panel = stored.scalars(panel, stored_particles) * bytes;
-        let panels = (CACHED / stored_of_panel.max(1)).max(tasks);
+        let panels = (CACHED / stored_of_panel.max(1)).max(threads);
         Self {
             padded,
             slab: if slabs { panels * panel } else { padded },
@@ -197,14 +206,6 @@ impl Blocking {
             stored_particles,
             parallel,
         }
-    }
-
-    /// Features of a panel that a backward pass in tiles uses at a time: all, or whole lines.
-    pub(super) fn features<T>(&self, d: usize) -> usize {
-        let most = (PANEL / (self.panel * size_of::<T>())).max(line::<T>());
-        d.div_ceil(d.div_ceil(most))
-            .next_multiple_of(line::<T>())
-            .min(d)
     }
 
     /// Samples, in whole panels, of a part of a backward pass with signs.
@@ -238,7 +239,7 @@ impl Blocking {
     /// The signs in one word.
     pub(super) fn signs_of_word(&self) -> usize {
         match self.stored {
-            Stored::Signs { samples, particles } => samples * particles,
+            Stored::Signs(word) => word.samples * word.particles,
             _ => 1,
         }
     }
@@ -269,14 +270,12 @@ impl Blocking {
 
 #[cfg(test)]
 mod tests {
-    use super::super::signs::signs_of_word;
     use super::*;
 
     /// The forward and backward tasks of a gradient, and the particles of a chunk.
     fn tasks<T>([n, d, m]: [usize; 3]) -> [usize; 3] {
-        let [samples, particles] = signs_of_word::<T>();
-        let signs = Stored::Signs { samples, particles };
-        let blocking = Blocking::new::<T>(n, m, d, 1, signs, false, 64);
+        let signs = Signs::new::<T>(n, d);
+        let blocking = Blocking::new::<T>(n, m, d, 1, Stored::Signs(signs), false, 64);
         let mut covered = (0, 0);
         for t in 0..blocking.forward_tasks(m) {
             let (first, samples, particle) = blocking.forward_task(t, m);
@@ -289,7 +288,7 @@ mod tests {
         let last = blocking.stored_start(blocking.forward_tasks(m), m);
         assert_eq!(last, blocking.stored_len());
         let mut backward = m.div_ceil(blocking.block);
-        if matches!(signs, Stored::Signs { particles: 1, .. }) {
+        if signs.kernel == LinearKernel::SubsetSums {
             backward *= d.div_ceil(FEATURES);
         }
         [blocking.forward_tasks(m), backward, blocking.chunk]

@@ -1,13 +1,13 @@
 //! Backward pass of piecewise linear activations over all samples, from the signs of the
 //! preactivations.
 
-use super::backward::{FewInputs, LinearBackward, pack_rows};
-use super::blocking::{FEATURES, vector_tile};
+use super::backward::{FewInputs, pack_rows};
+use super::blocking::{Blocking, FEATURES, Stored, vector_tile};
 use super::operands::Operands;
 use super::passes::{Calls, Passes};
-use super::signs::{FEW, has_masks};
+use super::signs::{FEW, LinearKernel};
+use super::subset_rows::SubsetRows;
 use super::subset_sums::{FinishSubsets, SubsetSums, sums_len};
-use super::tiled_backward::TiledBackward;
 use crate::activation::{Activation, Slopes};
 use crate::numeric::parallel::{Parts, Pieces, for_each, threads};
 use crate::numeric::simd::{Launch, same, same_mut, with_simd_scalar};
@@ -21,18 +21,24 @@ pub(super) struct SignScratch<'a, T> {
     pub(super) words: &'a mut [T],
     /// Predictions of one part of the samples.
     pub(super) h: &'a mut [T],
-    /// The sums `G_i` with mask registers, or the packed features of one part of the samples.
+    /// The sums `G_i` of [`SubsetSums`], or the packed features of one part of the samples.
     pub(super) features: &'a mut [T],
 }
 
-/// The length of [`SignScratch::features`] for m particles and a padded number of samples.
-pub(super) fn features_len<T>(d: usize, m: usize, samples: usize) -> usize {
-    if has_masks() {
-        sums_len::<T>(d, m)
-    } else if d <= FEW {
-        FEW * samples
-    } else {
-        0
+/// The length of [`SignScratch::features`] for m particles.
+pub(super) fn features_len<T>(blocking: &Blocking, d: usize, m: usize) -> usize {
+    match kernel(blocking) {
+        LinearKernel::FewInputs => FEW * blocking.run(),
+        LinearKernel::SubsetSums => sums_len::<T>(d, m),
+        LinearKernel::SubsetRows => 0,
+    }
+}
+
+/// The pass that reads the signs.
+fn kernel(blocking: &Blocking) -> LinearKernel {
+    match blocking.stored {
+        Stored::Signs(signs) => signs.kernel,
+        _ => unreachable!("a pass from stored signs"),
     }
 }
 
@@ -50,7 +56,7 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
     ) {
         let Some(slopes) = self.slopes else { return };
         let (blocking, d) = (self.blocking, self.operands.d);
-        let (padded, run, masks) = (blocking.padded, blocking.run(), has_masks());
+        let (padded, run, kernel) = (blocking.padded, blocking.run(), kernel(&blocking));
         let SignScratch {
             sums,
             words,
@@ -72,17 +78,21 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
                 first: first == 0,
                 last: last == padded,
             };
-            if masks {
-                part.subset_sums(slopes, (x, g), words, calls, features);
-            } else {
-                if d <= FEW {
+            match kernel {
+                LinearKernel::SubsetSums => {
+                    part.subset_sums(slopes, (x, g), words, calls, features);
+                }
+                LinearKernel::SubsetRows => {
+                    part.subset_rows(slopes, (x, g), words, calls, values, out);
+                }
+                LinearKernel::FewInputs => {
                     let rows = &mut features[..FEW * g.len()];
                     with_simd_scalar!(T as E => pack_rows::<E>(same(x), d, same_mut(rows)));
+                    part.few_inputs(slopes, (g, words, rows), calls, values, out);
                 }
-                part.sums_of_tiles(slopes, (g, words, features), calls, values, out);
             }
         }
-        if masks {
+        if kernel == LinearKernel::SubsetSums {
             self.finish_subsets(features, values, out);
         }
     }
@@ -119,6 +129,34 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
         });
     }
 
+    /// Velocities by sums over subsets of samples, one task per chunk of particles.
+    fn subset_rows(
+        &self,
+        slopes: Slopes<T>,
+        (x, g): (&[T], &[T]),
+        words: &[T],
+        calls: Calls,
+        values: &mut [T],
+        out: &mut [T],
+    ) {
+        let (blocking, Operands { d, w, .. }) = (self.blocking, self.operands);
+        let (p, block) = (self.operands.p(), blocking.block);
+        let values_block = if values.is_empty() { 0 } else { block };
+        let blocks = (Parts::new(out, block * p), Parts::new(values, values_block));
+        for_each(blocks, blocking.parallel, &|t, (out, values)| {
+            with_simd_scalar!(T as E => {
+                let slopes = same::<_, Slopes<E>>(&[slopes])[0];
+                let (x, g, words) = (same(x), same(g), same(words));
+                let (first, add, last) = (t * block, !calls.first, calls.last);
+                let w = same(&w[first * p..][..out.data.len()]);
+                let (out, values) = (same_mut(out.data), same_mut(values.data));
+                SubsetRows {
+                    x, d, g, blocking, slopes, words, first, add, last, w, out, values,
+                }.launch();
+            });
+        });
+    }
+
     /// Velocities from the sums over subsets, one task per block of particles.
     fn finish_subsets(&self, sums: &[T], values: &mut [T], out: &mut [T]) {
         let (blocking, Operands { d, w, .. }) = (self.blocking, self.operands);
@@ -137,8 +175,8 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
         });
     }
 
-    /// Velocities in tiles or by few inputs, one task per block of particles.
-    fn sums_of_tiles(
+    /// Velocities with few inputs, one task per block of particles.
+    fn few_inputs(
         &self,
         slopes: Slopes<T>,
         (g, words, features): (&[T], &[T], &[T]),
@@ -146,21 +184,15 @@ impl<T: Real, A: Activation<T>> Passes<'_, T, A> {
         values: &mut [T],
         out: &mut [T],
     ) {
-        let (blocking, d) = (self.blocking, self.operands.d);
-        let (per_word, add) = (blocking.signs_of_word(), !calls.first);
+        let (per_word, add) = (self.blocking.signs_of_word(), !calls.first);
         self.blocks(calls.last, values, out, &|first, out| {
             with_simd_scalar!(T as E => {
                 let slopes = same::<_, Slopes<E>>(&[slopes])[0];
-                let operands = self.operands.with_scalar::<E>();
+                let (operands, blocking) = (self.operands.with_scalar::<E>(), self.blocking);
                 let (g, words, features, out) = (same(g), same(words), same(features), same_mut(out));
-                let pass = LinearBackward {
+                FewInputs {
                     operands, blocking, slopes, g, features, words, per_word, first, add, out,
-                };
-                if d <= FEW {
-                    FewInputs(pass).launch();
-                } else {
-                    TiledBackward(pass).launch();
-                }
+                }.launch();
             });
         });
     }

@@ -10,13 +10,18 @@ use super::microkernel::{
     add_products, broadcast, columns, complete_products, depth, leading_features, tile_sums,
 };
 use super::operands::{Operands, Rows};
-use super::signs::SIGN_ROWS;
+use super::signs::{FEW, SIGN_ROWS};
 use crate::activation::Slopes;
 use crate::numeric::packed::line;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, bytes_mut, launch};
 
 /// Tiles that use a block of features while it is in the L2 cache.
 const GROUP: usize = 4;
+
+/// How signs are stored: not, or in words of one particle or of one sample.
+const NOTHING: u8 = 0;
+const BY_PARTICLE: u8 = 1;
+const BY_SAMPLE: u8 = 2;
 
 /// `h(x_j)` of one panel; stores the signs of the preactivations.
 pub(super) struct LinearForward<'a, E> {
@@ -27,9 +32,10 @@ pub(super) struct LinearForward<'a, E> {
     pub(super) lines: &'a [E],
     /// Predictions of the panel, overwritten.
     pub(super) h: &'a mut [E],
-    /// Words of signs; those of particles beyond the last word are not stored. With mask registers,
-    /// rows of the words of [`SIGN_ROWS`] particles, for `per_word` samples a row; otherwise rows of
-    /// the words of all samples: bit `i % per_word` of row `i / per_word` is `b_i . x_j > 0`.
+    /// Words of signs; those of particles beyond the last word are not stored. For each tile rows of
+    /// the words of its particles, for `per_word` samples a row; with at most [`FEW`] inputs and without
+    /// mask registers rows of the words of all samples: bit `i % per_word` of row `i / per_word` is
+    /// `b_i . x_j > 0`.
     pub(super) words: &'a mut [E],
     /// The signs in one word.
     pub(super) per_word: usize,
@@ -100,23 +106,26 @@ impl<E: SimdScalar> LinearForward<'_, E> {
     ) {
         let leaky = self.slopes.negative != E::zero();
         let n = self.h.len();
-        let end = if S::MASKED {
+        let by_particle = S::MASKED || self.operands.d > FEW;
+        let end = if by_particle {
             (i + R) * n.div_ceil(self.per_word)
         } else {
             (i / self.per_word + 1) * n
         };
         let stored = end <= self.words.len();
-        match (leaky, stored) {
-            (false, true) => self.add::<S, R, V, false, true>(s, i, sums),
-            (false, false) => self.add::<S, R, V, false, false>(s, i, sums),
-            (true, true) => self.add::<S, R, V, true, true>(s, i, sums),
-            (true, false) => self.add::<S, R, V, true, false>(s, i, sums),
+        match (leaky, stored, by_particle) {
+            (false, false, _) => self.add::<S, R, V, false, NOTHING>(s, i, sums),
+            (true, false, _) => self.add::<S, R, V, true, NOTHING>(s, i, sums),
+            (false, true, true) => self.add::<S, R, V, false, BY_PARTICLE>(s, i, sums),
+            (true, true, true) => self.add::<S, R, V, true, BY_PARTICLE>(s, i, sums),
+            (false, true, false) => self.add::<S, R, V, false, BY_SAMPLE>(s, i, sums),
+            (true, true, false) => self.add::<S, R, V, true, BY_SAMPLE>(s, i, sums),
         }
     }
 
-    /// [`tile`](Self::tile), given whether sigma is not 0 below 0 and whether signs are stored.
+    /// [`tile`](Self::tile), given whether sigma is not 0 below 0 and how signs are stored.
     #[inline(always)]
-    fn add<S: Simd<E>, const R: usize, const V: usize, const LEAKY: bool, const STORE: bool>(
+    fn add<S: Simd<E>, const R: usize, const V: usize, const LEAKY: bool, const STORE: u8>(
         &mut self,
         s: S,
         i: usize,
@@ -127,15 +136,17 @@ impl<E: SimdScalar> LinearForward<'_, E> {
         let on = broadcast(s, ca.map(|ca| ca * self.slopes.positive));
         let off = broadcast(s, ca.map(|ca| ca * self.slopes.negative));
         let (row, first) = (i / self.per_word * n, i % self.per_word);
-        let mut bits = [s.bit(first); R];
-        for r in 1..R {
-            bits[r] = s.bit(first + r);
+        let mut bits = [s.zero(); R];
+        if STORE == BY_SAMPLE {
+            for r in 0..R {
+                bits[r] = s.bit(first + r);
+            }
         }
         let (mut words, mut rows) = (&mut [][..], &mut [][..]);
-        if STORE && S::MASKED {
+        if STORE == BY_PARTICLE {
             let row = n.div_ceil(self.per_word);
             rows = bytes_mut(&mut self.words[i * row..(i + R) * row]);
-        } else if STORE {
+        } else if STORE == BY_SAMPLE {
             words = S::vectors_mut(&mut self.words[row..row + n])
                 .as_chunks_mut::<V>()
                 .0;
@@ -159,7 +170,7 @@ impl<E: SimdScalar> LinearForward<'_, E> {
                 for v in 0..V {
                     // Two independent sums halve the latency.
                     let mut sums = [h[l][v], s.zero()];
-                    let mut word = if !STORE || S::MASKED || first == 0 {
+                    let mut word = if STORE != BY_SAMPLE || first == 0 {
                         s.zero()
                     } else {
                         words[l][v]
@@ -171,16 +182,16 @@ impl<E: SimdScalar> LinearForward<'_, E> {
                         } else {
                             s.mul_add(on[r], s.positive_part(u), sum)
                         };
-                        if !S::MASKED {
+                        if STORE == BY_SAMPLE {
                             word = s.or(word, s.select_positive(u, bits[r], s.zero()));
                         }
                     }
                     h[l][v] = s.add(sums[0], sums[1]);
-                    if STORE && !S::MASKED {
+                    if STORE == BY_SAMPLE {
                         words[l][v] = word;
                     }
                 }
-                if STORE && S::MASKED {
+                if STORE == BY_PARTICLE {
                     store_signs(s, u, l, rows);
                 }
             },
@@ -188,8 +199,8 @@ impl<E: SimdScalar> LinearForward<'_, E> {
     }
 }
 
-/// Stores the signs of the preactivations `u` of R particles on line l, one vector, to their words,
-/// given as bytes: those of one row after the other.
+/// Stores the signs of the preactivations `u` of R particles on line l to their words, given as
+/// bytes: those of one row after the other.
 #[inline(always)]
 fn store_signs<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
@@ -197,11 +208,15 @@ fn store_signs<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     l: usize,
     rows: &mut [u8],
 ) {
-    let part = S::lanes(&s.zero()).len() / 8;
-    let parts = size_of::<E>() / part;
-    let row = &mut rows[l / parts * R * size_of::<E>()..][..R * size_of::<E>()];
+    let (lanes, word) = (S::lanes(&s.zero()).len(), size_of::<E>());
+    let part = V * lanes / 8;
+    let parts = word / part;
+    let row = &mut rows[l / parts * R * word..][..R * word];
     for r in 0..R {
-        let bits = s.bits(s.less(s.zero(), u[r][0])).to_le_bytes();
-        row[r * size_of::<E>() + l % parts * part..][..part].copy_from_slice(&bits[..part]);
+        let mut bits = 0;
+        for v in 0..V {
+            bits |= s.bits(s.less(s.zero(), u[r][v])) << (v * lanes);
+        }
+        row[r * word + l % parts * part..][..part].copy_from_slice(&bits.to_le_bytes()[..part]);
     }
 }

@@ -3,8 +3,6 @@
 //!
 //! Every sum has a fixed order, so a result does not depend on which thread computes it.
 
-use std::ops::Range;
-
 use super::blocking::SAMPLES;
 use super::operands::{Panel, Rows};
 use crate::numeric::packed::{line, whole_lines};
@@ -189,27 +187,25 @@ pub(super) fn tile_sums<E, S: Simd<E>, const R: usize, const V: usize>(
     &mut vectors.as_chunks_mut::<R>().0[..lines]
 }
 
-/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel, the particles r of all tiles, and the
-/// coordinates in `features`, with `G[r]` the last d of the p entries of column r of `out`.
+/// `G[r] += sum_j t[r][j] x_j` for the samples of a panel and the particles r of all tiles, with
+/// `G[r]` the last d of the p entries of column r of `out`.
 ///
-/// All tiles use one line of features before the next is loaded. `features` begins with a whole
-/// line, and ends with one or at d.
+/// All tiles use one line of features before the next is loaded.
 #[inline(always)]
 pub(super) fn add_weighted_features<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
     tiles: &[[[E; SAMPLES]; R]],
     panel: Panel<'_, E>,
     [d, p]: [usize; 2],
-    features: Range<usize>,
     out: &mut [E],
 ) {
-    let (mut f, width, whole) = (features.start, line::<E>(), whole_lines::<E>(d));
-    while f < features.end.min(whole) {
+    let (width, whole) = (line::<E>(), whole_lines::<E>(d));
+    for f in (0..whole).step_by(width) {
         for (r, (t, out)) in tiles.iter().zip(out.chunks_mut(R * p)).enumerate() {
             for out in out.chunks_exact(p) {
                 s.prefetch(&out[p - d + f + width - 1]);
             }
-            let next = r == 0 && f + width < features.end.min(whole);
+            let next = r == 0 && f + width < whole;
             let sums = feature_lane_sums::<E, S, R, V>(s, t, panel.features, whole, f, next);
             // A counted loop, so that the sums stay in registers.
             for r in 0..R.min(out.len() / p) {
@@ -219,9 +215,9 @@ pub(super) fn add_weighted_features<E: SimdScalar, S: Simd<E>, const R: usize, c
                 }
             }
         }
-        f += width;
     }
-    while f + 2 <= features.end {
+    let mut f = whole;
+    while f + 2 <= d {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
             let sums = sample_lane_sums::<E, S, R, V, 2>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
@@ -231,7 +227,7 @@ pub(super) fn add_weighted_features<E: SimdScalar, S: Simd<E>, const R: usize, c
         }
         f += 2;
     }
-    if f < features.end {
+    if f < d {
         for (t, out) in tiles.iter().zip(out.chunks_mut(R * p)) {
             let sums = sample_lane_sums::<E, S, R, V, 1>(s, t, panel.samples, d, f);
             for (sums, g) in sums.iter().zip(out.chunks_exact_mut(p)) {
@@ -291,34 +287,9 @@ fn sample_lane_sums<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, c
     d: usize,
     f: usize,
 ) -> [[E; F]; R] {
-    let zero = [[s.zero(); R]; F];
-    let sums = sample_lane_products::<E, S, R, V, F>(s, t, lines, [d, f], zero);
-    let mut totals = [[E::zero(); F]; R];
-    for r in 0..R {
-        for f in 0..F {
-            totals[r][f] = s.reduce_sum(sums[f][r]);
-        }
-    }
-    totals
-}
-
-/// Adds the products `t[r][j] x[j][f]` for `F` features from f on to `sums`: lanes are samples.
-#[inline(always)]
-pub(super) fn sample_lane_products<
-    E: SimdScalar,
-    S: Simd<E>,
-    const R: usize,
-    const V: usize,
-    const F: usize,
->(
-    s: S,
-    t: &[[E; SAMPLES]; R],
-    lines: &[E],
-    [d, f]: [usize; 2],
-    mut sums: [[S::Vector; R]; F],
-) -> [[S::Vector; R]; F] {
     let (lines, _) = S::vectors(lines).as_chunks::<V>();
     let lines = lines.chunks_exact(d).take(SAMPLES / line::<E>());
+    let mut sums = [[s.zero(); R]; F];
     for (l, x) in lines.enumerate() {
         let x = &x[f..f + F];
         for v in 0..V {
@@ -330,7 +301,13 @@ pub(super) fn sample_lane_products<
             }
         }
     }
-    sums
+    let mut totals = [[E::zero(); F]; R];
+    for r in 0..R {
+        for f in 0..F {
+            totals[r][f] = s.reduce_sum(sums[f][r]);
+        }
+    }
+    totals
 }
 
 /// Vectors with `c[r]` in all lanes.

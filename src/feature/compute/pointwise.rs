@@ -153,7 +153,7 @@ impl<E: SimdScalar> SimdKernel for WeightedFeatures<'_, E> {
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         let (d, p) = (self.operands.d, self.operands.p());
         let (tiles, _) = self.t.as_chunks();
-        add_weighted_features::<E, S, R, V>(s, tiles, self.panel, [d, p], 0..d, self.out);
+        add_weighted_features::<E, S, R, V>(s, tiles, self.panel, [d, p], self.out);
     }
 }
 

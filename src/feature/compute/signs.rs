@@ -1,32 +1,73 @@
-//! Words of the signs of preactivations, which a forward pass stores for the backward pass.
-//!
-//! With mask registers, a word has the signs of one particle for consecutive samples; otherwise those
-//! of consecutive particles for one sample.
+//! Words of the signs of preactivations, which a forward pass stores for the backward pass of a
+//! piecewise linear activation, and the choice of its kernel.
 
-use crate::numeric::simd::{Simd, SimdKernel, dispatch};
+use crate::numeric::simd::{Simd, SimdKernel, dispatch, rows};
 
-/// Maximal number of inputs for which the lanes of a backward pass are particles without mask
-/// registers.
+/// Maximal number of inputs of [`LinearKernel::FewInputs`].
 pub(super) const FEW: usize = 4;
+
+/// Dimension d from which features are in the lanes with mask registers too, and with at most
+/// [`FEW_SAMPLES`] samples.
+const MANY: [usize; 2] = [128, 24];
+
+/// Samples for which the sums of particles in the lanes do not repay their transposition.
+const FEW_SAMPLES: usize = 128;
 
 /// Rows of the tiles that store signs, if V = 1.
 pub(super) const SIGN_ROWS: usize = 16;
 
-/// The numbers of samples and of particles whose signs one scalar stores; one of them is 1.
-pub(super) fn signs_of_word<T>() -> [usize; 2] {
-    let bits = 8 * size_of::<T>();
-    if has_masks() {
-        return [bits, 1];
-    }
-    // Whole tiles and whole vectors of particles.
-    let (rows, bytes) = dispatch(SignTile);
-    let lanes = (bytes / size_of::<T>()).max(1);
-    let unit = (rows..).step_by(rows).find(|unit| unit % lanes == 0);
-    let unit = unit.unwrap_or(rows);
-    [1, bits / unit * unit]
+/// A backward pass from signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinearKernel {
+    /// [`FewInputs`](super::backward::FewInputs).
+    FewInputs,
+    /// [`SubsetSums`](super::subset_sums::SubsetSums).
+    SubsetSums,
+    /// [`SubsetRows`](super::subset_rows::SubsetRows).
+    SubsetRows,
 }
 
-/// The kernel that returns the rows of a tile that stores signs, and the bytes of a vector.
+/// The signs of one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Signs {
+    /// Consecutive samples, of one particle if they are more than one.
+    pub(super) samples: usize,
+    /// Consecutive particles.
+    pub(super) particles: usize,
+    /// The pass that reads them.
+    pub(super) kernel: LinearKernel,
+}
+
+impl Signs {
+    /// The words for n samples and d inputs.
+    pub(super) fn new<T>(n: usize, d: usize) -> Self {
+        let bits = 8 * size_of::<T>();
+        let many = MANY[usize::from(n <= FEW_SAMPLES)];
+        let kernel = match (has_masks(), d <= FEW) {
+            (false, true) => LinearKernel::FewInputs,
+            (true, _) if d < many => LinearKernel::SubsetSums,
+            _ => LinearKernel::SubsetRows,
+        };
+        let (samples, particles) = match kernel {
+            // Whole tiles and whole vectors of particles.
+            LinearKernel::FewInputs => {
+                let (rows, bytes) = dispatch(SignTile);
+                let lanes = (bytes / size_of::<T>()).max(1);
+                let unit = (rows..).step_by(rows).find(|unit| unit % lanes == 0);
+                let unit = unit.unwrap_or(rows);
+                (1, bits / unit * unit)
+            }
+            _ => (bits, 1),
+        };
+        Self {
+            samples,
+            particles,
+            kernel,
+        }
+    }
+}
+
+/// The kernel that returns the rows of a tile, and the bytes of a vector.
 struct SignTile;
 
 impl SimdKernel for SignTile {
@@ -37,6 +78,11 @@ impl SimdKernel for SignTile {
     fn run<S: Simd<f32>, const R: usize, const V: usize>(self, s: S) -> (usize, usize) {
         (R, size_of_val(S::lanes(&s.zero())))
     }
+}
+
+/// Rows of the tiles that store signs: the words of as many particles are neighbours.
+pub(super) fn sign_rows() -> usize {
+    if has_masks() { SIGN_ROWS } else { rows() }
 }
 
 /// True if comparisons have their results in mask registers.

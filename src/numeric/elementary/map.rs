@@ -4,7 +4,8 @@ use super::lanes::{Lanes, Vectors};
 use super::{Float, Scalar};
 use crate::numeric::packed::line;
 use crate::numeric::simd::{
-    Simd, SimdKernel, dispatch, is_supported, same, same_mut, with_simd_scalar,
+    Multiversion, Simd, SimdKernel, dispatch, is_supported, multiversion, same, same_mut,
+    with_simd_scalar,
 };
 use crate::real::Real;
 
@@ -54,11 +55,25 @@ pub(crate) fn apply_with_derivative<A: Elementary, T: Real>(u: &mut [T], ds: &mu
     is_supported::<T>()
 }
 
-/// `(sigma(u), sigma'(u))` of a formula.
-#[inline(always)]
+/// `(sigma(u), sigma'(u))` of a formula, with the fused multiply-adds of [`map`].
+#[inline]
 pub(crate) fn scalar<E: Float>(formula: &impl Formula, u: E) -> (E, E) {
-    let (s, ds) = formula.lanes(Scalar::<E, false>(u));
-    (s.0, ds.0)
+    multiversion(One { formula, u })
+}
+
+struct One<'a, F, E> {
+    formula: &'a F,
+    u: E,
+}
+
+impl<F: Formula, E: Float> Multiversion for One<'_, F, E> {
+    type Output = (E, E);
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> (E, E) {
+        let (s, ds) = self.formula.lanes(Scalar::<E, FUSED>(self.u));
+        (s.0, ds.0)
+    }
 }
 
 /// `(u_r, ds_r) <- (sigma(u_r), sigma'(u_r))` of a formula; values only if `ds` is empty.

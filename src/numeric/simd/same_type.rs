@@ -58,6 +58,14 @@ pub(crate) fn bytes_mut<E: SimdScalar>(x: &mut [E]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), size_of_val(x)) }
 }
 
+/// As [`bytes_mut`], shared.
+#[inline(always)]
+#[expect(unsafe_code, reason = "as in `same`")]
+pub(crate) fn bytes<E: SimdScalar>(x: &[E]) -> &[u8] {
+    // SAFETY: as in `bytes_mut`.
+    unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), size_of_val(x)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +75,7 @@ mod tests {
         let mut x = [0.0_f64, 1.5];
         bytes_mut(&mut x)[..8].copy_from_slice(&(-2.5_f64).to_ne_bytes());
         assert_eq!(x, [-2.5, 1.5]);
+        assert_eq!(bytes(&x[1..]), 1.5_f64.to_ne_bytes());
         assert_eq!(bytes_mut(&mut [0.0_f32; 3]).len(), 12);
     }
 
