@@ -1,8 +1,11 @@
 //! Passes over the columns of matrices, each column with a weight: vectorised, in blocks that are
 //! shared by threads. The blocks, and thus the sums, depend on the sizes only.
 
+use std::ops::Range;
+
 use nalgebra::DMatrix;
 
+use crate::numeric::packed::line;
 use crate::numeric::parallel::{map_blocks, map_blocks_mut};
 use crate::numeric::simd::{
     Simd, SimdKernel, SimdScalar, dispatch, is_supported, same, same_mut, with_simd_scalar,
@@ -91,6 +94,36 @@ fn combine<T: Real>(w: &[T], terms: &[(T, &[T])], start: usize, out: &mut [T]) {
     }
 }
 
+/// Entries of a column between two requests of cache lines. Whole groups of [`CHAINS`] vectors at
+/// every SIMD level, so that the sums are those of a pass over the whole column.
+const PIECE: usize = 64;
+
+/// Bytes between the entries that are requested and those that are processed: a page.
+///
+/// The prefetchers of a processor do not cross pages, and each of the three streams of a
+/// displacement starts again at every page. With requests, an Euler step of 128 x 784 x 1000 in
+/// `f64`, whose fields are in the last-level cache, took 7.1 instead of 7.7 ms. Distances from 2 to
+/// 8 KiB differ by less than the noise.
+const AHEAD: usize = 4 << 10;
+
+/// The pieces of the column of p entries from `first` on.
+#[inline(always)]
+fn pieces(first: usize, p: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = first + p;
+    let starts = (first..end).step_by(PIECE);
+    starts.map(move |start| start..(start + PIECE).min(end))
+}
+
+/// Requests the cache lines at the distance [`AHEAD`] from a piece.
+#[inline(always)]
+fn request<E: SimdScalar, S: Simd<E>>(s: S, x: &[E], piece: &Range<usize>) {
+    for entry in piece.clone().step_by(line::<E>()) {
+        if let Some(x) = x.get(entry + AHEAD / size_of::<E>()) {
+            s.prefetch(x);
+        }
+    }
+}
+
 struct Inner<'a, E> {
     c: &'a [E],
     u: &'a [E],
@@ -104,12 +137,19 @@ impl<E: SimdScalar> SimdKernel for Inner<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) -> E {
-        let mut sums = Sums::zero(s);
-        for ((u, v), &c) in columns(self.u, self.p)
-            .zip(columns(self.v, self.p))
-            .zip(self.c)
-        {
-            sums.add(s, c, u, v);
+        let (p, u, v, mut sums) = (self.p, self.u, self.v, Sums::zero(s));
+        if p < LONG {
+            for ((u, v), &c) in columns(u, p).zip(columns(v, p)).zip(self.c) {
+                sums.add(s, c, u, v);
+            }
+            return sums.total(s);
+        }
+        for (i, &c) in self.c.iter().enumerate() {
+            for piece in pieces(i * p, p) {
+                request(s, u, &piece);
+                request(s, v, &piece);
+                sums.add(s, c, &u[piece.clone()], &v[piece]);
+            }
         }
         sums.total(s)
     }
@@ -144,11 +184,15 @@ impl<E: SimdScalar> SimdKernel for Displace<'_, E> {
         if let [(step, v)] = self.terms
             && p >= LONG
         {
-            for (out, &c) in self.out.chunks_exact_mut(p).zip(self.c) {
-                let entries = start..start + p;
-                start = entries.end;
-                let (w, v) = (&self.w[entries.clone()], &v[entries]);
-                sums.displace(s, c, [w, v], *step, out);
+            let (w, v) = (&self.w[start..], &v[start..]);
+            for (i, &c) in self.c.iter().enumerate() {
+                for piece in pieces(i * p, p) {
+                    request(s, w, &piece);
+                    request(s, v, &piece);
+                    request(s, self.out, &piece);
+                    let fields = [&w[piece.clone()], &v[piece.clone()]];
+                    sums.displace(s, c, fields, *step, &mut self.out[piece]);
+                }
             }
             return sums.total(s);
         }
