@@ -235,19 +235,24 @@ impl<E: SimdScalar> SubsetRows<'_, E> {
             let i = self.first + tile;
             let words = &words[i / Q * Q * rows + i % Q + skip * Q..];
             let signs = signs::<E, P>(words, of_batch, Q);
-            for i in (tile + AHEAD * P..count).take(P) {
-                let row = i * p + 1 + feature;
-                let (b, db) = (&w[row..row + len], &out[row..row + len]);
-                for entry in 0..=LINES {
-                    let entry = (entry * line::<E>()).min(len - 1);
-                    s.prefetch(&db[entry]);
-                    if LAST {
-                        s.prefetch(&b[entry]);
+            // In different batches, and the first line of a row is the last one of the row before.
+            if first == 0 {
+                let ahead = if LAST { tile + AHEAD * P } else { tile };
+                for i in (ahead..count).take(P) {
+                    let row = &w[i * p + 1 + feature..][..len];
+                    for entry in (line::<E>()..len).step_by(line::<E>()).chain([len - 1]) {
+                        s.prefetch(&row[entry]);
                     }
                 }
-                if LAST {
-                    s.prefetch(&w[i * p]);
-                    s.prefetch(&out[i * p]);
+            }
+            if LAST {
+                for i in (tile..count).take(P) {
+                    let next = i * p + features.end;
+                    for entry in 1..=LINES {
+                        if let Some(entry) = out.get(next + entry * line::<E>()) {
+                            s.prefetch(entry);
+                        }
+                    }
                 }
             }
             let sums = sums::<E, S, P, C>(s, signs, tables);
