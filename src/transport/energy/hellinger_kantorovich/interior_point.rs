@@ -12,6 +12,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::small_weights::ACCURACY;
 use super::vertex::optimal_vertex;
 
 /// The factor by which the target of `P_ij s_ij` decreases in a step.
@@ -36,6 +37,8 @@ pub(super) struct Solution {
     pub(super) plan: DMatrix<f64>,
     /// The potentials of `b`; infinite for an atom that has infinite costs only.
     pub(super) psi: Vec<f64>,
+    /// A bound of the error of the potentials, but for a common constant.
+    pub(super) error: f64,
     /// A lower and an upper bound of `sum_ij P_ij` at the optimum, where the minimum is
     /// `2 - 2 sum_ij P_ij`, up to rounding.
     pub(super) affinity: [f64; 2],
@@ -56,19 +59,21 @@ pub(super) fn solve(a: &[f64], b: &[f64], c: &DMatrix<f64>) -> Solution {
     } else {
         Iterate::new(a, b, c.clone()).run()
     };
-    let mut accurate = vec![false; a.len()];
+    let (mut error, mut accurate) = (ACCURACY, vec![false; a.len()]);
     if let Some(vertex) = optimal_vertex([a, b], c, &best.plan) {
         let found = Best::new([a, b], c, &vertex.plan, vertex.psi);
         if found.gap() <= best.gap().max(GAP * best.affinity[1]) {
             for i in (0..a.len()).filter(|&i| vertex.accurate[i]) {
                 best.plan.set_column(i, &vertex.plan.column(i));
             }
-            (best.psi, best.affinity, accurate) = (found.psi, found.affinity, vertex.accurate);
+            (best.psi, best.affinity) = (found.psi, found.affinity);
+            (error, accurate) = (vertex.error, vertex.accurate);
         }
     }
     Solution {
         plan: best.plan,
         psi: best.psi,
+        error,
         affinity: best.affinity,
         accurate,
     }

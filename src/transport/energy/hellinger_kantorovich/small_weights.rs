@@ -11,7 +11,7 @@ const SMALL: f64 = 1e-6;
 /// reserve: it is 1 to first order.
 const REACH: f64 = 4.0;
 /// The accuracy of potentials, those at a gap of 1e-14.
-const ACCURACY: f64 = 1e-13;
+pub(super) const ACCURACY: f64 = 1e-13;
 
 impl<T: Real> HellingerKantorovichEnergy<T> {
     /// The plan of a distinct point, without the entries of a small weight that are 0 at the optimum.
