@@ -125,9 +125,10 @@ fn points_without_mass_on_a_kink() {
     for (diameter, is_far) in [(1.0, false), (1e-2, false), (1e-6, false), (1.0, true)] {
         let s = 0.5 * diameter;
         let y = [[-s, 0.0], [s, 0.0], [s, 0.0], [0.0, 9.0]];
-        let b = [3.0, 1.0, 2.0, 0.5];
+        let far = if is_far { 0.5 } else { 0.0 };
+        let b = [3.0, 1.0, 2.0, far];
         let x = [[-s, 0.1 * s], [s, 0.1 * s], [0.0, 0.3 * s], [0.1, 9.1]];
-        let a = [1.0, 1.0, 0.0, if is_far { 0.5 } else { 0.0 }];
+        let a = [1.0, 1.0, 0.0, far];
         for order in [[0, 1, 2, 3], [2, 1, 0, 3], [3, 1, 2, 0], [1, 3, 0, 2]] {
             let nu = planar(&order.map(|j| y[j]), &order.map(|j| b[j]));
             let mu = planar(&order.map(|i| x[i]), &order.map(|i| a[i]));

@@ -12,7 +12,6 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::small_weights::ACCURACY;
 use super::vertex::optimal_vertex;
 
 /// The factor by which the target of `P_ij s_ij` decreases in a step.
@@ -24,6 +23,8 @@ const LARGEST_CHANGE: f64 = 3.0;
 /// The gap at which the method stops, relative to the total mass of the plan. It was reached in 11
 /// to 69 steps on clouds of 2 to 100 atoms with weights in ratios up to 1e12.
 const GAP: f64 = 1e-14;
+/// The accuracy of potentials, those at a gap of 1e-14.
+pub(super) const ACCURACY: f64 = 1e-13;
 /// The largest number of steps.
 const STEPS: usize = 150;
 /// Steps without a smaller gap, although the products `P_ij s_ij` sum to less than it, after which
