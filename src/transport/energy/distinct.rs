@@ -1,5 +1,7 @@
 //! The distinct points of a measure: particles at one point are transported as one.
 
+use std::cmp::Ordering;
+
 use nalgebra::DVector;
 
 use crate::measure::EmpiricalMeasure;
@@ -10,17 +12,15 @@ pub(super) struct Distinct<T> {
     pub(super) measure: EmpiricalMeasure<T>,
     /// The distinct point of each particle.
     pub(super) of: Vec<usize>,
+    /// The distinct points in lexicographic order.
+    sorted: Vec<usize>,
 }
 
 impl<T: Real> Distinct<T> {
     pub(super) fn new(mu: &EmpiricalMeasure<T>) -> Self {
         let m = mu.len();
         let mut order: Vec<usize> = (0..m).collect();
-        let compare = |&a: &usize, &b: &usize| {
-            let (a, b) = (mu.particle(a), mu.particle(b));
-            a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal)
-        };
-        order.sort_by(compare); // stable: the first of equal particles is the first in the measure
+        order.sort_by(|&a, &b| compare(mu.particle(a), mu.particle(b))); // stable: the first of equal particles is the first in the measure
         let mut first: Vec<usize> = (0..m).collect();
         for pair in order.windows(2) {
             if mu.particle(pair[0]) == mu.particle(pair[1]) {
@@ -48,6 +48,23 @@ impl<T: Real> Distinct<T> {
                 of = (0..m).collect();
             }
         }
-        Self { measure, of }
+        let mut sorted: Vec<usize> = order.iter().map(|&i| of[i]).collect();
+        sorted.dedup();
+        Self {
+            measure,
+            of,
+            sorted,
+        }
     }
+
+    /// The distinct point at w, if there is one.
+    pub(super) fn find(&self, w: &[T]) -> Option<usize> {
+        let to_w = |&i: &usize| compare(self.measure.particle(i), w);
+        let found = self.sorted[self.sorted.binary_search_by(to_w).ok()?];
+        (self.measure.particle(found) == w).then_some(found) // not of NaN
+    }
+}
+
+fn compare<T: Real>(a: &[T], b: &[T]) -> Ordering {
+    a.partial_cmp(b).unwrap_or(Ordering::Equal)
 }

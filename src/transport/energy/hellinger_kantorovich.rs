@@ -12,6 +12,7 @@ use crate::real::{Real, real, to_f64};
 
 mod interior_point;
 mod small_weights;
+mod variation;
 mod vertex;
 
 use interior_point::{Solution, solve};
@@ -28,8 +29,12 @@ use interior_point::{Solution, solve};
 /// The first variation is `F'(mu)(w) = (1 - e^(-phi(w))) / 2` with the optimal potential
 /// `phi(w) = min_j c(w, y_j) - psi_j`, and the velocity is that of the plan,
 /// `v_i = -(1/2) sum_j P_ij grad c(w_i, y_j) / c_i`: minus the gradient of F where the optimal plan
-/// is unique, which holds for almost all positions; elsewhere F has a kink. The flow of
-/// [`Conic`](crate::integrator::Conic)`(1, 1)` is the gradient flow in the geometry of HK itself, and
+/// is unique, which holds for almost all positions; elsewhere F has a kink. At a particle whose mass is
+/// divided between points of the target it is F' that has a kink, and the descent direction of the first
+/// variation is the velocity. At points without mass it is that of the minimum over j; of several minima
+/// (up to rounding) it is the mean of their directions by the mass that the points `y_j` receive.
+///
+/// The flow of [`Conic`](crate::integrator::Conic)`(1, 1)` is the gradient flow in the geometry of HK itself, and
 /// for HK the geodesic to `nu` at `s = 1 - e^(-t)`, `HK^2` decaying as `e^(-2 t)`.
 ///
 /// # Laws
@@ -140,7 +145,7 @@ impl Cost {
 /// The plan of one evaluation, between the distinct points and the atoms.
 struct Plan<T> {
     distinct: Distinct<T>,
-    /// The distinct points with weights that are not negligible.
+    /// The distinct points with weights that are not negligible, in increasing order.
     points: Vec<usize>,
     /// The square roots of both masses.
     roots: [f64; 2],
@@ -201,7 +206,7 @@ impl<T: Real> HellingerKantorovichEnergy<T> {
         let scale = plan.roots[0] * plan.roots[1];
         for i in 0..mu.len() {
             let of = plan.distinct.of[i];
-            let Some(row) = plan.points.iter().position(|&point| point == of) else {
+            let Ok(row) = plan.points.binary_search(&of) else {
                 continue;
             };
             let share = to_f64(mu.weight(i)) / to_f64(plan.distinct.measure.weight(of));
@@ -260,45 +265,6 @@ impl<T: Real> HellingerKantorovichEnergy<T> {
         };
         (real(value), plan)
     }
-
-    /// `e^(-phi(w))`, and minus the gradient of F' at w in `descent`, by the potentials.
-    fn potential(&self, plan: &Plan<T>, w: &[T], descent: &mut [T]) -> f64 {
-        descent.fill(T::zero());
-        let Some(solution) = &plan.solution else {
-            return if self.reaches(w) { f64::INFINITY } else { 0.0 };
-        };
-        let mut z = vec![0.0; w.len()];
-        let mut best = (f64::INFINITY, 0);
-        for (&j, &psi) in self.atoms.iter().zip(&solution.psi) {
-            let cost = self
-                .cost
-                .value(distance(w, self.target.particle(j), &mut z));
-            if cost.is_finite() && cost - psi < best.0 {
-                best = (cost - psi, j);
-            }
-        }
-        let (phi, j) = best;
-        // Potentials of measures of mass 1: those of mu and nu differ by a constant.
-        let density = (-phi).exp() * (plan.roots[1] / plan.roots[0]);
-        if density > 0.0 && density.is_finite() {
-            let distance = distance(w, self.target.particle(j), &mut z);
-            let scale = -0.5 * density * self.cost.slope(distance);
-            for (descent, z) in descent.iter_mut().zip(&z) {
-                *descent = real(scale * z);
-            }
-        }
-        density
-    }
-
-    /// Returns true if the cost from w to an atom is finite.
-    fn reaches(&self, w: &[T]) -> bool {
-        let mut z = vec![0.0; w.len()];
-        let mut cost = |&j: &usize| {
-            self.cost
-                .value(distance(w, self.target.particle(j), &mut z))
-        };
-        self.atoms.iter().any(|j| cost(j).is_finite())
-    }
 }
 
 /// `|w - y|`, with `w - y` in z.
@@ -323,31 +289,9 @@ impl<T: Real> Energy<T> for HellingerKantorovichEnergy<T> {
         let (value, plan) = self.solve(mu);
         let nu = &plan.distinct.measure;
         let mut field = DMatrix::zeros(nu.dim(), nu.len());
-        let densities: Vec<f64> = (0..nu.len())
-            .map(|i| self.potential(&plan, nu.particle(i), column_mut(&mut field, i)))
-            .collect();
-        if let Some(solution) = &plan.solution {
-            let mut z = vec![0.0; nu.dim()];
-            for (row, &i) in plan.points.iter().enumerate() {
-                // Divided by `sum_j P_ij e^phi` instead of the equal `c_i`: the plan is accurate at
-                // the scale of the masses, not at that of small weights.
-                let plan = self.purified(&plan, solution, row);
-                let scale = densities[i] / plan.iter().sum::<f64>();
-                if !(scale > 0.0 && scale.is_finite()) {
-                    continue;
-                }
-                let mut sum = vec![0.0; nu.dim()];
-                for (&mass, &j) in plan.iter().zip(&self.atoms) {
-                    if mass > 0.0 {
-                        let distance = distance(nu.particle(i), self.target.particle(j), &mut z);
-                        let rate = -0.5 * mass * self.cost.slope(distance);
-                        sum.iter_mut().zip(&z).for_each(|(sum, z)| *sum += rate * z);
-                    }
-                }
-                for (v, sum) in column_mut(&mut field, i).iter_mut().zip(sum) {
-                    *v = real(scale * sum);
-                }
-            }
+        for i in 0..nu.len() {
+            let row = plan.points.binary_search(&i).ok();
+            self.variation(&plan, nu.particle(i), row, column_mut(&mut field, i));
         }
         for (i, &of) in plan.distinct.of.iter().enumerate() {
             column_mut(out, i).copy_from_slice(column(&field, of));
@@ -371,7 +315,10 @@ impl<T: Real> Energy<T> for HellingerKantorovichEnergy<T> {
         );
         let (value, plan) = self.solve(mu);
         for (i, variation) in values.iter_mut().enumerate() {
-            let density = self.potential(&plan, column(at, i), column_mut(descent, i));
+            let (w, descent) = (column(at, i), column_mut(descent, i));
+            let point = plan.distinct.find(w);
+            let row = point.and_then(|point| plan.points.binary_search(&point).ok());
+            let density = self.variation(&plan, w, row, descent);
             *variation = real(0.5 * (1.0 - density));
         }
         Some(value)

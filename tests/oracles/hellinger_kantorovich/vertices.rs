@@ -75,6 +75,11 @@ fn a_single_particle_in_reach() {
                     let size = exact[0].hypot(exact[1]);
                     let error = (v[0] - exact[0]).hypot(v[1] - exact[1]);
                     assert!(error <= 1e-10 * size, "{id:?}: {error:e} {size:e}");
+                    // The potential has a kink at a divided particle; its direction is that of the plan.
+                    let (mut values, mut descent) = ([0.0; 2], v.clone());
+                    let values = &mut values[..mu.len()];
+                    energy.first_variation(&mu, mu.points(), values, &mut descent);
+                    assert_eq!(descent, v, "{id:?}");
                 }
             }
         }
@@ -108,6 +113,38 @@ fn a_weight_beside_an_axis_of_symmetry() {
                         "{id:?}: {v} {rate} {z:?}"
                     );
                 }
+            }
+        }
+    }
+}
+
+/// A point without mass at which two points of the target attain the minimum of the potential: the mean
+/// of their directions, by the mass that they receive, in any order of the particles and of the target.
+#[test]
+fn points_without_mass_on_a_kink() {
+    for (diameter, is_far) in [(1.0, false), (1e-2, false), (1e-6, false), (1.0, true)] {
+        let s = 0.5 * diameter;
+        let y = [[-s, 0.0], [s, 0.0], [s, 0.0], [0.0, 9.0]];
+        let far = if is_far { 0.5 } else { 0.0 };
+        let b = [3.0, 1.0, 2.0, far];
+        let x = [[-s, 0.1 * s], [s, 0.1 * s], [0.0, 0.3 * s], [0.1, 9.1]];
+        let a = [1.0, 1.0, 0.0, far];
+        for order in [[0, 1, 2, 3], [2, 1, 0, 3], [3, 1, 2, 0], [1, 3, 0, 2]] {
+            let nu = planar(&order.map(|j| y[j]), &order.map(|j| b[j]));
+            let mu = planar(&order.map(|i| x[i]), &order.map(|i| a[i]));
+            for (is_conic, mut energy) in energies(&nu) {
+                let (mut values, mut descent) = ([0.0; 4], mu.points().clone());
+                energy.first_variation(&mu, mu.points(), &mut values, &mut descent);
+                let probe = order.iter().position(|&i| i == 2).unwrap();
+                let [c, slope] = cost(is_conic, s.hypot(0.3 * s));
+                let [own, _] = cost(is_conic, 0.1 * s);
+                // `e^(-phi) = 3 e^(-psi)` and `phi + psi = own` in each half.
+                let density = 3.0_f64.sqrt() * (0.5 * own - c).exp();
+                let exact = -0.5 * density * slope * 0.3 * s;
+                let found = [descent[(0, probe)], descent[(1, probe)]];
+                let error = found[0].hypot(found[1] - exact);
+                let id = (diameter, is_far, order, is_conic);
+                assert!(error <= 1e-12 * exact.abs(), "{id:?}: {found:?} {exact:e}");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The plan of particles of small weights that the optimal forest does not determine.
 
+use super::interior_point::ACCURACY;
 use super::{HellingerKantorovichEnergy, Plan, Solution, distance};
 use crate::real::{Real, to_f64};
 
@@ -10,8 +11,6 @@ const SMALL: f64 = 1e-6;
 /// The change of a potential of the target by a mass, in units of its share of the marginal, with a
 /// reserve: it is 1 to first order.
 const REACH: f64 = 4.0;
-/// The accuracy of potentials, those at a gap of 1e-14.
-const ACCURACY: f64 = 1e-13;
 
 impl<T: Real> HellingerKantorovichEnergy<T> {
     /// The plan of a distinct point, without the entries of a small weight that are 0 at the optimum.

@@ -14,7 +14,7 @@ use nalgebra::DMatrix;
 /// the forest.
 const PART: f64 = 1e-7;
 /// Units of rounding of a sum of costs along a path, and of a sum of masses, relative to its terms.
-const UNITS: f64 = 16.0 * f64::EPSILON;
+pub(super) const UNITS: f64 = 16.0 * f64::EPSILON;
 /// The error of the entries of a point that is divided, relative to its mass, up to which they are
 /// those of the forest.
 const ACCURACY: f64 = 1e-8;
@@ -58,6 +58,8 @@ struct Forest<'a> {
 pub(super) struct Vertex {
     pub(super) plan: DMatrix<f64>,
     pub(super) psi: Vec<f64>,
+    /// A bound of the rounding error of the potentials, but for a common constant.
+    pub(super) error: f64,
     /// Whether the entries of each point of a are accurate at the scale of its weight.
     pub(super) accurate: Vec<bool>,
 }
@@ -83,6 +85,7 @@ pub(super) fn optimal_vertex(
             .iter()
             .map(|node| node.potential)
             .collect(),
+        error: forest.error(),
         accurate: forest.accurate(),
     })
 }
@@ -313,6 +316,19 @@ impl<'a> Forest<'a> {
         let (cost, n) = (self.cost, self.cost.nrows());
         let all = (0..cost.ncols()).flat_map(move |i| (0..n).map(move |j| (j, i)));
         all.filter(move |&index| cost[index].is_finite())
+    }
+
+    /// A bound of the rounding error of the potentials of b, but for a common constant. The constants of
+    /// several trees have errors of their own, those of masses of sum 1.
+    fn error(&self) -> f64 {
+        let nodes = &self.nodes[self.len()..];
+        let connected = nodes.iter().filter(|node| node.potential.is_finite());
+        let size = |node: &Node| node.costs + node.potential.abs();
+        let largest = connected.clone().map(size).fold(0.0, f64::max);
+        let mut trees = connected.map(|node| node.root);
+        let first = trees.next();
+        let constants = f64::from(trees.any(|root| Some(root) != first));
+        UNITS * (largest + constants)
     }
 
     /// Whether the entries of each point of a are determined: it does not belong to a cycle of pairs
