@@ -44,8 +44,8 @@ const RUN: usize = 2048;
 /// Bytes of the particles of a backward task, if they are many: a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
 
-/// Particles of a task whose lanes are features, which computes all tables: so many are enough, at
-/// least unless there are less, and at most, so that their sums stay in the L2 cache.
+/// Particles of a task whose lanes are features: a number that repays the tables, the least one, and
+/// the largest one, whose sums stay in the L2 cache.
 const ROWS_OF_TASK: [usize; 3] = [512, 32, 2048];
 
 /// Multiplications of a task, at least: about 5 us in `f32`, against 1 us for its start.
