@@ -172,9 +172,7 @@ impl Level {
 
     fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if std::env::var_os("WF_AVX2").is_none()
-            && let Some(simd) = Avx512::detect()
-        {
+        if let Some(simd) = Avx512::detect() {
             return Self::Avx512(simd);
         } else if let Some(simd) = Avx2::detect() {
             return Self::Avx2(simd);
