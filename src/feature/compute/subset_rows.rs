@@ -235,7 +235,8 @@ impl<E: SimdScalar> SubsetRows<'_, E> {
             let i = self.first + tile;
             let words = &words[i / Q * Q * rows + i % Q + skip * Q..];
             let signs = signs::<E, P>(words, of_batch, Q);
-            // In different batches, and the first line of a row is the last one of the row before.
+            // Lines of `w` are requested in the first batch, those of `out` for the next block in the last
+            // one: few at a time. The first line of a row is the last one of the block before.
             if first == 0 {
                 let ahead = if LAST { tile + AHEAD * P } else { tile };
                 for i in (ahead..count).take(P) {
