@@ -44,9 +44,12 @@ const RUN: usize = 2048;
 /// Bytes of the particles of a backward task, if they are many: a part of the L2 cache.
 const BLOCK: usize = 64 << 10;
 
-/// Particles of a task whose lanes are features: a number that repays the tables, the least one, and
-/// the largest one, whose sums stay in the L2 cache.
-const ROWS_OF_TASK: [usize; 3] = [512, 32, 2048];
+/// Particles of a task whose lanes are features, at most: they repay the tables, and their sums stay in
+/// the L2 cache.
+pub(super) const PARTICLES: usize = 512;
+
+/// Particles of such a task, at least.
+const FEW_PARTICLES: usize = 32;
 
 /// Multiplications of a task, at least: about 5 us in `f32`, against 1 us for its start.
 pub(super) const TASK: f64 = 3e5;
@@ -166,11 +169,9 @@ impl Blocking {
                 m.div_ceil(chunks).next_multiple_of(vector_tile::<T>())
             }
             Some(LinearKernel::SubsetRows) => {
-                let [most, least] = [1, 4].map(|tasks| m.div_ceil(tasks * threads));
-                let block = most.min(ROWS_OF_TASK[0]).max(least);
-                block
-                    .clamp(ROWS_OF_TASK[1], ROWS_OF_TASK[2])
-                    .next_multiple_of(tile)
+                let most = PARTICLES / tile * tile;
+                let block = m.div_ceil(threads).max(FEW_PARTICLES);
+                block.next_multiple_of(tile).min(most)
             }
             _ => {
                 let strip = if kernel.is_some() { FEW * width } else { STRIP };

@@ -7,12 +7,12 @@
 //! processes four samples.
 //!
 //! A task owns a chunk of particles. For each block of features, the tables of a batch of samples serve
-//! all its particles; the sums are in the output between the batches. After the last one they are
-//! replaced by the velocities, so that weights and velocities pass through memory once.
+//! all its particles, whose sums are in the L2 cache between the batches. After the last one their
+//! velocities are written, so that weights and velocities pass through memory once.
 
 use std::hint::black_box;
 
-use super::blocking::Blocking;
+use super::blocking::{Blocking, PARTICLES};
 use super::signs::SIGN_ROWS;
 use crate::activation::Slopes;
 use crate::numeric::packed::line;
@@ -32,6 +32,9 @@ const LINES: usize = 2;
 
 /// Scalars of a line at most.
 const LINE: usize = 16;
+
+/// Particles of a tile of two vectors of features.
+const TILE: usize = 4;
 
 /// Tiles of particles ahead of the current one whose cache lines are requested.
 const AHEAD: usize = 2;
@@ -67,6 +70,25 @@ launch!(SubsetRows);
 #[repr(align(64))]
 struct Tables<X>([X; LINES * ROWS * BATCH / GROUP]);
 
+/// The sums of the particles of a task.
+#[repr(align(64))]
+struct Sums<E, X, Y> {
+    /// Those over the samples before the current batch, for the features of a block.
+    blocks: [X; LINES * PARTICLES],
+    /// The products of `b_i` and `G_i` for the features before the current block, in lanes.
+    products: [Y; PARTICLES],
+    /// The factors of `G_i`.
+    scales: [E; PARTICLES],
+}
+
+/// The scratch memory of a task.
+struct Scratch<'a, E, X> {
+    tables: &'a mut [X],
+    sums: &'a mut [X],
+    products: &'a mut [X],
+    scales: &'a [E],
+}
+
 impl<E: SimdScalar> SimdKernel for SubsetRows<'_, E> {
     type Scalar = E;
     type Output = ();
@@ -75,18 +97,33 @@ impl<E: SimdScalar> SimdKernel for SubsetRows<'_, E> {
     fn run<S: Simd<E>, const R: usize, const V: usize>(mut self, s: S) {
         let lanes = S::lanes(&s.zero()).len();
         let mut tables = Tables([[s.zero(); V]; LINES * ROWS * BATCH / GROUP]);
-        let tables = tables.0.as_flattened_mut();
+        let mut sums = Sums {
+            blocks: [[s.zero(); V]; LINES * PARTICLES],
+            products: [s.zero(); PARTICLES],
+            scales: [E::one(); PARTICLES],
+        };
+        if self.last {
+            for (scale, w) in sums.scales.iter_mut().zip(self.w.chunks_exact(self.d + 1)) {
+                *scale = -w[0];
+            }
+        }
+        let scratch = &mut Scratch {
+            tables: tables.0.as_flattened_mut(),
+            sums: sums.blocks.as_flattened_mut(),
+            products: &mut sums.products,
+            scales: &sums.scales,
+        };
         for feature in (0..self.d).step_by(LINES * V * lanes) {
             macro_rules! width {
                 ($($width:literal)+) => {
                     match (self.d - feature).div_ceil(lanes).min(LINES * V) {
                         // Sums of 8 vectors in registers, about, hide the latency of an addition.
-                        1 if V == 1 => self.batches::<S, 8, SIGN_ROWS, 1>(s, feature, tables),
-                        2 if V == 1 => self.batches::<S, 4, SIGN_ROWS, 2>(s, feature, tables),
-                        1 => self.batches::<S, R, R, 1>(s, feature, tables),
-                        2 => self.batches::<S, R, R, 2>(s, feature, tables),
+                        1 if V == 1 => self.batches::<S, 8, SIGN_ROWS, 1>(s, feature, scratch),
+                        2 if V == 1 => self.batches::<S, TILE, SIGN_ROWS, 2>(s, feature, scratch),
+                        1 => self.batches::<S, R, R, 1>(s, feature, scratch),
+                        2 => self.batches::<S, R, R, 2>(s, feature, scratch),
                         $(..=$width if const { 1 < V && $width <= LINES * V } => {
-                            self.batches::<S, 2, R, $width>(s, feature, tables);
+                            self.batches::<S, 2, R, $width>(s, feature, scratch);
                         })+
                         _ => unreachable!("a block has at most {LINES} lines"),
                     }
@@ -97,7 +134,7 @@ impl<E: SimdScalar> SimdKernel for SubsetRows<'_, E> {
     }
 }
 
-/// Samples of a panel whose tables are in use, and features.
+/// Samples whose tables are in use, and features.
 #[derive(Clone, Copy)]
 struct Batch {
     /// The first sample of the panel, and its samples.
@@ -116,33 +153,30 @@ impl<E: SimdScalar> SubsetRows<'_, E> {
         &mut self,
         s: S,
         feature: usize,
-        tables: &mut [S::Vector],
+        scratch: &mut Scratch<'_, E, S::Vector>,
     ) {
         let Blocking { panel, padded, .. } = self.blocking;
-        let (tables, _) = tables.as_chunks_mut::<C>().0.as_chunks_mut::<ROWS>();
         for start in (0..padded).step_by(panel) {
             let panel = panel.min(padded - start);
             for first in (0..panel).step_by(BATCH) {
                 let samples = [start + first, BATCH.min(panel - first)];
-                let tables = &mut tables[..samples[1] / GROUP];
                 let panel = [start, panel];
                 let batch = Batch {
                     panel,
                     samples,
                     feature,
                 };
+                let (tables, _) = scratch.tables.as_chunks_mut::<C>().0.as_chunks_mut();
+                let tables = &mut tables[..samples[1] / GROUP];
                 if self.slopes.negative == E::zero() {
                     self.fill::<S, C, false>(s, batch, tables);
                 } else {
                     self.fill::<S, C, true>(s, batch, tables);
                 }
-                let add = self.add || samples[0] > 0;
-                let last = self.last && samples[0] + samples[1] == padded;
-                match (add, last) {
-                    (false, false) => self.tiles::<S, P, Q, C, false, false>(s, batch, tables),
-                    (false, true) => self.tiles::<S, P, Q, C, false, true>(s, batch, tables),
-                    (true, false) => self.tiles::<S, P, Q, C, true, false>(s, batch, tables),
-                    (true, true) => self.tiles::<S, P, Q, C, true, true>(s, batch, tables),
+                if samples[0] + samples[1] == padded {
+                    self.tiles::<S, P, Q, C, true>(s, batch, scratch);
+                } else {
+                    self.tiles::<S, P, Q, C, false>(s, batch, scratch);
                 }
             }
         }
@@ -200,78 +234,122 @@ impl<E: SimdScalar> SubsetRows<'_, E> {
         }
     }
 
-    /// Adds the sums over the samples of the tables to those of all particles if `ADD`, which they
-    /// overwrite otherwise, and replaces these by the velocities if `LAST`.
+    /// Adds the sums over the samples of the tables to those of all particles, and writes the result
+    /// to the output if they are the `LAST` ones.
     #[inline(always)]
-    fn tiles<
-        S: Simd<E>,
-        const P: usize,
-        const Q: usize,
-        const C: usize,
-        const ADD: bool,
-        const LAST: bool,
-    >(
+    fn tiles<S: Simd<E>, const P: usize, const Q: usize, const C: usize, const LAST: bool>(
         &mut self,
         s: S,
         batch: Batch,
-        tables: &[[[S::Vector; C]; ROWS]],
+        scratch: &mut Scratch<'_, E, S::Vector>,
     ) {
         let Batch {
             panel: [start, panel],
             samples: [first, samples],
             feature,
         } = batch;
+        let (tables, _) = scratch.tables.as_chunks::<C>().0.as_chunks();
+        let (tables, (sums, _)) = (&tables[..samples / GROUP], scratch.sums.as_chunks_mut());
         let (word, p) = (8 * size_of::<E>(), self.d + 1);
         let particles = self.blocking.stored_particles;
         let (rows, skip) = (panel.div_ceil(word), (first - start) / word);
         let words = &self.words[start / word * particles..][..rows * particles];
         let of_batch = samples.div_ceil(word);
-        let lanes = S::lanes(&s.zero()).len();
-        let features = feature..(feature + C * lanes).min(self.d);
-        let (d, len, w) = (self.d, features.len(), self.w);
-        let (out, values) = (&mut *self.out, &mut *self.values);
-        let count = out.len() / p;
+        let count = self.out.len() / p;
         for tile in (0..count).step_by(P) {
             let i = self.first + tile;
             let words = &words[i / Q * Q * rows + i % Q + skip * Q..];
             let signs = signs::<E, P>(words, of_batch, Q);
-            // Lines of `w` are requested in the first batch, those of `out` for the next block in the last
-            // one: few at a time. The first line of a row is the last one of the block before.
-            if first == 0 {
-                let ahead = if LAST { tile + AHEAD * P } else { tile };
-                for i in (ahead..count).take(P) {
-                    let row = &w[i * p + 1 + feature..][..len];
-                    for entry in (line::<E>()..len).step_by(line::<E>()).chain([len - 1]) {
-                        s.prefetch(&row[entry]);
-                    }
+            let ahead = if LAST { AHEAD * P } else { 0 };
+            for i in tile + ahead..tile + ahead + P {
+                let row = i * p + 1 + feature;
+                if first == 0 {
+                    request(s, self.w, row);
                 }
-            }
-            if LAST {
-                for i in (tile..count).take(P) {
-                    let next = i * p + features.end;
-                    for entry in 1..=LINES {
-                        if let Some(entry) = out.get(next + entry * line::<E>()) {
-                            s.prefetch(entry);
-                        }
-                    }
-                }
-            }
-            let sums = sums::<E, S, P, C>(s, signs, tables);
-            for r in 0..P.min(count - tile) {
-                let row = (tile + r) * p + 1 + feature;
-                let (b, db) = (&w[row..row + len], &mut out[row..row + len]);
-                let scale = if LAST { -w[(tile + r) * p] } else { E::one() };
-                let dot = finish::<E, S, C, ADD, LAST>(s, &sums[r], scale, b, db);
                 if LAST {
-                    let da = &mut out[(tile + r) * p];
-                    *da = if feature == 0 { -dot } else { *da - dot };
-                    if features.end == d
-                        && let Some(value) = values.get_mut(tile + r)
-                    {
-                        *value = scale * *da;
+                    request(s, self.out, row);
+                }
+            }
+            let mut total = selected_sums::<E, S, P, C>(s, signs, tables);
+            let sums: &mut [[S::Vector; C]] = &mut sums[tile..tile + P];
+            for r in 0..P {
+                for c in 0..C {
+                    if first > 0 {
+                        total[r][c] = s.add(sums[r][c], total[r][c]);
+                    }
+                    if !LAST {
+                        sums[r][c] = total[r][c];
                     }
                 }
             }
+            if !LAST {
+                continue;
+            }
+            for r in 0..P.min(count - tile) {
+                let scale = scratch.scales[tile + r];
+                let products = &mut scratch.products[tile + r];
+                self.finish(s, tile + r, feature, &total[r], scale, products);
+            }
+        }
+    }
+
+    /// Writes the velocities of particle i of the chunk, or the sums if other samples follow, for a
+    /// block of features with these sums.
+    #[inline(always)]
+    fn finish<S: Simd<E>, const C: usize>(
+        &mut self,
+        s: S,
+        i: usize,
+        feature: usize,
+        sums: &[S::Vector; C],
+        scale: E,
+        products: &mut S::Vector,
+    ) {
+        let (p, width) = (self.d + 1, C * S::lanes(&s.zero()).len());
+        let (row, len) = (i * p + 1 + feature, width.min(self.d - feature));
+        let (b, db) = (&self.w[row..row + len], &mut self.out[row..row + len]);
+        if feature == 0 {
+            *products = s.zero();
+        }
+        let mut write = |b: &[E], db: &mut [E]| {
+            let (b, db) = (&S::vectors(b)[..C], &mut S::vectors_mut(db)[..C]);
+            for c in 0..C {
+                let sum = if self.add {
+                    s.add(db[c], sums[c])
+                } else {
+                    sums[c]
+                };
+                *products = s.mul_add(b[c], sum, *products);
+                db[c] = s.mul(s.splat(scale), sum);
+            }
+        };
+        if len == width {
+            write(b, db);
+        } else {
+            let mut padded = [[E::zero(); LINES * LINE]; 2];
+            padded[0][..len].copy_from_slice(b);
+            padded[1][..len].copy_from_slice(db);
+            let [b, padded] = &mut padded;
+            write(b, padded);
+            db.copy_from_slice(&padded[..len]);
+        }
+        if self.last && feature + len == self.d {
+            let da = -s.reduce_sum(*products);
+            self.out[i * p] = da;
+            if let Some(value) = self.values.get_mut(i) {
+                *value = scale * da;
+            }
+        }
+    }
+}
+
+/// Requests the cache lines of a block of features from `row` on. (The first one is the last one of the
+/// block before.)
+#[inline(always)]
+fn request<E: SimdScalar, S: Simd<E>>(s: S, x: &[E], row: usize) {
+    if let Some(x) = x.get(row..row + LINES * line::<E>()) {
+        for l in 1..=LINES {
+            s.prefetch(&x[l * line::<E>() - 1]);
         }
     }
 }
@@ -293,7 +371,7 @@ fn signs<E: SimdScalar, const P: usize>(words: &[E], rows: usize, stride: usize)
 
 /// The sums of the rows of all tables that the signs of P particles select.
 #[inline(always)]
-fn sums<E: SimdScalar, S: Simd<E>, const P: usize, const C: usize>(
+fn selected_sums<E: SimdScalar, S: Simd<E>, const P: usize, const C: usize>(
     s: S,
     mut signs: [u64; P],
     tables: &[[[S::Vector; C]; ROWS]],
@@ -315,46 +393,4 @@ fn sums<E: SimdScalar, S: Simd<E>, const P: usize, const C: usize>(
         }
     }
     sums
-}
-
-/// Adds `sums` to `db` if `ADD`, and overwrites it otherwise; if `LAST`, multiplies by the scale and
-/// returns `<b, db>` before.
-#[inline(always)]
-fn finish<E: SimdScalar, S: Simd<E>, const C: usize, const ADD: bool, const LAST: bool>(
-    s: S,
-    sums: &[S::Vector; C],
-    scale: E,
-    b: &[E],
-    db: &mut [E],
-) -> E {
-    let lanes = S::lanes(&s.zero()).len();
-    let (mut dot, mut rest) = (s.zero(), E::zero());
-    for c in 0..C {
-        let (mut sum, first) = (sums[c], c * lanes);
-        if first + lanes <= db.len() {
-            let db = &mut S::vectors_mut(&mut db[first..first + lanes])[0];
-            if ADD {
-                sum = s.add(*db, sum);
-            }
-            if LAST {
-                dot = s.mul_add(S::vectors(&b[first..first + lanes])[0], sum, dot);
-                sum = s.mul(s.splat(scale), sum);
-            }
-            *db = sum;
-            continue;
-        }
-        for f in first..db.len() {
-            let mut sum = S::lanes(&sum)[f - first];
-            if ADD {
-                sum += db[f];
-            }
-            if LAST {
-                rest += b[f] * sum;
-                sum *= scale;
-            }
-            db[f] = sum;
-        }
-        break;
-    }
-    if LAST { s.reduce_sum(dot) + rest } else { rest }
 }
