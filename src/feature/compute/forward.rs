@@ -15,8 +15,11 @@ use crate::activation::Slopes;
 use crate::numeric::packed::line;
 use crate::numeric::simd::{Simd, SimdKernel, SimdScalar, bytes_mut, launch};
 
-/// Tiles that use a block of features while it is in the L2 cache.
-const GROUP: usize = 4;
+/// Rows of a tile if V = 1: their sums with two lines are in registers.
+const TILE: usize = 8;
+
+/// Particles that use a block of features while it is in the L2 cache, at most.
+const PARTICLES: usize = 64;
 
 /// How signs are stored: not, or in words of one particle or of one sample.
 const NOTHING: u8 = 0;
@@ -50,55 +53,52 @@ impl<E: SimdScalar> SimdKernel for LinearForward<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) {
         if V == 1 {
-            self.tiles::<S, SIGN_ROWS, V>(s);
+            self.tiles::<S, TILE, SIGN_ROWS, V>(s);
         } else {
-            self.tiles::<S, R, V>(s);
+            self.tiles::<S, R, R, V>(s);
         }
     }
 }
 
 impl<E: SimdScalar> LinearForward<'_, E> {
-    /// All particles, in tiles of R.
+    /// All particles, in tiles of R; the words of signs of Q particles are neighbours.
     #[inline(always)]
-    fn tiles<S: Simd<E>, const R: usize, const V: usize>(mut self, s: S) {
+    fn tiles<S: Simd<E>, const R: usize, const Q: usize, const V: usize>(mut self, s: S) {
         self.h.fill(E::zero());
         let m = self.operands.particles();
         let leading = leading_features::<E>(self.operands.d);
         if leading == 0 {
             for i in (0..m).step_by(R) {
-                self.tile::<S, R, V>(s, i, &[]);
+                self.tile::<S, R, Q, V>(s, i, &[]);
             }
             return;
         }
         let (n, lines) = (self.h.len(), self.h.len() / line::<E>());
-        let mut partial = Rows::<E, { GROUP * SIGN_ROWS * WIDE_PANEL / SAMPLES }>::zeros();
-        let partial = partial.first(GROUP * R, n);
+        let mut partial = Rows::<E, { PARTICLES * WIDE_PANEL / SAMPLES }>::zeros();
+        let of_group = PARTICLES / R * R;
+        let partial = partial.first(of_group, n);
         let mut packed = Rows::<E, R>::zeros();
-        for group in (0..m).step_by(GROUP * R) {
+        for group in (0..m).step_by(of_group) {
             // All tiles of the group use one block of features before the next is loaded.
-            let tiles = group..(group + GROUP * R).min(m);
+            let tiles = (group..(group + of_group).min(m)).step_by(R);
             for first in (0..leading).step_by(depth::<E>()) {
-                for (i, rows) in tiles
-                    .clone()
-                    .step_by(R)
-                    .zip(partial.chunks_exact_mut(R * n))
-                {
+                for (i, rows) in tiles.clone().zip(partial.chunks_exact_mut(R * n)) {
                     let b = [i, i + R].map(|i| self.operands.directions::<R>(i));
                     let b = [b[0], columns(&b[1], first, depth::<E>())];
                     let sums = tile_sums::<E, S, R, V>(rows, lines);
                     add_products::<E, S, R, V>(s, b, self.lines, first, &mut packed, sums);
                 }
             }
-            for (i, rows) in tiles.step_by(R).zip(partial.chunks_exact_mut(R * n)) {
+            for (i, rows) in tiles.zip(partial.chunks_exact_mut(R * n)) {
                 let sums = tile_sums::<E, S, R, V>(rows, lines);
-                self.tile::<S, R, V>(s, i, sums);
+                self.tile::<S, R, Q, V>(s, i, sums);
             }
         }
     }
 
     /// Adds the particles of one tile, from i on, to all predictions of the panel.
     #[inline(always)]
-    fn tile<S: Simd<E>, const R: usize, const V: usize>(
+    fn tile<S: Simd<E>, const R: usize, const Q: usize, const V: usize>(
         &mut self,
         s: S,
         i: usize,
@@ -108,24 +108,31 @@ impl<E: SimdScalar> LinearForward<'_, E> {
         let n = self.h.len();
         let by_particle = S::MASKED || self.operands.d > FEW;
         let end = if by_particle {
-            (i + R) * n.div_ceil(self.per_word)
+            (i / Q + 1) * Q * n.div_ceil(self.per_word)
         } else {
             (i / self.per_word + 1) * n
         };
         let stored = end <= self.words.len();
         match (leaky, stored, by_particle) {
-            (false, false, _) => self.add::<S, R, V, false, NOTHING>(s, i, sums),
-            (true, false, _) => self.add::<S, R, V, true, NOTHING>(s, i, sums),
-            (false, true, true) => self.add::<S, R, V, false, BY_PARTICLE>(s, i, sums),
-            (true, true, true) => self.add::<S, R, V, true, BY_PARTICLE>(s, i, sums),
-            (false, true, false) => self.add::<S, R, V, false, BY_SAMPLE>(s, i, sums),
-            (true, true, false) => self.add::<S, R, V, true, BY_SAMPLE>(s, i, sums),
+            (false, false, _) => self.add::<S, R, Q, V, false, NOTHING>(s, i, sums),
+            (true, false, _) => self.add::<S, R, Q, V, true, NOTHING>(s, i, sums),
+            (false, true, true) => self.add::<S, R, Q, V, false, BY_PARTICLE>(s, i, sums),
+            (true, true, true) => self.add::<S, R, Q, V, true, BY_PARTICLE>(s, i, sums),
+            (false, true, false) => self.add::<S, R, Q, V, false, BY_SAMPLE>(s, i, sums),
+            (true, true, false) => self.add::<S, R, Q, V, true, BY_SAMPLE>(s, i, sums),
         }
     }
 
     /// [`tile`](Self::tile), given whether sigma is not 0 below 0 and how signs are stored.
     #[inline(always)]
-    fn add<S: Simd<E>, const R: usize, const V: usize, const LEAKY: bool, const STORE: u8>(
+    fn add<
+        S: Simd<E>,
+        const R: usize,
+        const Q: usize,
+        const V: usize,
+        const LEAKY: bool,
+        const STORE: u8,
+    >(
         &mut self,
         s: S,
         i: usize,
@@ -145,7 +152,8 @@ impl<E: SimdScalar> LinearForward<'_, E> {
         let (mut words, mut rows) = (&mut [][..], &mut [][..]);
         if STORE == BY_PARTICLE {
             let row = n.div_ceil(self.per_word);
-            rows = bytes_mut(&mut self.words[i * row..(i + R) * row]);
+            let (group, first) = (i / Q * Q * row, i % Q);
+            rows = bytes_mut(&mut self.words[group + first..group + Q * row]);
         } else if STORE == BY_SAMPLE {
             words = S::vectors_mut(&mut self.words[row..row + n])
                 .as_chunks_mut::<V>()
@@ -192,7 +200,7 @@ impl<E: SimdScalar> LinearForward<'_, E> {
                     }
                 }
                 if STORE == BY_PARTICLE {
-                    store_signs(s, u, l, rows);
+                    store_signs::<E, S, R, Q, V>(s, u, l, rows);
                 }
             },
         );
@@ -200,9 +208,9 @@ impl<E: SimdScalar> LinearForward<'_, E> {
 }
 
 /// Stores the signs of the preactivations `u` of R particles on line l to their words, given as
-/// bytes: those of one row after the other.
+/// bytes: those of one row after the other, at a distance of Q words.
 #[inline(always)]
-fn store_signs<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
+fn store_signs<E: SimdScalar, S: Simd<E>, const R: usize, const Q: usize, const V: usize>(
     s: S,
     u: &[[S::Vector; V]; R],
     l: usize,
@@ -211,7 +219,7 @@ fn store_signs<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     let (lanes, word) = (S::lanes(&s.zero()).len(), size_of::<E>());
     let part = V * lanes / 8;
     let parts = word / part;
-    let row = &mut rows[l / parts * R * word..][..R * word];
+    let row = &mut rows[l / parts * Q * word..][..R * word];
     for r in 0..R {
         let mut bits = 0;
         for v in 0..V {

@@ -3,6 +3,8 @@
 //!
 //! Every sum has a fixed order, so a result does not depend on which thread computes it.
 
+use std::ops::Range;
+
 use super::blocking::SAMPLES;
 use super::operands::{Panel, Rows};
 use crate::numeric::packed::{line, whole_lines};
@@ -11,6 +13,9 @@ use crate::numeric::simd::{Simd, SimdScalar};
 /// Bytes of a particle per block of the inner dimension (the `kc` of BLIS), so that the particles
 /// of a tile and the line stay in the L1 cache.
 const DEPTH: usize = 1024;
+
+/// Ways of the L1 cache, at least.
+const WAYS: usize = 8;
 
 /// The `len` entries from `first` on of each row.
 #[inline(always)]
@@ -26,45 +31,66 @@ pub(super) fn columns<'a, X, const R: usize>(
     columns
 }
 
-/// `u[r][w] = init + sum_f b[r][f] x[f][w]` for the features in one line `x` (`d x W`).
+/// `u[l][r][w] = u[l][r][w] + sum_f b[r][f] x[l][f][w]` for the features in the lines `x[l]`
+/// (each `d x W`).
 #[inline(always)]
-fn products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
+fn products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize, const L: usize>(
     s: S,
     b: &[&[E]; R],
-    x: &[[S::Vector; V]],
-    mut u: [[S::Vector; V]; R],
-) -> [[S::Vector; V]; R] {
-    let (fours, rest) = x.as_chunks::<4>();
+    x: [&[[S::Vector; V]]; L],
+    mut u: [[[S::Vector; V]; R]; L],
+) -> [[[S::Vector; V]; R]; L] {
+    let (fours, last) = (x[0].len() / 4, x[0].len() % 4);
+    let mut x_fours = [&x[0].as_chunks::<4>().0[..0]; L];
+    for l in 0..L {
+        x_fours[l] = &x[l].as_chunks().0[..fours];
+    }
     let mut b_fours = [&b[0].as_chunks::<4>().0[..0]; R];
     for r in 0..R {
-        b_fours[r] = &b[r].as_chunks().0[..fours.len()];
+        b_fours[r] = &b[r].as_chunks().0[..fours];
     }
-    // The rows of 16 particles have more addresses than there are registers for them.
-    for (q, x) in fours.iter().enumerate() {
-        let mut b = [&b_fours[0][0]; R];
+    // Many rows have more addresses than there are registers for them.
+    for q in 0..fours {
+        let (mut x, mut b) = ([&x_fours[0][0]; L], [&b_fours[0][0]; R]);
+        for l in 0..L {
+            x[l] = &x_fours[l][q];
+        }
         for r in 0..R {
             b[r] = &b_fours[r][q];
         }
         for f in 0..4 {
             for r in 0..R {
                 let b = s.splat(b[r][f]);
-                for v in 0..V {
-                    u[r][v] = s.mul_add(b, x[f][v], u[r][v]);
+                for l in 0..L {
+                    for v in 0..V {
+                        u[l][r][v] = s.mul_add(b, x[l][f][v], u[l][r][v]);
+                    }
                 }
             }
         }
     }
-    let b = columns(b, 4 * fours.len(), rest.len());
-    for f in 0..rest.len() {
-        let x = rest[f];
+    let b = columns(b, 4 * fours, last);
+    for f in 0..last {
         for r in 0..R {
             let b = s.splat(b[r][f]);
-            for v in 0..V {
-                u[r][v] = s.mul_add(b, x[v], u[r][v]);
+            for l in 0..L {
+                for v in 0..V {
+                    u[l][r][v] = s.mul_add(b, x[l][4 * fours + f][v], u[l][r][v]);
+                }
             }
         }
     }
     u
+}
+
+/// Lines whose products use a coordinate of a particle once it is loaded, if a line is one vector: with
+/// one line, there would be more loads than multiplications.
+const PAIR: usize = 2;
+
+/// The lines of a tile on `lines` lines that are processed in pairs.
+#[inline(always)]
+const fn paired<const V: usize>(lines: usize) -> usize {
+    if V == 1 { lines / PAIR * PAIR } else { 0 }
 }
 
 /// Features of a block of the inner dimension.
@@ -77,14 +103,14 @@ pub(super) const fn leading_features<E>(d: usize) -> usize {
     (d - 1) / depth::<E>() * depth::<E>()
 }
 
-/// Requests part `l`, of `parts` equal ones, of the rows that the next tile reads.
+/// Requests the parts `l`, of `parts` equal ones, of the rows that are read next.
 ///
 /// Rows of a tile are too short for the prefetchers of processors, and too many.
 #[inline(always)]
-fn prefetch<E, S: Simd<E>, const R: usize>(s: S, rows: &[&[E]; R], l: usize, parts: usize) {
+fn prefetch<E, S: Simd<E>, const R: usize>(s: S, rows: &[&[E]; R], l: Range<usize>, parts: usize) {
     let lines = rows[0].len().div_ceil(line::<E>());
     let part = lines.div_ceil(parts);
-    for c in l * part..((l + 1) * part).min(lines) {
+    for c in l.start * part..(l.end * part).min(lines) {
         for r in 0..R {
             s.prefetch(&rows[r][c * line::<E>()]);
         }
@@ -92,10 +118,11 @@ fn prefetch<E, S: Simd<E>, const R: usize>(s: S, rows: &[&[E]; R], l: usize, par
 }
 
 /// Adds the products of `R` particles `b` with the samples `x` in lines (each `d x W`) to their
-/// `partial` sums, a tile for each line: those of one block of features from `first` on, which are
-/// copied to `packed`. The rows `next` are prefetched.
+/// `partial` sums, a tile for each line: those of one block of features from `first` on. The rows
+/// `next` are prefetched.
 ///
-/// Rows whose distance is nearly a multiple of 4096 bytes would share few sets of the L1 cache.
+/// Rows whose distance is nearly a multiple of 4096 bytes share few sets of the L1 cache: more than
+/// [`WAYS`] rows are copied to `packed`.
 #[inline(always)]
 pub(super) fn add_products<E: SimdScalar, S: Simd<E>, const R: usize, const V: usize>(
     s: S,
@@ -107,18 +134,28 @@ pub(super) fn add_products<E: SimdScalar, S: Simd<E>, const R: usize, const V: u
 ) {
     let (d, depth, lines) = (b[0].len(), depth::<E>(), partial.len());
     let (x, _) = S::vectors(x).as_chunks::<V>();
-    let packed = packed.first(R, depth);
-    for r in 0..R {
-        packed[r * depth..][..depth].copy_from_slice(&b[r][first..][..depth]);
+    let mut b = columns(&b, first, depth);
+    if R > WAYS {
+        let packed = packed.first(R, depth);
+        for r in 0..R {
+            packed[r * depth..][..depth].copy_from_slice(b[r]);
+        }
+        for r in 0..R {
+            b[r] = &packed[r * depth..][..depth];
+        }
     }
-    let mut b = [&packed[..0]; R];
-    for r in 0..R {
-        b[r] = &packed[r * depth..][..depth];
+    let x = |l: usize| &x[l * d..][first..first + depth];
+    if first == 0 {
+        partial.fill([[s.zero(); V]; R]);
     }
-    for ((l, x), u) in x.chunks_exact(d).enumerate().zip(partial.iter_mut()) {
-        prefetch(s, &next, l, lines);
-        let init = if first == 0 { [[s.zero(); V]; R] } else { *u };
-        *u = products::<E, S, R, V>(s, &b, &x[first..first + depth], init);
+    let (pairs, others) = partial.split_at_mut(paired::<V>(lines));
+    for (l, u) in (0..).step_by(PAIR).zip(pairs.as_chunks_mut().0) {
+        prefetch(s, &next, l..l + PAIR, lines);
+        *u = products::<E, S, R, V, PAIR>(s, &b, [x(l), x(l + 1)], *u);
+    }
+    for (l, u) in (paired::<V>(lines)..).zip(others) {
+        prefetch(s, &next, l..l + 1, lines);
+        [*u] = products::<E, S, R, V, 1>(s, &b, [x(l)], [*u]);
     }
 }
 
@@ -139,20 +176,21 @@ pub(super) fn complete_products<E: SimdScalar, S: Simd<E>, const R: usize, const
     let d = b[0].len();
     let (x, _) = S::vectors(x).as_chunks::<V>();
     let first = leading_features::<E>(d);
-    if first == 0 {
-        let zero = [[s.zero(); V]; R];
-        for l in 0..lines {
-            prefetch(s, &next, l, lines);
-            emit(l, &products::<E, S, R, V>(s, &b, &x[l * d..][..d], zero));
-        }
-        return;
-    }
     let b = columns(&b, first, d - first);
-    let partial = &partial[..lines];
-    for l in 0..lines {
-        prefetch(s, &next, l, lines);
-        let x = &x[l * d..][first..d];
-        emit(l, &products::<E, S, R, V>(s, &b, x, partial[l]));
+    let x = |l: usize| &x[l * d..][first..d];
+    let start = |l: usize| partial.get(l).copied().unwrap_or([[s.zero(); V]; R]);
+    let paired = paired::<V>(lines);
+    for l in (0..paired).step_by(PAIR) {
+        prefetch(s, &next, l..l + PAIR, lines);
+        let start = [start(l), start(l + 1)];
+        let u = products::<E, S, R, V, PAIR>(s, &b, [x(l), x(l + 1)], start);
+        emit(l, &u[0]);
+        emit(l + 1, &u[1]);
+    }
+    for l in paired..lines {
+        prefetch(s, &next, l..l + 1, lines);
+        let [u] = products::<E, S, R, V, 1>(s, &b, [x(l)], [start(l)]);
+        emit(l, &u);
     }
 }
 
