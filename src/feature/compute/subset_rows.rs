@@ -33,9 +33,6 @@ const LINES: usize = 2;
 /// Scalars of a line at most.
 const LINE: usize = 16;
 
-/// Particles of a tile of two vectors of features.
-const TILE: usize = 4;
-
 /// Tiles of particles ahead of the current one whose cache lines are requested.
 const AHEAD: usize = 2;
 
@@ -119,7 +116,7 @@ impl<E: SimdScalar> SimdKernel for SubsetRows<'_, E> {
                     match (self.d - feature).div_ceil(lanes).min(LINES * V) {
                         // Sums of 8 vectors in registers, about, hide the latency of an addition.
                         1 if V == 1 => self.batches::<S, 8, SIGN_ROWS, 1>(s, feature, scratch),
-                        2 if V == 1 => self.batches::<S, TILE, SIGN_ROWS, 2>(s, feature, scratch),
+                        2 if V == 1 => self.batches::<S, 4, SIGN_ROWS, 2>(s, feature, scratch),
                         1 => self.batches::<S, R, R, 1>(s, feature, scratch),
                         2 => self.batches::<S, R, R, 2>(s, feature, scratch),
                         $(..=$width if const { 1 < V && $width <= LINES * V } => {
