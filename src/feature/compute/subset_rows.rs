@@ -308,26 +308,14 @@ impl<E: SimdScalar> SubsetRows<'_, E> {
         if feature == 0 {
             *products = s.zero();
         }
-        let mut write = |b: &[E], db: &mut [E]| {
-            let (b, db) = (&S::vectors(b)[..C], &mut S::vectors_mut(db)[..C]);
-            for c in 0..C {
-                let sum = if self.add {
-                    s.add(db[c], sums[c])
-                } else {
-                    sums[c]
-                };
-                *products = s.mul_add(b[c], sum, *products);
-                db[c] = s.mul(s.splat(scale), sum);
-            }
-        };
         if len == width {
-            write(b, db);
+            write::<E, S, C>(s, sums, (scale, self.add), b, db, products);
         } else {
             let mut padded = [[E::zero(); LINES * LINE]; 2];
             padded[0][..len].copy_from_slice(b);
             padded[1][..len].copy_from_slice(db);
             let [b, padded] = &mut padded;
-            write(b, padded);
+            write::<E, S, C>(s, sums, (scale, self.add), b, padded, products);
             db.copy_from_slice(&padded[..len]);
         }
         if self.last && feature + len == self.d {
@@ -337,6 +325,25 @@ impl<E: SimdScalar> SubsetRows<'_, E> {
                 *value = scale * da;
             }
         }
+    }
+}
+
+/// Adds `sums` to `db` if `add`, or overwrites it, and multiplies by the scale; adds the products with
+/// `b` before.
+#[inline(always)]
+fn write<E: SimdScalar, S: Simd<E>, const C: usize>(
+    s: S,
+    sums: &[S::Vector; C],
+    (scale, add): (E, bool),
+    b: &[E],
+    db: &mut [E],
+    products: &mut S::Vector,
+) {
+    let (b, db) = (&S::vectors(b)[..C], &mut S::vectors_mut(db)[..C]);
+    for c in 0..C {
+        let sum = if add { s.add(db[c], sums[c]) } else { sums[c] };
+        *products = s.mul_add(b[c], sum, *products);
+        db[c] = s.mul(s.splat(scale), sum);
     }
 }
 
