@@ -173,21 +173,13 @@ smooth!(
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Gelu;
 
-smooth!(
-    Gelu,
-    |u| {
-        let (cdf, density) = elementary::normal(u);
-        let (u, v) = elementary::limited(u);
-        (u * cdf, v.mul_add(density, cdf))
-    },
-    |u| {
-        let cdf: T = real(0.5 * libm::erfc(-to_f64(u) * FRAC_1_SQRT_2));
-        (
-            u * cdf,
-            cdf + u * (real::<T>(FRAC_1_SQRT_2PI) * (real::<T>(-0.5) * u * u).exp()),
-        )
-    }
-);
+smooth!(Gelu, |u| elementary::gelu(u), |u| {
+    let cdf: T = real(0.5 * libm::erfc(-to_f64(u) * FRAC_1_SQRT_2));
+    (
+        u * cdf,
+        cdf + u * (real::<T>(FRAC_1_SQRT_2PI) * (real::<T>(-0.5) * u * u).exp()),
+    )
+});
 
 /// Sigmoid linear unit (SiLU, swish) `sigma(u) = u s(u)`, `s(u) = 1 / (1 + exp(-u))`.
 ///

@@ -79,8 +79,9 @@ pub(crate) trait Simd<E>: Copy {
     fn abs(self, a: Self::Vector) -> Self::Vector;
     /// `|a|` with the sign of `sign`.
     fn copy_sign(self, a: Self::Vector, sign: Self::Vector) -> Self::Vector;
-    /// `2^k`, a normal number or 0, for `1.5 2^52 + k` in `f64` and `1.5 2^23 + k` in `f32`.
-    fn power_of_two(self, shifted: Self::Vector) -> Self::Vector;
+    /// `2^k a`, a normal number or 0, for `1.5 2^52 + k` in `f64` and `1.5 2^23 + k` in `f32`, and
+    /// normal a.
+    fn scale(self, a: Self::Vector, shifted: Self::Vector) -> Self::Vector;
     /// The smaller lanes; `b` if it is NaN.
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The larger lanes; `b` if it is NaN.
@@ -368,10 +369,11 @@ mod tests {
                     halves = halves.iter().zip(upper).map(|(a, b)| a + b).collect();
                 }
                 assert_eq!(simd.reduce_sum(a), halves[0]);
-                let power = simd.power_of_two(simd.splat(1.5 / <$scalar>::EPSILON - 5.0));
-                assert_eq!(S::lanes(&power)[0], 1.0 / 32.0);
+                let shifted = simd.splat(1.5 / <$scalar>::EPSILON - 5.0);
+                let power = simd.scale(simd.splat(1.25), shifted);
+                assert_eq!(S::lanes(&power)[0], 1.25 / 32.0);
                 let power = simd.neg_mul_add(power, simd.splat(32.0), simd.splat(3.0));
-                assert_eq!(S::lanes(&power)[0], 2.0);
+                assert_eq!(S::lanes(&power)[0], 1.75);
             }
         };
     }

@@ -331,6 +331,31 @@ fn f32_limits() {
     assert!(u[4].is_nan() && ds[4].is_nan());
 }
 
+/// NaN with any digits is NaN, in values and derivatives.
+#[test]
+fn digits_of_nan() {
+    fn check<A: Activation<f32> + Activation<f64>>(sigma: A) {
+        for digits in [0, 1, 0x5a5, 0xfff] {
+            let x = f64::from_bits(f64::NAN.to_bits() | digits);
+            let (mut u, mut ds) = ([x; 5], [0.0; 5]);
+            sigma.apply_with_derivative(&mut u, &mut ds);
+            let (s, d): (f64, f64) = sigma.value_and_derivative(x);
+            assert!([s, d, u[0], ds[0], u[4], ds[4]].iter().all(|x| x.is_nan()));
+            let x = f32::from_bits(f32::NAN.to_bits() | digits as u32);
+            let (mut u, mut ds) = ([x; 5], [0.0; 5]);
+            sigma.apply_with_derivative(&mut u, &mut ds);
+            let (s, d): (f32, f32) = sigma.value_and_derivative(x);
+            assert!([s, d, u[0], ds[0], u[4], ds[4]].iter().all(|x| x.is_nan()));
+        }
+    }
+    check(Tanh);
+    check(Sigmoid);
+    check(Softplus);
+    check(Erf);
+    check(Gelu);
+    check(Silu);
+}
+
 #[test]
 fn slices_of_the_logistic_loss_agree_with_its_values() {
     let h: Vec<f64> = (0..1001).map(|j| 0.37 * (f64::from(j) - 500.0)).collect();

@@ -20,6 +20,13 @@ use crate::real::Real;
 /// Samples of a panel: the sums of a line of particles are read and written once for each panel.
 const PANEL: usize = 64;
 
+/// Samples and inputs of a panel at most if values and derivatives of more samples exceed
+/// [`NEAR`]: with more inputs, the sums of the panels would be most of the traffic.
+const SHORT: usize = 32;
+
+/// A part of an L2 cache in bytes, the smallest in use for AVX-512.
+const NEAR: usize = 1 << 20;
+
 /// Samples from which packing the particles and their velocities is a small part of the time: with
 /// fewer inputs than [`WIDE`], and with more, for which the other passes need no sum over lanes.
 /// At n = 256, d = 200 they are 7 % faster in `f32`, and 5 to 14 % slower at n = 1000.
@@ -55,6 +62,9 @@ impl Sizes {
         let mut panel = PANEL;
         while panel > w && stored(panel) > CACHED {
             panel /= 2;
+        }
+        if d <= SHORT && stored(panel) > NEAR {
+            panel = panel.min(SHORT);
         }
         let few_samples = n < SAMPLES[usize::from(d >= WIDE)];
         if few_samples || d > INPUTS || stored(panel) > CACHED {

@@ -34,7 +34,7 @@ const FAILURE: f64 = 0.0625;
 /// The radius of a second-order correction, relative to the step.
 const CORRECTION: f64 = 0.1;
 
-/// A residual above this fraction of the last one counts as stagnant.
+/// A residual above this fraction of the last one, or of the least one, counts as stagnant.
 const STAGNATION: f64 = 0.9;
 
 /// The loosest and the tightest relative residual of conjugate gradients, and the tightest one in
@@ -50,7 +50,7 @@ const NEGLIGIBLE: f64 = 1e3;
 const MAX_FAILURES: usize = 6;
 
 /// The method gives up after this number of iterations in a row each of which reduces `P` by less
-/// than this fraction of its total decrease: a shorter step is cheaper then.
+/// than this fraction of its total decrease, at stagnant residuals: a shorter step is cheaper then.
 const MAX_IDLE: usize = 50;
 const IDLE_DECREASE: f64 = 2e-10;
 
@@ -69,7 +69,7 @@ pub(super) fn descend<T: Real>(
 ) -> (bool, DMatrix<T>) {
     let start = x.value;
     let mut active = ActiveSet::new(x.v.ncols());
-    let (mut trust, mut last) = (None, None::<T>);
+    let (mut trust, mut last, mut least) = (None, None::<T>, None::<T>);
     let (mut failures, mut idle) = (0, 0);
     let most = problem.work.iterations + iterations;
     loop {
@@ -77,6 +77,10 @@ pub(super) fn descend<T: Real>(
         let residual = problem.norm(&z);
         problem.work.residual = residual;
         let converged = residual <= tolerance;
+        // Reductions are lost in rounding long before the residual is.
+        if least.is_none_or(|least| residual < real::<T>(STAGNATION) * least) {
+            (least, idle) = (Some(residual), 0);
+        }
         let ends = problem.work.iterations == most || failures == MAX_FAILURES || idle == MAX_IDLE;
         if converged || !residual.is_finite() || ends {
             return (converged, z);
@@ -189,6 +193,8 @@ impl<T: Real> Search<'_, T> {
                 *trust = Some(match *trust {
                     _ if !is_whole => t * full,
                     None => real::<T>(FIRST) * length,
+                    // The ratio is that of rounding errors.
+                    Some(trust) if predicted <= rounding => trust,
                     Some(trust) if ratio < real(POOR_RATIO) => trust.min(full * real(SHRINK)),
                     Some(trust) if ratio > real(GOOD_RATIO) => trust.max(full * real(GROW)),
                     Some(trust) => trust,

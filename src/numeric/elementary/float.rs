@@ -45,8 +45,8 @@ pub(crate) trait Float: SimdScalar {
     /// True if the distance from a multiple of `pi/2` is required to the last bits of `f64`.
     const DOUBLE: bool;
 
-    /// `2^k` for `SHIFT + k`, a normal number or 0.
-    fn power_of_two(shifted: Self) -> Self;
+    /// `2^k self` for `SHIFT + k`, a normal number or 0; self is normal.
+    fn times_power_of_two(self, shifted: Self) -> Self;
 
     /// `(k, m)` with `x = 2^k m`, `1/sqrt 2 <= m < sqrt 2`, for positive normal x.
     fn split(self) -> (Self, Self);
@@ -185,8 +185,8 @@ impl Float for f64 {
     const DOUBLE: bool = true;
 
     #[inline(always)]
-    fn power_of_two(shifted: f64) -> f64 {
-        f64::from_bits((shifted.to_bits() << 52).wrapping_add(1.0_f64.to_bits()))
+    fn times_power_of_two(self, shifted: f64) -> f64 {
+        f64::from_bits((shifted.to_bits() << 52).wrapping_add(self.to_bits()))
     }
 
     #[inline(always)]
@@ -270,8 +270,8 @@ impl Float for f32 {
     const DOUBLE: bool = false;
 
     #[inline(always)]
-    fn power_of_two(shifted: f32) -> f32 {
-        f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
+    fn times_power_of_two(self, shifted: f32) -> f32 {
+        f32::from_bits((shifted.to_bits() << 23).wrapping_add(self.to_bits()))
     }
 
     #[inline(always)]

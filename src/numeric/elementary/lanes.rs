@@ -45,8 +45,14 @@ pub(crate) trait Lanes:
     fn at_least(self, least: Self::Scalar) -> Self;
     /// `self < bound ? on : off`
     fn select_below(self, bound: Self::Scalar, on: Self, off: Self) -> Self;
+    /// `2^k self` for `shifted = Float::SHIFT + k`: normal numbers and 0, if self is normal.
+    fn scale(self, shifted: Self) -> Self;
+
     /// `2^k` for `self = Float::SHIFT + k`: normal numbers and 0.
-    fn power_of_two(self) -> Self;
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        self.narrow(1.0).scale(self)
+    }
 
     /// The nearest number of the format, in all lanes.
     #[inline(always)]
@@ -118,8 +124,8 @@ impl<E, S: Simd<E>, const N: usize> Neg for Vectors<E, S, N> {
 impl<E: Float + SimdScalar, S: Simd<E>, const N: usize> Lanes for Vectors<E, S, N> {
     type Scalar = E;
     const FUSED: bool = S::FUSED;
-    // Without AVX-512 there are two multiply-adds in a cycle, with a latency of four cycles.
-    const FEW_CHAINS: bool = !S::MASKED && S::GROUP > 1;
+    // Two multiply-adds in a cycle, with a latency of four cycles, need eight chains.
+    const FEW_CHAINS: bool = S::GROUP > 1;
 
     #[inline(always)]
     fn constant(mut self, x: E) -> Self {
@@ -159,7 +165,7 @@ impl<E: Float + SimdScalar, S: Simd<E>, const N: usize> Lanes for Vectors<E, S, 
         lanes!(self, v, s, l => s.select(s.less(v, s.splat(bound)), on.v[l], off.v[l]))
     }
     #[inline(always)]
-    fn power_of_two(mut self) -> Self {
-        lanes!(self, v, s, l => s.power_of_two(v))
+    fn scale(mut self, shifted: Self) -> Self {
+        lanes!(self, v, s, l => s.scale(v, shifted.v[l]))
     }
 }

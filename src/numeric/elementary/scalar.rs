@@ -79,7 +79,7 @@ impl<E: Float, const FUSED: bool> Lanes for Scalar<E, FUSED> {
         Self(ComplexField::sqrt(self.0))
     }
     #[inline(always)]
-    fn power_of_two(self) -> Self {
-        Self(E::power_of_two(self.0))
+    fn scale(self, shifted: Self) -> Self {
+        Self(self.0.times_power_of_two(shifted.0))
     }
 }

@@ -28,9 +28,9 @@ simd! {
     vector neg(a) = vnegq_f32(a);
     vector abs(a) = vabsq_f32(a);
     vector copy_sign(a, sign) = vbslq_f32(vreinterpretq_u32_f32(vdupq_n_f32(-0.0)), sign, a);
-    vector power_of_two(shifted) = vaddq_u32(
+    vector scale(a, shifted) = vaddq_u32(
         vshlq_n_u32::<23>(vreinterpretq_u32_f32(shifted)),
-        vreinterpretq_u32_f32(vdupq_n_f32(1.0)),
+        vreinterpretq_u32_f32(a),
     );
     vector min(a, b) = vminq_f32(a, b);
     vector max(a, b) = vmaxq_f32(a, b);
@@ -66,9 +66,9 @@ simd! {
     vector neg(a) = vnegq_f64(a);
     vector abs(a) = vabsq_f64(a);
     vector copy_sign(a, sign) = vbslq_f64(vreinterpretq_u64_f64(vdupq_n_f64(-0.0)), sign, a);
-    vector power_of_two(shifted) = vaddq_u64(
+    vector scale(a, shifted) = vaddq_u64(
         vshlq_n_u64::<52>(vreinterpretq_u64_f64(shifted)),
-        vreinterpretq_u64_f64(vdupq_n_f64(1.0)),
+        vreinterpretq_u64_f64(a),
     );
     vector min(a, b) = vminq_f64(a, b);
     vector max(a, b) = vmaxq_f64(a, b);

@@ -75,10 +75,9 @@ portable! {
         fn neg(a: Self::Vector) -> Self::Vector = -a;
         fn abs(a: Self::Vector) -> Self::Vector = a.abs();
         fn copy_sign(a: Self::Vector, sign: Self::Vector) -> Self::Vector = a.copysign(sign);
-        fn power_of_two(shifted: Self::Vector) -> Self::Vector = {
-            let one: Self::Vector = 1.0;
+        fn scale(a: Self::Vector, shifted: Self::Vector) -> Self::Vector = {
             let k = shifted.to_bits() << (<Self::Vector>::MANTISSA_DIGITS - 1);
-            <Self::Vector>::from_bits(k.wrapping_add(one.to_bits()))
+            <Self::Vector>::from_bits(k.wrapping_add(a.to_bits()))
         };
         fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector = if a < b { a } else { b };
         fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector = if a > b { a } else { b };

@@ -39,9 +39,9 @@ simd! {
         _mm512_castps_si512(sign),
         _mm512_castps_si512(a),
     ));
-    vector power_of_two(shifted) = _mm512_castsi512_ps(_mm512_add_epi32(
+    vector scale(a, shifted) = _mm512_castsi512_ps(_mm512_add_epi32(
         _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted)),
-        _mm512_castps_si512(_mm512_set1_ps(1.0)),
+        _mm512_castps_si512(a),
     ));
     vector min(a, b) = _mm512_min_ps(a, b);
     vector max(a, b) = _mm512_max_ps(a, b);
@@ -83,9 +83,9 @@ simd! {
         _mm512_castpd_si512(sign),
         _mm512_castpd_si512(a),
     ));
-    vector power_of_two(shifted) = _mm512_castsi512_pd(_mm512_add_epi64(
+    vector scale(a, shifted) = _mm512_castsi512_pd(_mm512_add_epi64(
         _mm512_slli_epi64::<52>(_mm512_castpd_si512(shifted)),
-        _mm512_castpd_si512(_mm512_set1_pd(1.0)),
+        _mm512_castpd_si512(a),
     ));
     vector min(a, b) = _mm512_min_pd(a, b);
     vector max(a, b) = _mm512_max_pd(a, b);
@@ -126,9 +126,9 @@ simd! {
     vector abs(a) = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
     vector copy_sign(a, sign) =
         _mm256_or_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0), a), _mm256_and_ps(_mm256_set1_ps(-0.0), sign));
-    vector power_of_two(shifted) = _mm256_castsi256_ps(_mm256_add_epi32(
+    vector scale(a, shifted) = _mm256_castsi256_ps(_mm256_add_epi32(
         _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted)),
-        _mm256_castps_si256(_mm256_set1_ps(1.0)),
+        _mm256_castps_si256(a),
     ));
     vector min(a, b) = _mm256_min_ps(a, b);
     vector max(a, b) = _mm256_max_ps(a, b);
@@ -164,9 +164,9 @@ simd! {
     vector abs(a) = _mm256_andnot_pd(_mm256_set1_pd(-0.0), a);
     vector copy_sign(a, sign) =
         _mm256_or_pd(_mm256_andnot_pd(_mm256_set1_pd(-0.0), a), _mm256_and_pd(_mm256_set1_pd(-0.0), sign));
-    vector power_of_two(shifted) = _mm256_castsi256_pd(_mm256_add_epi64(
+    vector scale(a, shifted) = _mm256_castsi256_pd(_mm256_add_epi64(
         _mm256_slli_epi64::<52>(_mm256_castpd_si256(shifted)),
-        _mm256_castpd_si256(_mm256_set1_pd(1.0)),
+        _mm256_castpd_si256(a),
     ));
     vector min(a, b) = _mm256_min_pd(a, b);
     vector max(a, b) = _mm256_max_pd(a, b);
