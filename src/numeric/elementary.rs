@@ -163,8 +163,10 @@ pub(crate) fn tanh<L: Lanes>(x: L) -> (L, L) {
     // 4 s, raised by `BITS` so that it is normal where the derivative underflows.
     let [under, over] = L::Scalar::SCALES;
     let raised = (four * x.constant(over)).scale(shifted);
-    let s = raised * x.constant(under);
-    let (less, more) = (four - s, four + s);
+    let (less, more) = (
+        raised.neg_mul_add(x.constant(under), four),
+        raised.mul_add(x.constant(under), four),
+    );
     let (numerator, denominator) = (w.mul_add(more, less), w.mul_add(less, more));
     let reciprocal = one / denominator;
     let small = w.neg_mul_add(raised, raised) * reciprocal;
