@@ -96,7 +96,7 @@ fn combine<T: Real>(w: &[T], terms: &[(T, &[T])], start: usize, out: &mut [T]) {
 
 /// Entries of a column between two requests of cache lines. Whole groups of [`CHAINS`] vectors at
 /// every SIMD level, so that the sums are those of a pass over the whole column.
-const PIECE: usize = 64;
+const PIECE: usize = 256;
 
 /// Bytes between the entries that are requested and those that are processed: a page.
 ///
@@ -106,11 +106,22 @@ const PIECE: usize = 64;
 /// 8 KiB differ by less than the noise.
 const AHEAD: usize = 4 << 10;
 
-/// The pieces of the column of p entries from `first` on.
+/// The entries of consecutive columns with p entries and equal weights: they are one long column.
 #[inline(always)]
-fn pieces(first: usize, p: usize) -> impl Iterator<Item = Range<usize>> {
-    let end = first + p;
-    let starts = (first..end).step_by(PIECE);
+fn runs<E: Real>(c: &[E], p: usize) -> impl Iterator<Item = (Range<usize>, E)> {
+    let mut end = 0;
+    c.chunk_by(|a, b| a == b).map(move |run| {
+        let start = end;
+        end += run.len() * p;
+        (start..end, run[0])
+    })
+}
+
+/// The pieces of a column.
+#[inline(always)]
+fn pieces(entries: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let Range { start, end } = entries;
+    let starts = (start..end).step_by(PIECE);
     starts.map(move |start| start..(start + PIECE).min(end))
 }
 
@@ -138,14 +149,12 @@ impl<E: SimdScalar> SimdKernel for Inner<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) -> E {
         let (p, u, v, mut sums) = (self.p, self.u, self.v, Sums::zero(s));
-        if p < LONG {
-            for ((u, v), &c) in columns(u, p).zip(columns(v, p)).zip(self.c) {
-                sums.add(s, c, u, v);
+        for (entries, c) in runs(self.c, p) {
+            if entries.len() < LONG {
+                sums.add(s, c, &u[entries.clone()], &v[entries]);
+                continue;
             }
-            return sums.total(s);
-        }
-        for (i, &c) in self.c.iter().enumerate() {
-            for piece in pieces(i * p, p) {
+            for piece in pieces(entries) {
                 request(s, u, &piece);
                 request(s, v, &piece);
                 sums.add(s, c, &u[piece.clone()], &v[piece]);
@@ -181,12 +190,13 @@ impl<E: SimdScalar> SimdKernel for Displace<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(self, s: S) -> E {
         let (p, mut start, mut sums) = (self.p, self.start, Sums::zero(s));
+        let is_long = p >= LONG || self.c.iter().all(|&c| c == self.c[0]);
         if let [(step, v)] = self.terms
-            && p >= LONG
+            && is_long
         {
             let (w, v) = (&self.w[start..], &v[start..]);
-            for (i, &c) in self.c.iter().enumerate() {
-                for piece in pieces(i * p, p) {
+            for (entries, c) in runs(self.c, p) {
+                for piece in pieces(entries) {
                     request(s, w, &piece);
                     request(s, v, &piece);
                     request(s, self.out, &piece);
@@ -200,8 +210,8 @@ impl<E: SimdScalar> SimdKernel for Displace<'_, E> {
         for (out, c) in self.out.chunks_mut(group * p).zip(self.c.chunks(group)) {
             combine(self.w, self.terms, start, out);
             start += out.len();
-            for (u, &c) in columns(out, p).zip(c) {
-                sums.add(s, c, u, u);
+            for (entries, c) in runs(c, p) {
+                sums.add(s, c, &out[entries.clone()], &out[entries]);
             }
         }
         sums.total(s)

@@ -63,26 +63,20 @@ pub(super) struct SubsetRows<'a, E> {
 
 launch!(SubsetRows);
 
-/// The tables of a batch.
+/// Memory at the start of a cache line.
 #[repr(align(64))]
-struct Tables<X>([X; LINES * ROWS * BATCH / GROUP]);
-
-/// The sums of the particles of a task.
-#[repr(align(64))]
-struct Sums<E, X, Y> {
-    /// Those over the samples before the current batch, for the features of a block.
-    blocks: [X; LINES * PARTICLES],
-    /// The products of `b_i` and `G_i` for the features before the current block, in lanes.
-    products: [Y; PARTICLES],
-    /// The factors of `G_i`.
-    scales: [E; PARTICLES],
-}
+struct Aligned<X>(X);
 
 /// The scratch memory of a task.
 struct Scratch<'a, E, X> {
+    /// The tables of a batch.
     tables: &'a mut [X],
+    /// The sums of all particles over the samples before the batch, for the features of a block; empty
+    /// if there is one batch.
     sums: &'a mut [X],
+    /// The products of `b_i` and `G_i` for the features before the block, in lanes.
     products: &'a mut [X],
+    /// The factors of `G_i`.
     scales: &'a [E],
 }
 
@@ -93,22 +87,25 @@ impl<E: SimdScalar> SimdKernel for SubsetRows<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>, const R: usize, const V: usize>(mut self, s: S) {
         let lanes = S::lanes(&s.zero()).len();
-        let mut tables = Tables([[s.zero(); V]; LINES * ROWS * BATCH / GROUP]);
-        let mut sums = Sums {
-            blocks: [[s.zero(); V]; LINES * PARTICLES],
-            products: [s.zero(); PARTICLES],
-            scales: [E::one(); PARTICLES],
-        };
+        let mut tables = Aligned([[s.zero(); V]; LINES * ROWS * BATCH / GROUP]);
+        let mut products = Aligned([s.zero(); PARTICLES]);
+        let mut scales = [E::one(); PARTICLES];
         if self.last {
-            for (scale, w) in sums.scales.iter_mut().zip(self.w.chunks_exact(self.d + 1)) {
+            for (scale, w) in scales.iter_mut().zip(self.w.chunks_exact(self.d + 1)) {
                 *scale = -w[0];
             }
         }
+        let mut sums = &mut [][..];
+        let mut several; // a tenth of the pass for few samples
+        if self.blocking.padded > BATCH {
+            several = Aligned([[s.zero(); V]; LINES * PARTICLES]);
+            sums = several.0.as_flattened_mut();
+        }
         let scratch = &mut Scratch {
             tables: tables.0.as_flattened_mut(),
-            sums: sums.blocks.as_flattened_mut(),
-            products: &mut sums.products,
-            scales: &sums.scales,
+            sums,
+            products: &mut products.0,
+            scales: &scales,
         };
         for feature in (0..self.d).step_by(LINES * V * lanes) {
             macro_rules! width {
@@ -268,7 +265,10 @@ impl<E: SimdScalar> SubsetRows<'_, E> {
                 }
             }
             let mut total = selected_sums::<E, S, P, C>(s, signs, tables);
-            let sums: &mut [[S::Vector; C]] = &mut sums[tile..tile + P];
+            let sums: &mut [[S::Vector; C]] = match sums.is_empty() {
+                true => &mut [],
+                false => &mut sums[tile..tile + P],
+            };
             for r in 0..P {
                 for c in 0..C {
                     if first > 0 {
