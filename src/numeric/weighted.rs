@@ -291,3 +291,52 @@ impl<E: SimdScalar, S: Simd<E>> Sums<E, S> {
         s.reduce_sum(s.add(s.add(a, b), s.add(c, d))) + self.rest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::real::{epsilon, real};
+
+    /// Weighted sums are those of the definition, whatever columns have equal weights.
+    fn check<T: Real>(p: usize, m: usize, weight: impl Fn(usize) -> f64) {
+        let entry = |i: usize, k: f64| real::<T>((k * (i + 1) as f64).sin());
+        let matrix = |k: f64| DMatrix::from_fn(p, m, |r, i| entry(r + p * i, k));
+        let c: Vec<T> = (0..m).map(|i| real(weight(i))).collect();
+        let (w, v, step) = (matrix(0.7), matrix(1.3), entry(1, 0.2));
+        let near = |found: T, expected: T, size: T| {
+            assert!(
+                (found - expected).abs() <= epsilon::<T>() * size,
+                "p = {p}, m = {m}: {found}, not {expected}"
+            );
+        };
+        let size = sum(c.iter().map(|&c| c * real(p as f64)));
+        let size = size * real((1.0 + (p * m) as f64).sqrt()); // as rounding errors of the sums
+        let expected = plain_inner(&c, w.as_slice(), v.as_slice(), p);
+        near(inner(&c, w.as_slice(), v.as_slice(), p), expected, size);
+        for terms in [&[(step, &v)][..], &[(step, &v), (step, &w)]] {
+            let mut out = vec![T::zero(); p * m];
+            let moment = displace(&c, w.as_slice(), terms, p, &mut out);
+            near(moment, plain_inner(&c, &out, &out, p), size);
+            for (i, &x) in out.iter().enumerate() {
+                let start = w.as_slice()[i];
+                let x_i = terms
+                    .iter()
+                    .fold(start, |x, (s, v)| x + *s * v.as_slice()[i]);
+                assert_eq!(x, x_i, "entry {i} of {p} x {m}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_those_of_the_definition() {
+        for p in [1, 3, 11, 16, 63, 64, 65, 101, 257, 785] {
+            for m in [1, 2, 7, 50, 600] {
+                for period in [1, 2, 3, 1000] {
+                    let weight = |i: usize| 1.0 + (i / 2 % period) as f64;
+                    check::<f32>(p, m, weight);
+                    check::<f64>(p, m, weight);
+                }
+            }
+        }
+    }
+}
