@@ -59,8 +59,8 @@ use crate::real::Real;
 /// `Quantile`, the tails of `Huber`) or has a kink there, a bundle method: F is bounded from below
 /// by its tangents at all weights evaluated, and each step projects the best weights on the set
 /// where these bounds are below a level. If the set is empty, the level is a lower bound of F. The
-/// method ends when this bound and F agree up to 32 `eps F`, or up to the rounding error of the
-/// tangents if that is larger. Cost: a first variation and `O(m^3)` a step, at most `126 (m + 5)`
+/// method ends when this bound and F agree up to 32 `eps F` (or 32 `eps^2` of F at the start, if the
+/// minimum is 0), or up to the rounding error of the tangents if that is larger. Cost: a first variation and `O(m^3)` a step, at most `126 (m + 5)`
 /// steps.
 ///
 /// Source: C. L. Lawson and R. J. Hanson, Solving least squares problems, 1974, chapter 23;

@@ -32,6 +32,8 @@ pub(super) struct WeightProblem<'a, T, E: ?Sized> {
     group: Vec<usize>,
     z: Vec<T>,
     value: T,
+    /// F at the start.
+    start: T,
     /// `dF/dz_g = sum_{i in g} c_i^0 F'(mu)(w_i)`.
     gradient: Vec<T>,
     /// `F'(mu)(w_i)`.
@@ -143,6 +145,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             base,
             group,
             value: T::zero(),
+            start: T::zero(),
             gradient: vec![T::zero(); groups],
             hessian: DMatrix::from_element(groups, groups, f64::NAN),
             is_quadratic: false,
@@ -156,6 +159,7 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
         problem.value = problem.evaluate().ok_or(StepError::Unsupported {
             what: "the first variation",
         })?;
+        problem.start = problem.value;
         if problem.value.is_finite() {
             Ok(problem)
         } else {
@@ -231,8 +235,12 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
     }
 
     /// A bound of the rounding error of F.
+    ///
+    /// A minimum near 0, of a network that interpolates the data, is a sum of squares of rounding
+    /// errors of predictions: it is not smaller than `eps^2` of F at the start.
     fn rounding(&self) -> f64 {
-        ROUNDING_UNITS * to_f64(epsilon::<T>() * self.value.abs())
+        let eps = epsilon::<T>();
+        ROUNDING_UNITS * to_f64(eps * (self.value.abs() + eps * self.start.abs()))
     }
 
     /// Sets factors to 0 if F is the same without them.

@@ -13,7 +13,7 @@ const MANY: [usize; 2] = [128, 24];
 /// Samples for which the sums of particles in the lanes do not repay their transposition.
 const FEW_SAMPLES: usize = 128;
 
-/// Rows of the tiles that store signs, if V = 1.
+/// Particles whose words are neighbours, if V = 1: whole tiles of the forward pass.
 pub(super) const SIGN_ROWS: usize = 16;
 
 /// A backward pass from signs.
@@ -80,7 +80,7 @@ impl SimdKernel for SignTile {
     }
 }
 
-/// Rows of the tiles that store signs: the words of as many particles are neighbours.
+/// Particles whose words are neighbours.
 pub(super) fn sign_rows() -> usize {
     if has_masks() { SIGN_ROWS } else { rows() }
 }
