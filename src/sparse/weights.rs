@@ -196,14 +196,13 @@ impl<'a, T: Real, E: Energy<T> + ?Sized> WeightProblem<'a, T, E> {
             iterations: 0,
             subgradient: Vec::new(),
         };
-        let start = self.value;
         self.is_inexact = enough > 0.0;
         for round in 0..ROUNDS {
             let (residual, iterations) = self.newton(enough);
             outcome.residual = residual;
             outcome.iterations += iterations;
             // Without a decrease the caller needs a proof: at a kink the estimate is not a bound.
-            let is_enough = residual <= enough && self.value < start;
+            let is_enough = residual <= enough && self.value < self.start;
             if residual > self.rounding() && !is_enough {
                 let steps = (self.z.len() + 5) << (round + 1);
                 let iterations = self.bundle(&mut bundle, steps);
