@@ -14,11 +14,10 @@
 //! the grouping of sums.
 
 use std::fmt::Debug;
-use std::sync::OnceLock;
 
-use crate::numeric::packed::line;
 use crate::real::Real;
 
+mod best;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod level;
 mod multiversion;
@@ -30,12 +29,8 @@ mod same_type;
 mod x86;
 
 pub(crate) use multiversion::{Multiversion, multiversion};
-#[cfg(target_arch = "aarch64")]
-use neon::Neon;
-use portable::{Portable, select_entries};
+use portable::{load_pairs, select_entries};
 pub(crate) use same_type::{bytes, bytes_mut, is_supported, same, same_mut, with_simd_scalar};
-#[cfg(target_arch = "x86_64")]
-use x86::{Avx2, Avx512};
 
 /// Vectors of `E` on one instruction set. A value proves that the processor supports it.
 pub(crate) trait Simd<E>: Copy {
@@ -86,6 +81,13 @@ pub(crate) trait Simd<E>: Copy {
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The larger lanes; `b` if it is NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The lanes of `on` where `sign` has its sign bit, else those of `off`.
+    fn select_negative(
+        self,
+        sign: Self::Vector,
+        on: Self::Vector,
+        off: Self::Vector,
+    ) -> Self::Vector;
     /// The sum of the lanes: the upper half is added to the lower one until one lane is left.
     fn reduce_sum(self, a: Self::Vector) -> E;
 
@@ -124,6 +126,15 @@ pub(crate) trait Simd<E>: Copy {
         select_entries(self, table, index)
     }
 
+    /// The pairs of the table whose indices are the lowest ten bits of the lanes.
+    #[inline(always)]
+    fn lookup_pairs(self, table: &[[E; 2]; 1024], index: Self::Vector) -> [Self::Vector; 2]
+    where
+        E: SimdScalar,
+    {
+        load_pairs::<E, Self>(table, index)
+    }
+
     /// Requests the cache line of `x`; a hint without effect on results.
     #[inline(always)]
     fn prefetch(self, x: &E) {
@@ -151,82 +162,14 @@ pub(crate) trait SimdKernel {
     fn run<S: Simd<Self::Scalar>, const R: usize, const V: usize>(self, simd: S) -> Self::Output;
 }
 
-/// The best instruction set of this processor.
-#[derive(Debug, Clone, Copy)]
-enum Level {
-    Portable(Portable),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
-    #[cfg(target_arch = "aarch64")]
-    Neon(Neon),
-}
-
-impl Level {
-    #[inline]
-    fn get() -> Self {
-        static LEVEL: OnceLock<Level> = OnceLock::new();
-        *LEVEL.get_or_init(Self::detect)
-    }
-
-    fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = Avx512::detect() {
-            return Self::Avx512(simd);
-        } else if let Some(simd) = Avx2::detect() {
-            return Self::Avx2(simd);
-        }
-        #[cfg(target_arch = "aarch64")]
-        if let Some(simd) = Neon::detect() {
-            return Self::Neon(simd);
-        }
-        Self::Portable(Portable)
-    }
-}
-
 /// `f32` or `f64`.
 pub(crate) trait SimdScalar: Real {
     /// Runs the kernel on the best instruction set of this processor.
     fn dispatch<K: SimdKernel<Scalar = Self>>(kernel: K) -> K::Output;
-}
 
-macro_rules! simd_scalar {
-    ($scalar:ty) => {
-        impl SimdScalar for $scalar {
-            #[inline]
-            fn dispatch<K: SimdKernel<Scalar = Self>>(kernel: K) -> K::Output {
-                #[inline(never)]
-                fn portable<K>(kernel: K, simd: Portable) -> K::Output
-                where
-                    K: SimdKernel<Scalar = $scalar>,
-                {
-                    kernel.run::<_, 2, { line::<$scalar>() }>(simd)
-                }
-                match Level::get() {
-                    #[cfg(target_arch = "x86_64")]
-                    Level::Avx512(simd) => simd.vectorize(
-                        #[inline(always)]
-                        move || kernel.run::<_, 12, 1>(simd),
-                    ),
-                    #[cfg(target_arch = "x86_64")]
-                    Level::Avx2(simd) => simd.vectorize(
-                        #[inline(always)]
-                        move || kernel.run::<_, 6, 2>(simd),
-                    ),
-                    #[cfg(target_arch = "aarch64")]
-                    Level::Neon(simd) => simd.vectorize(
-                        #[inline(always)]
-                        move || kernel.run::<_, 6, 4>(simd),
-                    ),
-                    Level::Portable(simd) => portable(kernel, simd),
-                }
-            }
-        }
-    };
+    /// The bit pattern, as far as `usize` has bits.
+    fn low_bits(self) -> usize;
 }
-simd_scalar!(f32);
-simd_scalar!(f64);
 
 /// Runs the kernel on the best instruction set of this processor.
 #[inline]
@@ -276,11 +219,16 @@ pub(crate) use launch;
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_arch = "aarch64")]
+    use super::neon::Neon;
+    use super::portable::Portable;
+    #[cfg(target_arch = "x86_64")]
+    use super::x86::{Avx2, Avx512};
     use super::*;
 
     /// Compares every operation with scalar arithmetic, lane by lane.
     macro_rules! check {
-        ($name:ident, $scalar:ident) => {
+        ($name:ident, $scalar:ident, $bits:ident) => {
             fn $name<S: Simd<$scalar>>(simd: S) {
                 let (max, inf) = (<$scalar>::MAX, <$scalar>::INFINITY);
                 let list = [
@@ -303,7 +251,7 @@ mod tests {
                     type Expected<'a> = &'a dyn Fn(usize) -> $scalar;
                     let zipped = |x: &[$scalar], y: &[$scalar], l: usize| [x, y][l % 2][l / 2];
                     let table = std::array::from_fn(|e| cycle(e, 0)[0]);
-                    let operations: [(&str, S::Vector, Expected<'_>); 24] = [
+                    let operations: [(&str, S::Vector, Expected<'_>); 25] = [
                         ("zero", zero, &|_| 0.0),
                         ("splat", simd.splat(x[0]), &|_| x[0]),
                         ("add", simd.add(a, b), &|l| x[l] + y[l]),
@@ -324,6 +272,9 @@ mod tests {
                         }),
                         ("select_positive", simd.select_positive(a, b, c), &|l| {
                             if_else(x[l] > 0.0, y[l], z[l])
+                        }),
+                        ("select_negative", simd.select_negative(a, b, c), &|l| {
+                            if_else(x[l].is_sign_negative(), y[l], z[l])
                         }),
                         ("less", simd.select(less, b, c), &|l| {
                             if_else(x[l] < y[l], y[l], z[l])
@@ -361,6 +312,19 @@ mod tests {
                     assert_eq!(simd.bits(less), bits);
                     assert_eq!(simd.any(less_equal), (0..lanes).any(|l| x[l] <= y[l]));
                 }
+                let pairs = std::array::from_fn(|k| [k as $scalar, -0.5 * k as $scalar]);
+                for k in 0..1024 {
+                    let entry = |l| {
+                        let bits = (0.1 as $scalar).to_bits();
+                        <$scalar>::from_bits(bits + (k + 131 * l) as $bits)
+                    };
+                    let index: Vec<$scalar> = (0..16).map(entry).collect();
+                    let found = simd.lookup_pairs(&pairs, S::vectors(&index)[0]);
+                    for (l, index) in index[..S::lanes(&found[0]).len()].iter().enumerate() {
+                        let found = [S::lanes(&found[0])[l], S::lanes(&found[1])[l]];
+                        assert_eq!(found, pairs[(index.to_bits() % 1024) as usize]);
+                    }
+                }
                 let terms: Vec<$scalar> = (0..16).map(|l| 0.1 + 0.7 * l as $scalar).collect();
                 let a = S::vectors(&terms)[0];
                 let mut halves = S::lanes(&a).to_vec();
@@ -377,8 +341,8 @@ mod tests {
             }
         };
     }
-    check!(check_f32, f32);
-    check!(check_f64, f64);
+    check!(check_f32, f32, u32);
+    check!(check_f64, f64, u64);
 
     #[test]
     fn every_level_computes_as_scalar_arithmetic() {

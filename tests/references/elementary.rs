@@ -222,6 +222,37 @@ fn limits_and_special_values() {
     }
 }
 
+/// Lanes that are far from the table of gelu take another way than their neighbours.
+#[test]
+fn lanes_do_not_depend_on_their_neighbours() {
+    let special = [
+        9.0,
+        -9.5,
+        7.99609375,
+        1e300,
+        f64::INFINITY,
+        -f64::INFINITY,
+        f64::NAN,
+    ];
+    for (far, at) in special
+        .iter()
+        .flat_map(|&far| (0..37).map(move |at| (far, at)))
+    {
+        let mut u: Vec<f64> = (0..37).map(|l| 0.43 * (l as f64 - 18.0)).collect();
+        u[at] = far;
+        let (mut values, mut ds, mut alone) = (u.clone(), u.clone(), u.clone());
+        Gelu.apply_with_derivative(&mut values, &mut ds);
+        Gelu.apply(&mut alone);
+        for (l, &u) in u.iter().enumerate() {
+            let (value, derivative) = Gelu.value_and_derivative(u);
+            assert!(
+                same(values[l], value) && same(ds[l], derivative) && same(alone[l], value),
+                "{u:e} beside {far:e}"
+            );
+        }
+    }
+}
+
 /// Next to a multiple of `pi/2`, the smaller of sine and cosine is the distance from it, up to
 /// multiples of `2^-107`.
 #[test]

@@ -3,6 +3,7 @@
 //! The coefficients are minimax, computed with the Remez exchange in 220 bits. Each comment gives
 //! the largest error before rounding, in the weight that the comment names.
 
+use super::nodes::{NODES, Nodes};
 use crate::numeric::simd::SimdScalar;
 use crate::real::to_f64;
 
@@ -37,6 +38,9 @@ pub(crate) trait Float: SimdScalar {
     /// Numerator and denominator of `exp(x^2/2) P(N <= -x)` in `0 <= x <= 39` (14.5 in `f32`),
     /// relative error. All coefficients are positive.
     const MILLS: [&'static [Self]; 2];
+    /// The normal distribution at [`Nodes`], or `None` if the formula
+    /// without a table is faster.
+    const NODES: Option<&'static Nodes<Self>>;
     /// `(sin r - r)/r^3` and `(cos r - 1 + r^2/2)/r^4` in `r^2`, `|r| <= pi/4`; evaluated in `f64`
     /// for `f32` too.
     const SIN: &'static [f64];
@@ -165,6 +169,7 @@ impl Float for f64 {
             3.4737288401273127e-06,
         ],
     ];
+    const NODES: Option<&'static Nodes<f64>> = Some(&NODES);
     // 2^-58.0, relative to 1/r^2, and 2^-64.2, relative to 1/r^4
     const SIN: &'static [f64] = &[
         -0.16666666666666632,
@@ -256,6 +261,7 @@ impl Float for f32 {
             0.010318463,
         ],
     ];
+    const NODES: Option<&'static Nodes<f32>> = None;
     // 2^-28.0 and 2^-33.3
     const SIN: &'static [f64] = &[
         -0.16666654912420012,

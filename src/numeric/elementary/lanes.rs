@@ -7,6 +7,7 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::Float;
+use super::nodes::Nodes;
 use crate::numeric::simd::{Simd, SimdScalar};
 
 /// A group of lanes: the arithmetic of one scalar, in all lanes.
@@ -45,6 +46,13 @@ pub(crate) trait Lanes:
     fn at_least(self, least: Self::Scalar) -> Self;
     /// `self < bound ? on : off`
     fn select_below(self, bound: Self::Scalar, on: Self, off: Self) -> Self;
+    /// True if all lanes are below `end`. The lanes are at least `end/2`, of the form `end - k` with
+    /// integers k in units of the lowest ten bits, as which `end` has 0.
+    fn all_below(self, end: Self::Scalar) -> bool;
+    /// `self < 0 ? on : off` by the sign bit, any of them for zeros and NaN.
+    fn select_negative(self, on: Self, off: Self) -> Self;
+    /// The pairs of the table whose indices are the lowest ten bits of the lanes.
+    fn pairs(self, table: &Nodes<Self::Scalar>) -> [Self; 2];
     /// `2^k self` for `shifted = Float::SHIFT + k`: normal numbers and 0, if self is normal.
     fn scale(self, shifted: Self) -> Self;
 
@@ -163,6 +171,27 @@ impl<E: Float + SimdScalar, S: Simd<E>, const N: usize> Lanes for Vectors<E, S, 
     #[inline(always)]
     fn select_below(mut self, bound: E, on: Self, off: Self) -> Self {
         lanes!(self, v, s, l => s.select(s.less(v, s.splat(bound)), on.v[l], off.v[l]))
+    }
+    #[inline(always)]
+    fn all_below(self, end: E) -> bool {
+        let (s, mut union) = (self.simd, self.v[0]);
+        for l in 1..N {
+            union = s.or(union, self.v[l]);
+        }
+        let below = s.bits(s.less(union, s.splat(end)));
+        below.count_ones() as usize == S::lanes(&union).len()
+    }
+    #[inline(always)]
+    fn select_negative(mut self, on: Self, off: Self) -> Self {
+        lanes!(self, v, s, l => s.select_negative(v, on.v[l], off.v[l]))
+    }
+    #[inline(always)]
+    fn pairs(self, table: &Nodes<E>) -> [Self; 2] {
+        let (mut first, mut second) = (self, self);
+        for l in 0..N {
+            [first.v[l], second.v[l]] = self.simd.lookup_pairs(table, self.v[l]);
+        }
+        [first, second]
     }
     #[inline(always)]
     fn scale(mut self, shifted: Self) -> Self {

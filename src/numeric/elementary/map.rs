@@ -18,7 +18,7 @@ pub(crate) trait Elementary {
     fn map<E: Float>(u: &mut [E], ds: &mut [E]);
 }
 
-/// A function without branches, and its derivative.
+/// A function of each lane, and its derivative.
 pub(crate) trait Formula {
     /// `(sigma(u), sigma'(u))` in all lanes.
     fn lanes<L: Lanes>(&self, u: L) -> (L, L);

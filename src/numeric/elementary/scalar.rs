@@ -4,6 +4,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use nalgebra::ComplexField;
 
+use super::nodes::Nodes;
 use super::{Float, Lanes};
 
 /// One scalar as a group of one lane; with `FUSED` a product and a sum are one fused multiply-add.
@@ -73,6 +74,19 @@ impl<E: Float, const FUSED: bool> Lanes for Scalar<E, FUSED> {
     #[inline(always)]
     fn select_below(self, bound: E, on: Self, off: Self) -> Self {
         if self.0 < bound { on } else { off }
+    }
+    #[inline(always)]
+    fn all_below(self, end: E) -> bool {
+        self.0 < end
+    }
+    #[inline(always)]
+    fn select_negative(self, on: Self, off: Self) -> Self {
+        if self.0.is_sign_negative() { on } else { off }
+    }
+    #[inline(always)]
+    fn pairs(self, table: &Nodes<E>) -> [Self; 2] {
+        let [first, second] = table[self.0.low_bits() % table.len()];
+        [Self(first), Self(second)]
     }
     #[inline(always)]
     fn sqrt(self) -> Self {

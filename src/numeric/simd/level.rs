@@ -44,6 +44,7 @@ macro_rules! simd {
         $(scalar $function:ident $([$y:ident: $in:ty])? ($($u:ident),*) -> $out:ty = $result:expr;)+
         $(hint prefetch($p:ident) = $hint:expr;)?
         $(table lookup($table:ident, $index:ident) = $entries:expr;)?
+        $(pairs lookup_pairs($pairs:ident, $at:ident) = $found:expr;)?
     ) => {
         impl Simd<$scalar> for $level {
             type Vector = [$scalar; $lanes];
@@ -99,6 +100,17 @@ macro_rules! simd {
                 ) -> [$scalar; $lanes] {
                     // SAFETY: as for the vector operations.
                     unsafe { transmute($entries) }
+                }
+            )?
+            $(
+                #[inline(always)]
+                fn lookup_pairs(
+                    self,
+                    $pairs: &[[$scalar; 2]; 1024],
+                    $at: [$scalar; $lanes],
+                ) -> [[$scalar; $lanes]; 2] {
+                    // SAFETY: as for the vector operations.
+                    unsafe { transmute($found) }
                 }
             )?
             $(

@@ -34,6 +34,7 @@ simd! {
     );
     vector min(a, b) = vminq_f32(a, b);
     vector max(a, b) = vmaxq_f32(a, b);
+    vector select_negative(sign, on, off) = vbslq_f32(vcltzq_s32(vreinterpretq_s32_f32(sign)), on, off);
     vector or(a, b) = vorrq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b));
     vector select[mask: uint32x4_t](on, off) = vbslq_f32(mask, on, off);
     vector bit[index: usize]() = vdupq_n_u32(1 << index);
@@ -72,6 +73,7 @@ simd! {
     );
     vector min(a, b) = vminq_f64(a, b);
     vector max(a, b) = vmaxq_f64(a, b);
+    vector select_negative(sign, on, off) = vbslq_f64(vcltzq_s64(vreinterpretq_s64_f64(sign)), on, off);
     vector or(a, b) = vorrq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b));
     vector select[mask: uint64x2_t](on, off) = vbslq_f64(mask, on, off);
     vector bit[index: usize]() = vdupq_n_u64(1 << index);

@@ -1,6 +1,6 @@
 //! One scalar at a time, without fused multiply-adds, for all processors.
 
-use super::Simd;
+use super::{Simd, SimdScalar};
 
 /// Scalar code; vectorised as far as the compiler does.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +60,19 @@ pub(super) fn select_entries<E: Copy, S: Simd<E>>(
     entries[0]
 }
 
+/// [`Simd::lookup_pairs`] by loads.
+#[inline(always)]
+pub(super) fn load_pairs<E: SimdScalar, S: Simd<E>>(
+    table: &[[E; 2]; 1024],
+    index: S::Vector,
+) -> [S::Vector; 2] {
+    let mut pairs = [[E::zero(); 16]; 2];
+    for (l, index) in S::lanes(&index).iter().enumerate() {
+        [pairs[0][l], pairs[1][l]] = table[index.low_bits() % 1024];
+    }
+    [S::vectors(&pairs[0])[0], S::vectors(&pairs[1])[0]]
+}
+
 portable! {
     f32, f64; {
         fn splat(x: Self::Vector) -> Self::Vector = x;
@@ -81,6 +94,8 @@ portable! {
         };
         fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector = if a < b { a } else { b };
         fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector = if a > b { a } else { b };
+        fn select_negative(sign: Self::Vector, on: Self::Vector, off: Self::Vector) -> Self::Vector =
+            if sign.is_sign_negative() { on } else { off };
         fn reduce_sum(a: Self::Vector) -> Self::Vector = a;
         fn less(a: Self::Vector, b: Self::Vector) -> bool = a < b;
         fn less_equal(a: Self::Vector, b: Self::Vector) -> bool = a <= b;

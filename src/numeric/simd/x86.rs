@@ -45,6 +45,7 @@ simd! {
     ));
     vector min(a, b) = _mm512_min_ps(a, b);
     vector max(a, b) = _mm512_max_ps(a, b);
+    vector select_negative(sign, on, off) = _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(sign)), off, on);
     vector or(a, b) = _mm512_or_ps(a, b);
     vector select[mask: __mmask16](on, off) = _mm512_mask_blend_ps(mask, off, on);
     vector bit[index: usize]() = _mm512_set1_epi32(1 << index);
@@ -89,6 +90,7 @@ simd! {
     ));
     vector min(a, b) = _mm512_min_pd(a, b);
     vector max(a, b) = _mm512_max_pd(a, b);
+    vector select_negative(sign, on, off) = _mm512_mask_blend_pd(_mm512_movepi64_mask(_mm512_castpd_si512(sign)), off, on);
     vector or(a, b) = _mm512_or_pd(a, b);
     vector select[mask: __mmask8](on, off) = _mm512_mask_blend_pd(mask, off, on);
     vector bit[index: usize]() = _mm512_set1_epi64(1 << index);
@@ -109,6 +111,14 @@ simd! {
     table lookup(table, index) = {
         let [low, high] = transmute::<[f64; 16], [__m512d; 2]>(*table);
         _mm512_permutex2var_pd(low, transmute::<[f64; 8], __m512i>(index), high)
+    };
+    pairs lookup_pairs(table, index) = {
+        let words = _mm512_cvtepi64_epi32(transmute::<[f64; 8], __m512i>(index));
+        let [low, high] = [_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words)];
+        let ([a, b], [c, d]) = (pairs(table, low), pairs(table, high));
+        let even = _mm512_insertf64x4::<1>(_mm512_castpd256_pd512(a), c);
+        let odd = _mm512_insertf64x4::<1>(_mm512_castpd256_pd512(b), d);
+        [_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd)]
     };
 }
 
@@ -132,6 +142,7 @@ simd! {
     ));
     vector min(a, b) = _mm256_min_ps(a, b);
     vector max(a, b) = _mm256_max_ps(a, b);
+    vector select_negative(sign, on, off) = _mm256_blendv_ps(off, on, sign);
     vector or(a, b) = _mm256_or_ps(a, b);
     vector select[mask: __m256](on, off) = _mm256_blendv_ps(off, on, mask);
     vector bit[index: usize]() = _mm256_set1_epi32(1 << index);
@@ -170,6 +181,7 @@ simd! {
     ));
     vector min(a, b) = _mm256_min_pd(a, b);
     vector max(a, b) = _mm256_max_pd(a, b);
+    vector select_negative(sign, on, off) = _mm256_blendv_pd(off, on, sign);
     vector or(a, b) = _mm256_or_pd(a, b);
     vector select[mask: __m256d](on, off) = _mm256_blendv_pd(off, on, mask);
     vector bit[index: usize]() = _mm256_set1_epi64x(1 << index);
@@ -186,6 +198,12 @@ simd! {
     scalar bits[mask: __m256d]() -> u32 = _mm256_movemask_pd(mask) as u32;
     scalar reduce_sum(a) -> f64 = sum_pd(a);
     hint prefetch(x) = _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
+    pairs lookup_pairs(table, index) = {
+        let [low, high] = transmute::<[f64; 4], [__m128; 2]>(index);
+        let words = _mm_castps_si128(_mm_shuffle_ps::<0x88>(low, high));
+        let [even, odd] = pairs(table, words);
+        [_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd)]
+    };
 }
 
 /// The sum of eight lanes, by halves.
@@ -203,4 +221,22 @@ fn sum_ps(a: __m256) -> f32 {
 fn sum_pd(a: __m256d) -> f64 {
     let a = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd::<1>(a));
     _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a)))
+}
+
+/// The pairs 0 and 2, 1 and 3 at the indices that are the lowest ten bits of the words.
+///
+/// Loads of pairs are as fast on all processors; gathers are not.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pairs(table: &[[f64; 2]; 1024], words: __m128i) -> [__m256d; 2] {
+    const BYTES: usize = size_of::<[f64; 2]>();
+    let bytes = _mm_slli_epi32::<4>(words);
+    let (first, last) = (_mm_cvtsi128_si64(bytes), _mm_extract_epi64::<1>(bytes));
+    let pair = |offset: i64| {
+        let offset = offset as usize & (1023 * BYTES);
+        // SAFETY: the offset is that of an entry, since it is a multiple of `BYTES` of at most 1023.
+        unsafe { _mm_loadu_pd(table.as_ptr().byte_add(offset).cast()) }
+    };
+    let two = |a, b| _mm256_insertf128_pd::<1>(_mm256_castpd128_pd256(pair(a)), pair(b));
+    [two(first, last), two(first >> 32, last >> 32)]
 }
