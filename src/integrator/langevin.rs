@@ -98,7 +98,8 @@ impl<S> Langevin<S> {
     /// Sets the indices of the particles of this process among all particles: particle i is
     /// `offset + stride i`. The default is `(0, 1)`.
     ///
-    /// With the indices that a run of one process has, ranks draw the same noise.
+    /// With the indices that a run of one process has, ranks draw the same noise. A stride of 0
+    /// would give all particles the same noise: a flow with this method is then an error.
     #[must_use]
     pub fn particles(mut self, offset: usize, stride: usize) -> Self {
         (self.noise.offset, self.noise.stride) = (offset, stride);
@@ -164,5 +165,9 @@ impl<T: Real, S: Schedule<T>> Integrator<T> for Langevin<S> {
         let deviation = root_of_product(tau + tau, dt);
         self.noise.add(step, deviation, p, mu.points_mut());
         Ok(Step::new(dt))
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        self.noise.check()
     }
 }

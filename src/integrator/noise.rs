@@ -1,5 +1,6 @@
 //! Standard normal numbers keyed on the step, the particle and the coordinate.
 
+use crate::error::ParameterError;
 use crate::numeric::parallel::{Parts, for_each};
 use crate::real::{Real, real};
 use crate::risk::SampleRng;
@@ -17,7 +18,18 @@ const PARALLEL: usize = 2048;
 pub(super) struct Noise {
     pub(super) seed: u64,
     pub(super) offset: usize,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "decode_stride"))]
     pub(super) stride: usize,
+}
+
+#[cfg(feature = "serde")]
+fn decode_stride<'de, D: serde::Deserializer<'de>>(decoder: D) -> Result<usize, D::Error> {
+    crate::encoding::checked(decoder, |&stride| check_stride(stride))
+}
+
+/// A stride of 0 would give all particles of the process the same noise.
+fn check_stride(stride: usize) -> Result<(), ParameterError> {
+    ParameterError::check(stride > 0, "stride of the particles", "at least 1", 0.0)
 }
 
 impl Noise {
@@ -28,6 +40,11 @@ impl Noise {
             offset,
             stride,
         }
+    }
+
+    /// Checks that the particles have different indices.
+    pub(super) fn check(&self) -> Result<(), ParameterError> {
+        check_stride(self.stride)
     }
 
     /// `x_i += s xi_i` with independent `xi_i ~ N(0, I)`, for particles in `R^p`.

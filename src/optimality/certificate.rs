@@ -152,7 +152,8 @@ impl<T: Real> Certificate<T> {
     /// The certificate of a user-defined energy with `F(mu) <= energy` and `F* >= lower`.
     ///
     /// The gap is `energy - lower`, rounded up; infinite if either is NaN. `escape` is a particle
-    /// with `F'(mu)(w) < 0`, if one is available.
+    /// with `F'(mu)(w) < 0`, if one is available; an empty vector counts
+    /// as `None`.
     ///
     /// ```
     /// use wasserflow::optimality::{Certifiable, Certificate, Search};
@@ -212,7 +213,7 @@ impl<T: Real> Certificate<T> {
             gap,
             optimistic: gap,
             maximum: None,
-            escape,
+            escape: escape.filter(|w| !w.is_empty()),
             ..Certificate::unknown()
         }
         .convert()

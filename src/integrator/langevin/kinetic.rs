@@ -172,6 +172,7 @@ impl<T: Real, S: Schedule<T>> Integrator<T> for KineticLangevin<S> {
     }
 
     fn check(&self) -> Result<(), ParameterError> {
+        self.noise.check()?;
         check_nonnegative_in::<T>("friction", self.friction)
     }
 }

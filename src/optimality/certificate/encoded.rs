@@ -108,6 +108,10 @@ impl<T: Real> TryFrom<Encoded<T>> for Certificate<T> {
                 to_f64(lower),
             )?;
         }
+        if let Some(escape) = &certificate.escape {
+            let (holds, requirement) = (!escape.is_empty(), "at least 1");
+            ParameterError::check(holds, "dimension of the escape", requirement, 0.0)?;
+        }
         let holds = certificate.maximum.is_some() == certificate.bound.is_some();
         ParameterError::check(
             holds,

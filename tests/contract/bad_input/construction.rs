@@ -437,6 +437,16 @@ fn flows_and_observers() {
         let boxed: Box<dyn Integrator<f64>> = Box::new(DormandPrince::new(bad, 1e-6));
         assert!(ParticleFlow::new(decay::<f64>(), boxed, 0.1).is_err());
     }
+    let noise = Langevin::new(1.0, 7).unwrap().particles(3, 0);
+    contains(
+        &ParticleFlow::new(decay::<f64>(), noise, 0.1).unwrap_err(),
+        &["stride of the particles", "0"],
+    );
+    let noise = KineticLangevin::new(1.0, 1.0, 7).unwrap().particles(3, 0);
+    contains(
+        &ParticleFlow::new(decay::<f64>(), noise, 0.1).unwrap_err(),
+        &["stride of the particles", "0"],
+    );
     contains(
         &ParticleFlow::new(decay::<f64>(), DormandPrince::new(0.0, 0.0), 0.1).unwrap_err(),
         &["rtol", "atol"],

@@ -83,6 +83,18 @@ fn settings_of_a_training() {
             "dt must be positive",
         ),
         (
+            error::<Langevin<Constant<f64>>>(
+                r#"{"temperature":{"dt":1.0},"noise":{"seed":7,"offset":0,"stride":0}}"#,
+            ),
+            "stride of the particles must be at least 1, found 0",
+        ),
+        (
+            error::<KineticLangevin<Constant<f64>>>(
+                r#"{"temperature":{"dt":1.0},"friction":1.0,"noise":{"seed":7,"offset":0,"stride":0}}"#,
+            ),
+            "stride of the particles must be at least 1, found 0",
+        ),
+        (
             error::<Svgd<Gaussian<f64>, f64>>(
                 r#"{"kernel":{"dim":1,"bandwidth":1.0},"temperature":-1.0}"#,
             ),
@@ -246,6 +258,7 @@ fn certificates_come_back_in_full() {
         certify_within(&mut energy, &mu, f64::NAN),
         Search::new().certify(&mut energy, &mu),
         Certificate::bounded(5e-324, -0.0, Some(vec![-0.0, 5e-324])),
+        Certificate::bounded(1.0, 0.0, Some(vec![])),
         contradiction(),
         infinite.clone(),
     ];
@@ -268,6 +281,10 @@ fn certificates_come_back_in_full() {
         (
             with(r#""gap":null"#, r#""gap":1.0"#),
             "optimistic gap must be at most the gap, found inf",
+        ),
+        (
+            with(r#""escape":null"#, r#""escape":[]"#),
+            "dimension of the escape must be at least 1, found 0",
         ),
         (
             with(r#""threshold":0.0"#, r#""threshold":-1.0"#),
