@@ -36,7 +36,7 @@ pub(crate) use kernel::OfPair;
 pub use kernel::{ArcCosine, Gaussian, Kernel, WithOutputWeight};
 pub use mean_field::MeanFieldRisk;
 pub use mmd::Mmd;
-pub(crate) use pairs::{Rows, evaluate, fill};
+pub(crate) use pairs::{Rows, accurate_range, evaluate, fill};
 pub use potential::{Potential, PotentialEnergy, WeightDecay};
 pub use stein::{InverseMultiquadric, RadialKernel, Score, SteinDiscrepancy};
 pub use sum::Sum;

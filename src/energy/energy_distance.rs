@@ -114,6 +114,9 @@ impl<T: Real> Interaction<T> for Riesz {
     fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
         self.power.radial(s, d)
     }
+    fn radial_range(&self) -> [T; 2] {
+        self.power.radial_range()
+    }
 }
 
 impl<T: Real> ConditionallyPositive<T> for Riesz {}

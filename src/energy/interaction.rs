@@ -89,6 +89,24 @@ pub trait Interaction<T: Real>: Sync {
         let _ = (s, d);
         false
     }
+
+    /// The least and the largest square at which `radial` is accurate: pairs at other distances are
+    /// evaluated by `value_and_gradient`. Provided: 0 and infinity.
+    ///
+    /// Override it if f or f' leave the range of the scalar where the gradient `2 f'(|z|^2) z` does
+    /// not.
+    ///
+    /// ```
+    /// use wasserflow::prelude::*;
+    ///
+    /// // f'(s) = s^(-3/2) / 2 underflows at |z| = 10^103, and the gradient, |z|^(-2), at 10^154.
+    /// let [least, largest] = Interaction::<f64>::radial_range(&PowerLaw::new(-1.0, 1.0)?);
+    /// assert!(least < 1e-200 && 1e200 < largest && largest < 1e216);
+    /// # Ok::<(), ParameterError>(())
+    /// ```
+    fn radial_range(&self) -> [T; 2] {
+        [T::zero(), real(f64::INFINITY)]
+    }
 }
 
 impl<T: Real, V: Interaction<T>, W: Interaction<T>> Interaction<T> for (V, W) {
@@ -134,6 +152,10 @@ impl<T: Real, V: Interaction<T>, W: Interaction<T>> Interaction<T> for (V, W) {
         }
         true
     }
+    fn radial_range(&self) -> [T; 2] {
+        let ([a, b], [c, d]) = (self.0.radial_range(), self.1.radial_range());
+        [a.max(c), b.min(d)]
+    }
 }
 
 /// Squares of a sum of interactions that are evaluated at once.
@@ -145,6 +167,9 @@ pub(super) struct ByDifference<'a, W>(pub(super) &'a W);
 impl<T: Real, W: Interaction<T>> PairFunction<T> for ByDifference<'_, W> {
     fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
         self.0.radial(s, d)
+    }
+    fn radial_range(&self) -> [T; 2] {
+        self.0.radial_range()
     }
     #[inline]
     fn pair(&self, w: &[T], v: &[T], scale: T, z: &mut [T], out: &mut [T]) -> T {
@@ -164,6 +189,7 @@ forward! {
         fn value_and_gradient(&self, z: &[T], scale: T, out: &mut [T]) -> T;
         fn is_singular(&self) -> bool;
         fn radial(&self, s: &mut [T], d: &mut [T]) -> bool;
+        fn radial_range(&self) -> [T; 2];
     }
 }
 

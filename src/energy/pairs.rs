@@ -11,7 +11,7 @@ mod neurons;
 mod radial;
 
 pub(crate) use few_neurons::few_pairs;
-pub(crate) use radial::{PairFunction, Sources, evaluate, fill, fill_for};
+pub(crate) use radial::{PairFunction, Sources, accurate_range, evaluate, fill, fill_for};
 
 /// Rows of one task.
 const ROWS: usize = 4;

@@ -1,7 +1,7 @@
 //! Stein variational gradient descent.
 
 use super::{Integrator, Step};
-use crate::energy::{Energy, Kernel, OfPair, Rows, evaluate};
+use crate::energy::{Energy, Kernel, OfPair, Rows, accurate_range, evaluate};
 use crate::error::{ParameterError, ShapeError, StepError};
 use crate::numeric::pair_blocks::{BLOCK, Blocks};
 use crate::numeric::simd::is_supported;
@@ -144,6 +144,7 @@ impl<K: Kernel<T>, T: Real> Integrator<T> for Svgd<K, T> {
             }
         };
         let is_radial = is_supported::<T>() && kernel.0.radial(&mut [], &mut []);
+        let range = accurate_range(&kernel);
         if is_radial {
             self.points.fill(mu.points().as_slice(), mu.weights(), p);
             self.velocities.fill(v.as_slice(), mu.weights(), p);
@@ -159,7 +160,7 @@ impl<K: Kernel<T>, T: Real> Integrator<T> for Svgd<K, T> {
             let w = mu.particle(i);
             for (block, velocities) in points.iter().zip(velocities.iter()) {
                 let (k, dk) = (&mut k[..block.width()], &mut dk[..block.width()]);
-                evaluate(&kernel, block, w, k, dk, |j| pair(i, j, out));
+                evaluate((&kernel, range), block, w, k, dk, |j| pair(i, j, out));
                 block.weigh(&[], k);
                 block.weigh(&[], dk);
                 velocities.add_differences(zeros, k, -T::one(), out);

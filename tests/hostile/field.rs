@@ -65,6 +65,9 @@ fn interaction<T: Real>(suite: &Suite<'_>, at: (f64, f64), w: &dyn Interaction<T
             w.radial(&mut s, &mut d[..len])
         });
     }
+    let range = suite.call("Interaction::radial_range", at, || w.radial_range());
+    let holds = range.is_some_and(|[least, largest]| least <= largest || largest <= least);
+    suite.check(holds, "a range of squares has two numbers", (at, range));
     for lens in [[2, 2], [0, 0], [1, 2], [2, 0]] {
         let [z, mut out] = lens.map(|len| vec![T::one(); len]);
         suite.call("Interaction::gradient", (at, lens), || {

@@ -288,3 +288,61 @@ fn distances_of_all_scales() {
         check::<f32>(r);
     }
 }
+
+/// Two particles at a distance r of any scale, and a third one beside the first. The force
+/// `s r^(a-1)` is accurate wherever it is a normal number, although `s r^(a-2)` may not be.
+#[test]
+fn forces_of_all_scales() {
+    fn check<T: Real>(a: f64, s: f64, exponent: i32) {
+        let digits = |x: T| x.to_f64().unwrap().abs().log10();
+        let largest = digits(T::max_value().unwrap()) - 2.0;
+        let tolerance = 1e4 * T::default_epsilon().to_f64().unwrap();
+        let r = real::<T>(10.0_f64.powi(exponent));
+        let mut energy = InteractionEnergy::new(power(a, s), 2);
+        let of = |k: f64| s.abs().log10() + k * f64::from(exponent);
+        let at = format!("a = {a}, s = {s:e}, r = 1e{exponent}");
+        // The direction (3/5, -4/5).
+        let (x, y) = (r * real(0.6), -r * real(0.8));
+        let points = DMatrix::from_column_slice(2, 2, &[T::zero(), T::zero(), x, y]);
+        let mu = EmpiricalMeasure::uniform(points.clone()).unwrap();
+        let mut v = DMatrix::zeros(2, 2);
+        let value = energy.velocity(&mu, &mut v);
+        assert_eq!(energy.value(&mu), value, "{at}");
+        let force = of(a - 1.0);
+        if force.abs() < largest {
+            for (v, share) in v.iter().zip([0.6, 0.8, 0.6, 0.8]) {
+                let error = digits(*v) - (force + f64::log10(0.5 * share));
+                assert!(error.abs() < tolerance, "v at {at}: {v:?}");
+            }
+        }
+        if a != 0.0 && of(a).abs() < largest {
+            let error = digits(value) - (of(a) - f64::log10(4.0 * a.abs()));
+            assert!(error.abs() < tolerance, "F at {at}: {value:?}");
+        }
+        // Pairs at r and at r^(1/10) in one sum: the far one acts on the third particle too.
+        if force.abs() < largest && exponent > 20 {
+            let near = real::<T>(10.0_f64.powi(exponent / 10));
+            let mut points = points.insert_column(2, T::zero());
+            points[(0, 2)] = near;
+            let mu = EmpiricalMeasure::uniform(points).unwrap();
+            let mut v = DMatrix::zeros(2, 3);
+            energy.velocity(&mu, &mut v);
+            let error = digits(v[(0, 1)]) - (force + f64::log10(0.4));
+            assert!(error.abs() < tolerance.max(1e-6), "three at {at}: {v}");
+        }
+    }
+    for a in [
+        -16.0, -3.0, -1.0, -0.5, -0.3, 0.0, 0.25, 1.0, 1.5, 2.0, 3.0, 7.5, 20.0,
+    ] {
+        for exponent in (-300..=300).step_by(5) {
+            for s in [1.0, -1e-200, 1e200] {
+                check::<f64>(a, s, exponent);
+            }
+        }
+        for exponent in -36..=36 {
+            for s in [-1.0, 1e-20, 1e20] {
+                check::<f32>(a, s, exponent);
+            }
+        }
+    }
+}

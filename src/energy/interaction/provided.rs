@@ -66,18 +66,11 @@ impl PowerLaw {
         self.strength
     }
 
-    /// `W(z)`, and the factor `s |z|^(a-2)` of z in its gradient, from `|z|^2`.
+    /// `W(z)`, and the factor `s |z|^(a-2)` of z in its gradient, from `|z|^2`; `None` if the
+    /// factor loses digits to underflow or overflow.
     #[inline]
-    fn parts<T: Real>(&self, square: T) -> (T, T) {
+    fn parts<T: Real>(&self, square: T) -> Option<(T, T)> {
         let (a, s) = (self.exponent, real::<T>(self.strength));
-        if square == T::zero() {
-            let value = if a > 0.0 || s == T::zero() {
-                T::zero()
-            } else {
-                -s * (T::one() / square) // s log 0 = -inf s, and s |0|^a / a = -inf s
-            };
-            return (value, T::zero());
-        }
         let half = a * 0.5 - 1.0;
         let factor = if half == 0.0 {
             s
@@ -88,14 +81,51 @@ impl PowerLaw {
         } else if half == 1.0 {
             s * square
         } else {
-            s * square.powf(real(half))
+            let power = square.powf(real(half));
+            if !is_normal(power) {
+                return None;
+            }
+            s * power
         };
+        if !is_normal(factor) && s != T::zero() {
+            return None;
+        }
         let value = if a == 0.0 {
             s * square.ln() * real(0.5)
         } else {
             factor * square / real(a)
         };
-        (value, factor)
+        Some((value, factor))
+    }
+
+    /// `W(z)` and the norm of its gradient with the sign of s, from `|z| > 0`; neither overflows or
+    /// underflows unless its result does.
+    fn at_distance<T: Real>(&self, r: T) -> (T, T) {
+        let (a, s) = (self.exponent, real::<T>(self.strength));
+        if s == T::zero() {
+            return (s, s);
+        }
+        // By halves: a power may leave the range where its product with s does not.
+        let power = |e: f64| {
+            let half = r.powf(real(0.5 * e));
+            s * half * half
+        };
+        let value = if a == 0.0 {
+            s * r.ln()
+        } else {
+            power(a) / real(a)
+        };
+        (value, power(a - 1.0))
+    }
+
+    /// `W(0)`.
+    fn at_zero<T: Real>(&self) -> T {
+        let s = real::<T>(self.strength);
+        if self.exponent > 0.0 || s == T::zero() {
+            T::zero()
+        } else {
+            -s * real(f64::INFINITY) // s log 0 = -inf s, and s |0|^a / a = -inf s
+        }
     }
 }
 
@@ -113,25 +143,29 @@ fn is_accurate<T: Real>(square: T) -> bool {
     square.is_finite() && !T::max_value().is_some_and(underflows)
 }
 
+/// Returns true if x is finite and has all its digits.
+#[inline]
+fn is_normal<T: Real>(x: T) -> bool {
+    let is_large = |max: T| x.abs() * max >= real(4.0); // the least normal number is 4 / max
+    x.is_finite() && T::max_value().is_none_or(is_large)
+}
+
 impl PowerLaw {
-    /// [`Interaction::value_and_gradient`] at distances of which the square is not accurate, for an
-    /// empty `out` the value alone.
+    /// [`Interaction::value_and_gradient`] where the square of the distance or the factor of z is
+    /// not accurate, for an empty `out` the value alone.
     #[cold]
     fn by_distance<T: Real>(&self, z: &[T], scale: T, out: &mut [T]) -> T {
         let r = norm(z);
         if r == T::zero() {
-            return self.parts(r).0;
+            return self.at_zero();
         }
-        let (a, s) = (self.exponent, real::<T>(self.strength));
-        let slope = scale * s * r.powf(real(a - 1.0));
-        for (out, &z) in out.iter_mut().zip(z) {
-            *out += slope * (z / r);
+        let (value, slope) = self.at_distance(r);
+        if scale != T::zero() {
+            for (out, &z) in out.iter_mut().zip(z) {
+                *out += scale * slope * (z / r);
+            }
         }
-        if a == 0.0 {
-            s * r.ln()
-        } else {
-            s * r.powf(real(a)) / real(a)
-        }
+        value
     }
 }
 
@@ -139,10 +173,10 @@ impl<T: Real> Interaction<T> for PowerLaw {
     #[inline]
     fn value(&self, z: &[T]) -> T {
         let square = square(z);
-        if is_accurate(square) {
-            self.parts(square).0
-        } else {
-            self.by_distance(z, T::zero(), &mut [])
+        let parts = is_accurate(square).then(|| self.parts(square)).flatten();
+        match parts {
+            Some((value, _)) => value,
+            None => self.by_distance(z, T::zero(), &mut []),
         }
     }
 
@@ -155,13 +189,16 @@ impl<T: Real> Interaction<T> for PowerLaw {
     fn value_and_gradient(&self, z: &[T], scale: T, out: &mut [T]) -> T {
         assert_size("length of the gradient", z.len(), out.len());
         let square = square(z);
-        if !is_accurate(square) {
+        let parts = is_accurate(square).then(|| self.parts(square)).flatten();
+        let Some((value, factor)) = parts else {
+            return self.by_distance(z, scale, out);
+        };
+        let scaled = scale * factor;
+        if !is_normal(scaled) && scale != T::zero() && factor != T::zero() {
             return self.by_distance(z, scale, out);
         }
-        let (value, factor) = self.parts(square);
-        let factor = scale * factor;
         for (out, &z) in out.iter_mut().zip(z) {
-            *out += factor * z;
+            *out += scaled * z;
         }
         value
     }
@@ -173,7 +210,15 @@ impl<T: Real> Interaction<T> for PowerLaw {
     fn radial(&self, s: &mut [T], d: &mut [T]) -> bool {
         if !powers([self.exponent, self.strength], s, d) {
             for (r, s) in s.iter_mut().enumerate() {
-                let (value, factor) = self.parts(*s);
+                let (value, factor) = if *s == T::zero() {
+                    (self.at_zero(), T::zero())
+                } else {
+                    self.parts(*s).unwrap_or_else(|| {
+                        let r = s.sqrt();
+                        let (value, slope) = self.at_distance(r);
+                        (value, slope / r)
+                    })
+                };
                 *s = value;
                 if let Some(d) = d.get_mut(r) {
                     *d = factor * real(0.5);
@@ -182,7 +227,38 @@ impl<T: Real> Interaction<T> for PowerLaw {
         }
         true
     }
+
+    fn radial_range(&self) -> [T; 2] {
+        let strength = to_f64(real::<T>(self.strength)).abs();
+        let (a, max) = (self.exponent, T::max_value().map_or(f64::MAX, to_f64));
+        let (shift, limit) = (strength.log2(), max.log2() - MARGIN);
+        let mut range = [T::zero(), real(f64::INFINITY)];
+        if strength == 0.0 {
+            return range;
+        }
+        // Powers and their products with s. The strength matters if it is extreme; without it, the
+        // powers of an attractive force leave the range only if the force does.
+        let is_extreme = shift.abs() > MARGIN;
+        let exponents = [
+            (0.5 * a - 1.0, is_extreme || a < 2.0),
+            (0.5 * a, is_extreme),
+        ];
+        for (e, matters) in exponents {
+            if !matters || e == 0.0 {
+                continue;
+            }
+            // -limit <= e log2(square) + shift <= limit, also without the shift
+            let mut ends = [-limit - shift.min(0.0), limit - shift.max(0.0)].map(|y| y / e);
+            ends.sort_by(f64::total_cmp);
+            let [least, largest] = ends.map(|y| real::<T>(y.exp2()));
+            range = [range[0].max(least), range[1].min(largest)];
+        }
+        range
+    }
 }
+
+/// Powers of two that sums over pairs have to spare for weights, in the factors of differences.
+const MARGIN: f64 = 20.0;
 
 /// The interaction `W(z) = s exp(-|z|^2 / (2 h^2))` of bandwidth h and strength s: repulsive for
 /// s > 0, attractive for s < 0.

@@ -16,10 +16,15 @@ pub(super) const POINTS: usize = 8;
 pub(super) const PARALLEL: usize = 1 << 15;
 
 /// A function of pairs of points, summed by [`Rows::add`].
-pub(crate) trait PairFunction<T>: Sync {
+pub(crate) trait PairFunction<T: Real>: Sync {
     /// `(s_r, d_r) <- (f(s_r), f'(s_r))` for a function `f(|w - v|^2)`, values only if `d` is
     /// empty; returns false, and changes nothing, for other functions.
     fn radial(&self, s: &mut [T], d: &mut [T]) -> bool;
+
+    /// The least and the largest square at which `radial` is accurate.
+    fn radial_range(&self) -> [T; 2] {
+        [T::zero(), real(f64::INFINITY)]
+    }
 
     /// The first input weight, 0 or 1, of a function of neurons, see
     /// [`Kernel::arc_cosine`](crate::energy::Kernel::arc_cosine).
@@ -65,11 +70,12 @@ pub(crate) fn fill_for<T: Real>(
     }
 }
 
-/// The least and the largest square that [`PairFunction::radial`] receives: the digits of others
-/// are lost to underflow or overflow.
-fn accurate_range<T: Real>() -> [T; 2] {
+/// The least and the largest square that [`PairFunction::radial`] receives: the digits of others,
+/// or those of the function at others, are lost to underflow or overflow.
+pub(crate) fn accurate_range<T: Real>(f: &impl PairFunction<T>) -> [T; 2] {
     let (max, eps) = (T::max_value().unwrap_or_else(T::one), epsilon::<T>());
-    [T::one() / (max * eps * eps), max]
+    let [least, largest] = f.radial_range();
+    [least.max(T::one() / (max * eps * eps)), largest.min(max)]
 }
 
 impl<T: Real> Rows<T> {
@@ -104,6 +110,7 @@ impl<T: Real> Rows<T> {
             ),
         );
         let is_radial = is_supported::<T>() && f.radial(&mut [], &mut []);
+        let range = accurate_range(f);
         let pairs = len.saturating_mul(sources.measure.len());
         for_each(
             tasks,
@@ -112,6 +119,7 @@ impl<T: Real> Rows<T> {
                 let (values, out, z) = (values.data, out.data, &mut scratch.data[..p]);
                 let mut task = Task {
                     f,
+                    range,
                     sources,
                     first: task * POINTS,
                     scales,
@@ -142,6 +150,8 @@ impl<T: Real> Rows<T> {
 /// The sums at a few points.
 struct Task<'a, T: Real, F> {
     f: &'a F,
+    /// The squares that `f.radial` receives.
+    range: [T; 2],
     sources: Sources<'a, T>,
     /// The index of the first point.
     first: usize,
@@ -182,7 +192,7 @@ impl<T: Real, F: PairFunction<T>> Task<'_, T, F> {
     ) {
         let (s, d) = (&mut s[..block.width()], &mut d[..block.width()]);
         let d = if out.is_empty() { &mut [][..] } else { d };
-        let f = self.f;
+        let f = (self.f, self.range);
         evaluate(f, block, w, s, d, |j| self.add_pair(i, j, w, value, out));
         let [a, b] = self.scales;
         *value += a * block.weigh(s, d);
@@ -194,10 +204,10 @@ impl<T: Real, F: PairFunction<T>> Task<'_, T, F> {
 
 /// Writes the values and derivatives of a radial function at the sources of a block.
 ///
-/// They are 0 for sources of weight 0 and for those at distances whose square is not accurate:
-/// `pair` is called with the indices of the latter.
+/// They are 0 for sources of weight 0 and for those whose squares are outside the
+/// [`accurate_range`] of f: `pair` is called with the indices of the latter.
 pub(crate) fn evaluate<T: Real>(
-    f: &impl PairFunction<T>,
+    (f, [least, largest]): (&impl PairFunction<T>, [T; 2]),
     block: Block<'_, T>,
     w: &[T],
     s: &mut [T],
@@ -205,7 +215,6 @@ pub(crate) fn evaluate<T: Real>(
     mut pair: impl FnMut(usize),
 ) {
     let range = block.squares(w, s);
-    let [least, largest] = accurate_range::<T>();
     let mut excluded = [0_u64; BLOCK / 64];
     let mut is_excluded = block.has_zeros;
     if !(least <= range[0] && range[1] <= largest) {
