@@ -9,13 +9,13 @@ use crate::activation::{Activation, Homogeneous};
 use crate::error::RiskError;
 use crate::feature::Ridge;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::error_bounds::{EPS, TINY, add_up, mul_up, scale};
+use crate::numeric::error_bounds::{EPS, TINY, add_up, mul_up, scale, scale_down, scale_up};
 use crate::numeric::vector::{columns, dot};
 use crate::real::Real;
 
 mod problem;
 
-use problem::{Norm, Problem, exponent, length_up};
+use problem::{Norm, Problem, length_up};
 
 /// The margin of a network, and a bound of the margins of all networks of the same norm.
 ///
@@ -29,8 +29,8 @@ pub struct Margin {
 }
 
 impl Margin {
-    /// The margin of the network, rounded down: a lower bound of the largest one. `-inf` if the
-    /// predictions overflow.
+    /// The margin of the network, rounded down: a lower bound of the largest one. Numbers of any
+    /// scale are allowed; `|a| |b|` and the predictions may be outside the range of numbers.
     pub fn value(&self) -> f64 {
         self.value
     }
@@ -101,10 +101,10 @@ where
 {
     let problem = Problem::new(features, mu, x, y)?;
     let length = |w: &[f64]| mul_up(w[0].abs(), length_up(&w[1..]));
-    let size = problem.integral_up(length);
+    let size = problem.integral_up(length); // with the exponent of the predictions
     let slopes = slopes(features);
-    let value = problem.value(size);
-    let d = problem.d();
+    let (value, d, unit) = (problem.value(size), problem.d(), problem.samples);
+    let steepest = slopes.plus.abs().max(slopes.minus.abs());
     let search = Search::new();
     let mut memory = search.memory.clone();
     let of_ties = || problem.weights_of_ties(value, Norm::F1, slopes);
@@ -112,9 +112,15 @@ where
         let map = PiecewiseLinearMap::new(problem.samples(), u, d, 1, slopes);
         let directions = columns(problem.mu.points().as_slice(), d + 1).map(|w| &w[1..]);
         let limits = search.limits(false);
-        maximum(&map, directions, |_| true, limits, &mut memory).upper
+        let upper = maximum(&map, directions, |_| true, limits, &mut memory).upper;
+        // What underflows in the scaled samples.
+        let sum = u.iter().fold(0.0, |sum, u| add_up(sum, u.abs()));
+        add_up(upper, mul_up(mul_up(d as f64 * TINY, steepest), sum))
     })?;
-    Ok(Margin { value, bound })
+    Ok(Margin {
+        value: scale_down(value, unit),
+        bound: scale_up(bound, unit),
+    })
 }
 
 /// The F2 margin `min_j y_j h(x_j) / (int a^2 dmu)^(1/2)` of a network, and a bound of the largest one
@@ -167,37 +173,40 @@ where
     T: Real,
 {
     let problem = Problem::new(features, mu, x, y)?;
-    let size = problem.root_mean_square_up(|w| (w[0].abs(), 0));
+    let (size, norm) = problem.root_mean_square_up(|i| (problem.outputs[i].abs(), 0));
     let (value, d, n) = (problem.value(size), problem.d(), y.len());
-    // Powers of two are taken out of x and b, which a homogeneous activation permits: products of
-    // long or of short vectors would overflow or underflow.
-    let samples = problem.samples();
-    let unit = exponent(samples.iter().fold(0.0, |largest, x| x.abs().max(largest)));
-    let samples: Vec<f64> = samples.iter().map(|&x| scale(x, -unit)).collect();
+    let (samples, unit) = (problem.samples(), problem.samples);
+    let over_norm = problem.product + problem.mass - norm;
     let sigma = features.activation();
     let bound = [1.0, -1.0].map(|z| sigma.value(z).abs());
     let bound = bound[0].max(bound[1]);
     let rounding = (n + 2 * d + 16) as f64 * EPS;
-    let of_ties = || problem.weights_of_ties(value, Norm::F2 { size }, slopes(features));
+    let norm = Norm::F2 {
+        size: scale(size, norm),
+    };
+    let of_ties = || problem.weights_of_ties(scale(value, over_norm), norm, slopes(features));
     let bound = least_bound(&problem, dual, of_ties, |u| {
         // What underflows in the d products of b.x, in sigma and in the products with u.
         let sum = u.iter().fold(0.0, |sum, u| add_up(sum, u.abs()));
         let lost = add_up(mul_up((d + 4) as f64 * bound.max(1.0), sum), n as f64);
-        let lost = mul_up(2.0 * TINY, lost);
-        problem.root_mean_square_up(|w| {
-            let own = exponent(w[1..].iter().fold(0.0, |largest, b| b.abs().max(largest)));
-            let b: Vec<f64> = w[1..].iter().map(|&b| scale(b, -own)).collect();
-            let length = length_up(&b);
+        let lost = mul_up(4.0 * TINY, lost);
+        let (upper, e) = problem.root_mean_square_up(|i| {
+            let b = &problem.mu.particle(i)[1..];
+            let length = length_up(b);
             let (mut g, mut size) = (0.0, 0.0);
-            for (x, u) in columns(&samples, d).zip(u) {
-                g += u * sigma.value(dot(&b, x));
+            for (x, u) in columns(samples, d).zip(u) {
+                g += u * sigma.value(dot(b, x));
                 size = add_up(size, mul_up(u.abs(), length_up(x)));
             }
             let error = mul_up(rounding, mul_up(mul_up(size, length), bound));
-            (add_up(add_up(g.abs(), error), lost), own + unit)
-        })
+            (add_up(add_up(g.abs(), error), lost), problem.inner[i])
+        });
+        scale_up(upper, e)
     })?;
-    Ok(Margin { value, bound })
+    Ok(Margin {
+        value: scale_down(value, over_norm.saturating_add(unit)),
+        bound: scale_up(bound, unit),
+    })
 }
 
 /// The slopes of the activation on both sides of 0.

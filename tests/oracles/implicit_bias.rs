@@ -427,3 +427,56 @@ fn f2_margins_at_all_scales() {
         );
     }
 }
+
+/// Margins do not depend on the scale of the output weights, nor F1 on that of the input weights:
+/// also if `|a| |b|` and the predictions overflow or underflow.
+#[test]
+fn margins_of_products_outside_the_range() {
+    let (x, y) = xor();
+    let map = Ridge::new(Relu, 2);
+    let of = |[outer, inner, mass, samples]: [f64; 4]| {
+        let neuron = |l: usize, j: usize| [outer * y[j], inner * x[(0, j)], inner * x[(1, j)]][l];
+        let points = DMatrix::from_fn(3, 4, neuron);
+        let mu = EmpiricalMeasure::weighted(points, DVector::from_element(4, mass)).unwrap();
+        let x = &x * samples;
+        let one = f1_margin(&map, &mu, &x, &y, Some(&[1.0; 4])).unwrap();
+        let two = f2_margin(&map, &mu, &x, &y, Some(&[1.0; 4])).unwrap();
+        (one, two)
+    };
+    let exact = of([1.0; 4]);
+    assert!(exact.0.value() > 0.0 && exact.1.value() > 0.0);
+    for scales in [
+        [1e-200, 1e-200, 1.0, 1.0],
+        [1e-300, 1e-300, 1.0, 1.0],
+        [1e200, 1e200, 1.0, 1.0],
+        [1e-160, 1e-160, 1e-100, 1e-10],
+        [1e-250, 1e100, 1e-250, 1e-100],
+        [1e200, 1.0, 1.0, 1e200],
+        [1.0, 1e-300, 1e-10, 1.0],
+    ] {
+        let (one, two) = of(scales);
+        let [_, inner, mass, samples] = scales;
+        for (found, exact, unit) in [
+            (one, exact.0, samples),
+            (two, exact.1, inner * samples * mass.sqrt()),
+        ] {
+            let at = format!("{scales:?}: {found:?}, {exact:?}");
+            for (found, exact) in [
+                (found.value(), exact.value()),
+                (found.bound(), exact.bound()),
+            ] {
+                assert!((found / unit / exact - 1.0).abs() < 1e-9, "{at}");
+            }
+            assert!(found.value() <= found.bound(), "{at}");
+        }
+    }
+    // A neuron of no effect, at another scale.
+    let points = DMatrix::from_row_slice(3, 1, &[1e-200, 0.0, 0.0]);
+    let mu = EmpiricalMeasure::uniform(points).unwrap();
+    for margin in [
+        f1_margin(&map, &mu, &x, &y, None),
+        f2_margin(&map, &mu, &x, &y, None),
+    ] {
+        assert_eq!(margin.unwrap().value(), 0.0);
+    }
+}

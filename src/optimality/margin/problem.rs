@@ -8,7 +8,7 @@ use crate::error::{ParameterError, RiskError, ShapeError};
 use crate::feature::Ridge;
 use crate::loss::Exponential;
 use crate::measure::EmpiricalMeasure;
-use crate::numeric::error_bounds::{EPS, add_up, div_down, mul_up, scale_up};
+use crate::numeric::error_bounds::{EPS, TINY, add_up, div_down, mul_up, scale, scale_up};
 use crate::numeric::vector::{dot, norm};
 use crate::optimality::kinks::bounded_least_squares;
 use crate::optimality::piecewise_linear::OneSidedSlopes;
@@ -51,11 +51,36 @@ impl Norm {
 }
 
 /// The data of a margin, in double precision.
+///
+/// Powers of two are taken out of the samples, the neurons and the masses, which a homogeneous
+/// activation permits: products of long or of short vectors would overflow or underflow.
 pub(super) struct Problem<'a, A> {
+    /// The samples `x 2^-e`, `e = samples`.
     risk: Data<'a, A>,
+    /// Masses `c 2^-e`, `e = mass`, and neurons `(a 2^(e - product), b 2^-e)`, `e = inner[i]`. What
+    /// underflows is rounded away from 0. The output weight is 0 if `b = 0` or `c = 0`.
     pub(super) mu: EmpiricalMeasure<f64>,
+    /// The output weights a.
+    pub(super) outputs: Vec<f64>,
+    /// The exponents taken out of the input weights, of the largest `|a| |b|`, of the masses (an
+    /// even one) and of the samples.
+    pub(super) inner: Vec<i32>,
+    pub(super) product: i32,
+    pub(super) mass: i32,
+    pub(super) samples: i32,
+    /// The predictions of this network at these samples.
     predictions: Predictions,
     labels: Vec<f64>,
+}
+
+/// The exponent of the largest entry, 0 for 0.
+fn largest_exponent(x: &[f64]) -> i32 {
+    exponent(x.iter().fold(0.0, |largest, x| x.abs().max(largest)))
+}
+
+/// `2^e x`, rounded away from 0.
+fn scale_out(x: f64, e: i32) -> f64 {
+    scale_up(x.abs(), e).copysign(x)
 }
 
 /// The samples with the map, whose labels are validated.
@@ -75,32 +100,65 @@ impl<'a, A: Activation<f64> + Homogeneous> Problem<'a, A> {
         )?;
         let degree = features.activation().degree();
         ParameterError::check(degree == 1, "degree of the activation", "1", degree.into())?;
-        let risk = EmpiricalRisk::new(Exponential, x.map(to_f64), y.map(to_f64))?;
+        let mut x = x.map(to_f64);
+        let samples = largest_exponent(x.as_slice());
+        x.apply(|x| *x = scale(*x, -samples));
+        let risk = EmpiricalRisk::new(Exponential, x, y.map(to_f64))?;
         let map = Ridge::new(features.activation(), features.input_dim());
         let mut energy = MeanFieldRisk::new(map, risk)?;
         let what = "particle dimension of the measure";
         ShapeError::check(what, features.particle_dim(), mu.dim())?;
         let weights = DVector::from_iterator(mu.len(), mu.weights().iter().map(|&c| to_f64(c)));
         let mu = EmpiricalMeasure::weighted(mu.points().map(to_f64), weights);
-        let mu = mu.map_err(|_| {
-            let requirement = "finite, and its weights not negative";
-            let (name, value) = ("measure", f64::NAN);
-            ParameterError {
-                name,
-                requirement,
-                value,
-            }
-        })?;
+        let mu = mu.map_err(|_| invalid())?;
+        let outputs: Vec<f64> = mu.points().row(0).iter().copied().collect();
+        let inner = (0..mu.len()).map(|i| largest_exponent(&mu.particle(i)[1..]));
+        let inner: Vec<i32> = inner.collect();
+        let acts = |&i: &usize| {
+            let (a, b) = (outputs[i], &mu.particle(i)[1..]);
+            mu.weight(i) > 0.0 && a != 0.0 && b.iter().any(|&b| b != 0.0)
+        };
+        let of_product = |i: usize| exponent(outputs[i].abs()) + inner[i];
+        let product = (0..mu.len()).filter(acts).map(of_product).max();
+        let (product, mass) = (product.unwrap_or(0), largest_exponent(mu.weights()) / 2 * 2);
+        let mut points = mu.points().clone();
+        for (i, mut w) in points.column_iter_mut().enumerate() {
+            let a = if acts(&i) { w[0] } else { 0.0 };
+            w[0] = scale_out(a, inner[i] - product);
+            w.rows_range_mut(1..)
+                .apply(|b| *b = scale_out(*b, -inner[i]));
+        }
+        let weights = mu.weights().iter().map(|&c| scale_up(c, -mass));
+        let weights = DVector::from_iterator(mu.len(), weights);
+        let mu = EmpiricalMeasure::weighted(points, weights).map_err(|_| invalid())?;
         let inputs = energy.risk().inputs().clone();
-        let predictions = energy.bounded_predictions(&mu, &inputs);
-        let labels: Vec<f64> = y.iter().map(|&y| to_f64(y)).collect();
-        let risk = Data(energy);
+        let mut predictions = energy.bounded_predictions(&mu, &inputs);
+        // What underflows in the scaled numbers, with factors of at most 4 and `2 d^(1/2)`.
+        let (m, d) = (mu.len() as f64, features.input_dim() as f64);
+        let sigma = features.activation();
+        let bound = sigma.value(1.0).abs().max(sigma.value(-1.0).abs()).max(1.0);
+        let lost = mul_up(mul_up(32.0 * m * d * (d + 4.0), bound), TINY);
+        let radius = predictions.radius.iter_mut();
+        radius.for_each(|radius| *radius = add_up(*radius, lost));
         Ok(Self {
-            risk,
+            risk: Data(energy),
             mu,
+            outputs,
+            inner,
+            product,
+            mass,
+            samples,
             predictions,
-            labels,
+            labels: y.iter().map(|&y| to_f64(y)).collect(),
         })
+    }
+}
+
+fn invalid() -> ParameterError {
+    ParameterError {
+        name: "measure",
+        requirement: "finite, and its weights not negative",
+        value: f64::NAN,
     }
 }
 
@@ -109,7 +167,7 @@ impl<A> Problem<'_, A> {
         self.mu.dim() - 1
     }
 
-    /// The samples, one after the other.
+    /// The scaled samples, one after the other.
     pub(super) fn samples(&self) -> &[f64] {
         self.risk.0.risk().inputs().points().as_slice()
     }
@@ -143,9 +201,12 @@ impl<A> Problem<'_, A> {
 
     /// `exp(-y_j h_j)` relative to the largest; equal weights if predictions are not finite.
     pub(super) fn exponential_weights(&self) -> Vec<f64> {
-        let least = self.margins().fold(f64::INFINITY, f64::min);
-        if self.predictions.h.iter().all(|h| h.is_finite()) {
-            self.margins()
+        let exponent = self.product + self.mass + self.samples;
+        let margins: Vec<f64> = self.margins().map(|h| scale(h, exponent)).collect();
+        let least = margins.iter().copied().fold(f64::INFINITY, f64::min);
+        if margins.iter().all(|margin| margin.is_finite()) {
+            margins
+                .iter()
                 .map(|margin| (least - margin).exp())
                 .collect()
         } else {
@@ -223,7 +284,8 @@ impl<A> Problem<'_, A> {
         size: f64,
         slopes: OneSidedSlopes,
     ) -> DMatrix<f64> {
-        let length = |i: usize| self.mu.weight(i).sqrt() * norm(&self.mu.particle(i)[1..]);
+        let own = |i: usize| scale(norm(&self.mu.particle(i)[1..]), self.inner[i]);
+        let length = |i: usize| self.mu.weight(i).sqrt() * own(i);
         let largest = (0..self.mu.len()).map(length).fold(0.0, f64::max);
         let columns = ties.len() + 1;
         let mut rows: Vec<f64> = Vec::new();
@@ -233,8 +295,8 @@ impl<A> Problem<'_, A> {
             *rows = r.transpose().as_slice().to_vec();
         };
         for i in 0..self.mu.len() {
-            let (w, share) = (self.mu.particle(i), length(i) / largest);
-            let target = value / norm(&w[1..]) * (w[0] / size);
+            let share = length(i) / largest;
+            let target = value / own(i) * (self.outputs[i] / size);
             let row = self.features(i, ties, slopes).chain([target]);
             let start = rows.len();
             rows.extend(row.map(|entry| share * entry));
@@ -267,11 +329,12 @@ impl<A> Problem<'_, A> {
         })
     }
 
-    /// An upper bound of `(int (f 2^e)^2 dmu)^(1/2)` for the pairs `(f, e)` with upper bounds `f >= 0`.
-    pub(super) fn root_mean_square_up(&self, f: impl Fn(&[f64]) -> (f64, i32)) -> f64 {
+    /// An upper bound `r 2^e` of `(int (f 2^e)^2 dmu)^(1/2)` for the original masses and upper bounds
+    /// `f 2^e`, `f >= 0`, one a neuron, as the pairs `(r, e)` and `(f, e)`.
+    pub(super) fn root_mean_square_up(&self, f: impl Fn(usize) -> (f64, i32)) -> (f64, i32) {
         let massive = (0..self.mu.len()).filter(|&i| self.mu.weight(i) > 0.0);
         let terms: Vec<(f64, f64, i32)> = massive
-            .map(|i| (self.mu.weight(i), f(self.mu.particle(i))))
+            .map(|i| (self.mu.weight(i), f(i)))
             .map(|(c, (f, e))| (c, f, e))
             .filter(|&(_, f, _)| f != 0.0)
             .collect();
@@ -279,34 +342,35 @@ impl<A> Problem<'_, A> {
         // negligible.
         let of = |&(_, f, e): &(f64, f64, i32)| exponent(f).saturating_add(e);
         let Some(unit) = terms.iter().map(of).max() else {
-            return 0.0;
+            return (0.0, 0);
         };
         let square = |&(c, f, e): &(f64, f64, i32)| {
             let f = scale_up(f, e.saturating_sub(unit));
             mul_up(c, mul_up(f, f))
         };
         let sum = terms.iter().map(square).fold(0.0, add_up);
-        scale_up(sum.sqrt().next_up(), unit)
+        (sum.sqrt().next_up(), unit.saturating_add(self.mass / 2))
     }
 
-    /// An upper bound of the integral of `f >= 0`, itself an upper bound.
+    /// An upper bound of the integral of `f >= 0` over the scaled network, itself an upper bound.
     pub(super) fn integral_up(&self, f: impl Fn(&[f64]) -> f64) -> f64 {
         let terms = (0..self.mu.len()).map(|i| mul_up(self.mu.weight(i), f(self.mu.particle(i))));
         terms.fold(0.0, add_up)
     }
 
-    /// The least `y h`, rounded down, over a norm of which an upper bound is given; 0 for a network
-    /// of norm 0.
+    /// The least `y h` of the scaled network, rounded down, over a norm of which an upper bound is
+    /// given; 0 if all terms of the predictions are 0.
     pub(super) fn value(&self, size: f64) -> f64 {
         let Predictions { h, radius, .. } = &self.predictions;
         let terms = h.iter().zip(radius).zip(&self.labels);
         let least = terms.fold(f64::INFINITY, |least, ((h, radius), y)| {
             least.min((y * h - radius).next_down())
         });
+        let acts = |i: usize| self.mu.weight(i) > 0.0 && self.mu.particle(i)[0] != 0.0;
         let overflows = h.iter().chain(radius).any(|x| !x.is_finite());
         if overflows {
             f64::NEG_INFINITY
-        } else if size == 0.0 {
+        } else if !(0..self.mu.len()).any(acts) {
             0.0
         } else if least >= 0.0 {
             div_down(least, size)
@@ -327,7 +391,7 @@ pub(super) fn length_up(b: &[f64]) -> f64 {
 }
 
 /// The exponent e of `2^e <= x < 2^(e + 1)`; 0 for 0 and infinity.
-pub(super) fn exponent(x: f64) -> i32 {
+fn exponent(x: f64) -> i32 {
     if x > 0.0 && x.is_finite() {
         libm::ilogb(x)
     } else {
