@@ -382,3 +382,48 @@ fn overflow_is_an_error_and_not_a_number() {
     let state: State<f64> = flow.start(far).unwrap();
     assert!(state.energy().is_finite() && state.dissipation() > 0.0);
 }
+
+/// The derivative of the loss overflows at the end of the step, for a sample whose second input is 0
+/// and a neuron whose second input weight is 0: its velocity is a product of infinity and 0.
+#[test]
+fn an_infinite_slope_of_the_loss_keeps_the_last_finite_state() {
+    fn check<A: Activation<f64>>(activation: A, d: usize, n: usize) {
+        // Both signs at the same direction: F cannot be small, and a long step overshoots.
+        let inputs = DMatrix::from_fn(d, n, |l, j| if l == 0 { 1.0 + (j % 2) as f64 } else { 0.0 });
+        let labels = DVector::from_fn(n, |j, _| [1.0, -1.0][j % 2]);
+        let risk = EmpiricalRisk::new(Exponential, inputs, labels).unwrap();
+        let mut energy = MeanFieldRisk::new(Ridge::new(activation, d), risk).unwrap();
+        let points = DMatrix::from_fn(
+            1 + d,
+            3,
+            |l, i| if l < 2 { 0.3 * (1.0 + i as f64) } else { 0.0 },
+        );
+        let start = EmpiricalMeasure::uniform(points).unwrap();
+
+        let mut far = start.clone();
+        let neurons = far.points_mut().chunks_exact_mut(1 + d);
+        neurons.for_each(|w| w[0] = -1e6);
+        assert_eq!(energy.value(&far), f64::INFINITY);
+        let mut flow = ParticleFlow::new(energy, Euler, 1e-3).unwrap();
+        assert!(matches!(flow.start(far), Err(StartError::NonFinite { .. })));
+        let mut state = flow.start(start).unwrap();
+        flow.run(&mut state, 2, &mut ()).unwrap();
+        let last = bits(&state);
+        flow.set_dt(1e8).unwrap();
+        let error = flow.run(&mut state, 5, &mut ()).unwrap_err();
+        assert!(
+            matches!(error, StepError::NonFinite { step: 2, .. }),
+            "{error}"
+        );
+        assert_eq!(bits(&state), last, "d = {d}, n = {n}");
+        // The state is valid: shorter steps continue from it.
+        flow.set_dt(1e-3).unwrap();
+        flow.run(&mut state, 2, &mut ()).unwrap();
+    }
+    for (d, n) in [(2, 2), (3, 7), (5, 300), (40, 300)] {
+        check(Abs, d, n);
+        check(LeakyRelu(0.5), d, n);
+        check(Identity, d, n);
+        check(Tanh, d, n);
+    }
+}
