@@ -263,7 +263,7 @@ fn gradients_to_a_certified_minimum() {
 }
 
 #[test]
-#[ignore = "200 other problems: fails, as one takes 208 gradients at the tolerance 0.003"]
+#[ignore = "200 other problems: fails, as one (seed 242) takes 207 gradients at the tolerance 0.003"]
 fn gradients_to_more_certified_minima() {
     gradients(60..260);
 }
