@@ -152,8 +152,7 @@ impl<T: Real> Certificate<T> {
     /// The certificate of a user-defined energy with `F(mu) <= energy` and `F* >= lower`.
     ///
     /// The gap is `energy - lower`, rounded up; infinite if either is NaN. `escape` is a particle
-    /// with `F'(mu)(w) < 0`, if one is available; an empty vector counts
-    /// as `None`.
+    /// with `F'(mu)(w) < 0`, if one is available; an empty vector counts as `None`.
     ///
     /// ```
     /// use wasserflow::optimality::{Certifiable, Certificate, Search};

@@ -60,8 +60,8 @@ use crate::real::Real;
 /// by its tangents at all weights evaluated, and each step projects the best weights on the set
 /// where these bounds are below a level. If the set is empty, the level is a lower bound of F. The
 /// method ends when this bound and F agree up to 32 `eps F` (or 32 `eps^2` of F at the start, if the
-/// minimum is 0), or up to the rounding error of the tangents if that is larger. Cost: a first variation and `O(m^3)` a step, at most `126 (m + 5)`
-/// steps.
+/// minimum is 0), or up to the rounding error of the tangents if that is larger. Cost: a first
+/// variation and `O(m^3)` a step, at most `126 (m + 5)` steps.
 ///
 /// Source: C. L. Lawson and R. J. Hanson, Solving least squares problems, 1974, chapter 23;
 /// U. Brannlund, K. C. Kiwiel and P. O. Lindberg, A descent proximal level bundle method for convex

@@ -38,8 +38,7 @@ pub(crate) trait Float: SimdScalar {
     /// Numerator and denominator of `exp(x^2/2) P(N <= -x)` in `0 <= x <= 39` (14.5 in `f32`),
     /// relative error. All coefficients are positive.
     const MILLS: [&'static [Self]; 2];
-    /// The normal distribution at [`Nodes`], or `None` if the formula
-    /// without a table is faster.
+    /// The normal distribution at [`Nodes`], or `None` if the formula without a table is faster.
     const NODES: Option<&'static Nodes<Self>>;
     /// `(sin r - r)/r^3` and `(cos r - 1 + r^2/2)/r^4` in `r^2`, `|r| <= pi/4`; evaluated in `f64`
     /// for `f32` too.
